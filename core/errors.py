@@ -1,0 +1,178 @@
+"""Every error a user can meet, drawn once.
+
+::
+
+    ArgusError
+    ├── BadInput (400)                what was sent cannot be done; `field` says where
+    │   ├── BadPrompt                 empty, over-long, control characters, not UTF-8
+    │   ├── OutOfRange                size, steps, seed, guidance, floor, deadline
+    │   ├── UnknownLevel              a level this family does not have
+    │   ├── UnknownFamily             a family file that is not there
+    │   ├── BadCsv                    a CSV without the column, too long, wrong encoding
+    │   ├── BadFamily                 a family file that does not parse
+    │   ├── BadProfile                a profile or quality table that cannot be used
+    │   ├── BadTrace                  a trace with unsorted, negative or missing times
+    │   └── BadInstance               a planning instance that cannot be solved as written
+    ├── NotFound (404)                no such job, request or image
+    ├── TooLarge (413)                more than one submission may carry
+    ├── Conflict (409)                the thing is not in a state that allows this
+    ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
+    ├── ServiceDown (503)             database or broker cannot be reached
+    └── EngineError                   one request failed inside a worker; its neighbours go on
+        ├── WeightsDamaged            a weight file missing, or not the one that was recorded
+        ├── OutOfMemory               admission did not fit, even alone
+        ├── NotANumber                NaN or infinity in a latent
+        ├── DecodeFailed              the latent would not become an image
+        ├── CacheEntryDamaged         a cached latent that is truncated or of another shape
+        ├── ModelNotHeld              the worker does not hold the level's model
+        └── Cancelled                 cancelled by the user
+
+Each has a stable `code`, the HTTP status it answers with, and a message that says what to do next.
+`docs/errors.md` is made from this file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ArgusError(Exception):
+    """Base of all errors shown to users. `field` names the part of the input at fault, where there is one."""
+
+    code = "internal"
+    status = 500
+    help = "Look at the log of the process that answered; report it if it persists."
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def as_dict(self) -> dict[str, Any]:
+        """The body of an error answer: `{"error": {"code", "message", "field"}}`."""
+        return {"error": {"code": self.code, "message": self.message, "field": self.field}}
+
+
+class BadInput(ArgusError):
+    code = "bad_input"
+    status = 400
+    help = "Correct the named field and send again."
+
+
+class BadPrompt(BadInput):
+    code = "bad_prompt"
+    status = 422
+    help = "Send a prompt of 1 to the family's limit of characters, UTF-8, without control characters."
+
+
+class OutOfRange(BadInput):
+    code = "out_of_range"
+    status = 422
+    help = "Choose a value inside the range the message names."
+
+
+class UnknownLevel(BadInput):
+    code = "unknown_level"
+    status = 422
+    help = "Use `auto` or one of the levels the message lists (`GET /v1/levels`)."
+
+
+class UnknownFamily(BadInput):
+    code = "unknown_family"
+    status = 422
+    help = "Name a file of families/ or a path to one."
+
+
+class BadCsv(BadInput):
+    code = "bad_csv"
+    status = 422
+    help = "Send a UTF-8 CSV with a header that has a `prompt` column."
+
+
+class BadFamily(BadInput):
+    code = "bad_family"
+    help = "Correct the family file at the place the message names."
+
+
+class BadProfile(BadInput):
+    code = "bad_profile"
+    help = "Measure again with `argus profile`, or correct the named field."
+
+
+class BadTrace(BadInput):
+    code = "bad_trace"
+    help = "Correct the named line of the trace; DESIGN.md, “Contracts”, lists the three shapes."
+
+
+class BadInstance(BadInput):
+    code = "bad_instance"
+    help = "Correct the named field of the instance."
+
+
+class NotFound(ArgusError):
+    code = "not_found"
+    status = 404
+    help = "Check the id; images leave when their job is deleted."
+
+
+class TooLarge(ArgusError):
+    code = "too_large"
+    status = 413
+    help = "Split the submission into several jobs."
+
+
+class Conflict(ArgusError):
+    code = "conflict"
+    status = 409
+    help = "Look at the state of the thing first; the message says what it is."
+
+
+class BadSettings(ArgusError):
+    code = "bad_settings"
+    help = "Correct the setting; `argus doctor` and docs/settings.md list all."
+
+
+class ServiceDown(ArgusError):
+    code = "service_down"
+    status = 503
+    help = "Start it again (`make up`) and retry; nothing accepted was lost."
+
+
+class EngineError(ArgusError):
+    code = "engine_error"
+    help = "The request can be sent again; the attempt records the reason."
+
+
+class WeightsDamaged(EngineError):
+    code = "weights_damaged"
+    help = "Restore the file the message names (`git checkout` it, or download the model again)."
+
+
+class OutOfMemory(EngineError):
+    code = "out_of_memory"
+    help = "Use a smaller size or level, or lower ARGUS_MAX_BATCH."
+
+
+class NotANumber(EngineError):
+    code = "not_a_number"
+    help = "Lower the guidance, or use another data type (ARGUS_DTYPE=float32)."
+
+
+class DecodeFailed(EngineError):
+    code = "decode_failed"
+
+
+class CacheEntryDamaged(EngineError):
+    code = "cache_entry_damaged"
+    help = "Nothing: the entry is dropped and the request runs without it."
+
+
+class ModelNotHeld(EngineError):
+    code = "model_not_held"
+    help = "Nothing: the request goes back to its queue."
+
+
+class Cancelled(EngineError):
+    code = "cancelled"
+    status = 409
+    help = "Nothing: the job was cancelled."

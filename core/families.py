@@ -1,0 +1,174 @@
+"""Families as data: which models can stand in for each other, and the levels that use them.
+
+A family is one TOML file under `families/`. It lists models (weights and the pipeline adapter that runs them),
+levels (a strategy with its parameter, on one model), defaults and limits of a request, and the scorer that judges
+its images. Nothing here imports torch: web, beat and scheduler read the same file as the workers.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import BadFamily, UnknownFamily, UnknownLevel
+
+ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = ROOT / "families"
+
+Strategy = Literal["exact", "ac", "sm", "fc", "fs", "sub"]
+Size = tuple[int, int]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Defaults(_Frozen):
+    """What a request gets where it says nothing."""
+
+    steps: int = Field(gt=0)
+    guidance: float = Field(ge=0)
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+
+
+class Limits(_Frozen):
+    """What a request may ask for. `sizes` are (width, height) in pixels; ranges are inclusive."""
+
+    steps: tuple[int, int]
+    guidance: tuple[float, float]
+    sizes: tuple[Size, ...]
+    prompt_chars: int = 1000
+
+
+class Model(_Frozen):
+    """Weights a worker can hold."""
+
+    id: str
+    pipeline: str  # adapter name in workers/pipelines
+    path: str  # folder in the repository, absolute path, or hub name
+    scheduler: str | None = None  # replaces the sampler that the checkpoint names
+    variant: str | None = None  # e.g. "fp16"
+    revision: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The folder, when the path names one in the repository; else the path or hub name as written."""
+        local = ROOT / self.path
+        return str(local) if local.exists() else self.path
+
+
+class Level(_Frozen):
+    """One strategy with its parameter, on one model.
+
+    `steps` and `skip` are given at the family's default step count and scale with a request's own count,
+    unless `fixed_steps` (a distilled model that always takes so many).
+    """
+
+    id: str
+    strategy: Strategy
+    model: str
+    steps: int | None = Field(default=None, gt=0)
+    fixed_steps: bool = False
+    skip: int = Field(default=0, ge=0)
+    guidance: float | None = Field(default=None, ge=0)
+    options: dict[str, float | int | str | bool] = {}
+
+    def schedule(self, steps: int, default_steps: int) -> tuple[int, int]:
+        """Steps of the sampler and how many of them are skipped, for a request that asks for `steps`."""
+        total = steps
+        if self.steps is not None:
+            total = self.steps if self.fixed_steps else max(1, round(self.steps * steps / default_steps))
+        skipped = round(self.skip * steps / default_steps)
+        return total, min(skipped, total - 1)
+
+
+class Scorer(_Frozen):
+    """Who judges image against prompt."""
+
+    kind: Literal["embedded-clip", "hf-clip"]
+    path: str
+
+    @property
+    def location(self) -> str:
+        local = ROOT / self.path
+        return str(local) if local.exists() else self.path
+
+
+class Family(_Frozen):
+    """A set of models that can stand in for each other, and the levels they are offered at."""
+
+    id: str
+    title: str
+    version: str
+    reference: str
+    defaults: Defaults
+    limits: Limits
+    models: dict[str, Model]
+    levels: dict[str, Level]
+    scorer: Scorer
+
+    @model_validator(mode="after")
+    def _levels_name_models_that_exist(self) -> Family:
+        for level in self.levels.values():
+            if level.model not in self.models:
+                raise ValueError(f"level {level.id!r} uses model {level.model!r}, which [models] does not list")
+        if self.reference not in self.levels:
+            raise ValueError(f"reference {self.reference!r} is not one of the levels")
+        return self
+
+    def level(self, level_id: str) -> Level:
+        """The level by its id; raises `UnknownLevel` naming those there are."""
+        try:
+            return self.levels[level_id]
+        except KeyError:
+            known = ", ".join(self.levels)
+            raise UnknownLevel(
+                f"Family {self.id!r} has no level {level_id!r}. Use auto or one of: {known}.", field="level"
+            ) from None
+
+    def queue(self, level_id: str) -> str:
+        """Name of the Celery queue that carries this level."""
+        return f"t2i.{self.id}.{self.level(level_id).id}"
+
+    def levels_of(self, model_id: str) -> list[Level]:
+        """The levels that run on a model, in file order."""
+        return [level for level in self.levels.values() if level.model == model_id]
+
+    def queues_of(self, model_ids: list[str]) -> list[str]:
+        """The queues a worker serves that holds these models."""
+        return [self.queue(level.id) for model in model_ids for level in self.levels_of(model)]
+
+
+def load_family(name: str) -> Family:
+    """Read a family by id (a file of `families/`) or by path to a TOML file.
+
+    Raises:
+        UnknownFamily: there is no such file.
+        BadFamily: the file does not parse, or names things that do not exist; the message says where.
+    """
+    path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FAMILIES.glob("*.toml")))
+        raise UnknownFamily(f"There is no family {name!r}. Known: {known}.", field="family")
+    return _read(str(path), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read(path: str, _changed: int) -> Family:
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        for section in ("models", "levels"):
+            for key, entry in data.get(section, {}).items():
+                entry["id"] = key
+        return Family(**data)
+    except tomllib.TOMLDecodeError as error:
+        raise BadFamily(f"{path}: {error}", field="toml") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "levels"
+        raise BadFamily(f"{path}: {place}: {first['msg']}", field=place) from error
