@@ -1,0 +1,244 @@
+"""Profiles and quality tables: what a level costs on a device and what it keeps, measured, kept as data.
+
+A profile is one JSON file a device (`profiles/<family>/<device>.json`), a quality table one CSV a family
+(`profiles/<family>/quality.csv`). Published profiles (`../shared/profiles`) carry only throughput, latency and mean
+quality; our own add the batch curve and the times around the loop. Extra keys are kept out, not refused: a profile may
+say more than we read.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import BadProfile
+
+MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class BatchPoint(BaseModel):
+    """Seconds that one denoising step takes when `size` rows share it."""
+
+    model_config = MEASURED
+
+    size: int = Field(ge=1)
+    step_s: float = Field(gt=0)
+
+
+@dataclass(frozen=True)
+class BatchCurve:
+    """Seconds a step by batch size: measured points, straight lines between them.
+
+    `sizes` rise from 1; beyond the largest measured batch nothing is promised, so `max_size` is the limit.
+    """
+
+    sizes: tuple[int, ...] = (1,)
+    seconds: tuple[float, ...] = (1.0,)
+
+    @property
+    def max_size(self) -> int:
+        return self.sizes[-1]
+
+    def step_s(self, size: int) -> float:
+        """Seconds of one step that carries `size` rows (clamped to the measured range)."""
+        return float(np.interp(size, self.sizes, self.seconds))
+
+    def speed(self, size: int) -> float:
+        """How fast each of `size` fused rows goes, against running alone: 1 at size 1, falling with the batch."""
+        return self._speeds[min(max(size, 1), self.max_size) - 1]
+
+    @property
+    def gain(self) -> float:
+        """Most that batching multiplies throughput by (1 when the device gains nothing)."""
+        return max(n * self._speeds[n - 1] for n in range(1, self.max_size + 1))
+
+    @cached_property
+    def _speeds(self) -> tuple[float, ...]:
+        alone = self.step_s(1)
+        return tuple(alone / self.step_s(n) for n in range(1, self.max_size + 1))
+
+
+class LevelProfile(BaseModel):
+    """What one level costs on one device. Times in seconds, `quality` relative to `exact`.
+
+    `requests_per_minute` is what one worker carries that does nothing else (at its best batch), `latency_s` one request
+    alone from admission to stored image. A level without `model` is a model of its own.
+    """
+
+    model_config = MEASURED
+
+    id: str = Field(min_length=1)
+    strategy: str = "exact"
+    requests_per_minute: float = Field(gt=0)
+    latency_s: float = Field(gt=0)
+    quality: float = Field(ge=0, default=1.0)
+    model: str | None = None
+    steps: int | None = Field(default=None, ge=1)
+    skipped_steps: int = Field(default=0, ge=0)
+    batch: tuple[BatchPoint, ...] = ()
+    encode_s: float = Field(default=0.0, ge=0)
+    decode_s: float = Field(default=0.0, ge=0)
+    fetch_s: float = Field(default=0.0, ge=0)
+    load_s: float = Field(default=0.0, ge=0)
+    memory_mb: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _batch_sizes_rise_from_one(self) -> LevelProfile:
+        sizes = [p.size for p in self.batch]
+        if sizes and (sizes[0] != 1 or any(b <= a for a, b in pairwise(sizes))):
+            raise ValueError("batch sizes must rise and start at 1")
+        return self
+
+    @cached_property
+    def curve(self) -> BatchCurve:
+        """The batch curve; without measurements a worker runs one row at a time (constant throughput)."""
+        if not self.batch:
+            return BatchCurve()
+        return BatchCurve(tuple(p.size for p in self.batch), tuple(p.step_s for p in self.batch))
+
+    @property
+    def holds(self) -> str:
+        """Name of the model a worker must hold to serve this level."""
+        return self.model or self.id
+
+
+class Profile(BaseModel):
+    """One device's measurements of one family's levels."""
+
+    model_config = MEASURED
+
+    family: str
+    device: str
+    model: str = ""
+    measured: str = ""
+    levels: tuple[LevelProfile, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_level_once(self) -> Profile:
+        ids = [level.id for level in self.levels]
+        twice = {i for i in ids if ids.count(i) > 1}
+        if twice:
+            raise ValueError(f"level {sorted(twice)[0]!r} stands twice")
+        return self
+
+    def level(self, level_id: str) -> LevelProfile:
+        """The level's measurements; `BadProfile` names those there are."""
+        for level in self.levels:
+            if level.id == level_id:
+                return level
+        names = ", ".join(level.id for level in self.levels)
+        raise BadProfile(f"profile of {self.device} has no level {level_id!r}; it has {names}", field=level_id)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(level.id for level in self.levels)
+
+    @property
+    def reference(self) -> LevelProfile:
+        """The exact level: the one with the highest quality, the first of equals."""
+        return max(self.levels, key=lambda level: level.quality)
+
+
+def read_profile(path: str | Path) -> Profile:
+    """The profile in a JSON file. Raises `BadProfile` with the field (`levels.2.latency_s`) and what is wrong there."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise BadProfile(f"profile {path}: {e.strerror or e}", field=str(path)) from e
+    except ValueError as e:
+        raise BadProfile(f"profile {path} is not JSON: {e}", field=str(path)) from e
+    return parse_profile(data, str(path))
+
+
+def parse_profile(data: object, source: str = "profile") -> Profile:
+    """The profile in parsed JSON. Raises `BadProfile`; `source` is named in the message."""
+    try:
+        return Profile.model_validate(data)
+    except ValidationError as e:
+        first = e.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "levels"
+        raise BadProfile(f"{source}: {field}: {first['msg']} (got {first['input']!r:.60})", field=field) from e
+
+
+def write_profile(profile: Profile, path: str | Path) -> None:
+    """Write as the JSON that `read_profile` reads; defaults are left out."""
+    text = profile.model_dump_json(indent=1, exclude_defaults=True)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """Relative quality by prompt and level: `values[i, j]` is prompt i at `levels[j]` (N×L, 1 = as good as exact)."""
+
+    levels: tuple[str, ...]
+    prompts: tuple[str, ...]
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def column(self, level: str) -> np.ndarray:
+        """Quality of all prompts at a level (N). `BadProfile` when the table lacks it."""
+        if level not in self.levels:
+            raise BadProfile(f"no level {level!r} in the quality table; it has {', '.join(self.levels)}", field=level)
+        return self.values[:, self.levels.index(level)]
+
+    def select(self, levels: tuple[str, ...]) -> QualityTable:
+        """The same prompts with just these levels, in this order."""
+        return QualityTable(levels, self.prompts, np.column_stack([self.column(level) for level in levels]))
+
+    @property
+    def means(self) -> dict[str, float]:
+        return dict(zip(self.levels, (float(v) for v in self.values.mean(axis=0)), strict=True))
+
+
+def read_quality(path: str | Path) -> QualityTable:
+    """The quality table in a CSV `prompt,<level>,…`. Raises `BadProfile` with line and column of what is wrong."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadProfile(f"quality table {path}: {e}", field=str(path)) from e
+    if not rows or rows[0][:1] != ["prompt"] or len(rows[0]) < 2:
+        raise BadProfile(f"{path}: line 1: the header must be prompt,<level>,<level>…", field="prompt")
+    levels = tuple(name.strip() for name in rows[0][1:])
+    if len(set(levels)) < len(levels):
+        raise BadProfile(f"{path}: line 1: a level stands twice", field="prompt")
+    body = [(n, row) for n, row in enumerate(rows[1:], start=2) if row]
+    if not body:
+        raise BadProfile(f"{path}: no prompts", field="prompt")
+    values = np.array([_cells(row, n, levels, str(path)) for n, row in body])
+    return QualityTable(levels, tuple(row[0] for _, row in body), values)
+
+
+def _cells(row: list[str], line: int, levels: tuple[str, ...], path: str) -> list[float]:
+    if len(row) != len(levels) + 1:
+        raise BadProfile(f"{path}: line {line}: {len(row)} cells, the header has {len(levels) + 1}", field=levels[-1])
+    cells = []
+    for level, text in zip(levels, row[1:], strict=True):
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not (np.isfinite(value) and value >= 0):
+            raise BadProfile(f"{path}: line {line}: {level}: {text!r} is not a quality of 0 or more", field=level)
+        cells.append(value)
+    return cells
+
+
+def write_quality(table: QualityTable, path: str | Path) -> None:
+    """Write as the CSV that `read_quality` reads, four decimals."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["prompt", *table.levels])
+        for prompt, row in zip(table.prompts, table.values, strict=True):
+            out.writerow([prompt, *(f"{v:.4f}" for v in row)])
