@@ -1,0 +1,88 @@
+"""The Celery app every process shares, and how messages are published.
+
+Tasks are named strings, so a sender needs no code of the receiver: web never imports a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from core.messages import SCHEDULER_QUEUE, Message, Sweep, Tick
+from core.services import broker_url
+from core.settings import settings
+
+log = structlog.get_logger(__name__)
+SWEEP_S = 5.0
+
+# Publishing must answer at once when the broker is away: what was not published is swept up later.
+PATIENCE = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+
+
+def make_celery() -> Celery:
+    """A Celery app on the broker in force, with the house's safe defaults."""
+    app = Celery("argus", broker=broker_url())
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,  # PostgreSQL has the results
+        task_acks_late=False,  # a lost message is swept up; a redelivered one finds its row claimed
+        task_create_missing_queues=True,
+        task_default_queue=SCHEDULER_QUEUE,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,  # waiting messages stay where re-alignment can reach them
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={**PATIENCE, "visibility_timeout": 3600},
+        beat_schedule={
+            "tick": {"task": Tick.task, "schedule": settings().tick_s, "options": _beat(SCHEDULER_QUEUE)},
+            "sweep": {"task": Sweep.task, "schedule": SWEEP_S, "options": _beat(SCHEDULER_QUEUE)},
+        },
+        beat_schedule_filename=str(settings().run_folder / "beat.schedule"),
+        timezone="UTC",
+    )
+    return app
+
+
+def _beat(queue: str) -> dict[str, object]:
+    """A tick nobody took in time is worthless: it expires."""
+    return {"queue": queue, "expires": settings().tick_s}
+
+
+_app: Celery | None = None
+
+
+def celery_app() -> Celery:
+    """The Celery app of this process, made on first use (it needs the broker's address)."""
+    global _app
+    if _app is None:
+        _app = make_celery()
+    return _app
+
+
+def publish(queue: str, messages: Sequence[Message]) -> int:
+    """Hand messages to the broker over one connection; returns how many it took.
+
+    A broker that is away is logged, not raised: the rows are committed, and the sweep publishes again.
+    """
+    app = celery_app()
+    sent = 0
+    try:
+        with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            for message in messages:
+                app.send_task(message.task, kwargs=message.kwargs(), queue=queue, producer=producer, retry=False)
+                sent += 1
+    except (OperationalError, ConnectionError, OSError) as error:
+        log.warning("broker away", queue=queue, unsent=len(messages) - sent, error=str(error))
+    return sent

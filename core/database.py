@@ -1,0 +1,61 @@
+"""Sessions on PostgreSQL. Hold one for as short as can be, never across a denoising step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.services import database_url
+from core.settings import ROOT
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The same address with the driver named, as SQLAlchemy wants it."""
+    head, _, tail = url.partition("://")
+    return f"postgresql+psycopg2://{tail}" if head in ("postgres", "postgresql") else url
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """The engine of this process. Connections are tested before use, so a restarted server is not noticed."""
+    return create_engine(
+        sqlalchemy_url(database_url()),
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=16,
+        connect_args={"connect_timeout": 5, "application_name": "argus"},
+    )
+
+
+@lru_cache(maxsize=1)
+def _maker() -> sessionmaker[Session]:
+    return sessionmaker(engine(), expire_on_commit=False)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session that commits at the end, or rolls back and raises."""
+    with _maker().begin() as session:
+        yield session
+
+
+def forget_connections() -> None:
+    """Drop engine and pool: after a fork, or when tests point elsewhere."""
+    if engine.cache_info().currsize:
+        engine().dispose(close=False)
+    engine.cache_clear()
+    _maker.cache_clear()
+
+
+def migrate(url: str | None = None) -> None:
+    """Bring the database at `url` (default: the one in force) to the newest schema."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(str(ROOT / "alembic.ini"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")

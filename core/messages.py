@@ -1,0 +1,72 @@
+"""One small dataclass an edge: what is published, to which queue. Messages carry ids, never images or prompts.
+
+======== =============== ============================== =================
+message  from            to                             queue
+======== =============== ============================== =================
+Route    app             router (`scheduler.tasks`)     `router`
+Generate router, tick    generation worker              `t2i.<family>.<level>`
+Judge    generation      quality worker                 `quality`
+Tick     beat            scheduler                      `scheduler`
+Sweep    beat            scheduler                      `scheduler`
+======== =============== ============================== =================
+
+Every message may be lost or come twice; rows say what is true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+ROUTER_QUEUE = "router"
+QUALITY_QUEUE = "quality"
+SCHEDULER_QUEUE = "scheduler"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message is a task's name and its keyword arguments."""
+
+    task: ClassVar[str]
+
+    def kwargs(self) -> dict[str, str | int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Route(Message):
+    """Choose levels for the accepted requests of a job."""
+
+    task: ClassVar[str] = "argus.route"
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Generate(Message):
+    """Make the image of a queued request, as planned in this epoch."""
+
+    task: ClassVar[str] = "argus.generate"
+    request_id: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Judge(Message):
+    """Score a stored image against its prompt."""
+
+    task: ClassVar[str] = "argus.judge"
+    image_id: str
+
+
+@dataclass(frozen=True)
+class Tick(Message):
+    """Observe, plan, remap."""
+
+    task: ClassVar[str] = "argus.tick"
+
+
+@dataclass(frozen=True)
+class Sweep(Message):
+    """Publish again what was accepted or queued and never arrived; take back what lost workers held."""
+
+    task: ClassVar[str] = "argus.sweep"

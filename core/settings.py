@@ -1,0 +1,111 @@
+"""Every setting, described once.
+
+Settings are read from the environment (`ARGUS_<NAME>`). An unknown `ARGUS_…` variable or a malformed value stops
+start-up with the name in the message. `docs/settings.md` is made from this file.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import BadSettings
+
+PREFIX = "ARGUS_"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """All settings with default, range and meaning."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(ROOT / "var", description="Folder of everything that runs: data, images, logs, sockets.")
+    database_url: str = Field(
+        "", description="PostgreSQL with pgvector (postgresql://…). Empty: Argus runs its own under `home`."
+    )
+    broker_url: str = Field("", description="Redis or Valkey (redis://…). Empty: Argus runs its own under `home`.")
+    images: str = Field("", description="Where images are kept, any fsspec URL. Empty: the folder `home`/images.")
+    latents: str = Field("", description="Folder of cached latents. Empty: `home`/latents.")
+    latents_mb: int = Field(512, ge=0, description="Size limit of the latent cache in MB; 0 turns it off.")
+
+    host: str = Field("127.0.0.1", description="Address that web and Flower listen on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port of the web app and the API.")
+    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
+    web_workers: int = Field(2, ge=1, description="gunicorn workers of the web app.")
+    rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
+    max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
+    max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")
+
+    family: str = Field("embedded", description="Family served: a file of families/ or a path to one.")
+    devices: str = Field(
+        "auto",
+        description="Devices, comma separated (`cuda:0,cuda:1`, `cpu:0,cpu:1`). auto: every GPU, else one CPU slot.",
+    )
+    threads: int = Field(0, ge=0, description="torch threads a worker. 0: cores divided by CPU workers.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
+        "auto", description="Data type of the denoisers. auto: float32 on the CPU, bfloat16 on CUDA."
+    )
+    max_batch: int = Field(8, ge=1, description="Most rows that one denoising step carries.")
+    memory_mb: int = Field(0, ge=0, description="Memory for resident models a worker. 0: 80 % of the device's.")
+    slots: int = Field(16, ge=1, description="Requests a worker holds at once, running or being encoded.")
+
+    policy: str = Field("argus", description="Scheduling policy, a name of scheduler/policies/.")
+    tick_s: float = Field(10.0, gt=0, description="Seconds between two plans.")
+    slo_s: float = Field(
+        0.0,
+        ge=0,
+        description="Latency target in seconds for requests without a deadline. 0: `slo_factor` × exact latency.",
+    )
+    slo_factor: float = Field(3.0, gt=0, description="SLO as a multiple of the measured latency of `exact`.")
+    batch_window_s: float = Field(86_400.0, gt=0, description="Completion window of the batch class in seconds.")
+    max_attempts: int = Field(3, ge=1, description="Attempts before a request is failed.")
+    stale_s: float = Field(15.0, gt=0, description="Seconds without a heartbeat after which a worker is lost.")
+    seed: int = Field(0, ge=0, description="Seed of what the scheduler draws.")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
+    log_json: bool = Field(False, description="One JSON object a line instead of text for people.")
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder with pid, state and addresses of what `argus up` started."""
+        return self.home / "run"
+
+    @property
+    def image_url(self) -> str:
+        return self.images or str(self.home / "images")
+
+    @property
+    def latent_folder(self) -> Path:
+        return Path(self.latents) if self.latents else self.home / "latents"
+
+
+def load_settings(environ: dict[str, str] | None = None) -> Settings:
+    """Read settings from the environment.
+
+    Raises:
+        BadSettings: a variable that is no setting, or a value out of range; the message names it.
+    """
+    given = os.environ if environ is None else environ
+    names = {key for key in given if key.startswith(PREFIX)}
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    if unknown := sorted(names - known):
+        raise BadSettings(f"{unknown[0]} is no setting of Argus. Known: {', '.join(sorted(known))}.", field=unknown[0])
+    values: dict[str, Any] = {name[len(PREFIX) :].lower(): given[name] for name in names}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise BadSettings(f"{name}={first['input']!r}: {first['msg']}.", field=name) from error
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

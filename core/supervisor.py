@@ -1,0 +1,148 @@
+"""A small supervisor: start children in order, restart what crashes, stop all in reverse.
+
+Why not systemd, supervisord or honcho: `make up` must need nothing but Python, PostgreSQL must run under another user
+when Argus is root, and nothing may outlive the supervisor, however it ends (children get a parent-death signal).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from core.errors import ServiceDown
+
+log = structlog.get_logger(__name__)
+PR_SET_PDEATHSIG = 1
+BACKOFF_S = (0.5, 1, 2, 5, 10)  # waits before the 1st, 2nd, … restart in a row
+STEADY_S = 60.0  # a child that ran so long starts over with the first wait
+
+
+@dataclass(frozen=True)
+class Child:
+    """What to run and how to tell that it is up.
+
+    `ready` is polled until true, at most `patience_s`; `stop_signal` asks it to leave (PostgreSQL: SIGINT is a fast
+    shutdown); `user` is a numeric id to run as, when Argus itself is root.
+    """
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: int | None = None
+    ready: Callable[[], bool] = lambda: True
+    patience_s: float = 60.0
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_patience_s: float = 15.0
+
+
+@dataclass
+class _Running:
+    child: Child
+    process: subprocess.Popen[bytes]
+    since: float
+    crashes: int = 0
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Owns its children from `start` to `stop`."""
+
+    def __init__(self, log_folder: Path) -> None:
+        self._log_folder = log_folder
+        self._running: dict[str, _Running] = {}
+        self._lock = threading.RLock()
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def start(self, child: Child) -> None:
+        """Start a child and wait until it is ready.
+
+        Raises:
+            ServiceDown: it ended before it was ready, or took too long; the end of its log is in the message.
+        """
+        with self._lock:
+            self._running[child.name] = _Running(child, self._spawn(child), time.monotonic())
+        self._wait_ready(child)
+
+    def watch_once(self) -> list[str]:
+        """Restart children that have ended and whose wait is over; returns the names restarted."""
+        with self._lock:
+            return [run.child.name for run in self._running.values() if self._revive(run)]
+
+    def pids(self) -> dict[str, int]:
+        with self._lock:
+            return {name: run.process.pid for name, run in self._running.items()}
+
+    def stop(self) -> None:
+        """Stop all children, the last started first; kill those that do not leave in time."""
+        with self._lock:
+            runs = list(self._running.values())[::-1]
+            self._running.clear()
+        for run in runs:
+            self._stop(run)
+
+    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        with open(self._log_folder / f"{child.name}.log", "ab") as sink:
+            return subprocess.Popen(
+                list(child.argv),
+                env={**os.environ, **child.env},
+                user=child.user,
+                group=child.user,
+                extra_groups=[] if child.user is not None else None,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops them in order
+                preexec_fn=lambda: self._die_with_parent(child.stop_signal),
+            )
+
+    def _die_with_parent(self, how: signal.Signals) -> None:
+        self._libc.prctl(PR_SET_PDEATHSIG, int(how))
+
+    def _wait_ready(self, child: Child) -> None:
+        end = time.monotonic() + child.patience_s
+        while not child.ready():
+            run = self._running.get(child.name)
+            if run is None or run.process.poll() is not None or time.monotonic() > end:
+                raise ServiceDown(f"{child.name} did not come up. Its log ends:\n{self.tail(child.name)}")
+            time.sleep(0.05)
+
+    def _revive(self, run: _Running) -> bool:
+        code = run.process.poll()
+        if code is None:
+            return False
+        now = time.monotonic()
+        if run.restart_at is None:
+            run.crashes = 0 if now - run.since > STEADY_S else run.crashes
+            run.restart_at = now + BACKOFF_S[min(run.crashes, len(BACKOFF_S) - 1)]
+            run.crashes += 1
+            log.warning("child ended", child=run.child.name, status=code, restart_in_s=run.restart_at - now)
+        if now < run.restart_at:
+            return False
+        run.process, run.since, run.restart_at = self._spawn(run.child), now, None
+        return True
+
+    def _stop(self, run: _Running) -> None:
+        if run.process.poll() is not None:
+            return
+        run.process.send_signal(run.child.stop_signal)
+        try:
+            run.process.wait(run.child.stop_patience_s)
+        except subprocess.TimeoutExpired:
+            log.warning("child killed", child=run.child.name)
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+
+    def tail(self, name: str, lines: int = 15) -> str:
+        """The last lines of a child's log."""
+        path = self._log_folder / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"

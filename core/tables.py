@@ -1,0 +1,302 @@
+"""What PostgreSQL keeps. PostgreSQL is the truth; everything else can be lost and rebuilt from here.
+
+::
+
+    job 1─n request 1─n attempt 1─1 image 1─n score
+    plan 1─n assignment n─1 worker          profile          cached_latent
+
+A request moves accepted → queued → running → done | failed | cancelled, and back from running to queued when its
+worker is lost. All times are timezone-aware UTC. Latency counts from `accepted_at` to `stored_at`.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Index, String, Text, UniqueConstraint, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+EMBEDDING_WIDTH = 384  # MiniLM sentence embedding
+
+
+class Base(DeclarativeBase):
+    """Column types by annotation."""
+
+    type_annotation_map = {
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[str]: ARRAY(Text),
+        str: Text,
+    }
+
+
+class State(enum.StrEnum):
+    """Where a request is. `accepted`, `queued` and `running` are open; the others are final."""
+
+    ACCEPTED = "accepted"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = (State.ACCEPTED, State.QUEUED, State.RUNNING)
+
+
+class ServiceClass(enum.StrEnum):
+    """`interactive` has an SLO; `batch` has a completion window and fills idle capacity."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+def _enum(kind: type[enum.StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
+
+
+class Job(Base):
+    """Requests submitted together: a form post, a CSV, a batch."""
+
+    __tablename__ = "job"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    family: Mapped[str]
+    source: Mapped[str] = mapped_column(String(16))  # web, api, csv, cli, openai, a1111, replay
+    title: Mapped[str | None]
+    service_class: Mapped[ServiceClass] = mapped_column(_enum(ServiceClass), default=ServiceClass.INTERACTIVE)
+    size: Mapped[int]  # number of requests
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    published_at: Mapped[datetime | None]  # Route(job) handed to the broker
+    cancelled_at: Mapped[datetime | None]
+
+    requests: Mapped[list[Request]] = relationship(
+        back_populates="job", order_by="Request.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class Request(Base):
+    """One prompt, one seed, one image: the unit of routing, billing and recording."""
+
+    __tablename__ = "request"
+    __table_args__ = (
+        UniqueConstraint("job_id", "position"),
+        Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    position: Mapped[int]  # place in the job, from 0
+
+    family: Mapped[str]
+    prompt: Mapped[str]
+    negative_prompt: Mapped[str] = mapped_column(default="")
+    seed: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]
+    height: Mapped[int]
+    steps: Mapped[int]
+    guidance: Mapped[float]
+    level_asked: Mapped[str] = mapped_column(String(64), default="auto")  # auto or a level's id
+    min_quality: Mapped[float | None]  # floor of relative quality, 0..1
+    deadline_at: Mapped[datetime]
+    service_class: Mapped[ServiceClass] = mapped_column(_enum(ServiceClass), default=ServiceClass.INTERACTIVE)
+
+    state: Mapped[State] = mapped_column(_enum(State), default=State.ACCEPTED)
+    level: Mapped[str | None] = mapped_column(String(64))  # chosen; what was used once done
+    epoch: Mapped[int | None]  # plan that chose the level
+    predicted_quality: Mapped[float | None]
+    worker: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    hopeless: Mapped[bool] = mapped_column(default=False)  # no level can meet its deadline: served when there is room
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[str | None]
+    note: Mapped[str | None]  # why this level, for people
+
+    accepted_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    routed_at: Mapped[datetime | None]
+    published_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    denoised_at: Mapped[datetime | None]
+    stored_at: Mapped[datetime | None] = mapped_column(index=True)
+    scored_at: Mapped[datetime | None]
+
+    job: Mapped[Job] = relationship(back_populates="requests")
+    tries: Mapped[list[Attempt]] = relationship(
+        back_populates="request",
+        order_by="Attempt.number",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+    )
+    images: Mapped[list[Image]] = relationship(
+        back_populates="request",
+        order_by="Image.created_at",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+    )
+
+
+class Attempt(Base):
+    """One try of a worker at a request."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("request_id", "number"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"))
+    number: Mapped[int]  # from 1
+    worker: Mapped[str]
+    boot: Mapped[uuid.UUID]  # which run of that worker
+    level: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64))
+    outcome: Mapped[str | None] = mapped_column(String(16))  # done, failed, lost, cancelled; none while running
+    reason: Mapped[str | None]  # of a failure or a change of level
+    batch_mean: Mapped[float | None]  # rows that shared its forwards
+    batch_max: Mapped[int | None]
+    steps_run: Mapped[int | None]
+    steps_skipped: Mapped[int | None]
+    cache_similarity: Mapped[float | None]
+    encode_s: Mapped[float | None]
+    wait_s: Mapped[float | None]  # encoded, waiting for the next step
+    denoise_s: Mapped[float | None]
+    decode_s: Mapped[float | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+
+    request: Mapped[Request] = relationship(back_populates="tries")
+
+
+class Image(Base):
+    """A stored image; the file lies in the image store under `key`."""
+
+    __tablename__ = "image"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), index=True)
+    attempt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("attempt.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    level: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64))
+    family_version: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+    request: Mapped[Request] = relationship(back_populates="images")
+    scores: Mapped[list[Score]] = relationship(
+        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class Score(Base):
+    """CLIPScore of an image against its prompt, by one scorer."""
+
+    __tablename__ = "score"
+    __table_args__ = (UniqueConstraint("image_id", "scorer"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    image_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    scorer: Mapped[str]  # kind and version
+    value: Mapped[float]  # 2.5 · max(cos, 0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    image: Mapped[Image] = relationship(back_populates="scores")
+
+
+class Plan(Base):
+    """An epoch: what was seen, what was decided and why. Failed ticks are rows too."""
+
+    __tablename__ = "plan"
+
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    policy: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(32))  # the solver's word, or failed
+    in_force: Mapped[bool] = mapped_column(default=False, index=True)
+    observed: Mapped[dict[str, Any]]  # demand, backlog, workers, forecast
+    decided: Mapped[dict[str, Any]]  # workers by model, load by level, prices
+    reason: Mapped[str]
+    seconds: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class Assignment(Base):
+    """Which models a worker was told to hold, and whether it does."""
+
+    __tablename__ = "assignment"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    epoch: Mapped[int] = mapped_column(ForeignKey("plan.epoch", ondelete="CASCADE"))
+    worker: Mapped[str] = mapped_column(index=True)
+    models: Mapped[list[str]]
+    queues: Mapped[list[str]]
+    reason: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    applied_at: Mapped[datetime | None]  # the worker's own word
+    verified_at: Mapped[datetime | None]  # seen in active_queues
+
+
+class Worker(Base):
+    """A worker process, by its Celery name; the row outlives the process."""
+
+    __tablename__ = "worker"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    boot: Mapped[uuid.UUID]  # new at every start
+    device: Mapped[str]  # cuda:0, cpu:0
+    device_type: Mapped[str]  # as in profiles
+    family: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16))  # starting, ready, stopped
+    models: Mapped[list[str]]  # held
+    queues: Mapped[list[str]]  # consumed
+    stats: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Profile(Base):
+    """A measured profile, as the file had it when it came into force."""
+
+    __tablename__ = "profile"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    family: Mapped[str]
+    device: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    content: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CachedLatent(Base):
+    """An intermediate latent that a similar prompt may start from (NIRVANA, approximate caching)."""
+
+    __tablename__ = "cached_latent"
+    __table_args__ = (
+        Index(
+            "ix_cached_latent_embedding",
+            "embedding",
+            postgresql_using="hnsw",
+            postgresql_ops={"embedding": "halfvec_cosine_ops"},
+        ),
+        Index("ix_cached_latent_kind", "family", "model", "version", "width", "height", "steps", "scheduler"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    family: Mapped[str]
+    model: Mapped[str]
+    version: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    steps: Mapped[int]
+    scheduler: Mapped[str]
+    k: Mapped[int]  # step index the latent was taken at
+    embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_WIDTH))
+    key: Mapped[str]
+    bytes: Mapped[int]
+    uses: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

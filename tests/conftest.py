@@ -1,0 +1,93 @@
+"""Real PostgreSQL and Valkey for the whole session, on ports and folders of their own, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+for name in [name for name in os.environ if name.startswith("ARGUS_")]:
+    del os.environ[name]  # a developer's settings must not reach the tests
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@dataclass(frozen=True)
+class Services:
+    """What runs for the tests."""
+
+    home: Path
+    database_url: str
+    broker_url: str
+
+    def environ(self) -> dict[str, str]:
+        """Settings that point a process at these services."""
+        return {
+            "ARGUS_HOME": str(self.home),
+            "ARGUS_DATABASE_URL": self.database_url,
+            "ARGUS_BROKER_URL": self.broker_url,
+        }
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """PostgreSQL (migrated) and Valkey; this process's settings point at them."""
+    from core.database import forget_connections, migrate
+    from core.services import postgres, valkey
+    from core.settings import settings
+    from core.supervisor import Supervisor
+
+    with tempfile.TemporaryDirectory(prefix="argus-test-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)  # as root, PostgreSQL runs as nobody
+        supervisor = Supervisor(home / "logs")
+        try:
+            database, database_url = postgres(home)
+            broker, broker_url = valkey(home)
+            supervisor.start(database)
+            supervisor.start(broker)
+            running = Services(home, database_url, broker_url)
+            with environment(running.environ()):
+                settings.cache_clear()
+                migrate()
+                yield running
+                forget_connections()
+        finally:
+            supervisor.stop()
+            settings.cache_clear()
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for a while."""
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
+
+
+@pytest.fixture
+def database(services: Services) -> Services:
+    """The services with every table and the broker emptied."""
+    import redis
+    from sqlalchemy import text
+
+    from core.database import transaction
+    from core.tables import Base
+
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with transaction() as session:
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    with redis.Redis.from_url(services.broker_url) as client:
+        client.flushdb()
+    return services

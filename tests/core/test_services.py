@@ -1,0 +1,61 @@
+"""The embedded services and the schema, as they really run."""
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from core.database import ROOT, transaction
+from core.errors import ServiceDown
+from core.services import broker_answers
+from core.settings import settings
+from core.supervisor import Child, Supervisor
+
+
+def test_postgres_18_with_pgvector_answers(services):
+    with transaction() as session:
+        version = session.scalar(text("show server_version"))
+        nearest = session.scalar(text("select '[1,0]'::vector <=> '[0,1]'::vector"))
+    assert version.startswith("18.")
+    assert nearest == pytest.approx(1.0)
+
+
+def test_valkey_answers(services):
+    assert broker_answers(services.broker_url)
+    assert not broker_answers("redis://127.0.0.1:1/0")
+
+
+def test_the_migrations_say_what_the_tables_say(services):
+    command.check(Config(str(ROOT / "alembic.ini")))  # raises when they differ
+
+
+def test_a_crashed_child_is_restarted_and_a_stopped_one_is_gone(tmp_path):
+    supervisor = Supervisor(tmp_path)
+    supervisor.start(Child("sleeper", ["sleep", "600"]))
+    first = supervisor.pids()["sleeper"]
+    import os
+    import signal
+    import time
+
+    os.kill(first, signal.SIGKILL)
+    restarted: list[str] = []
+    end = time.monotonic() + 20
+    while not restarted and time.monotonic() < end:
+        restarted = supervisor.watch_once()
+        time.sleep(0.05)
+    assert restarted == ["sleeper"]
+    second = supervisor.pids()["sleeper"]
+    supervisor.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+def test_a_child_that_dies_at_start_is_reported_with_the_end_of_its_log(tmp_path):
+    supervisor = Supervisor(tmp_path)
+    with pytest.raises(ServiceDown, match="no such luck"):
+        supervisor.start(Child("broken", ["sh", "-c", "echo no such luck; exit 3"], ready=lambda: False))
+    supervisor.stop()
+
+
+def test_settings_of_the_session_point_at_the_test_services(services):
+    assert settings().database_url == services.database_url
