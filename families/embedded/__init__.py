@@ -1,0 +1,1 @@
+"""The family that ships with Argus: models, recipe, weights."""

@@ -1,0 +1,128 @@
+"""A member of the embedded family, loaded: everything a pipeline adapter needs to turn prompts into pictures.
+
+    member = load_member("families/embedded/weights/large")
+    states, mask = member.text.tokens(["three foxes on a purple background"])
+    latents = torch.randn(1, *member.codec.latent_shape)            # at sigma 1
+    scheduler = member.new_scheduler(); scheduler.set_timesteps(24)
+    for t in scheduler.timesteps:                                    # t = 1000·sigma
+        latents = scheduler.step(member.velocity(latents, t / 1000, states, mask), t, latents).prev_sample
+    pictures = member.codec.decode(latents)                          # (1, 128, 128, 3) uint8; size=64 for smaller
+
+Members are flow-matching models: x_σ = (1 − σ)·x₀ + σ·ε (Lipman et al. 2023; Esser et al. 2024, §2). The network's output is
+the clean latent x₀ (as in Li & He 2025, "Back to Basics", §3), from which the velocity dx/dσ = ε − x₀ = (x_σ − x₀)/σ follows.
+Velocity is what diffusers' `FlowMatchEulerDiscreteScheduler` integrates. Guidance may be applied to either: they are affine in
+each other. A member that is not `guided` was distilled with guidance inside: run it once a step and ignore the guidance scale.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel, UNet2DConditionModel
+from torch import Tensor, nn
+
+from core.text import TextEncoder, shared_encoder
+from families.embedded.checksums import verify
+from families.embedded.codec import PatchCodec
+
+WEIGHTS = Path(__file__).parent / "weights"
+DENOISERS: dict[str, Any] = {
+    "UNet2DConditionModel": UNet2DConditionModel,
+    "PixArtTransformer2DModel": PixArtTransformer2DModel,
+}
+EMPTY_PROMPT = ""  # what the unconditional half of guidance sees
+
+
+@dataclass
+class EmbeddedMember:
+    """One denoiser with what it shares with the others: text encoder, codec, scheduler settings."""
+
+    name: str
+    denoiser: nn.Module
+    codec: PatchCodec
+    scheduler_config: dict[str, Any]
+    guided: bool = True
+    device: str = "cpu"
+    _text: TextEncoder | None = field(default=None, repr=False)
+
+    @property
+    def text(self) -> TextEncoder:
+        """The MiniLM encoder, shared within the process."""
+        if self._text is None:
+            self._text = shared_encoder(self.device)
+        return self._text
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.denoiser.parameters()).dtype
+
+    def new_scheduler(self) -> FlowMatchEulerDiscreteScheduler:
+        """A fresh sampler (it counts its own steps: one a request)."""
+        return FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
+
+    def to(self, device: str | None = None, dtype: torch.dtype | None = None) -> EmbeddedMember:
+        """Move denoiser and codec; the text encoder stays float32."""
+        self.device = device or self.device
+        self.denoiser.to(device=self.device, dtype=dtype)
+        self.codec.to(device=self.device, dtype=dtype)
+        return self
+
+    def clean(self, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
+        """The predicted clean latents x₀ (B, C, h, w). `sigma` in (0, 1], one for all or (B,); states (B, T, 384); mask (B, T)."""
+        return predict_clean(self.denoiser, latents, sigma, states, mask)
+
+    def velocity(self, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
+        """The predicted velocity ε − x₀ (B, C, h, w), for `FlowMatchEulerDiscreteScheduler.step`."""
+        return velocity(latents, self.clean(latents, sigma, states, mask), sigma)
+
+
+def predict_clean(denoiser: nn.Module, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
+    """Run either kind of denoiser in the latents' own precision. Shapes as in `EmbeddedMember.clean`."""
+    timestep = _rows(sigma, latents) * 1000
+    arguments: dict[str, Any] = {
+        "timestep": timestep,
+        "encoder_hidden_states": states.to(latents.dtype),
+        "encoder_attention_mask": mask.to(latents.dtype),
+    }
+    if isinstance(denoiser, PixArtTransformer2DModel):
+        arguments["added_cond_kwargs"] = {"resolution": None, "aspect_ratio": None}
+    return denoiser(latents, **arguments).sample
+
+
+def velocity(latents: Tensor, clean: Tensor, sigma: Tensor | float) -> Tensor:
+    """(x_σ − x₀)/σ, row by row."""
+    return (latents - clean) / _rows(sigma, latents).view(-1, 1, 1, 1)
+
+
+def _rows(sigma: Tensor | float, latents: Tensor) -> Tensor:
+    """`sigma` as a (B,) tensor of the latents' type and device."""
+    return torch.as_tensor(sigma, dtype=latents.dtype, device=latents.device).expand(latents.shape[0])
+
+
+def load_denoiser(folder: Path) -> nn.Module:
+    """The denoiser in `folder`, of the class its config.json names, in float32 and eval mode."""
+    kind = json.loads((folder / "config.json").read_text())["_class_name"]
+    return DENOISERS[kind].from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
+
+
+def load_member(folder: str | Path, device: str = "cpu") -> EmbeddedMember:
+    """Load a member and its codec (`../codec`), after checking both against `../checksums.json`.
+
+    Raises `core.errors.WeightsDamaged` naming the file and the checksum expected of it.
+    """
+    folder = Path(folder)
+    verify(folder)
+    verify(folder.parent / "codec")
+    member = json.loads((folder / "member.json").read_text())
+    codec = PatchCodec.from_pretrained(folder.parent / "codec", torch_dtype=torch.float32)
+    return EmbeddedMember(
+        name=folder.name,
+        denoiser=load_denoiser(folder),
+        codec=codec.eval().requires_grad_(False),
+        scheduler_config=dict(FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")),
+        guided=member["guided"],
+    ).to(device)
