@@ -1,0 +1,90 @@
+"""The predictor learns what there is to learn, and knows when it knows nothing."""
+
+import numpy as np
+import pytest
+
+from core.profiles import QualityTable
+from scheduler.predict import Features, Kernel, Predictor, better, drifted, surface, train
+
+
+def made_up(rows: int, seed: int = 0, noise: float = 0.01) -> tuple[QualityTable, np.ndarray]:
+    """Prompts whose quality at `small` falls with the number of things asked for."""
+    rng = np.random.default_rng(seed)
+    hard = rng.integers(0, 3, rows)
+    features = np.column_stack([hard / 2, rng.normal(size=(rows, 8)) / 4])
+    small = 0.98 - 0.15 * hard + rng.normal(scale=noise, size=rows)
+    values = np.column_stack([np.ones(rows), small])
+    return QualityTable(("exact", "small"), tuple(f"p{i}" for i in range(rows)), values), features
+
+
+def test_it_learns_which_prompts_suffer():
+    predictor = train(*made_up(300))
+    assert predictor.figures is not None
+    assert predictor.figures.skill > 0.8
+    easy, hard = np.zeros((1, 9)), np.eye(1, 9)
+    assert predictor.predict(easy).mean[0, 1] == pytest.approx(0.98, abs=0.04)
+    assert predictor.predict(hard).mean[0, 1] == pytest.approx(0.68, abs=0.06)
+
+
+def test_the_reference_level_is_one_for_everybody():
+    table, features = made_up(100)
+    assert train(table, features).predict(features).mean[:, 0] == pytest.approx(1.0)
+
+
+def test_it_is_less_sure_far_from_what_was_measured():
+    table, features = made_up(200)
+    predictor = Predictor(table.levels, features, table.values, Kernel())
+    near, far = predictor.predict(features[:1]).std[0, 1], predictor.predict(features[:1] + 5).std[0, 1]
+    assert far > near
+
+
+def test_without_anything_to_learn_it_stays_near_the_level_means():
+    table, features = made_up(200, noise=0.05)
+    shuffled = QualityTable(table.levels, table.prompts, np.random.default_rng(1).permutation(table.values))
+    predictor = train(shuffled, features)
+    assert np.abs(predictor.predict(features).mean[:, 1] - shuffled.means["small"]).mean() < 0.08
+
+
+def test_a_predictor_survives_being_stored():
+    table, features = made_up(120)
+    before = train(table, features, version=7)
+    after = Predictor.load(before.dump())
+    assert after.version == 7
+    assert after.predict(features).mean == pytest.approx(before.predict(features).mean, abs=1e-5)
+
+
+def test_only_a_better_predictor_is_swapped_in():
+    table, features = made_up(300)
+    unseen, unseen_features = made_up(80, seed=9)
+    good = train(table, features)
+    rng = np.random.default_rng(2)
+    bad = Predictor(table.levels, features, rng.permutation(table.values), good.kernel)
+    assert better(good, bad, unseen_features, unseen.values)
+    assert not better(bad, good, unseen_features, unseen.values)
+
+
+def test_drift_is_a_gap_that_is_not_noise():
+    rng = np.random.default_rng(3)
+    predicted = np.full(200, 0.9)
+    assert not drifted(predicted, predicted + rng.normal(scale=0.2, size=200) * 0.1)
+    assert drifted(predicted, predicted - 0.12 + rng.normal(scale=0.05, size=200))
+    assert not drifted(predicted[:10], predicted[:10] - 0.5)
+
+
+def test_repeated_prompts_are_embedded_once():
+    seen: list[str] = []
+
+    def encode(prompts):
+        seen.extend(prompts)
+        return np.zeros((len(prompts), 4))
+
+    features = Features(encode)
+    features(["a fox", "a pear", "a fox"])
+    rows = features(["a pear", "two foxes above a pear"])
+    assert seen == ["a fox", "a pear", "two foxes above a pear"]
+    assert rows.shape == (2, 4 + len(surface("a fox")))
+
+
+def test_real_prompts_of_one_meaning_lie_close():
+    rows = Features()(["a red apple", "an apple that is red", "three trucks below a cloud"])[:, :384]
+    assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.2
