@@ -3,7 +3,7 @@
 ::
 
     job 1─n request 1─n attempt 1─1 image 1─n score
-    plan 1─n assignment n─1 worker          profile          cached_latent
+    plan 1─n assignment n─1 worker     profile     predictor     cached_latent
 
 A request moves accepted → queued → running → done | failed | cancelled, and back from running to queued when its
 worker is lost. All times are timezone-aware UTC. Latency counts from `accepted_at` to `stored_at`.
@@ -269,6 +269,21 @@ class Profile(Base):
     device: Mapped[str]
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     content: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Predictor(Base):
+    """A quality predictor with the figures it was accepted on; the newest in force is the one that routes."""
+
+    __tablename__ = "predictor"
+
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    family: Mapped[str]
+    family_version: Mapped[str]
+    in_force: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str]  # first, drift
+    figures: Mapped[dict[str, Any]]
+    content: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
