@@ -1,0 +1,36 @@
+"""Adapters by name: what a family file's `pipeline` may say. One module a pipeline class, loaded when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from core.errors import BadFamily
+from core.families import Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from workers.pipelines.base import Adapter
+
+ADAPTERS = {
+    "embedded-unet": "workers.pipelines.embedded:Embedded",
+    "embedded-dit": "workers.pipelines.embedded:Embedded",
+    "stable-diffusion": "workers.pipelines.stable_diffusion:StableDiffusion",
+    "stable-diffusion-xl": "workers.pipelines.stable_diffusion_xl:StableDiffusionXL",
+    "stable-diffusion-3": "workers.pipelines.stable_diffusion_3:StableDiffusion3",
+    "flux": "workers.pipelines.flux:Flux",
+}
+
+
+def adapter_class(pipeline: str) -> type[Adapter]:
+    """The adapter class of that name; raises `BadFamily` naming those there are."""
+    if pipeline not in ADAPTERS:
+        raise BadFamily(f"There is no pipeline {pipeline!r}. Known: {', '.join(ADAPTERS)}.", field="pipeline")
+    module, name = ADAPTERS[pipeline].split(":")
+    return getattr(import_module(module), name)
+
+
+def load_adapter(model: Model, device: str, dtype: torch.dtype) -> Adapter:
+    """Load a family's model, weights and all; seconds to minutes."""
+    return adapter_class(model.pipeline)(model, device, dtype)

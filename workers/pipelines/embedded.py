@@ -1,0 +1,57 @@
+"""The family that ships: UNet and DiT members, flow matching, MiniLM states as conditioning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from families.embedded.model import load_member
+from workers.engine.order import Order
+from workers.pipelines.base import Adapter, Tensors
+
+REMEMBERED = 32  # negative prompts kept encoded
+
+
+class Embedded(Adapter):
+    def load(self) -> Any:
+        self.member = load_member(self.model.location).to(str(self.device), self.dtype)
+        self._negatives: dict[str, Tensors] = {}
+        if self.model.pipeline == "embedded-unet":
+            self.member.denoiser.to(memory_format=torch.channels_last)
+        return self.member.new_scheduler()
+
+    def modules(self) -> list[torch.nn.Module]:
+        return [self.member.denoiser, self.member.codec]
+
+    def guides(self, guidance: float) -> bool:
+        return guidance > 1.0 and self.member.guided
+
+    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+        negative = self._negative(order.negative_prompt) if self.guides(guidance) else None
+        return self._states(order.prompt), negative
+
+    def _negative(self, prompt: str) -> Tensors:
+        """Nearly every request has the same one: encoded once."""
+        if prompt not in self._negatives:
+            self._negatives = {
+                **dict(list(self._negatives.items())[1 - REMEMBERED :]),
+                prompt: self._states(prompt),
+            }
+        return self._negatives[prompt]
+
+    def _states(self, prompt: str) -> Tensors:
+        states, mask = self.member.text.tokens([prompt])
+        return {"states": states[0].to(self.device, self.dtype), "mask": mask[0].to(self.device, self.dtype)}
+
+    def noise_shape(self, order: Order) -> tuple[int, ...]:
+        return self.member.codec.latent_shape
+
+    def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+        return self.member.velocity(latents, times / 1000, conditioning["states"], conditioning["mask"])
+
+    @torch.inference_mode()
+    def decode(self, latent: Tensor, size: tuple[int, int]) -> Image.Image:
+        return Image.fromarray(self.member.codec.decode(latent[None])[0].numpy())

@@ -1,0 +1,76 @@
+"""FLUX.1: guidance is an input of the network, latents are packed 2×2 into tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import FluxPipeline
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from torch import Tensor
+
+from workers.engine.order import Order
+from workers.pipelines.base import Tensors
+from workers.pipelines.hub import LatentDiffusion
+from workers.pipelines.stable_diffusion_3 import shift
+
+
+class Flux(LatentDiffusion):
+    pipeline = FluxPipeline
+    denoiser = "transformer"
+    without = ("image_encoder", "feature_extractor")
+
+    def guides(self, guidance: float) -> bool:
+        return False
+
+    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+        dev = self.net.config.guidance_embeds  # schnell was trained with 256 tokens
+        states, pooled, text_ids = self.pipe.encode_prompt(
+            order.prompt, None, device=self.device, max_sequence_length=512 if dev else 256
+        )
+        _, height, width = self.noise_shape(order)
+        image_ids = self.pipe._prepare_latent_image_ids(1, height // 2, width // 2, self.device, self.dtype)
+        conditioning = {
+            "states": states[0],
+            "pooled": pooled[0],
+            "text_ids": text_ids,
+            "image_ids": image_ids,
+        }
+        if dev:
+            conditioning["guidance"] = torch.tensor(guidance, dtype=torch.float32, device=self.device)
+        return conditioning, None
+
+    def noise_shape(self, order: Order) -> tuple[int, ...]:
+        side = self.pipe.vae_scale_factor * 2
+        return (self.net.config.in_channels // 4, 2 * (order.height // side), 2 * (order.width // side))
+
+    def pack(self, noise: Tensor) -> Tensor:
+        return self.pipe._pack_latents(noise, *noise.shape)
+
+    def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
+        config = self.scheduler.config
+        timing: dict[str, Any] = (
+            {} if config.get("use_flow_sigmas") else {"sigmas": np.linspace(1.0, 1 / steps, steps)}
+        )
+        if config.get("use_dynamic_shifting"):
+            timing["mu"] = shift(latent.shape[0], config, calculate_shift, most=1.15)
+        return timing
+
+    def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+        return self.net(
+            hidden_states=latents,
+            timestep=times.to(latents.dtype) / 1000,
+            guidance=conditioning.get("guidance"),
+            pooled_projections=conditioning["pooled"],
+            encoder_hidden_states=conditioning["states"],
+            txt_ids=conditioning["text_ids"][0],  # the same for every row of a shape
+            img_ids=conditioning["image_ids"][0],
+            return_dict=False,
+        )[0]
+
+    def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
+        width, height = size
+        return super().image_of(
+            self.pipe._unpack_latents(latent, height, width, self.pipe.vae_scale_factor), size
+        )

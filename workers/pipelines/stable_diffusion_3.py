@@ -1,0 +1,60 @@
+"""Stable Diffusion 3 and 3.5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import StableDiffusion3Pipeline
+from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
+from torch import Tensor
+
+from workers.engine.order import Order
+from workers.pipelines.base import Tensors
+from workers.pipelines.hub import LatentDiffusion
+
+
+class StableDiffusion3(LatentDiffusion):
+    pipeline = StableDiffusion3Pipeline
+    denoiser = "transformer"
+    without = ("image_encoder", "feature_extractor")
+
+    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+        guided = self.guides(guidance)
+        states, negative, pooled, negative_pooled = self.pipe.encode_prompt(
+            order.prompt,
+            None,
+            None,
+            device=self.device,
+            do_classifier_free_guidance=guided,
+            negative_prompt=order.negative_prompt or None,
+        )
+        conditioning = {"states": states[0], "pooled": pooled[0]}
+        return conditioning, {"states": negative[0], "pooled": negative_pooled[0]} if guided else None
+
+    def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
+        config = self.scheduler.config
+        if not config.get("use_dynamic_shifting"):
+            return {}
+        patch = self.net.config.patch_size
+        tokens = (latent.shape[-2] // patch) * (latent.shape[-1] // patch)
+        return {"mu": shift(tokens, config, calculate_shift, most=1.16)}
+
+    def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+        return self.net(
+            hidden_states=latents,
+            timestep=times,
+            encoder_hidden_states=conditioning["states"],
+            pooled_projections=conditioning["pooled"],
+            return_dict=False,
+        )[0]
+
+
+def shift(tokens: int, config: Any, calculate: Any, most: float) -> float:
+    """Resolution-dependent shift of the noise schedule, with the checkpoint's own constants."""
+    return calculate(
+        tokens,
+        config.get("base_image_seq_len", 256),
+        config.get("max_image_seq_len", 4096),
+        config.get("base_shift", 0.5),
+        config.get("max_shift", most),
+    )

@@ -1,0 +1,10 @@
+"""The same model on a shorter schedule, or a distilled model that always takes so many (`fixed_steps`).
+
+The schedule is the sampler's own for that many steps, not the long one thinned: its last steps are where detail is.
+"""
+
+from __future__ import annotations
+
+from workers.strategies.exact import start
+
+__all__ = ["start"]
