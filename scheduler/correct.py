@@ -1,8 +1,8 @@
 """Profiles that learn: live timings correct the profile in force, within bounds and visibly.
 
 A profile is measured on an idle device. A device that is shared, hot or simply another one of its kind is slower;
-planning it at the measured speed fills its queue. So the ratio of what a request took to what the profile says it should have
-taken, in batches of the size it really ran in, multiplies the level's cost. The correction is the median of recent
+planning it at the measured speed fills its queue. So the ratio of what a request took to what the profile says it should
+have taken, in batches of the size it really ran in, multiplies the level's cost. The correction is the median of recent
 requests (a page fault is no trend), moves by `GAIN` of the gap a tick, and stays in `BOUNDS`.
 """
 
