@@ -1,0 +1,58 @@
+"""What the scheduler asks of the broker: how deep queues are, who serves them, and telling a worker its models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import structlog
+from amqp.exceptions import ChannelError
+from kombu.exceptions import OperationalError
+
+from core.celery import celery_app
+
+log = structlog.get_logger(__name__)
+ANSWER_S = 1.0
+AWAY = (OperationalError, ConnectionError, OSError)
+
+
+def depths(queues: Iterable[str]) -> dict[str, int] | None:
+    """Messages waiting in each queue; None while the broker is away."""
+    found = {}
+    try:
+        with celery_app().connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            channel = connection.default_channel
+            for queue in queues:
+                found[queue] = _depth(channel, queue)
+    except AWAY as error:
+        log.warning("broker away", error=str(error))
+        return None
+    return found
+
+
+def _depth(channel: Any, queue: str) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:  # nobody has used it yet
+        return 0
+
+
+def served_by(workers: Sequence[str]) -> dict[str, set[str]]:
+    """The queues that each of these workers says it consumes; those that do not answer in a second are left out."""
+    if not workers:
+        return {}
+    try:
+        answers = celery_app().control.inspect(destination=list(workers), timeout=ANSWER_S).active_queues()
+    except AWAY as error:
+        log.warning("broker away", error=str(error))
+        return {}
+    return {worker: {queue["name"] for queue in queues} for worker, queues in (answers or {}).items()}
+
+
+def tell(worker: str, models: Sequence[str]) -> None:
+    """Send a worker the command `assign`. It may miss it: it reads its assignment again by itself."""
+    try:
+        celery_app().control.broadcast("assign", arguments={"models": list(models)}, destination=[worker])
+    except AWAY as error:
+        log.warning("broker away", worker=worker, error=str(error))

@@ -1,0 +1,122 @@
+"""The sweep: every few seconds, bring on its way again whatever a lost message or a lost worker has left behind.
+
+Broker and workers may forget; rows do not. A row that has been in its state for longer than that state should take is
+published again. Doubles do no harm (the row decides), but a deep backlog must not be doubled at every sweep: rows that
+merely wait are left alone as long as their queue is as deep as they are many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from core.celery import publish
+from core.database import transaction
+from core.families import Family
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Judge, Route
+from core.settings import settings
+from core.tables import Attempt, Image, Job, Request, State, Worker
+from scheduler.queues import depths
+from workers.rows import publish_requests, release
+
+log = structlog.get_logger(__name__)
+UNROUTED = timedelta(seconds=3)
+UNCLAIMED = timedelta(seconds=10)
+UNSCORED = timedelta(seconds=10)
+LOOK_BACK = timedelta(hours=1)  # images older than this that nobody could score stay without
+MOST = 5_000  # rows a sweep publishes of one kind
+IN_FLIGHT = 32  # messages between queue and claim at one moment, at most
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found and brought on its way."""
+
+    lost: int = 0
+    routed: int = 0
+    published: int = 0
+    judged: int = 0
+
+
+def sweep(family: Family) -> Swept:
+    """One sweep over all rows of a family that are not at rest."""
+    swept = Swept(take_back_lost(), route_again(), publish_again(family), judge_again())
+    if swept != Swept():
+        log.info("swept", **asdict(swept))
+    return swept
+
+
+def take_back_lost() -> int:
+    """Attempts of workers that are gone, restarted, or silent for too long."""
+    silent = Worker.seen_at < func.now() - timedelta(seconds=settings().stale_s)
+    gone = or_(Worker.name.is_(None), Worker.boot != Attempt.boot, Worker.state == "stopped", silent)
+    query = select(Attempt.id).outerjoin(Worker, Worker.name == Attempt.worker).where(Attempt.outcome.is_(None), gone)
+    with transaction() as session:
+        attempts = list(session.scalars(query))
+    if attempts:
+        release(attempts, "lost", "The worker ended or fell silent while it had this request.", "worker_lost")
+    return len(attempts)
+
+
+def route_again() -> int:
+    """Jobs with requests that no router has taken, and `Route` not waiting in its queue."""
+    waiting = (Request.state == State.ACCEPTED, Request.accepted_at < func.now() - UNROUTED)
+    with transaction() as session:
+        jobs = list(session.scalars(select(Request.job_id).where(*waiting).distinct().limit(MOST)))
+    deep = depths([ROUTER_QUEUE]) if jobs else None
+    if deep is None or deep[ROUTER_QUEUE] >= len(jobs):
+        return 0
+    sent = publish(ROUTER_QUEUE, [Route(str(job)) for job in jobs])
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id.in_(jobs[:sent])).values(published_at=func.now()))
+    return sent
+
+
+def publish_again(family: Family) -> int:
+    """Queued requests whose message was never sent, or must have been lost."""
+    unsent = and_(Request.published_at.is_(None), Request.routed_at < func.now() - UNROUTED)
+    overdue = Request.published_at < func.now() - UNCLAIMED
+    late = _waiting_by_level(family, or_(unsent, overdue))
+    if not late:
+        return 0
+    waiting = _waiting_by_level(family)
+    deep = depths(family.queue(level) for level in late)
+    if deep is None:
+        return 0
+    lossy = [level for level in late if _lossy(deep[family.queue(level)], waiting[level])]
+    which = or_(unsent, and_(overdue, Request.level.in_(lossy)))
+    with transaction() as session:
+        rows = select(Request).where(*_queued(family), which).order_by(Request.deadline_at).limit(MOST)
+        requests = list(session.scalars(rows))
+    return publish_requests(requests)
+
+
+def _lossy(depth: int, rows: int) -> bool:
+    """Whether a queue holds clearly fewer messages than rows wait for it."""
+    return depth == 0 or rows - depth > IN_FLIGHT
+
+
+def _waiting_by_level(family: Family, which: ColumnElement[bool] | None = None) -> dict[str, int]:
+    query = select(Request.level, func.count()).where(*_queued(family)).group_by(Request.level)
+    query = query if which is None else query.where(which)
+    with transaction() as session:
+        return {level: count for level, count in session.execute(query) if level in family.levels}
+
+
+def _queued(family: Family) -> tuple[ColumnElement[bool], ...]:
+    return (Request.state == State.QUEUED, Request.family == family.id)
+
+
+def judge_again() -> int:
+    """Images without a score, and `Judge` not waiting in its queue."""
+    late = (Request.stored_at < func.now() - UNSCORED, Request.stored_at > func.now() - LOOK_BACK)
+    query = select(Image.id).join(Request).where(Request.scored_at.is_(None), *late).limit(MOST)
+    with transaction() as session:
+        images = list(session.scalars(query))
+    deep = depths([QUALITY_QUEUE]) if images else None
+    if not deep or deep[QUALITY_QUEUE] > 0:
+        return 0
+    return publish(QUALITY_QUEUE, [Judge(str(image)) for image in images])

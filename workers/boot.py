@@ -1,0 +1,136 @@
+"""Start a generation worker: one process, one device, one engine, a Celery worker of threads around it.
+
+::
+
+    python -m workers.boot --device cpu:0 [--name cpu0@host]
+
+Every start is a new *boot*. What an earlier boot of the same name left running is queued again at once. SIGTERM: take
+nothing new, give what runs a few seconds, return the rest to its queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.celery import celery_app
+from core.errors import ArgusError
+from core.families import Family, load_family
+from core.images import ImageStore
+from core.log import set_up_logging
+from core.settings import ROOT, settings
+from workers import devices, rows
+from workers.assignment import Posting, register_command
+from workers.heartbeat import Heartbeat
+from workers.rows import Me
+from workers.serve import serve
+from workers.tasks import Generation, register_task
+
+if TYPE_CHECKING:
+    from workers.engine.engine import Engine
+
+log = structlog.get_logger(__name__)
+DRAIN_S = 8.0  # the supervisor waits 15 s before it kills
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a worker until it is told to stop; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workers.boot", description="A generation worker.")
+    parser.add_argument("--device", default="cpu:0", help="cpu:N or cuda:N (default cpu:0)")
+    parser.add_argument("--name", help="Celery node name (default <device>@<host>)")
+    asked = parser.parse_args(argv)
+    set_up_logging()
+    try:
+        device = devices.checked(asked.device)
+        return run(device, asked.name or devices.worker_name(device))
+    except ArgusError as error:
+        log.error(error.message, code=error.code)
+        return 1
+
+
+def run(device: str, name: str) -> int:
+    """The worker's life, from its row to its row."""
+    os.environ["OMP_NUM_THREADS"] = str(devices.threads(device))  # before torch is imported
+    family, me = load_family(settings().family), Me(name, uuid.uuid4())
+    rows.register(
+        me,
+        device=device,
+        device_type=devices.device_type(device),
+        family=family.id,
+        state="starting",
+        models=[],
+        queues=[],
+        stats={},
+    )
+    engine = make_engine(family, device)
+    posting = Posting(me, family, engine)
+    generation = Generation(me, family, engine, posting, ImageStore())
+    heartbeat = Heartbeat(generation)
+    heartbeat.start()
+    posting.take_up()
+    take_back(me)
+    app = celery_app()
+    register_task(app, generation)
+    register_command(posting)
+
+    def ready(consumer: object) -> None:
+        posting.follow(consumer)
+        heartbeat.ready()
+
+    def stopping() -> None:
+        generation.stopping.set()
+        threading.Thread(target=engine.stop, args=(DRAIN_S,), name="drain").start()
+
+    status = serve(app, name, posting.queues, settings().slots, ready, stopping)
+    heartbeat.stop()
+    return status
+
+
+def make_engine(family: Family, device: str) -> Engine:
+    """The engine of this process, running."""
+    import torch
+
+    from workers.engine.engine import Engine
+
+    torch.set_num_threads(devices.threads(device))
+    dtype = None if settings().dtype == "auto" else getattr(torch, settings().dtype)
+    engine = Engine(
+        family,
+        devices.torch_device(device),
+        dtype,
+        settings().max_batch,
+        devices.memory_mb(device),
+        curves=curves(family, device),
+    )
+    engine.start()
+    return engine
+
+
+def curves(family: Family, device: str) -> dict[str, object]:
+    """Seconds a step by rows, a model, as the profile of this device has them; nothing when it was never measured."""
+    from core.profiles import read_profile
+    from workers.engine.curve import StepCurve
+
+    path = ROOT / "profiles" / family.id / f"{devices.device_type(device)}.json"
+    if not path.is_file():
+        return {}
+    measured = {level.holds: level.batch for level in read_profile(path).levels if level.batch}
+    return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in measured.items()}
+
+
+def take_back(me: Me) -> None:
+    """Queue again what an earlier boot of this name had when it ended."""
+    left = [attempt.id for attempt in rows.running_of(me.name, not_boot=me.boot)]
+    if left:
+        log.info("taken back from an earlier boot", worker=me.name, requests=len(left))
+        rows.release(left, "lost", "The worker ended while it had this request.", "worker_lost")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

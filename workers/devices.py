@@ -1,0 +1,71 @@
+"""What a worker runs on: `cpu:0` is the first CPU slot of a host, `cuda:1` its second GPU. torch is imported late."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+
+from core.errors import BadSettings
+from core.settings import settings
+
+
+def devices() -> list[str]:
+    """The devices of this host, as set or as found: every GPU, else one CPU slot.
+
+    Raises:
+        BadSettings: an entry of ARGUS_DEVICES is neither `cpu:N` nor `cuda:N`.
+    """
+    if settings().devices == "auto":
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu:0"]
+    return [checked(entry.strip()) for entry in settings().devices.split(",") if entry.strip()]
+
+
+def checked(device: str) -> str:
+    """The device as written, when it is one; raises `BadSettings`."""
+    if not re.fullmatch(r"(cpu|cuda):\d+", device):
+        raise BadSettings(f"{device!r} is no device. Write cpu:0, cuda:0, … separated by commas.", field="devices")
+    return device
+
+
+def worker_name(device: str) -> str:
+    """Name of a device's worker, also its Celery node name: `cpu0@host`."""
+    return f"{device.replace(':', '')}@{socket.gethostname()}"
+
+
+def torch_device(device: str) -> str:
+    """The device as torch names it: CPU slots are all `cpu`."""
+    return "cpu" if device.startswith("cpu") else device
+
+
+def device_type(device: str) -> str:
+    """What profiles are named by: `cpu`, or the GPU's name in lower case with dashes."""
+    if device.startswith("cpu"):
+        return "cpu"
+    import torch
+
+    return re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name(device).lower()).strip("-")
+
+
+def threads(device: str) -> int:
+    """torch threads of one worker: CPU slots share the cores, so that workers do not fight."""
+    if settings().threads:
+        return settings().threads
+    cores = len(os.sched_getaffinity(0))
+    slots = settings().devices.count("cpu:") if device.startswith("cpu") else 1
+    return max(1, cores // max(1, slots))
+
+
+def memory_mb(device: str) -> float:
+    """Memory for resident models, in MB: as set, else 80 % of the device's (CPU slots share the host's)."""
+    if settings().memory_mb:
+        return settings().memory_mb
+    if device.startswith("cuda"):
+        import torch
+
+        return 0.8 * torch.cuda.get_device_properties(device).total_memory / 1e6
+    import psutil
+
+    return 0.8 * psutil.virtual_memory().total / 1e6 / max(1, settings().devices.count("cpu:"))
