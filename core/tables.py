@@ -110,6 +110,7 @@ class Request(Base):
     level: Mapped[str | None] = mapped_column(String(64))  # chosen; what was used once done
     epoch: Mapped[int | None]  # plan that chose the level
     predicted_quality: Mapped[float | None]
+    qualities: Mapped[dict[str, Any] | None]  # predicted relative quality by level, for re-alignment and late binding
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
     hopeless: Mapped[bool] = mapped_column(default=False)  # no level can meet its deadline: served when there is room
@@ -144,7 +145,10 @@ class Attempt(Base):
     """One try of a worker at a request."""
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("request_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("request_id", "number"),
+        Index("ix_attempt_open", "worker", postgresql_where="outcome is null"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"))

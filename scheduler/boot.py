@@ -5,7 +5,7 @@
     python -m scheduler.boot [--queues scheduler,router] [--name scheduler@host]
 
 One process serves both queues; two processes with a queue each keep routing off the planner's time. Next to it run
-`python -m scheduler.beat` (one in all), `python -m workers.boot --device …` (one a device) and
+beat (one in all), `python -m workers.boot --device …` (one a device) and
 `python -m workers.quality_worker` (one or more).
 """
 

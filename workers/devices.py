@@ -10,19 +10,6 @@ from core.errors import BadSettings
 from core.settings import settings
 
 
-def devices() -> list[str]:
-    """The devices of this host, as set or as found: every GPU, else one CPU slot.
-
-    Raises:
-        BadSettings: an entry of ARGUS_DEVICES is neither `cpu:N` nor `cuda:N`.
-    """
-    if settings().devices == "auto":
-        import torch
-
-        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu:0"]
-    return [checked(entry.strip()) for entry in settings().devices.split(",") if entry.strip()]
-
-
 def checked(device: str) -> str:
     """The device as written, when it is one; raises `BadSettings`."""
     if not re.fullmatch(r"(cpu|cuda):\d+", device):
