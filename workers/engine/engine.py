@@ -145,7 +145,7 @@ class Engine:
         return True
 
     def load(self, model_id: str) -> Resident:
-        """Hold a model from now on; waits until it is loaded and warm."""
+        """Hold a model; waits until there is room for it and it is loaded and warm."""
         return self._loader.submit(self._load, model_id).result()
 
     def loaded(self) -> list[str]:
@@ -204,7 +204,6 @@ class Engine:
 
         Returns False when there was no row to step.
         """
-        self._obey()
         self._admit()
         lane = self._next_lane()
         if lane is None:
@@ -227,27 +226,12 @@ class Engine:
                 self._wake.wait()
                 self._wake.clear()
 
-    def _obey(self) -> None:
-        """What was asked from outside, and deadlines, take effect here: between two steps."""
-        while self._arrived:
-            self._ready.append(self._arrived.popleft())
-        with self._lock:
-            self._wanted, left = _split(self._wanted)
-        self._ready, gone = _split(self._ready)
-        for ticket, error in left + gone:
-            self._fail(ticket, error)
-        for lane in list(self._lanes.values()):
-            for index in reversed(range(len(lane))):
-                ticket = lane.tickets[index]
-                if ticket.wish is not None:
-                    self._change_level(ticket)
-                if error := _given_up(ticket):
-                    self._leave(lane, index)
-                    self._fail(ticket, error)
-
     def _admit(self) -> None:
         """Give places to those who wait, earliest deadline first, as long as those in flight stay in time."""
         self._load_wanted()
+        while self._arrived:
+            self._ready.append(self._arrived.popleft())
+        self._obey()
         for ticket in sorted(self._ready, key=lambda ticket: ticket.urgency):
             lane = self._lane_of(ticket)
             if len(lane) < self._room(lane):
@@ -255,6 +239,22 @@ class Engine:
                 self._bind(ticket, lane)
                 lane.join(ticket)
                 self._lanes[self._key(ticket)] = lane
+
+    def _obey(self) -> None:
+        """What was asked from outside, and deadlines, take effect here: between two steps."""
+        with self._lock:
+            self._wanted, unloaded = _split(self._wanted)
+        self._ready, unplaced = _split(self._ready)
+        for ticket, reason in unloaded + unplaced:
+            self._fail(ticket, reason)
+        for lane in list(self._lanes.values()):
+            for index in reversed(range(len(lane))):
+                ticket = lane.tickets[index]
+                if ticket.wish is not None:
+                    self._change_level(ticket)
+                if (error := _given_up(ticket)) is not None:
+                    self._leave(lane, index)
+                    self._fail(ticket, error)
 
     def _next_lane(self) -> Lane | None:
         """Lanes take turns: each once a round, the most urgent of a round first."""
@@ -479,6 +479,7 @@ class Engine:
             self._fail(ticket, error)
 
     def _load(self, model_id: str) -> Resident:
+        self.residents.wait_for_room(model_id)
         resident = self.residents.load(model_id)
         log.info("model %s loaded in %.1f s, %.0f MB", model_id, resident.load_s, resident.memory_mb)
         return resident

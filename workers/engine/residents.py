@@ -45,7 +45,7 @@ class Residents:
         self._held: dict[str, Resident] = {}
         self._sizes: dict[str, float] = {}
         self._leaving: set[str] = set()
-        self._lock = threading.RLock()
+        self._lock = threading.Condition()  # notified when a model is less in use
 
     def lease(self, model_id: str) -> Adapter | None:
         """The adapter, kept until `release`; None where the model is not held or is on its way out."""
@@ -61,6 +61,7 @@ class Residents:
         """One request less needs this model."""
         with self._lock:
             self._held[model_id].leases -= 1
+            self._lock.notify_all()
 
     def make_room(self, model_id: str) -> bool:
         """Drop idle models until this one fits. False while what must leave is still in use: ask again later.
@@ -74,7 +75,7 @@ class Residents:
                 raise OutOfMemory(
                     f"Model {model_id!r} takes {need:.0f} MB; the budget is {self.budget_mb:.0f} MB."
                 )
-            while self.budget_mb and self._total() + need > self.budget_mb:
+            while model_id not in self._held and self.budget_mb and self._total() + need > self.budget_mb:
                 victim = min(self._held, key=lambda name: self._held[name].used)
                 if self._held[victim].leases:
                     self._leaving.add(victim)
@@ -82,6 +83,11 @@ class Residents:
                 self.drop(victim)
             self._leaving.clear()
             return True
+
+    def wait_for_room(self, model_id: str) -> None:
+        """`make_room`, however long it takes; those whose model must leave are no longer let in meanwhile."""
+        with self._lock:
+            self._lock.wait_for(lambda: model_id in self._held or self.make_room(model_id))
 
     def load(self, model_id: str) -> Resident:
         """Load a model now, whatever else is held; measured."""

@@ -162,10 +162,10 @@ class Adapter:
     def advance(self, batch: Batch, predictions: Tensor) -> None:
         """One sampler step of every row, in place; each row's walk moves on."""
         rows, latents = batch.rows, batch.latents
-        if all(row.walk.table is not None for row in rows):
+        if all(row.walk.affine for row in rows):
             exact = torch.float64 if latents.dtype == torch.float64 else torch.float32
-            keep = _column([float(row.walk.table.keep[row.walk.index]) for row in rows], latents, exact)
-            move = _column([float(row.walk.table.move[row.walk.index]) for row in rows], latents, exact)
+            keep = _column([row.walk.now("keep") for row in rows], latents, exact)
+            move = _column([row.walk.now("move") for row in rows], latents, exact)
             latents.copy_(keep * latents.to(exact) + move * predictions.to(exact))
         else:
             for i, row in enumerate(rows):
@@ -215,8 +215,8 @@ class Adapter:
 def _inputs(batch: Batch) -> Tensor:
     """The latents as the denoiser wants them: scaled by each row's sampler."""
     walks = [row.walk for row in batch.rows]
-    if all(walk.table is not None for walk in walks):
-        scale = [float(walk.table.scale[walk.index]) for walk in walks]
+    if all(walk.affine for walk in walks):
+        scale = [walk.now("scale") for walk in walks]
         return batch.latents if set(scale) == {1.0} else batch.latents * _column(scale, batch.latents)
     return torch.cat([walk.scale(batch.latents[i : i + 1]) for i, walk in enumerate(walks)])
 

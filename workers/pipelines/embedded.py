@@ -20,7 +20,7 @@ class Embedded(Adapter):
         self.member = load_member(self.model.location).to(str(self.device), self.dtype)
         self._negatives: dict[str, Tensors] = {}
         if self.model.pipeline == "embedded-unet":
-            self.member.denoiser.to(memory_format=torch.channels_last)
+            self.member.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self.member.new_scheduler()
 
     def modules(self) -> list[torch.nn.Module]:

@@ -25,7 +25,7 @@ def from_hub(kind: Any, model: Model, dtype: torch.dtype, **components: Any) -> 
     """
     try:
         return kind.from_pretrained(
-            model.location, torch_dtype=dtype, variant=model.variant, revision=model.revision, **components
+            model.location, dtype=dtype, variant=model.variant, revision=model.revision, **components
         )
     except (OSError, ValueError, KeyError) as error:
         raise WeightsDamaged(
@@ -85,7 +85,7 @@ class UNetDiffusion(LatentDiffusion):
 
     def load(self) -> Any:
         scheduler = super().load()
-        self.net.to(memory_format=torch.channels_last)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return scheduler
 
     @property

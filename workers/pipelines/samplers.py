@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -76,14 +76,14 @@ class Table:
 
     def after(self, index: int) -> Table:
         """What remains when `index` steps are done."""
-        names = ("times", "scale", "keep", "move", "levels")
-        return replace(self, **{name: getattr(self, name)[index:] for name in names})
+        rest = {name: getattr(self, name)[index:] for name in ("times", "scale", "keep", "move", "levels")}
+        return Table(**rest, noise=self.noise)
 
     def then(self, rest: Table) -> Table:
         """These steps, then those of `rest`, which must begin at the level where these end."""
         names = ("times", "scale", "keep", "move")
         joined = {name: torch.cat([getattr(self, name), getattr(rest, name)]) for name in names}
-        return replace(self, levels=torch.cat([self.levels[:-1], rest.levels]), **joined)
+        return Table(**joined, levels=torch.cat([self.levels[:-1], rest.levels]), noise=self.noise)
 
 
 def affine_table(scheduler: Any, steps: int, **timing: Any) -> Table | None:
@@ -98,7 +98,7 @@ def affine_table(scheduler: Any, steps: int, **timing: Any) -> Table | None:
 
 
 @lru_cache(maxsize=512)
-def _cached_table(kind: type, config: str, steps: int, timing: tuple[tuple[str, Any], ...]) -> Table:
+def _cached_table(kind: Any, config: str, steps: int, timing: tuple[tuple[str, Any], ...]) -> Table:
     scheduler = kind.from_config(json.loads(config))
     _set_timesteps(scheduler, steps, dict(timing))
     return _read(scheduler)
@@ -198,6 +198,15 @@ class Walk:
     @property
     def done(self) -> bool:
         return self.left <= 0
+
+    @property
+    def affine(self) -> bool:
+        """Whether its steps are numbers of a table, so that a batch advances in one operation."""
+        return self.table is not None
+
+    def now(self, what: str) -> float:
+        """`scale`, `keep` or `move` of the next step."""
+        return float(getattr(self.table, what)[self.index])
 
     @property
     def time(self) -> Tensor:

@@ -157,6 +157,8 @@ class VectorIndex:
         self._engine = engine
 
     def add(self, kind: Kind, embedding: np.ndarray, entries: Sequence[Entry]) -> None:
+        from sqlalchemy import insert
+
         from core.tables import CachedLatent
 
         rows = [
@@ -170,7 +172,7 @@ class VectorIndex:
             for entry in entries
         ]
         with self._engine.begin() as connection:
-            connection.execute(CachedLatent.__table__.insert(), rows)
+            connection.execute(insert(CachedLatent), rows)
 
     def nearest(self, kind: Kind, embedding: np.ndarray) -> Match | None:
         from sqlalchemy import select, text

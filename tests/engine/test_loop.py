@@ -1,0 +1,243 @@
+"""The loop: who shares a forward, who goes first, what takes effect when."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+from core.errors import Cancelled, DeadlinePassed, OutOfMemory, UnknownLevel
+from core.families import Level
+
+
+def picture(future):
+    return np.asarray(future.result(0).image)
+
+
+def test_staggered_requests_take_as_many_forwards_as_the_longest_chain_demands(bench):
+    b = bench()
+    joins = {0: 20, 3: 12, 5: 30, 9: 8}
+    futures = []
+    for turn in range(35):
+        if turn in joins:
+            futures.append(b.submit(steps=joins[turn]))
+        assert b.engine.step()
+    assert not b.engine.step()
+    assert b.adapters["large"].forwards == 35
+    assert [future.result(0).steps_run for future in futures] == [20, 12, 30, 8]
+
+
+def test_a_newcomer_waits_at_most_one_step(bench):
+    b = bench()
+    b.submit(steps=20)
+    b.engine.step()
+    late = b.submit(steps=1)
+    b.engine.step()
+    assert late.result(0).steps_run == 1
+
+
+def test_one_forward_carries_rows_of_different_steps_guidance_level_and_seed(bench):
+    b = bench()
+    alone = []
+    orders = [
+        b.order("fox", steps=20, guidance=2.0),
+        b.order("a bear", steps=7, guidance=1.0),
+        b.order("owl", level="fs-4", guidance=9.0),
+    ]
+    for order in orders:
+        alone.append(b.engine.submit(order))
+        b.run()
+    before = b.adapters["large"].forwards
+    together = [b.engine.submit(order) for order in orders]
+    b.run()
+    assert b.adapters["large"].forwards - before == 20
+    for one, other in zip(alone, together, strict=True):
+        assert (picture(one) == picture(other)).all()
+    assert [future.result(0).batch_max for future in together] == [3, 3, 3]
+
+
+def test_no_more_rows_than_the_batch_limit_run_at_once(bench):
+    b = bench(max_batch=2)
+    futures = [b.submit(steps=3) for _ in range(5)]
+    b.run()
+    assert max(future.result(0).batch_max for future in futures) == 2
+    assert b.adapters["large"].forwards == 9
+
+
+def test_places_go_to_the_earliest_deadline_and_the_late_go_last(bench):
+    b = bench(max_batch=1)
+    now = time.time()
+    late = b.submit(steps=1, deadline=now - 5)
+    far = b.submit(steps=1, deadline=now + 900)
+    near = b.submit(steps=1, deadline=now + 100)
+    b.run()
+    started = [future.result(0).times.started for future in (near, far, late)]
+    assert started == sorted(started)
+
+
+def test_a_batch_grows_only_while_those_in_flight_still_meet_their_deadlines(bench):
+    from workers.engine.curve import StepCurve
+
+    b = bench(curves={"large": StepCurve({1: 1.0, 2: 10.0})})
+    tight = b.submit(steps=20, deadline=time.time() + 60)
+    b.engine.step()
+    other = b.submit(steps=20)
+    b.engine.step()
+    assert b.engine.stats()["running"] == 1
+    b.run()
+    assert tight.result(0).times.started < other.result(0).times.started
+
+
+def test_cancelling_takes_effect_at_the_next_step_and_leaves_the_neighbours_alone(bench):
+    b = bench()
+    alone = b.submit("owl", seed=5)
+    b.run()
+    gone, stays = b.submit("fox"), b.submit("owl", seed=5)
+    b.engine.step()
+    assert b.engine.cancel("r1")
+    b.run()
+    with pytest.raises(Cancelled):
+        gone.result(0)
+    assert (picture(stays) == picture(alone)).all()
+    assert stays.result(0).batch_mean == pytest.approx((2 + 19) / 20)
+    assert not b.engine.cancel("nobody")
+
+
+def test_a_request_that_wants_to_be_dropped_when_late_is_dropped_at_a_step(bench):
+    b = bench()
+    gone = b.submit(deadline=time.time() + 0.02, drop_late=True)
+    kept = b.submit(deadline=time.time() + 0.02)
+    b.engine.step()
+    time.sleep(0.03)
+    b.run()
+    with pytest.raises(DeadlinePassed):
+        gone.result(0)
+    assert kept.result(0).steps_run == 20
+
+
+def test_a_running_request_moves_to_a_cheaper_continuation_and_the_record_says_so(bench):
+    b = bench()
+    future = b.submit(steps=20)
+    for _ in range(5):
+        b.engine.step()
+    assert b.engine.relevel("r0", b.family.level("fs-4"))
+    b.run()
+    outcome = future.result(0)
+    assert 5 < outcome.steps_run < 11
+    assert outcome.level_id == "fs-4"
+    assert "moved from exact to fs-4 with 15 steps left" in outcome.reason
+    assert not b.engine.relevel("r0", b.family.level("fs-4"))
+
+
+def test_the_level_is_chosen_again_when_a_request_gets_its_place(bench):
+    b = bench(late_binding=lambda order, left, rows: "fs-4")
+    free, fixed = b.submit(), b.submit(allowed_levels=("exact",))
+    b.run()
+    assert (free.result(0).level_id, free.result(0).steps_run) == ("fs-4", 4)
+    assert "fs-4 instead of exact" in free.result(0).reason
+    assert (fixed.result(0).level_id, fixed.result(0).steps_run) == ("exact", 20)
+
+
+def test_the_same_request_is_not_run_twice(bench):
+    b = bench()
+    order = b.order(steps=2)
+    assert b.engine.submit(order) is b.engine.submit(order)
+    b.run()
+    assert b.engine.stats()["done"] == 1
+
+
+def test_models_take_turns_so_that_neither_waits_for_the_other_to_finish(bench):
+    b = bench(models=2)
+    b.engine.load("small")
+    futures = [b.submit(steps=6), b.submit(level="sm-small", steps=6)]
+    for _ in range(6):
+        b.engine.step()
+    assert b.adapters["large"].forwards == b.adapters["small"].forwards == 3
+    b.run()
+    assert [future.result(0).model_id for future in futures] == ["large", "small"]
+
+
+def test_a_model_is_loaded_when_first_asked_for_and_its_load_is_measured(bench):
+    b = bench(models=2)
+    assert b.engine.loaded() == ["large"]
+    future = b.submit(level="sm-small", steps=2)
+    b.run()
+    assert future.result(0).model_id == "small"
+    assert set(b.engine.stats()["models"]) == {"large", "small"}
+    assert b.engine.stats()["models"]["small"]["load_s"] > 0
+
+
+def test_the_least_recently_used_model_leaves_when_memory_is_short(bench):
+    one = 16 * 17 * 8 / 1e6  # megabytes of a Pencil in float64
+    b = bench(models=3, memory_budget_mb=2.5 * one)
+    b.submit(level="sm-small", steps=1)
+    b.run()
+    b.submit(level="exact", steps=1)
+    b.run()
+    b.engine.residents._sizes["tiny"] = one
+    b.submit(level="sm-tiny", steps=1)
+    b.run()
+    assert b.engine.loaded() == ["tiny", "large"]
+
+
+def test_a_model_in_use_is_not_dropped_but_lets_nobody_new_in(bench):
+    one = 16 * 17 * 8 / 1e6
+    b = bench(models=2, memory_budget_mb=1.5 * one)
+    b.engine.residents._sizes["small"] = one
+    first = b.submit(steps=5)
+    b.engine.step()
+    other = b.submit(level="sm-small", steps=2)
+    b.engine.step()
+    again = b.submit(steps=1)
+    b.run()
+    finished = [future.result(0).times.denoised for future in (first, other, again)]
+    assert finished == sorted(finished)
+    assert b.engine.stats()["loads"] == {"large": 2, "small": 1}
+
+
+def test_a_model_larger_than_the_budget_is_refused_with_a_code(bench):
+    b = bench(models=2, memory_budget_mb=0.01)
+    b.engine.residents._sizes["small"] = 5.0
+    future = b.submit(level="sm-small")
+    b.run()
+    with pytest.raises(OutOfMemory, match="budget"):
+        future.result(0)
+
+
+def test_a_strategy_no_worker_can_run_is_refused_with_a_code(bench):
+    b = bench()
+    future = b.engine.submit(
+        dataclasses.replace(b.order(), level=Level(id="sub-2", strategy="sub", model="large"))
+    )
+    b.run()
+    with pytest.raises(UnknownLevel):
+        future.result(0)
+
+
+def test_the_threaded_engine_finishes_what_many_threads_ask_for(bench):
+    from concurrent.futures import ThreadPoolExecutor
+
+    b = bench(threaded=True)
+    b.engine.start()
+    orders = [b.order(steps=1 + n % 7) for n in range(40)]
+    with ThreadPoolExecutor(8) as slots:
+        outcomes = list(slots.map(lambda order: b.engine.submit(order).result(30), orders))
+    b.engine.stop()
+    assert [outcome.steps_run for outcome in outcomes] == [order.steps for order in orders]
+    assert max(outcome.batch_max for outcome in outcomes) > 1
+    for outcome in outcomes:
+        t = outcome.times
+        assert t.admitted <= t.encoded <= t.started <= t.denoised <= t.decoded
+
+
+def test_stopping_fails_what_is_still_open_with_a_reason(bench):
+    b = bench()
+    future = b.submit()
+    b.engine.step()
+    b.engine.stop()
+    with pytest.raises(Exception, match="stopped"):
+        future.result(0)
+    with pytest.raises(Exception, match="stopping"):
+        b.submit().result(0)
