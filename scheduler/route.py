@@ -91,7 +91,7 @@ def choose(
     floors: Array | None = None,
     latency: Array | None = None,
     left: Array | None = None,
-    keys: Sequence[str] = (),
+    keys: Sequence[str] | None = None,
     epoch: int = 0,
     shares: Array | None = None,
 ) -> Array:
@@ -112,8 +112,9 @@ def choose(
     worth = np.where(allowed, quality - np.where(np.isfinite(prices), prices, 0.0), -np.inf)
     best = worth.argmax(axis=1)
     ties = worth >= worth.max(axis=1, keepdims=True) - TIE
-    for i in np.flatnonzero(ties.sum(axis=1) > 1) if keys else ():
-        best[i] = _drawn(np.flatnonzero(ties[i]), shares, draw(keys[i], epoch))
+    if keys is not None:
+        for i in np.flatnonzero(ties.sum(axis=1) > 1):
+            best[i] = _drawn(np.flatnonzero(ties[i]), shares, draw(keys[int(i)], epoch))
     return best
 
 

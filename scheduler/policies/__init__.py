@@ -1,7 +1,7 @@
 """Policies: Argus and the published baselines, one small file each, one interface, live and simulated.
 
-A policy is four decisions. None knows the database, the broker or the simulator: plain dataclasses go in and come out,
-and everything that one decision hands to the next travels in the `Epoch`, which is JSON, because live the four run in
+A policy is five decisions. None knows the database, the broker or the simulator: plain dataclasses go in and come out,
+and everything that one decision hands to the next travels in the `Epoch`, which is JSON, because live they run in
 different processes.
 
 ===============  ==========================  ==========================================================================
@@ -11,6 +11,7 @@ decision         where it runs live          what it decides
 `route(...)`     router worker               the level a new request is queued at
 `admit(...)`     a worker with a free row    which waiting request starts, at which level of the model it holds; which
                                              waiting ones are set aside because they can no longer be in time
+`realign(...)`   scheduler tick              levels for what waits, after a new plan
 `finished(...)`  after the score             a better level to regenerate at, or None
 ===============  ==========================  ==========================================================================
 
@@ -256,6 +257,14 @@ class Policy:
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, scene: Scene) -> str | None:
         """A level to regenerate at, given the relative quality that `level` turned out to have."""
         return None
+
+    def realign(self, waiting: Sequence[tuple[Request, str]], epoch: Epoch, scene: Scene) -> list[str]:
+        """Levels for what waits under a new epoch. Here: what is queued where nobody serves is routed again."""
+        held = epoch.held
+        return [
+            level if held.get(self.cluster.holds(level)) else self.route(request, epoch, scene)
+            for request, level in waiting
+        ]
 
     # -- shared by the policies -------------------------------------------------------------------------------------
 

@@ -1,0 +1,112 @@
+"""Arrival rate a tick ahead: a slow and a fast average, a burst detector that chooses between them, time of day.
+
+Noise and change look alike for a while. The slow average (two minutes) is steady under Poisson noise; when the fast one
+(ten seconds) leaves the band that noise explains, demand has changed and the slow one is set to it. Over a day the
+same minute of earlier days says where demand goes within the tick. Every forecast is held against what came; the mean
+relative error sets the planner's headroom.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+FAST_S, SLOW_S = 10.0, 120.0
+BURST_SIGMA = 3.0
+DAY_S, SLOT_S = 86_400.0, 300.0
+GROWTH = (0.5, 2.0)  # the time of day moves a forecast by this at most
+HEADROOM_MAX = 1.25
+ERROR_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Requests a second expected over the horizon, the mean relative error of late, and whether demand just jumped."""
+
+    rate: float
+    error: float
+    burst: bool
+
+    @property
+    def headroom(self) -> float:
+        """What the planner divides capacity by: one mean error more than forecast."""
+        return min(HEADROOM_MAX, 1.0 + self.error)
+
+
+class Forecaster:
+    """Feed it counts in order (`observe`), ask for the rate (`rate`, now) or a forecast (`ahead`)."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.fast = self.slow = 0.0
+        self.seen_s = 0.0
+        self.error = 0.0
+        self.burst = False
+        self._pending: list[
+            tuple[float, float, float]
+        ] = []  # (end, forecast, requests counted since) of open forecasts
+        self._today: dict[int, list[float]] = {}  # slot of the day → [requests, seconds], this day and days before
+        self._days: dict[int, float] = {}
+
+    def observe(self, start: float, seconds: float, requests: float) -> None:
+        """So many requests came in [start, start + seconds)."""
+        rate = requests / seconds
+        self.seen_s += seconds
+        self.fast += (rate - self.fast) * self._weight(seconds, FAST_S)
+        self.slow += (rate - self.slow) * self._weight(seconds, SLOW_S)
+        # an average over FAST_S·2 effective seconds of a Poisson stream has this deviation
+        noise = math.sqrt(max(self.slow, 1.0 / SLOW_S) / (2 * FAST_S))
+        self.burst = abs(self.fast - self.slow) > BURST_SIGMA * noise
+        if self.burst:
+            self.slow = self.fast
+        self._remember(start, seconds, requests)
+        self.now = start + seconds
+        self._settle(requests)
+
+    @property
+    def rate(self) -> float:
+        """Requests a second, now."""
+        return self.slow
+
+    def ahead(self, horizon_s: float) -> Forecast:
+        """The mean rate over the next `horizon_s` seconds. Its error is known, and counted, once they have passed."""
+        rate = self.slow * self._growth(horizon_s)
+        self._pending.append((self.now + horizon_s, rate * horizon_s, 0.0))
+        return Forecast(rate, self.error, self.burst)
+
+    def _weight(self, seconds: float, scale: float) -> float:
+        """An exponential average that starts as a plain mean."""
+        return max(1 - math.exp(-seconds / scale), min(1.0, seconds / self.seen_s))
+
+    def _settle(self, requests: float) -> None:
+        """Errors of forecasts whose horizon has passed, beyond what a Poisson draw around them explains."""
+        still = []
+        for end, expected, counted in self._pending:
+            counted += requests
+            if self.now < end:
+                still.append((end, expected, counted))
+                continue
+            short = max(0.0, counted - expected) / max(expected, 1.0)
+            noise = 1.0 / math.sqrt(max(expected, 1.0))
+            self.error += (max(0.0, short - noise) - self.error) * ERROR_WEIGHT
+        self._pending = still
+
+    def _remember(self, start: float, seconds: float, requests: float) -> None:
+        slot = int(start // SLOT_S)
+        entry = self._today.setdefault(slot, [0.0, 0.0])
+        entry[0] += requests
+        entry[1] += seconds
+        if len(self._today) > 1 and (done := min(self._today)) < slot:
+            counted, span = self._today.pop(done)
+            of_day = done % int(DAY_S // SLOT_S)
+            known = self._days.get(of_day, counted / span)
+            self._days[of_day] = known + 0.5 * (counted / span - known)
+
+    def _growth(self, horizon_s: float) -> float:
+        """How the same time of earlier days went on, within bounds; 1 before a day has passed."""
+        slots = int(DAY_S // SLOT_S)
+        here = self._days.get(int(self.now // SLOT_S) % slots)
+        there = self._days.get(int((self.now + horizon_s) // SLOT_S) % slots)
+        if not here or not there:
+            return 1.0
+        return min(GROWTH[1], max(GROWTH[0], there / here))

@@ -1,0 +1,50 @@
+"""DiffServe: a light model first, a discriminator escalates what it is not sure of (Ahmad et al., MLSys 2025).
+
+The MILP of §3.3 with two models is small enough to enumerate: for every number of light workers that carries all of the
+demand, the heavy ones carry a share f of it; the largest f wins, and the threshold is the f-quantile of the
+discriminator's recent scores.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scheduler.instance import Plan
+from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+
+HEADROOM = 1.05
+
+
+class DiffServe(Policy):
+    name = "diffserve"
+    source = "Ahmad et al., DiffServe: Efficiently Serving Text-to-Image Diffusion Models with Query-Aware Model Scaling, MLSys 2025"
+    shared = False
+
+    def plan(self, seen: Observation) -> Epoch:
+        heavy = max(self.levels, key=lambda level: self.cluster.quality[self.index[level]])
+        device = max(seen.workers, key=lambda d: seen.workers[d])
+        seconds = dict(zip(self.levels, self.cluster.seconds(device), strict=True))
+        light = min(self.levels, key=lambda level: seconds[level])
+        n, rate = seen.workers[device], max(seen.rate * HEADROOM, 1e-6)
+        able = [k for k in range(1, n + 1) if k / seconds[light] >= rate] or [n]
+        share, k = max((min(1.0, (n - k) / seconds[heavy] / rate), k) for k in able)
+        workers = {
+            d: ({light: count} if d != device else {light: k, heavy: n - k}) for d, count in seen.workers.items()
+        }
+        served = {"all": {light: seen.rate * 60, heavy: seen.rate * 60 * share}}
+        plan = Plan("enumerated", 0.0, seen.rate * 60, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
+        threshold = (
+            float(np.quantile(seen.scores, share)) if len(seen.scores) else self.cluster.quality[self.index[light]]
+        )
+        extra = {"light": light, "heavy": heavy, "threshold": threshold if share < 1 else 1.0, "share": share}
+        return self.epoch(seen, plan, extra=extra)
+
+    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
+        return epoch.extra["light"]
+
+    def finished(self, request: Request, level: str, score: float, epoch: Epoch, scene: Scene) -> str | None:
+        sure = level != epoch.extra["light"] or score >= epoch.extra["threshold"] or not epoch.extra["share"]
+        return None if sure else epoch.extra["heavy"]
+
+
+policy = DiffServe

@@ -1,0 +1,47 @@
+"""The clairvoyant bound: Argus' plan and rules, told the future arrivals and the true qualities.
+
+It reads the number of requests that will come instead of a rate that was, and prices by the prompts that will come
+instead of those that came.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import replace
+
+import numpy as np
+
+from scheduler.policies import Cluster, Epoch, Observation, Scene
+from scheduler.policies.argus import Argus
+
+
+class Oracle(Argus):
+    name = "oracle"
+    source = "bound: the same MILP, told the future"
+    clairvoyant = True
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self.times: list[float] = []
+        self.truth = np.zeros((0, len(self.levels)))
+
+    def foretell(self, times: np.ndarray, truth: np.ndarray) -> None:
+        """All arrivals (N, seconds, sorted) and their true qualities (N×L)."""
+        self.times, self.truth = [float(t) for t in times], truth
+
+    def plan(self, seen: Observation) -> Epoch:
+        first, last = self._between(seen.now, seen.now + max(seen.tick_s, self.settle_s))
+        coming = self.truth[first:last]
+        rate = (last - first) / max(seen.tick_s, self.settle_s)
+        sample = coming if len(coming) else seen.sample
+        return super().plan(replace(seen, rate=rate, error=0.0, sample=sample, floors=np.zeros(len(sample))))
+
+    def incoming(self, scene: Scene) -> float:
+        first, last = self._between(scene.now, scene.now + self.settle_s)
+        return (last - first) / self.settle_s
+
+    def _between(self, start: float, end: float) -> tuple[int, int]:
+        return bisect_left(self.times, start), bisect_left(self.times, end)
+
+
+policy = Oracle

@@ -1,0 +1,62 @@
+"""Sommelier: each worker switches to the best model that keeps up with its own queue (Guo et al., EuroSys 2022).
+
+It curates interchangeable models; the Argus paper lets every worker choose among them by its own load. A worker's load
+is its share of the arrivals plus its queue, to be cleared within half the target latency. Workers look in turn, a
+quarter of them a tick, or all would load weights at once. Reactive: it reads the rate that was, not a forecast.
+"""
+
+from __future__ import annotations
+
+from scheduler.instance import Plan
+from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+
+TURNS = 4
+
+
+class Sommelier(Policy):
+    name = "sommelier"
+    source = (
+        "Guo et al., Sommelier: Curating DNN Models for the Masses, EuroSys 2022; per-worker switching, Argus paper"
+    )
+    shared = False
+    variants = True
+
+    def plan(self, seen: Observation) -> Epoch:
+        workers = {device: self._choose(seen, device) for device in seen.workers}
+        served = {"all": self._shares(workers, seen.rate * 60)}
+        total = sum(served["all"].values())
+        plan = Plan("per worker", 0.0, total, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
+        return self.epoch(seen, plan)
+
+    def _choose(self, seen: Observation, device: str) -> dict[str, int]:
+        held = [level for level in self.levels for _ in range(seen.current.get(device, {}).get(level, 0))]
+        held += [self.levels[0]] * (seen.workers[device] - len(held))
+        alone = seen.rate / max(1, sum(seen.workers.values()))
+        for i in range(len(held)):
+            if i % TURNS == self.epochs % TURNS:
+                queue = seen.waiting.get(held[i], 0) / max(1, held.count(held[i]))
+                held[i] = self._best(device, alone + queue / (self.cluster.slo_s / 2))
+        return {level: held.count(level) for level in dict.fromkeys(held)}
+
+    def _best(self, device: str, rate: float) -> str:
+        """The best level whose one worker carries the rate; the fastest where none does."""
+        seconds = dict(zip(self.levels, self.cluster.seconds(device), strict=True))
+        able = [level for level in self.levels if seconds[level] * rate <= 1]
+        if not able:
+            return min(self.levels, key=lambda level: seconds[level])
+        return max(able, key=lambda level: self.cluster.quality[self.index[level]])
+
+    def _shares(self, workers: dict[str, dict[str, int]], demand: float) -> dict[str, float]:
+        """Every worker gets the same share of the arrivals."""
+        n = max(1, sum(sum(models.values()) for models in workers.values()))
+        rates: dict[str, float] = {}
+        for models in workers.values():
+            for level, count in models.items():
+                rates[level] = rates.get(level, 0.0) + max(demand, 1e-3) * count / n
+        return rates
+
+    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
+        return self.least_served(epoch, scene)
+
+
+policy = Sommelier
