@@ -33,7 +33,11 @@ class Failed(click.ClickException):
         super().__init__(error.message)
         self.code = error.code
         self.help = error.help
-        self.exit_code = 2 if isinstance(error, BadInput | BadSettings) else 1
+        self.wrong_use = isinstance(error, BadInput | BadSettings)
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return 2 if self.wrong_use else 1
 
     def show(self, file: Any = None) -> None:
         click.echo(f"error [{self.code}] {self.message}\n  {self.help}", err=True)
