@@ -61,7 +61,9 @@ class Pencil(Adapter):
 
 def pencil_family(models: int = 1) -> Family:
     names = ["large", "small", "tiny"][:models]
-    levels = [Level(id="exact" if name == "large" else f"sm-{name}", strategy="exact", model=name) for name in names]
+    levels = [
+        Level(id="exact" if name == "large" else f"sm-{name}", strategy="exact", model=name) for name in names
+    ]
     levels += [
         Level(id="fs-4", strategy="fs", model="large", steps=4),
         Level(id="ac-4", strategy="ac", model="large", skip=4),
@@ -96,7 +98,14 @@ class Bench:
 
     def order(self, prompt: str = "fox", level: str = "exact", steps: int = 20, **changes: Any) -> Order:
         number = next(self._ids)
-        given = {"seed": number, "guidance": 2.0, "width": SIDE, "height": SIDE, "request_id": f"r{number}", **changes}
+        given = {
+            "seed": number,
+            "guidance": 2.0,
+            "width": SIDE,
+            "height": SIDE,
+            "request_id": f"r{number}",
+            **changes,
+        }
         return Order(prompt=prompt, level=self.family.level(level), steps=steps, **given)
 
     def submit(self, *args: Any, **changes: Any) -> Any:
@@ -107,7 +116,7 @@ class Bench:
         return next(turn for turn in range(most) if not self.engine.step())
 
 
-@pytest.fixture()
+@pytest.fixture
 def bench() -> Callable[..., Bench]:
     def make(models: int = 1, **options: Any) -> Bench:
         made = Bench(pencil_family(models), **options)

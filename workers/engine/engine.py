@@ -86,6 +86,7 @@ class Engine:
         self._arrived: deque[Ticket] = deque()  # encoded, not yet seen by the loop
         self._ready: list[Ticket] = []  # encoded, waiting for a place
         self._lanes: dict[tuple[Any, ...], Lane] = {}
+        self._limits: dict[tuple[Any, ...], int] = {}  # rows of one forward, where memory was found short
         self._served: set[int] = set()  # lanes that had their turn in this round
         self._loading = False
         self._lock = threading.Lock()
@@ -301,6 +302,7 @@ class Engine:
         """So many rows did not fit: half of them from now on."""
         self._counts["out_of_memory"] += 1
         lane.limit = max(1, min(lane.limit, rows // 2))
+        self._limits[self._key(lane.tickets[0])] = lane.limit
         for ticket in lane.tickets:
             ticket.because(f"out of memory at {rows} rows, continued with {lane.limit}")
         if self.device.startswith("cuda"):
@@ -335,7 +337,8 @@ class Engine:
     # parts of the loop
 
     def _lane_of(self, ticket: Ticket) -> Lane:
-        return self._lanes.get(self._key(ticket)) or Lane(ticket.adapter, self.max_batch)
+        key = self._key(ticket)
+        return self._lanes.get(key) or Lane(ticket.adapter, self._limits.get(key, self.max_batch))
 
     def _key(self, ticket: Ticket) -> tuple[Any, ...]:
         return (ticket.level.model, ticket.row.shape)

@@ -78,10 +78,10 @@ class Lane:
         if rows < len(self.latents):
             return
         room = max(2 * rows, 2)
-        self.latents = _enlarged(self.latents[:rows], row.latent, room)
+        self.latents = _enlarged(self.latents[:rows] if rows else None, row.latent, room)
         for name, value in row.conditioning.items():
             for tensors in (self.conditioning, self.negative):
-                tensors[name] = _enlarged(tensors.get(name, value[:0])[:rows], value, room)
+                tensors[name] = _enlarged(tensors[name][:rows] if rows else None, value, room)
 
     def _write(self, index: int, row: Row) -> None:
         self.latents[index] = row.latent
@@ -90,9 +90,9 @@ class Lane:
             self.negative[name][index] = value if row.negative is None else row.negative[name]
 
 
-def _enlarged(old: Tensor, value: Tensor, room: int) -> Tensor:
+def _enlarged(old: Tensor | None, value: Tensor, room: int) -> Tensor:
     """A zeroed [room, …] tensor of values like `value`, beginning with the old rows."""
     new = torch.zeros((room, *value.shape), dtype=value.dtype, device=value.device)
-    if len(old) and old.shape[1:] == value.shape:
+    if old is not None:
         new[: len(old)] = old
     return new

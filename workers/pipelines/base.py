@@ -169,7 +169,8 @@ class Adapter:
             latents.copy_(keep * latents.to(exact) + move * predictions.to(exact))
         else:
             for i, row in enumerate(rows):
-                latents[i] = row.walk.step(predictions[i : i + 1], latents[i : i + 1])[0]
+                before = latents[i : i + 1].clone()  # samplers remember it; this memory is another's soon
+                latents[i] = row.walk.step(predictions[i : i + 1], before)[0]
         for row in rows:
             row.walk.index += 1
 

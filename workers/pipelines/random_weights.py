@@ -24,7 +24,12 @@ from transformers import (
 
 from core.families import Defaults, Family, Level, Limits, Model, Scorer
 
-ARCHITECTURES = {"sd15": "stable-diffusion", "sdxl": "stable-diffusion-xl", "sd3": "stable-diffusion-3", "flux": "flux"}
+ARCHITECTURES = {
+    "sd15": "stable-diffusion",
+    "sdxl": "stable-diffusion-xl",
+    "sd3": "stable-diffusion-3",
+    "flux": "flux",
+}
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
@@ -94,7 +99,8 @@ def _sdxl(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
                 **changes,
             },
         ),
-        scheduler=scheduler or diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
+        scheduler=scheduler
+        or diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
         force_zeros_for_empty_prompt=True,
     )
 
@@ -122,7 +128,12 @@ def _sd3(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
         "joint_attention_dim": 64,
     }
     second = 32 if toy else 1280
-    config = {**(small if toy else wide), "in_channels": 16, "out_channels": 16, "pooled_projection_dim": states + second}
+    config = {
+        **(small if toy else wide),
+        "in_channels": 16,
+        "out_channels": 16,
+        "pooled_projection_dim": states + second,
+    }
     return diffusers.StableDiffusion3Pipeline(
         transformer=diffusers.SD3Transformer2DModel(**{**config, **changes}).eval(),
         scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
@@ -146,10 +157,16 @@ def _flux(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
         "axes_dims_rope": (4, 4, 8),
     }
     pooled, joint = (32, 32) if toy else (768, 4096)
-    config = {**(small if toy else wide), "in_channels": 64, "joint_attention_dim": joint, "pooled_projection_dim": pooled}
+    config = {
+        **(small if toy else wide),
+        "in_channels": 64,
+        "joint_attention_dim": joint,
+        "pooled_projection_dim": pooled,
+    }
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(**{**config, "guidance_embeds": True, **changes}).eval(),
-        scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+        scheduler=scheduler
+        or diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
         vae=_autoencoder(toy, channels=16, scaling_factor=0.3611, shift_factor=0.1159),
         text_encoder=_clip(toy, pooled),
         tokenizer=clip_tokenizer(),
@@ -231,7 +248,9 @@ def t5_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=[(piece, 0.0) for piece in dict.fromkeys(pieces)], extra_ids=0)
 
 
-def random_family(architecture: str, folder: Path, toy: bool = False, scheduler: Any = None, **denoiser: Any) -> Family:
+def random_family(
+    architecture: str, folder: Path, toy: bool = False, scheduler: Any = None, **denoiser: Any
+) -> Family:
     """A family of one model of that architecture, saved under `folder`: levels exact, fs-10 and ac-4 of 20 steps."""
     build(architecture, toy, scheduler=scheduler, **denoiser).save_pretrained(folder)
     side = 64 if toy else {"sd15": 512}.get(architecture, 1024)

@@ -1,0 +1,82 @@
+"""Pipelines of the real classes at toy width, saved to a folder and loaded from it, in float64."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from core.families import Family
+from workers.engine.order import Order
+from workers.pipelines import load_adapter
+from workers.pipelines.base import Adapter
+from workers.pipelines.random_weights import BETAS, random_family
+
+torch.set_num_threads(1)
+
+SCHEDULERS = {
+    "ddim": lambda: diffusers.DDIMScheduler(
+        clip_sample=False, set_alpha_to_one=False, steps_offset=1, **BETAS
+    ),
+    "euler": lambda: diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
+    "euler-karras": lambda: diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, **BETAS),
+    "euler-a": lambda: diffusers.EulerAncestralDiscreteScheduler(**BETAS),
+    "ddpm": lambda: diffusers.DDPMScheduler(clip_sample=False, **BETAS),
+    "lcm": lambda: diffusers.LCMScheduler(**BETAS),
+    "tcd": lambda: diffusers.TCDScheduler(**BETAS),
+    "heun": lambda: diffusers.HeunDiscreteScheduler(**BETAS),
+    "kdpm2": lambda: diffusers.KDPM2DiscreteScheduler(**BETAS),
+    "dpm++": lambda: diffusers.DPMSolverMultistepScheduler(**BETAS),
+    "unipc": lambda: diffusers.UniPCMultistepScheduler(**BETAS),
+    "deis": lambda: diffusers.DEISMultistepScheduler(**BETAS),
+}
+
+
+class Toys:
+    """Adapters by architecture and scheduler, each built once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.adapter = lru_cache(maxsize=None)(self._adapter)
+
+    def family(self, architecture: str, scheduler: str | None = None) -> Family:
+        folder = self.folder / f"{architecture}-{scheduler}"
+        return random_family(
+            architecture, folder, toy=True, scheduler=SCHEDULERS[scheduler]() if scheduler else None
+        )
+
+    def _adapter(self, architecture: str, scheduler: str | None = None) -> Adapter:
+        family = self.family(architecture, scheduler)
+        return load_adapter(family.models["random"], "cpu", torch.float64)
+
+
+@pytest.fixture(scope="session")
+def toys() -> Any:
+    with TemporaryDirectory(prefix="argus-toys-") as folder:
+        yield Toys(Path(folder))
+
+
+def make_order(prompt: str = "a red fox", **changes: Any) -> Order:
+    from core.families import Level
+
+    level = Level(id="exact", strategy="exact", model="random")
+    given = {
+        "request_id": prompt,
+        "seed": 7,
+        "steps": 4,
+        "guidance": 3.5,
+        "width": 64,
+        "height": 64,
+        "negative_prompt": "blur",
+    }
+    return Order(prompt=prompt, level=level, **{**given, **changes})
+
+
+@pytest.fixture(scope="session")
+def order() -> Any:
+    return make_order
