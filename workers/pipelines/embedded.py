@@ -24,7 +24,8 @@ class Embedded(Adapter):
         return self.member.new_scheduler()
 
     def modules(self) -> list[torch.nn.Module]:
-        return [self.member.denoiser, self.member.codec]
+        codec: Any = self.member.codec
+        return [self.member.denoiser, codec]
 
     def guides(self, guidance: float) -> bool:
         return guidance > 1.0 and self.member.guided

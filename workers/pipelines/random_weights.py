@@ -135,7 +135,7 @@ def _sd3(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
         "pooled_projection_dim": states + second,
     }
     return diffusers.StableDiffusion3Pipeline(
-        transformer=diffusers.SD3Transformer2DModel(**{**config, **changes}).eval(),
+        transformer=diffusers.SD3Transformer2DModel(**{**config, **changes}),
         scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=_autoencoder(toy, channels=16, scaling_factor=1.5305, shift_factor=0.0609),
         text_encoder=_clip(toy, states, projected=True),
@@ -164,7 +164,7 @@ def _flux(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
         "pooled_projection_dim": pooled,
     }
     return diffusers.FluxPipeline(
-        transformer=diffusers.FluxTransformer2DModel(**{**config, "guidance_embeds": True, **changes}).eval(),
+        transformer=diffusers.FluxTransformer2DModel(**{**config, "guidance_embeds": True, **changes}),
         scheduler=scheduler
         or diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
         vae=_autoencoder(toy, channels=16, scaling_factor=0.3611, shift_factor=0.1159),
@@ -188,7 +188,7 @@ def _unet(toy: bool, shape: dict[str, Any], states: int, changes: dict[str, Any]
             "sample_size": 8,
             "transformer_layers_per_block": 1,
         }
-    return diffusers.UNet2DConditionModel(**{**config, "cross_attention_dim": states, **changes}).eval()
+    return diffusers.UNet2DConditionModel(**{**config, "cross_attention_dim": states, **changes})
 
 
 def _autoencoder(toy: bool, channels: int = 4, **config: Any) -> Any:
@@ -202,7 +202,7 @@ def _autoencoder(toy: bool, channels: int = 4, **config: Any) -> Any:
         latent_channels=channels,
         sample_size=64 if toy else 1024,
         **config,
-    ).eval()
+    )
 
 
 def _clip(toy: bool, width: int, projected: bool = False, layers: int = 12, heads: int = 12) -> Any:

@@ -94,7 +94,8 @@ def affine_table(scheduler: Any, steps: int, **timing: Any) -> Table | None:
         return None
     timing = {name: tuple(map(float, value)) if name == "sigmas" else value for name, value in timing.items()}
     key = json.dumps(dict(config), sort_keys=True, default=str)
-    return _cached_table(type(scheduler), key, steps, tuple(sorted(timing.items())))
+    kind: Any = type(scheduler)
+    return _cached_table(kind, key, steps, tuple(sorted(timing.items())))
 
 
 @lru_cache(maxsize=512)

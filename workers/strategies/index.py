@@ -181,7 +181,8 @@ class VectorIndex:
 
         distance = Row.embedding.cosine_distance(embedding.tolist())
         query = select(Row.key, Row.k, Row.bytes, distance.label("distance")).order_by(distance)
-        query = query.filter_by(**asdict(kind)).limit(self.NEIGHBOURS)
+        same = [getattr(Row, name) == value for name, value in asdict(kind).items()]
+        query = query.where(*same).limit(self.NEIGHBOURS)
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
             rows = connection.execute(query).all()
