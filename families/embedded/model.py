@@ -3,7 +3,7 @@
     member = load_member("families/embedded/weights/large")
     states, mask = member.text.tokens(["three foxes on a purple background"])
     latents = torch.randn(1, *member.codec.latent_shape)            # at sigma 1
-    scheduler = member.new_scheduler(); scheduler.set_timesteps(24)
+    scheduler = member.new_scheduler(); scheduler.set_timesteps(sigmas=member.sigmas(24))
     for t in scheduler.timesteps:                                    # t = 1000·sigma
         latents = scheduler.step(member.velocity(latents, t / 1000, states, mask), t, latents).prev_sample
     pictures = member.codec.decode(latents)                          # (1, 128, 128, 3) uint8; size=64 for smaller
@@ -63,6 +63,13 @@ class EmbeddedMember:
     def new_scheduler(self) -> FlowMatchEulerDiscreteScheduler:
         """A fresh sampler (it counts its own steps: one a request)."""
         return FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
+
+    def sigmas(self, steps: int) -> list[float]:
+        """What to pass as `set_timesteps(sigmas=…)`: 1 … 1/steps, which the scheduler then shifts.
+
+        Left to itself, diffusers' scheduler spends its last step at sigma 0.002, where nothing remains to be done.
+        """
+        return [1 - step / steps for step in range(steps)]
 
     def to(self, device: str | None = None, dtype: torch.dtype | None = None) -> EmbeddedMember:
         """Move denoiser and codec; the text encoder stays float32."""

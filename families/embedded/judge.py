@@ -1,0 +1,65 @@
+"""The judge: a small CLIP (Radford et al. 2021), its text side a projection of frozen MiniLM token states."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.text import WIDTH
+
+
+class Judge(ModelMixin, ConfigMixin):
+    """Image tower (a residual network over pictures of `side`) and text tower (attention over token states)."""
+
+    @register_to_config
+    def __init__(self, width: int = 32, side: int = 64, space: int = 128) -> None:
+        super().__init__()
+        self.side = side
+        widths = (width, 2 * width, 4 * width, 4 * width)
+        self.stem = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        self.stages = nn.ModuleList(
+            _Stage(before, after) for before, after in zip((width, *widths), widths, strict=False)
+        )
+        last = side // 2 // 2 ** len(self.stages)
+        self.from_picture = nn.Linear(widths[-1] * last * last, space)
+        self.into_text = nn.Linear(WIDTH, 2 * space)
+        self.over_text = nn.TransformerEncoderLayer(2 * space, 4, 4 * space, dropout=0.0, batch_first=True, norm_first=True)
+        self.from_text = nn.Linear(2 * space, space)
+        self.temperature = nn.Parameter(torch.tensor(2.0))  # logarithm of the inverse
+
+    def pictures(self, pictures: Tensor) -> Tensor:
+        """Unit vectors (B, space) of pictures (B, 3, side, side) in −1…1."""
+        hidden = self.stem(pictures)
+        for stage in self.stages:
+            hidden = stage(hidden)
+        return F.normalize(self.from_picture(hidden.flatten(1)), dim=-1)
+
+    def texts(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors (B, space) of token states (B, T, 384) and their mask (B, T)."""
+        hidden = self.over_text(self.into_text(states), src_key_padding_mask=mask == 0)
+        mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        return F.normalize(self.from_text(mean), dim=-1)
+
+    def contrast(self, pictures: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        """The symmetric contrastive loss of a batch."""
+        logits = self.pictures(pictures) @ self.texts(states, mask).T * self.temperature.exp().clamp(max=100)
+        target = torch.arange(len(logits), device=logits.device)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class _Stage(nn.Module):
+    """A residual block, then half the resolution."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, before)
+        self.first = nn.Conv2d(before, after, 3, padding=1)
+        self.second = nn.Conv2d(after, after, 3, padding=1)
+        self.skip = nn.Conv2d(before, after, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        inner = self.second(F.silu(self.first(F.silu(self.norm(hidden)))))
+        return F.avg_pool2d(self.skip(hidden) + inner, 2)

@@ -1,0 +1,51 @@
+"""Plain sampling, without the engine: for sample sheets, distillation and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from families.embedded.model import predict_clean
+
+
+def shifted_sigmas(steps: int, shift: float) -> Tensor:
+    """The sampler's noise levels, `steps` + 1 of them, from 1 to 0 (Esser et al. 2024, eq. 23)."""
+    plain = torch.linspace(1, 0, steps + 1)
+    return shift * plain / (1 + (shift - 1) * plain)
+
+
+def guided_clean(
+    denoiser: nn.Module, latents: Tensor, sigma: Tensor | float, text: tuple[Tensor, Tensor], empty: tuple[Tensor, Tensor],
+    guidance: float,
+) -> Tensor:
+    """x₀ under classifier-free guidance (Ho & Salimans 2021, eq. 6): both halves in one batch."""
+    if guidance == 1:
+        return predict_clean(denoiser, latents, sigma, *text)
+    both = [torch.cat([there.expand_as(here), here]) for here, there in zip(text, empty, strict=True)]
+    sigma = torch.as_tensor(sigma, dtype=latents.dtype).expand(len(latents)).repeat(2)
+    without, given = predict_clean(denoiser, latents.repeat(2, 1, 1, 1), sigma, *both).chunk(2)
+    return without + guidance * (given - without)
+
+
+def euler(latents: Tensor, clean: Tensor, here: Tensor | float, there: Tensor | float) -> Tensor:
+    """From noise level `here` straight towards `clean`, as far as `there`: x + (there − here)·(x − x₀)/here."""
+    return clean + (latents - clean) * (there / here)
+
+
+def noise_of(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+    """Initial latents (B, *shape): a row depends on its own seed alone."""
+    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+@torch.no_grad()
+def sample(
+    denoiser: nn.Module, noise: Tensor, text: tuple[Tensor, Tensor], empty: tuple[Tensor, Tensor], steps: int, shift: float,
+    guidance: float,
+) -> Tensor:
+    """Clean latents from noise, by `steps` Euler steps."""
+    latents, sigmas = noise, shifted_sigmas(steps, shift).to(noise)
+    for here, there in zip(sigmas[:-1], sigmas[1:], strict=True):
+        latents = euler(latents, guided_clean(denoiser, latents, here, text, empty, guidance), here, there)
+    return latents
