@@ -27,7 +27,7 @@ from collections.abc import Callable
 
 import click
 
-from core.errors import BadSettings
+from core.errors import ArgusError, BadSettings
 from core.settings import ROOT, settings
 from core.supervisor import Child
 
@@ -72,13 +72,16 @@ def flower() -> Child:
 
 def worker(device: str) -> Child:
     """The generation worker of a device. A GPU's sees no other GPU, so inside it is always `cuda:0`."""
-    name = f"{device.replace(':', '')}@{socket.gethostname()}"
+    checked(device)
     kind, _, index = device.partition(":")
-    inside = "cuda:0" if kind == "cuda" else device
-    env = {"CUDA_VISIBLE_DEVICES": visible_gpus()[int(index)]} if kind == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-    return Child(
-        f"worker-{device.replace(':', '')}", [*PYTHON, "workers.boot", "--device", inside, "--name", name], env
-    )
+    seen, inside = (visible_gpus()[int(index)], "cuda:0") if kind == "cuda" else ("", device)
+    argv = [*PYTHON, "workers.boot", "--device", inside, "--name", worker_name(device)]
+    return Child(f"worker-{device.replace(':', '')}", argv, env={"CUDA_VISIBLE_DEVICES": seen})
+
+
+def worker_name(device: str) -> str:
+    """Celery node name of a device's worker on this host."""
+    return f"{device.replace(':', '')}@{socket.gethostname()}"
 
 
 def local_devices() -> list[str]:
@@ -87,19 +90,22 @@ def local_devices() -> list[str]:
     Raises:
         BadSettings: an entry of ARGUS_DEVICES is neither `cpu:N` nor a `cuda:N` that exists, or stands twice.
     """
-    gpus = visible_gpus()
     if settings().devices == "auto":
-        return [f"cuda:{i}" for i in range(len(gpus))] or ["cpu:0"]
-    asked = [entry.strip() for entry in settings().devices.split(",") if entry.strip()]
-    for place, device in enumerate(asked):
-        kind, _, index = device.partition(":")
-        if kind not in ("cpu", "cuda") or not index.isdecimal() or device in asked[:place]:
-            raise BadSettings(f"ARGUS_DEVICES: {device!r} is no device or stands twice.", field="ARGUS_DEVICES")
-        if kind == "cuda" and int(index) >= len(gpus):
-            raise BadSettings(f"ARGUS_DEVICES: {device}: this host has {len(gpus)} GPUs.", field="ARGUS_DEVICES")
-    if not asked:
-        raise BadSettings("ARGUS_DEVICES names no device.", field="ARGUS_DEVICES")
+        return [f"cuda:{i}" for i in range(len(visible_gpus()))] or ["cpu:0"]
+    asked = [checked(entry.strip()) for entry in settings().devices.split(",") if entry.strip()]
+    if not asked or len(set(asked)) < len(asked):
+        raise BadSettings("ARGUS_DEVICES names no device, or one twice.", field="ARGUS_DEVICES")
     return asked
+
+
+def checked(device: str) -> str:
+    """The device as written, when this host has it; raises `BadSettings`."""
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or not index.isdecimal():
+        raise BadSettings(f"{device!r} is no device: write cpu:0, cuda:0, … (ARGUS_DEVICES).", field="ARGUS_DEVICES")
+    if kind == "cuda" and int(index) >= len(visible_gpus()):
+        raise BadSettings(f"There is no {device}: this host has {len(visible_gpus())} GPUs.", field="ARGUS_DEVICES")
+    return device
 
 
 def visible_gpus() -> list[str]:
@@ -181,5 +187,24 @@ def run(name: str, device: str | None) -> None:
     os.execvpe(child.argv[0], list(child.argv), {**os.environ, **child.env})
 
 
+@click.command()
+@click.argument("name", type=click.Choice(["worker", "scheduler", "quality"]))
+@click.option("--device", help="Device of a worker; default: the first of ARGUS_DEVICES.")
+def ping(name: str, device: str | None) -> None:
+    """Ask a Celery process of this host whether it answers (health checks).
+
+    Exit status 1 when it does not within five seconds.
+    """
+    from core.celery import celery_app
+
+    node = worker_name(device or local_devices()[0]) if name == "worker" else f"{name}@{socket.gethostname()}"
+    pongs = celery_app().control.ping([node], timeout=5)
+    click.echo(f"{node} {'answers' if pongs else 'does not answer'}")
+    raise SystemExit(0 if pongs else 1)
+
+
 if __name__ == "__main__":
-    {"beat": _run_beat, "flower": _run_flower}[sys.argv[1]]()
+    try:
+        {"beat": _run_beat, "flower": _run_flower}[sys.argv[1]]()
+    except ArgusError as error:
+        sys.exit(f"error [{error.code}] {error.message}")
