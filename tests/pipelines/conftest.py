@@ -74,7 +74,7 @@ def make_order(prompt: str = "a red fox", **changes: Any) -> Order:
         "height": 64,
         "negative_prompt": "blur",
     }
-    return Order(prompt=prompt, level=level, **{**given, **changes})
+    return Order(**{"prompt": prompt, "level": level, **given, **changes})
 
 
 @pytest.fixture(scope="session")

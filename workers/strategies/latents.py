@@ -300,3 +300,14 @@ def _sentence(prompt: str) -> np.ndarray:
 def _quantiles(seconds: deque[float]) -> dict[str, float]:
     values = list(seconds)
     return {"p50": float(np.quantile(values, 0.5)), "p95": float(np.quantile(values, 0.95))} if values else {}
+
+
+def shared_cache() -> LatentCache | None:
+    """The cache as the settings have it: pgvector's index, a folder of latents; None when its limit is 0."""
+    from core.database import engine
+    from core.settings import settings
+    from workers.strategies.index import VectorIndex
+
+    if not settings().latents_mb:
+        return None
+    return LatentCache(VectorIndex(engine()), Folder(settings().latent_folder), settings().latents_mb)
