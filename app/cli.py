@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": ("app.doctor:doctor", "Say what is wrong with this machine or configuration, and what to do."),
     "settings": ("app.doctor:show_settings", "List every setting with its value and meaning."),
     "run": ("app.processes:run", "Run one process of Argus in the foreground (containers, systemd)."),
+    "ping": ("app.processes:ping", "Ask a Celery process of this host whether it answers (health checks)."),
 }
 
 
