@@ -16,11 +16,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.errors import BadProfile
 
 MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
+SAME_WEIGHTS = ("exact", "ac")
 
 
 class BatchPoint(BaseModel):
@@ -69,7 +70,7 @@ class LevelProfile(BaseModel):
     """What one level costs on one device. Times in seconds, `quality` relative to `exact`.
 
     `requests_per_minute` is what one worker carries that does nothing else (at its best batch), `latency_s` one request
-    alone from admission to stored image. A level without `model` is a model of its own.
+    alone from admission to stored image. A profile fills in `model` where it is left out (`Profile`).
     """
 
     model_config = MEASURED
@@ -96,6 +97,11 @@ class LevelProfile(BaseModel):
             raise ValueError("batch sizes must rise and start at 1")
         return self
 
+    @property
+    def holds(self) -> str:
+        """The model a worker must hold to serve this level."""
+        return self.model or self.id
+
     @cached_property
     def curve(self) -> BatchCurve:
         """The batch curve; without measurements a worker runs one row at a time (constant throughput)."""
@@ -103,14 +109,13 @@ class LevelProfile(BaseModel):
             return BatchCurve()
         return BatchCurve(tuple(p.size for p in self.batch), tuple(p.step_s for p in self.batch))
 
-    @property
-    def holds(self) -> str:
-        """Name of the model a worker must hold to serve this level."""
-        return self.model or self.id
-
 
 class Profile(BaseModel):
-    """One device's measurements of one family's levels."""
+    """One device's measurements of one family's levels.
+
+    Where a level names no model (published profiles), `exact` and the levels that only start later than it run on the
+    same weights, called by the family's name; any other level is a model of its own.
+    """
 
     model_config = MEASURED
 
@@ -127,6 +132,15 @@ class Profile(BaseModel):
         if twice:
             raise ValueError(f"level {sorted(twice)[0]!r} stands twice")
         return self
+
+    @field_validator("levels")
+    @classmethod
+    def _each_level_names_its_model(
+        cls, levels: tuple[LevelProfile, ...], info: ValidationInfo
+    ) -> tuple[LevelProfile, ...]:
+        family = info.data.get("family", "")
+        named = {level.id: level.model or (family if level.strategy in SAME_WEIGHTS else level.id) for level in levels}
+        return tuple(level.model_copy(update={"model": named[level.id]}) for level in levels)
 
     def level(self, level_id: str) -> LevelProfile:
         """The level's measurements; `BadProfile` names those there are."""

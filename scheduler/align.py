@@ -103,8 +103,8 @@ def in_time(lanes: Lanes, within: Array, left: Array) -> Array:
 
 
 def _pick(lanes: Lanes, inside: Array, worth: Array) -> Array:
-    prices = np.where(lanes.open, worth[lanes.model] * lanes.seconds, np.inf)
-    return choose(inside, prices)
+    finite = np.where(lanes.open, lanes.seconds, 0.0)
+    return choose(inside, np.where(lanes.open, worth[lanes.model] * finite, np.inf))
 
 
 def _spent(lanes: Lanes, picked: Array) -> Array:
@@ -119,7 +119,7 @@ def _worth(lanes: Lanes, inside: Array, budget: Array) -> Array:
     for _ in range(SWEEPS if len(budget) > 1 else 1):
         before = worth.copy()
         for m in np.flatnonzero(lanes.workers > 0):
-            worth[m] = _least(lanes, inside, worth, m, budget[m], top)
+            worth[m] = _least(lanes, inside, worth, int(m), budget[m], top)
         if np.allclose(before, worth, atol=1e-6):
             break
     return worth
@@ -141,15 +141,15 @@ def _least(lanes: Lanes, inside: Array, worth: Array, m: int, budget: float, top
 
 def _fit(lanes: Lanes, inside: Array, picked: Array, budget: Array) -> Array:
     """Spend what the prices leave (a class of equal prompts moves as one under prices): best upgrades that still fit."""
+    seconds = np.where(lanes.open, lanes.seconds, np.inf)
     left = budget - _spent(lanes, picked)
     rows = np.arange(len(picked))
     for _ in range(len(lanes.seconds)):
-        extra = lanes.seconds[None, :] - np.where(
-            lanes.model[None, :] == lanes.model[picked][:, None], lanes.seconds[picked][:, None], 0.0
-        )
+        same = lanes.model[None, :] == lanes.model[picked][:, None]
+        extra = seconds[None, :] - np.where(same, seconds[picked][:, None], 0.0)
         gain = inside - inside[rows, picked][:, None]
-        room = extra <= left[lanes.model][None, :] + TIE
-        rate = np.where((gain > TIE) & room & lanes.open, gain / np.maximum(extra, TIE), -np.inf)
+        able = (gain > TIE) & (extra <= left[lanes.model][None, :] + TIE)
+        rate = np.where(able, gain, -np.inf) / np.maximum(extra, TIE)
         target = rate.argmax(axis=1)
         order = np.argsort(-rate[rows, target], kind="stable")
         moved = False

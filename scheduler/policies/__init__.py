@@ -228,6 +228,11 @@ class Admission:
     level: str = ""
     aside: tuple[int, ...] = ()
 
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """Places that leave the queue."""
+        return self.aside if self.place is None else (*self.aside, self.place)
+
 
 class Policy:
     """Base of all policies: first come first served at the level routed to, nothing set aside, nothing regenerated."""

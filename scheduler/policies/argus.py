@@ -131,7 +131,7 @@ class Argus(Policy):
 
     def admit(self, worker: Worker, waiting: Sequence[tuple[Request, str]], epoch: Epoch, scene: Scene) -> Admission:
         latency = self.latency[worker.device]
-        aside = []
+        aside: list[int] = []
         for place, (request, level) in enumerate(waiting):
             options = self._allowed(request, self.models[worker.model]) if self.late else (self.index[level],)
             left = request.deadline - scene.now - self.margin

@@ -1,0 +1,12 @@
+"""The simulator: discrete events on a virtual clock around the live planner, router, aligner and policies.
+
+`simulate(config, workload) -> Report`. What is modelled: arrivals, queues, workers with their batch curves, load times,
+ticks, failures. What is not: steps as events (a batch is a shared rate that changes when rows join or leave), the
+router's and the network's milliseconds. Every number that comes out of here is simulated, and is called so.
+"""
+
+from scheduler.simulate.loop import SimConfig, simulate
+from scheduler.simulate.report import Report
+from scheduler.simulate.workload import Workload, synthetic_quality, workload
+
+__all__ = ["Report", "SimConfig", "Workload", "simulate", "synthetic_quality", "workload"]

@@ -1,0 +1,174 @@
+"""What a simulated run came to: the figures of DESIGN.md's contract, a timeline a minute, a table and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MINUTE = 60.0
+
+
+@dataclass
+class Outcome:
+    """What became of one request. Times in seconds; `finished` is infinite for one that was never served."""
+
+    arrived: float
+    deadline: float
+    finished: float
+    quality: float
+    level: str
+    batch: bool = False
+
+    @property
+    def served(self) -> bool:
+        return np.isfinite(self.finished)
+
+    @property
+    def late(self) -> bool:
+        return self.finished > self.deadline + 1e-9
+
+
+@dataclass
+class Report:
+    """One policy's run. `figures` are the contract's; `timeline` holds a number a minute under each name."""
+
+    policy: str
+    figures: dict[str, Any]
+    timeline: dict[str, list[float]]
+    seconds: float  # of real time that the simulation took
+    batch: dict[str, float] = field(default_factory=dict)
+    ticks: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.figures, "batch": self.batch, "ticks": self.ticks, "timeline": self.timeline}
+
+
+def report(
+    policy: str, outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float, seconds: float, **rest: Any
+) -> Report:
+    """The figures over interactive requests; those of the batch class are told apart."""
+    interactive = [o for o in outcomes if not o.batch]
+    background = [o for o in outcomes if o.batch]
+    batch: dict[str, float] = {}
+    if background:
+        done = [o for o in background if o.served]
+        batch = {
+            "requests": len(background),
+            "served": len(done),
+            "late": sum(o.late for o in background),
+            "quality_mean": float(np.mean([o.quality for o in done])) if done else 0.0,
+        }
+    figures = _figures(interactive, levels, duration_s)
+    return Report(policy, figures, _timeline(interactive, levels, duration_s), seconds, batch, **rest)
+
+
+def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float) -> dict[str, Any]:
+    served = [o for o in outcomes if o.served]
+    violations = sum(o.late for o in outcomes)
+    quality = float(np.mean([o.quality for o in served])) if served else 0.0
+    waits = np.array([o.finished - o.arrived for o in served]) if served else np.zeros(1)
+    p50, p95, p99 = (float(p) for p in np.percentile(waits, [50, 95, 99]))
+    return {
+        "requests": len(outcomes),
+        "served": len(served),
+        "violations": violations,
+        "violation_rate": violations / max(1, len(outcomes)),
+        "goodput_per_minute": (len(outcomes) - violations) / (duration_s / MINUTE),
+        "quality_mean": quality,
+        "quality_lost": 1 - quality if served else 0.0,
+        "latency_p50_s": p50,
+        "latency_p95_s": p95,
+        "latency_p99_s": p99,
+        "levels": {lv: sum(o.level == lv for o in served) / max(1, len(served)) for lv in levels},
+    }
+
+
+def _timeline(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float) -> dict[str, list[float]]:
+    """By minute: of arrival for demand, violations, quality and levels; of finish for what was served."""
+    minutes = int(np.ceil(duration_s / MINUTE))
+    arrived = np.array([int(o.arrived // MINUTE) for o in outcomes], int).clip(0, minutes - 1)
+    late = np.array([float(o.late) for o in outcomes])
+    quality = np.array([o.quality if o.served else 0.0 for o in outcomes])
+    got = np.array([float(o.served) for o in outcomes])
+    finished = np.array([int(o.finished // MINUTE) for o in outcomes if o.finished < minutes * MINUTE], int)
+    demand = np.bincount(arrived, minlength=minutes)
+    counted = np.maximum(1, np.bincount(arrived, got, minlength=minutes))
+    lines = {
+        "demand": demand,
+        "served": np.bincount(finished, minlength=minutes),
+        "violations": np.bincount(arrived, late, minlength=minutes),
+        "quality": np.bincount(arrived, quality, minlength=minutes) / counted,
+    }
+    for level in levels:
+        at = np.array([float(o.level == level and o.served) for o in outcomes])
+        lines[f"level {level}"] = np.bincount(arrived, at, minlength=minutes) / counted
+    return {name: [round(float(v), 4) for v in line] for name, line in lines.items()}
+
+
+def as_json(reports: Sequence[Report], about: Mapping[str, Any]) -> dict[str, Any]:
+    """The contract's JSON: `{"policies": {name: figures}}`, with what was simulated beside it."""
+    return {"simulated": True, **about, "policies": {r.policy: r.to_json() for r in reports}}
+
+
+COLUMNS = (
+    ("requests", "{:d}", "requests"),
+    ("violation_rate", "{:.2%}", "violations"),
+    ("goodput_per_minute", "{:.1f}", "goodput/min"),
+    ("quality_mean", "{:.2%}", "quality"),
+    ("latency_p50_s", "{:.2f}", "p50 s"),
+    ("latency_p95_s", "{:.2f}", "p95 s"),
+    ("latency_p99_s", "{:.2f}", "p99 s"),
+)
+
+
+def rows(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table for people; the last column lists the levels that took at least 1 %."""
+    header = ["policy", *(title for _, _, title in COLUMNS), "levels"]
+    body = []
+    for r in reports:
+        used = [f"{lv} {share:.0%}" for lv, share in r.figures["levels"].items() if share >= 0.01]
+        body.append([r.policy, *(form.format(r.figures[key]) for key, form, _ in COLUMNS), ", ".join(used)])
+    return header, body
+
+
+def plot(reports: Sequence[Report], path: Path, title: str, capacity: float | None = None) -> None:
+    """Demand and served, violations, quality by minute for all policies; levels over time of the last one. PNG.
+
+    `capacity` in requests a minute is drawn where given.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(4, 1, figsize=(9, 11), sharex=True)
+    demand, violations, quality, shares = axes
+    demand.fill_between(range(len(reports[0].timeline["demand"])), reports[0].timeline["demand"], color="0.85")
+    if capacity:
+        demand.axhline(capacity, color="0.4", lw=0.8, ls=":")
+    for r in reports:
+        demand.plot(r.timeline["served"], lw=1, label=r.policy)
+        violations.plot(np.cumsum(r.timeline["violations"]), lw=1, label=r.policy)
+        line = [q if n else np.nan for q, n in zip(r.timeline["quality"], r.timeline["demand"], strict=True)]
+        quality.plot(line, lw=1, label=r.policy)
+    last = reports[-1].timeline
+    names = [name for name in last if name.startswith("level ")]
+    shares.stackplot(range(len(last["demand"])), *(last[name] for name in names), labels=[n[6:] for n in names])
+    for axis, label in zip(
+        axes, ("requests/min", "violations so far", "quality", f"levels, {reports[-1].policy}"), strict=True
+    ):
+        axis.set_ylabel(label)
+        axis.spines[["top", "right"]].set_visible(False)
+    demand.set_title(f"{title} (simulated; grey: demand)", fontsize=10)
+    violations.set_yscale("symlog", linthresh=1)
+    demand.legend(fontsize=7, ncols=5, frameon=False)
+    shares.legend(fontsize=7, ncols=6, frameon=False, loc="lower center")
+    shares.set_xlabel("minute")
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

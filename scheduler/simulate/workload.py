@@ -1,0 +1,88 @@
+"""Who asks for what, when: arrivals from a trace, a prompt for each with its true and its predicted qualities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import BadProfile
+from core.profiles import Profile, QualityTable
+from traces.reader import Trace
+
+# Share of requests in NIRVANA's similarity bands, chosen so that skipping by its table saves the 21 % of GPU time it reports
+SIMILARITY = ((0.0, 0.22), (0.65, 0.13), (0.75, 0.25), (0.85, 0.20), (0.90, 0.12), (0.95, 0.08))
+DEFAULT_SPREAD = 500  # synthetic prompts, where there is no quality table
+
+
+@dataclass(frozen=True)
+class Workload:
+    """N requests: arrival seconds (sorted), prompt row, and by prompt row the true and predicted qualities (P×L).
+
+    `similarity` and `batch` are per request; `prompts` names the rows.
+    """
+
+    times: np.ndarray
+    rows: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+    prompts: tuple[str, ...]
+    similarity: np.ndarray
+    batch: np.ndarray
+    duration_s: float
+
+
+def synthetic_quality(profile: Profile, seed: int, prompts: int = DEFAULT_SPREAD) -> QualityTable:
+    """Prompts whose loss at every level is the profile's mean loss times a tolerance spread exponentially (mean 1).
+
+    The model of METHODS.md's trial, for a profile without a quality table. The drawn means are the profile's exactly.
+    """
+    tolerance = np.random.default_rng(seed).exponential(size=prompts)
+    loss = np.array([1 - level.quality for level in profile.levels])
+    values = np.maximum(0.0, 1 - tolerance[:, None] / tolerance.mean() * loss[None, :])
+    return QualityTable(profile.ids, tuple(f"prompt {i}" for i in range(prompts)), values)
+
+
+def blurred(table: QualityTable, noise: float, seed: int) -> np.ndarray:
+    """Predictions as a stand-in for a predictor: true losses times a log-normal error of median 1 and deviation `noise`,
+
+    one draw a prompt and half as much again a level (P×L). `exact` is known to be 1.
+    """
+    rng = np.random.default_rng([seed, 1])
+    loss = 1 - table.values
+    error = rng.normal(0, noise, (len(loss), 1)) + rng.normal(0, noise / 2, loss.shape)
+    return np.clip(1 - loss * np.exp(error), 0.0, None)
+
+
+def workload(
+    trace: Trace,
+    table: QualityTable,
+    levels: tuple[str, ...],
+    seed: int,
+    noise: float = 0.0,
+    predicted: QualityTable | None = None,
+    batch_share: float = 0.0,
+) -> Workload:
+    """The requests of a run. Prompts are drawn from the quality table; `batch_share` of them are batch class.
+
+    `predicted` holds a predictor's answers for the same prompts; without it the truth is blurred by `noise`.
+    """
+    if predicted is not None and predicted.prompts != table.prompts:
+        raise BadProfile("the predicted qualities are not of the same prompts as the quality table", field="predicted")
+    table = table.select(levels)
+    rng = np.random.default_rng([seed, 2])
+    times = trace.arrivals(seed)
+    n = len(times)
+    floors, shares = zip(*SIMILARITY, strict=True)
+    bands = rng.choice(len(floors), n, p=shares)
+    ceilings = np.array([*floors[1:], 1.0])
+    return Workload(
+        times=times,
+        rows=rng.integers(len(table), size=n),
+        truth=table.values,
+        predicted=predicted.select(levels).values if predicted is not None else blurred(table, noise, seed),
+        prompts=table.prompts,
+        similarity=np.array(floors)[bands] + rng.random(n) * (ceilings - np.array(floors))[bands],
+        batch=rng.random(n) < batch_share,
+        duration_s=trace.duration_s,
+    )
