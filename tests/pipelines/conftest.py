@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
 import pytest
 import torch
 
-from core.families import Family
+from core.families import Family, Model, load_family
 from workers.engine.order import Order
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
@@ -50,9 +51,31 @@ class Toys:
             architecture, folder, toy=True, scheduler=SCHEDULERS[scheduler]() if scheduler else None
         )
 
+    def member(self, kind: str, guided: bool = True) -> Family:
+        """The embedded family with one member of toy width, saved as the recipe saves it."""
+        from families.embedded.budget import Denoiser
+        from families.embedded.checksums import write
+        from families.embedded.codec import PatchCodec
+        from families.embedded.nets import build_denoiser, save_denoiser
+
+        root = self.folder / f"embedded-{kind}-{guided}"
+        plan = Denoiser(kind=kind, channels=(32, 32), width=64, layers=1, batch=1, steps=1, rate=1.0)
+        denoiser = build_denoiser(plan, SimpleNamespace(pixels=16, patch=2))
+        with torch.no_grad():
+            for weight in denoiser.parameters():
+                weight.normal_(std=0.1)
+        save_denoiser(denoiser, root / "toy", shift=2.0, guided=guided)
+        PatchCodec(pixels=16, width=8, depth=1).save_pretrained(root / "codec")
+        write(root)
+        family = load_family("embedded")
+        model = Model(id="large", pipeline=f"embedded-{kind}", path=str(root / "toy"))
+        levels = {level.id: level for level in family.levels_of("large")}
+        return family.model_copy(update={"models": {"large": model}, "levels": levels})
+
     def _adapter(self, architecture: str, scheduler: str | None = None) -> Adapter:
-        family = self.family(architecture, scheduler)
-        return load_adapter(family.models["random"], "cpu", torch.float64)
+        if architecture in ("unet", "dit"):
+            return load_adapter(self.member(architecture).models["large"], "cpu", torch.float64)
+        return load_adapter(self.family(architecture, scheduler).models["random"], "cpu", torch.float64)
 
 
 @pytest.fixture(scope="session")

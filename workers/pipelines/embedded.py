@@ -17,7 +17,9 @@ REMEMBERED = 32  # negative prompts kept encoded
 
 class Embedded(Adapter):
     def load(self) -> Any:
-        self.member = load_member(self.model.location).to(str(self.device), self.dtype)
+        self.member = load_member(self.model.location, str(self.device))
+        if self.dtype != torch.float32:
+            self.member.to(dtype=self.dtype)
         self._negatives: dict[str, Tensors] = {}
         if self.model.pipeline == "embedded-unet":
             self.member.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -55,4 +57,4 @@ class Embedded(Adapter):
 
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int]) -> Image.Image:
-        return Image.fromarray(self.member.codec.decode(latent[None])[0].numpy())
+        return Image.fromarray(self.member.codec.decode(latent[None], size=size[0])[0].numpy())

@@ -20,9 +20,15 @@ HALF = (torch.float16, torch.bfloat16)
 def from_hub(kind: Any, model: Model, dtype: torch.dtype, **components: Any) -> Any:
     """The real pipeline class, by `from_pretrained`; components given as None are left out.
 
+    A path `random:sdxl` builds that architecture with random weights instead (`random_weights.py`).
+
     Raises:
         WeightsDamaged: nothing there, or not loadable; the message names the model and says what to do.
     """
+    if model.path.startswith("random:"):
+        from workers.pipelines.random_weights import build
+
+        return build(model.path.removeprefix("random:")).to(dtype)
     try:
         return kind.from_pretrained(
             model.location, dtype=dtype, variant=model.variant, revision=model.revision, **components

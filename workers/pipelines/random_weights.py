@@ -249,12 +249,17 @@ def t5_tokenizer() -> T5Tokenizer:
 
 
 def random_family(
-    architecture: str, folder: Path, toy: bool = False, scheduler: Any = None, **denoiser: Any
+    architecture: str, folder: Path | None = None, toy: bool = False, scheduler: Any = None, **denoiser: Any
 ) -> Family:
-    """A family of one model of that architecture, saved under `folder`: levels exact, fs-10 and ac-4 of 20 steps."""
-    build(architecture, toy, scheduler=scheduler, **denoiser).save_pretrained(folder)
+    """A family of one model of that architecture: levels exact, fs-10 and ac-4 of 20 steps.
+
+    With a folder the pipeline is saved there and loaded from it; without, it is built when the model is loaded.
+    """
+    if folder is not None:
+        build(architecture, toy, scheduler=scheduler, **denoiser).save_pretrained(folder)
     side = 64 if toy else {"sd15": 512}.get(architecture, 1024)
-    model = Model(id="random", pipeline=ARCHITECTURES[architecture], path=str(folder))
+    path = f"random:{architecture}" if folder is None else str(folder)
+    model = Model(id="random", pipeline=ARCHITECTURES[architecture], path=path)
     levels = [
         Level(id="exact", strategy="exact", model=model.id),
         Level(id="fs-10", strategy="fs", model=model.id, steps=10),
