@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,32 +32,53 @@ READ_EVERY_S = 10.0
 SETTLE_S = 15.0  # the consumer's thread may be reconnecting
 
 
+@dataclass(frozen=True)
+class Post:
+    """What a worker is to hold and serve: models, and those of their levels' queues that are its own."""
+
+    models: tuple[str, ...]
+    queues: tuple[str, ...]
+
+    @staticmethod
+    def of(family: Family, models: Sequence[str], queues: Sequence[str] | None = None) -> Post:
+        """These models with the queues of all their levels, unless named. Raises `KeyError` for an unknown model."""
+        every = family.queues_of([family.models[model].id for model in models])
+        return Post(tuple(models), tuple(every if queues is None else (q for q in queues if q in every)))
+
+
 class Posting:
-    """Where this worker is posted. `models` are those it serves; the engine may hold more."""
+    """Where this worker is posted. The engine may hold more models than its post names."""
 
     def __init__(self, me: Me, family: Family, engine: Engine) -> None:
         self.me = me
         self.family = family
         self.engine = engine
-        self.models: list[str] = []
+        self.post = Post((), ())
         self.problem: str | None = None
         self._consumer: Consumer | None = None
-        self._ordered: list[str] | None = None  # by command; the row confirms it
+        self._ordered: Post | None = None  # by command; the row confirms it
         self._wake = threading.Event()
 
-    @property
-    def queues(self) -> list[str]:
-        return self.family.queues_of(self.models)
-
     def levels(self) -> list[str]:
-        """Ids of the levels this worker can serve at this moment."""
-        held = dict.fromkeys([*self.models, *self.engine.loaded()])
-        return [level.id for model in held for level in self.family.levels_of(model)]
+        """Ids of the levels this worker serves."""
+        return [level for level in self.family.levels if self.family.queue(level) in self.post.queues]
+
+    def could_serve(self) -> list[str]:
+        """Ids of all levels of the models in memory: a cancelled queue can still deliver one message."""
+        return [level.id for model in self.engine.loaded() for level in self.family.levels_of(model)]
 
     def take_up(self) -> None:
         """At boot: hold what was assigned last, else the model of the reference level."""
         row = self._newest()
-        self._apply(row.models if row else [self.family.level(self.family.reference).model], row)
+        self._apply(self._of(row) if row else self._default(), row)
+
+    def _default(self) -> Post:
+        return Post.of(self.family, [self.family.level(self.family.reference).model])
+
+    def _of(self, row: Assignment) -> Post:
+        """An assignment, as far as the family still has its models."""
+        known = [model for model in row.models if model in self.family.models]
+        return Post.of(self.family, known, row.queues) if known else self._default()
 
     def follow(self, consumer: Consumer) -> None:
         """From now on follow assignments, in a thread of its own (loading takes long). Called at every reconnect."""
@@ -65,12 +87,11 @@ class Posting:
             return
         threading.Thread(target=self._follow, name="assignment", daemon=True).start()
 
-    def assign(self, models: Sequence[str]) -> list[str]:
-        """Be told; returns at once with the queues that will be served. Raises `KeyError` for a model there is not."""
-        queues = self.family.queues_of([self.family.models[model].id for model in models])
-        self._ordered = list(models)
+    def assign(self, models: Sequence[str], queues: Sequence[str] | None = None) -> Post:
+        """Be told; returns at once with what will be served. Raises `KeyError` for a model there is not."""
+        self._ordered = Post.of(self.family, models, queues)
         self._wake.set()
-        return queues
+        return self._ordered
 
     def wake_consumer(self) -> None:
         """A slot is free: have the consumer look for a message now, not at its next turn."""
@@ -88,32 +109,29 @@ class Posting:
                 log.warning("assignment not taken up", worker=self.me.name, error=repr(error))
 
     def _read(self) -> None:
+        """Take up what was ordered or assigned last, when it is something new."""
         ordered, self._ordered = self._ordered, None
         row = self._newest()
-        if row is not None and row.applied_at is None:
-            self._apply(row.models, row)
-        elif ordered is not None:
-            self._apply(ordered, None)
-        elif row is not None and row.models != self.models:
-            self._apply(row.models, row)
+        wanted = self._of(row) if row is not None else ordered or self.post
+        if wanted != self.post or (row is not None and row.applied_at is None):
+            self._apply(wanted, row)
 
     def _newest(self) -> Assignment | None:
         newest = select(Assignment).where(Assignment.worker == self.me.name).order_by(Assignment.id.desc()).limit(1)
         with transaction() as session:
             return session.scalar(newest)
 
-    def _apply(self, models: list[str], row: Assignment | None) -> None:
+    def _apply(self, post: Post, row: Assignment | None) -> None:
         """Load, add, then cancel; the row learns that it was done."""
-        for model in models:
+        for model in post.models:
             if model not in self.engine.loaded():
                 self.engine.load(model)
-        wanted = self.family.queues_of(models)
         served = self._served()
-        self._in_consumer("add_task_queue", [queue for queue in wanted if queue not in served])
-        self.models = list(models)
-        self._in_consumer("cancel_task_queue", [queue for queue in served if queue not in wanted])
+        self._in_consumer("add_task_queue", [queue for queue in post.queues if queue not in served])
+        self.post = post
+        self._in_consumer("cancel_task_queue", [queue for queue in served if queue not in post.queues])
         self.problem = None
-        log.info("posted", worker=self.me.name, models=models, queues=len(self.queues))
+        log.info("posted", worker=self.me.name, models=post.models, queues=len(post.queues))
         if row is not None:
             with transaction() as session:
                 session.execute(update(Assignment).where(Assignment.id == row.id).values(applied_at=func.now()))
@@ -149,9 +167,9 @@ def register_command(posting: Posting) -> None:
     """Teach this process's Celery worker the remote control command `assign(models=[…])`."""
 
     @control_command(name="assign", args=[("models", list)], signature="<model> [model …]")
-    def assign(state: Any, models: list[str], **_: Any) -> dict[str, Any]:
+    def assign(state: Any, models: list[str], queues: list[str] | None = None, **_: Any) -> dict[str, Any]:
         """Hold these models and serve their queues."""
         try:
-            return {"ok": posting.assign(models)}
+            return {"ok": list(posting.assign(models, queues).queues)}
         except KeyError as error:
             return {"error": f"no model {error} in family {posting.family.id}"}

@@ -18,7 +18,7 @@ class Batcher(Generic[Item]):
         most: items of one batch.
     """
 
-    def __init__(self, name: str, work: Callable[[Sequence[Item]], None], most: int) -> None:
+    def __init__(self, name: str, work: Callable[[Sequence[Item]], object], most: int) -> None:
         self._work = work
         self._most = most
         self._waiting: list[tuple[Item, Future[None]]] = []

@@ -24,7 +24,7 @@ from core.errors import ArgusError
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.log import set_up_logging
-from core.settings import ROOT, settings
+from core.settings import settings
 from workers import devices, rows
 from workers.assignment import Posting, register_command
 from workers.heartbeat import Heartbeat
@@ -33,6 +33,7 @@ from workers.serve import serve
 from workers.tasks import Generation, register_task
 
 if TYPE_CHECKING:
+    from workers.engine.curve import StepCurve
     from workers.engine.engine import Engine
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ def run(device: str, name: str) -> int:
         generation.stopping.set()
         threading.Thread(target=engine.stop, args=(DRAIN_S,), name="drain").start()
 
-    status = serve(app, name, posting.queues, settings().slots, ready, stopping)
+    status = serve(app, name, posting.post.queues, settings().slots, ready, stopping)
     heartbeat.stop()
     return status
 
@@ -112,12 +113,12 @@ def make_engine(family: Family, device: str) -> Engine:
     return engine
 
 
-def curves(family: Family, device: str) -> dict[str, object]:
+def curves(family: Family, device: str) -> dict[str, StepCurve]:
     """Seconds a step by rows, a model, as the profile of this device has them; nothing when it was never measured."""
     from core.profiles import read_profile
     from workers.engine.curve import StepCurve
 
-    path = ROOT / "profiles" / family.id / f"{devices.device_type(device)}.json"
+    path = devices.profile_path(family, devices.device_type(device))
     if not path.is_file():
         return {}
     measured = {level.holds: level.batch for level in read_profile(path).levels if level.batch}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import socket
+from pathlib import Path
 
 from core.errors import BadSettings
-from core.settings import settings
+from core.families import Family
+from core.settings import ROOT, settings
 
 
 def checked(device: str) -> str:
@@ -34,6 +36,13 @@ def device_type(device: str) -> str:
     import torch
 
     return re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name(device).lower()).strip("-")
+
+
+def profile_path(family: Family, device_type: str) -> Path:
+    """Where the profile of a device type lies: what was measured here (`home`/profiles), else what came with Argus."""
+    name = Path("profiles") / family.id / f"{device_type}.json"
+    here = settings().home / name
+    return here if here.is_file() else ROOT / name
 
 
 def threads(device: str) -> int:

@@ -60,9 +60,9 @@ class Heartbeat:
     def _beat(self) -> None:
         posting = self.generation.posting
         stats = {**self.generation.engine.stats(), "open": len(self.generation.open), "problem": posting.problem}
-        mine = rows.beat(
-            self.generation.me, state=self.state, models=posting.models, queues=posting.queues, stats=stats
-        )
+        post = posting.post
+        held = {"models": list(post.models), "queues": list(post.queues)}
+        mine = rows.beat(self.generation.me, state=self.state, stats=stats, **held)
         if not mine and not self._stop.is_set():
             log.error("another process took this worker's name; leaving", worker=self.generation.me.name)
             self._stop.set()

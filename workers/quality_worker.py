@@ -19,7 +19,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import func, select, update
@@ -40,17 +40,11 @@ from workers.serve import serve
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+    from workers.quality import Scorer
+
 log = structlog.get_logger(__name__)
 BATCH = 16
 NICE = 5
-
-
-class Scorer(Protocol):
-    """Who judges. `name` says kind and version; scores are CLIPScores, 2.5 · max(cos, 0)."""
-
-    name: str
-
-    def score(self, images: Sequence[Picture], prompts: Sequence[str]) -> Sequence[float]: ...
 
 
 @dataclass(frozen=True)

@@ -77,3 +77,27 @@ def _unet(width: int) -> object:
         attention_head_dim=4,
         norm_num_groups=4,
     )
+
+
+def make_profile(home: Path) -> None:
+    """A profile of the toy family in `home`/profiles: made-up figures, quick levels dearer in quality."""
+    levels = [
+        _level("exact", "exact", "large", 8, 300.0, 1.0),
+        _level("fs-4", "fs", "large", 4, 600.0, 0.9),
+        _level("sm-small", "sm", "small", 8, 900.0, 0.8),
+    ]
+    path = home / "profiles" / "toy" / "cpu.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"family": "toy", "device": "cpu", "model": "toy", "levels": levels}))
+
+
+def _level(level: str, strategy: str, model: str, steps: int, per_minute: float, quality: float) -> dict[str, object]:
+    return {
+        "id": level,
+        "strategy": strategy,
+        "model": model,
+        "steps": steps,
+        "requests_per_minute": per_minute,
+        "latency_s": 60 / per_minute,
+        "quality": quality,
+    }

@@ -1,0 +1,145 @@
+"""What the scheduler sees: rows of PostgreSQL turned into plain numbers. Nothing here decides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core import tables
+from core.families import Family
+from core.profiles import Profile, read_profile
+from core.settings import settings
+from core.tables import Attempt, Request, State
+from scheduler.correct import Timing
+from scheduler.forecast import Forecast, Forecaster
+from workers.devices import profile_path
+
+TIMINGS = 200  # recent attempts that correct the profile
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """A worker that takes requests: its heart beats, and it said that it is ready."""
+
+    name: str
+    device_type: str
+    models: tuple[str, ...]
+    queues: tuple[str, ...]
+
+
+def live_workers(session: Session, family: Family) -> list[LiveWorker]:
+    """Workers of this family that serve now, by name."""
+    fresh = tables.Worker.seen_at > func.now() - timedelta(seconds=settings().stale_s)
+    query = select(tables.Worker).where(tables.Worker.family == family.id, tables.Worker.state == "ready", fresh)
+    found = session.scalars(query.order_by(tables.Worker.name))
+    return [LiveWorker(w.name, w.device_type, tuple(w.models), tuple(w.queues)) for w in found]
+
+
+def waiting_by_level(session: Session, family: Family) -> dict[str, int]:
+    """Queued requests by level."""
+    return _by_level(session, family, State.QUEUED)
+
+
+def running_by_level(session: Session, family: Family) -> dict[str, int]:
+    """Requests that workers are at, by level."""
+    return _by_level(session, family, State.RUNNING)
+
+
+def _by_level(session: Session, family: Family, state: State) -> dict[str, int]:
+    query = select(Request.level, func.count()).where(Request.family == family.id, Request.state == state)
+    return {level: count for level, count in session.execute(query.group_by(Request.level)) if level in family.levels}
+
+
+def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
+    """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it."""
+    place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
+    query = (
+        select(place, func.count())
+        .where(Request.family == family.id)
+        .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
+        .group_by(place)
+    )
+    counts = Counter({int(at): count for at, count in session.execute(query)})
+    return [counts[at] for at in range(round((until - since) / bin_s))]
+
+
+class Demand:
+    """The forecaster, fed from the rows; it catches up with what it has not seen, at first with the past hours."""
+
+    BIN_S = 5.0
+    LOOK_BACK_S = 3 * 3600.0
+
+    def __init__(self, family: Family) -> None:
+        self.forecaster = Forecaster()
+        self._family = family
+        self._until: float | None = None
+
+    def rate(self, session: Session) -> float:
+        """Requests a second, now."""
+        self._catch_up(session)
+        return self.forecaster.rate
+
+    def ahead(self, session: Session, horizon_s: float) -> Forecast:
+        """Expected arrivals over the coming `horizon_s` seconds, given all that has come until now."""
+        self._catch_up(session)
+        return self.forecaster.ahead(horizon_s)
+
+    def _catch_up(self, session: Session) -> None:
+        now = float(session.scalar(select(func.extract("epoch", func.now()))) or 0.0)
+        until = now // self.BIN_S * self.BIN_S
+        since = until - self.LOOK_BACK_S if self._until is None else self._until
+        for place, count in enumerate(arrivals(session, self._family, self.BIN_S, since, until)):
+            self.forecaster.observe(since + place * self.BIN_S, self.BIN_S, count)
+        self._until = until
+
+
+def timings(session: Session, device_type: str) -> list[Timing]:
+    """What recent attempts on this type of device took, newest first."""
+    query = (
+        select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean)
+        .join(tables.Worker, tables.Worker.name == Attempt.worker)
+        .where(Attempt.outcome == "done", tables.Worker.device_type == device_type)
+        .where(Attempt.ended_at > func.now() - timedelta(minutes=10))
+        .order_by(Attempt.ended_at.desc())
+        .limit(TIMINGS)
+    )
+    return [
+        Timing(level, seconds or 0.0, steps or 0, rows or 1.0) for level, seconds, steps, rows in session.execute(query)
+    ]
+
+
+def profiles(family: Family, device_types: Iterable[str]) -> dict[str, Profile]:
+    """The measured profile of each device type that has one, with the levels that the family still has."""
+    found = {}
+    for device_type in sorted(set(device_types)):
+        path = profile_path(family, device_type)
+        if path.is_file():
+            found[device_type] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
+    return found
+
+
+@lru_cache(maxsize=32)
+def _profile(path: str, _changed: int, known: tuple[str, ...]) -> Profile:
+    profile = read_profile(path)
+    return profile.model_copy(update={"levels": tuple(level for level in profile.levels if level.id in known)})
+
+
+def remember_profiles(session: Session, measured: Mapping[str, Profile]) -> None:
+    """Keep each profile that comes into force as a row, once."""
+    for profile in measured.values():
+        text = profile.model_dump_json(exclude_defaults=True)
+        row = {
+            "family": profile.family,
+            "device": profile.device,
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "content": profile.model_dump(mode="json", exclude_defaults=True),
+        }
+        session.execute(insert(tables.Profile).values(row).on_conflict_do_nothing())

@@ -1,0 +1,131 @@
+"""The router: accepted requests get their level, are committed as queued, then published.
+
+::
+
+    Route(job) ─▶ read accepted rows ─▶ predict ─▶ choose ─▶ commit (level, why) ─▶ publish Generate ─▶ note when
+
+It stands off the request's path, in a worker of its own, and takes what waits in small batches (`workers.batching`): a
+lone request waits for nobody. Hard constraints come first: a level asked for by name, then the floor. Without a
+profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.types import Float, Text
+
+from core.database import transaction
+from core.families import Family
+from core.tables import Request, State
+from scheduler.live import Live, Moment, as_request
+from scheduler.policies import Policy
+from workers.rows import publish_requests
+
+log = structlog.get_logger(__name__)
+MOST = 500  # requests of one commit: a job of thousands lets others in between
+
+COMMIT = text(
+    """
+UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, hopeless = false, epoch = :epoch,
+       level = c.level, note = c.note, predicted_quality = c.quality, qualities = c.qualities
+FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
+WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id
+"""
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A level for a request, what quality is expected of it, and why, in words."""
+
+    request: Request
+    level: str
+    note: str
+    quality: float | None = None
+    qualities: dict[str, float] | None = None
+
+
+class Router:
+    """Routes the requests of one family."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.live = Live(family)
+
+    def route(self, job_ids: Sequence[uuid.UUID]) -> int:
+        """Route all accepted requests of these jobs; returns how many."""
+        routed = 0
+        while batch := self._accepted(job_ids):
+            with transaction() as session:
+                moment = self.live.moment(session)
+                self.live.quality.look(session)
+            sent = self._commit(self.choose(batch, moment), moment)
+            if not sent:  # somebody else had them
+                break
+            publish_requests(sent)
+            routed += len(sent)
+        return routed
+
+    def choose(self, requests: Sequence[Request], moment: Moment) -> list[Choice]:
+        """A level for each request, under the plan in force."""
+        policy = moment.policy
+        if policy is None:
+            return [self._without_plan(request, "no profile of these devices yet") for request in requests]
+        quality = self.live.quality.of([request.prompt for request in requests], policy)
+        return [self._one(request, row, policy, moment) for request, row in zip(requests, quality, strict=True)]
+
+    def _one(self, request: Request, quality: np.ndarray, policy: Policy, moment: Moment) -> Choice:
+        if request.level_asked != "auto":
+            level, note = request.level_asked, "asked for"
+        elif moment.epoch is None:
+            level, note = self.family.reference, "no plan in force yet"
+        else:
+            seen = as_request(request, quality.tolist())
+            level, note = policy.route(seen, moment.epoch, moment.scene), f"{policy.name}, epoch {moment.epoch.number}"
+            if not moment.open(level):
+                level, note = self._open(quality, policy, moment, request.min_quality or 0.0), f"nobody serves {level}"
+        self.live.note(level)
+        known = dict(zip(policy.levels, (round(float(value), 4) for value in quality), strict=True))
+        return Choice(request, level, note, known.get(level), known)
+
+    def _open(self, quality: np.ndarray, policy: Policy, moment: Moment, floor: float) -> str:
+        """The best level that somebody serves; the reference level when it is nobody's, or none reaches the floor."""
+        served = [i for i, level in enumerate(policy.levels) if moment.open(level) and quality[i] >= floor]
+        return policy.levels[max(served, key=lambda i: quality[i])] if served else self.family.reference
+
+    def _without_plan(self, request: Request, why: str) -> Choice:
+        if request.level_asked != "auto":
+            return Choice(request, request.level_asked, "asked for")
+        return Choice(request, self.family.reference, why)
+
+    def _accepted(self, job_ids: Sequence[uuid.UUID]) -> list[Request]:
+        waiting = (Request.job_id.in_(job_ids), Request.state == State.ACCEPTED, Request.family == self.family.id)
+        query = select(Request).where(*waiting).order_by(Request.accepted_at, Request.position).limit(MOST)
+        with transaction() as session:
+            return list(session.scalars(query))
+
+    def _commit(self, choices: Sequence[Choice], moment: Moment) -> list[Request]:
+        """Write the choices, all or none; returns the requests that were still to be routed."""
+        epoch = moment.epoch.number if moment.epoch else 0
+        columns: dict[str, tuple[list[Any], Any]] = {
+            "ids": ([c.request.id for c in choices], ARRAY(UUID())),
+            "levels": ([c.level for c in choices], ARRAY(Text())),
+            "notes": ([c.note for c in choices], ARRAY(Text())),
+            "predicted": ([c.quality for c in choices], ARRAY(Float())),
+            "qualities": ([c.qualities for c in choices], ARRAY(JSONB())),
+        }
+        bound = (bindparam(name, values, type_=kind) for name, (values, kind) in columns.items())
+        statement = COMMIT.bindparams(*bound, epoch=epoch)
+        with transaction() as session:
+            moved = set(session.scalars(statement))
+        for choice in choices:
+            choice.request.level, choice.request.epoch = choice.level, epoch
+        return [choice.request for choice in choices if choice.request.id in moved]

@@ -1,0 +1,312 @@
+"""The tick: observe, forecast, plan, record, re-align what waits, remap workers.
+
+The plan in force stays until a better one is recorded: a solver that crashes, a profile that cannot be read or a
+database that is away costs a tick, which is recorded as failed where that is possible.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import structlog
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Text
+
+from core import tables
+from core.database import transaction
+from core.families import Family
+from core.settings import settings
+from core.tables import Request, State
+from scheduler import observe, remap
+from scheduler.correct import corrections
+from scheduler.forecast import Forecast
+from scheduler.live import Live, Moment, as_request, quality_of
+from scheduler.observe import LiveWorker
+from scheduler.policies import Epoch, Observation, Policy
+from workers.rows import publish_requests
+
+log = structlog.get_logger(__name__)
+SAMPLE = 256  # recent requests whose predicted qualities stand for those to come
+REALIGNED = 10_000  # waiting requests that a tick looks at, most urgent first
+
+REALIGN = text(
+    """
+UPDATE request r SET level = c.level, epoch = :epoch, note = :note
+FROM unnest(:ids, :levels) AS c(id, level)
+WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
+"""
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a tick saw. `factors` are live corrections of the profile, by device type and model."""
+
+    workers: list[LiveWorker]
+    policy: Policy
+    forecast: Forecast
+    observation: Observation
+    factors: dict[str, dict[str, float]]
+    steady: set[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the plan's row: numbers, without the sample."""
+        seen = self.observation
+        return {
+            "rate": round(seen.rate, 4),
+            "error": round(seen.error, 4),
+            "burst": self.forecast.burst,
+            "waiting": dict(seen.waiting),
+            "workers": dict(seen.workers),
+            "current": {device: dict(models) for device, models in seen.current.items()},
+            "pinned": {device: dict(models) for device, models in seen.pinned.items()},
+            "factors": self.factors,
+            "quality": {
+                lv: round(float(q), 4) for lv, q in zip(self.policy.levels, seen.sample.mean(axis=0), strict=True)
+            }
+            if len(seen.sample)
+            else {},
+        }
+
+
+class Scheduler:
+    """Plans for one family, tick by tick. Between ticks it remembers the forecast and the profile's corrections."""
+
+    def __init__(self, family: Family, policy: str | None = None) -> None:
+        self.family = family
+        self.live = Live(family, policy)
+
+    def tick(self) -> int | None:
+        """One turn of the loop; returns the new epoch, or None when the plan in force stays."""
+        started = time.perf_counter()
+        try:
+            with transaction() as session:
+                seen = self.observe(session)
+            epoch = seen.policy.plan(seen.observation) if seen else None
+            number = self.record(seen, epoch, time.perf_counter() - started) if seen and epoch else None
+            self.serve(seen, number)
+        except Exception as error:
+            log.exception("tick failed; the plan in force stays")
+            self.record_failure(error, time.perf_counter() - started)
+            return None
+        return number
+
+    def serve(self, seen: Seen | None, number: int | None) -> None:
+        """Bring workers and what waits in line with the plan in force."""
+        with transaction() as session:
+            moment = self.live.moment(session, fresh=True)
+        if number is not None:
+            self.realign(moment)
+        self.remap(moment, seen.steady if seen else set())
+        remap.verify(moment.workers)
+
+    # observe and forecast
+
+    def observe(self, session: Session) -> Seen | None:
+        """Demand, backlog, workers, profiles; None while there is no worker with a profile to plan for."""
+        forecast = self.live.demand.ahead(session, settings().tick_s)
+        workers = observe.live_workers(session, self.family)
+        measured = observe.profiles(self.family, [worker.device_type for worker in workers])
+        if not measured:
+            return None
+        observe.remember_profiles(session, measured)
+        factors = self._factors(session, measured)
+        policy = self.live.policy_for(list(measured), factors)
+        assert policy is not None
+        assigned = remap.assignments(session, workers)
+        steady = remap.steady(assigned, datetime.now(UTC))
+        planned = [worker for worker in remap.intended(workers, assigned) if worker.device_type in measured]
+        sample, floors = self._sample(session, policy)
+        observation = Observation(
+            now=time.time(),
+            rate=forecast.rate,
+            error=forecast.error,
+            sample=sample,
+            floors=floors,
+            waiting=observe.waiting_by_level(session, self.family),
+            workers=Counter(worker.device_type for worker in planned),
+            current=self._held(planned, policy),
+            pinned=self._held([worker for worker in planned if worker.name in steady], policy),
+            tick_s=settings().tick_s,
+            switch_cost=_switch_cost(policy),
+        )
+        return Seen(workers, policy, forecast, observation, factors, steady)
+
+    def _factors(self, session: Session, measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        """How much slower than measured each model runs now, by device type (`scheduler.correct`)."""
+        newest = select(tables.Plan.observed).where(tables.Plan.in_force).order_by(tables.Plan.epoch.desc()).limit(1)
+        before = (session.scalar(newest) or {}).get("factors", {})
+        return {
+            device: corrections(profile, observe.timings(session, device), before.get(device, {}))
+            for device, profile in measured.items()
+        }
+
+    def _held(self, workers: list[LiveWorker], policy: Policy) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for worker in workers:
+            held = self.live.holding(worker, policy)
+            if held is not None:
+                of_type = found.setdefault(worker.device_type, {})
+                of_type[held] = of_type.get(held, 0) + 1
+        return found
+
+    def _sample(self, session: Session, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted qualities (N×L) and floors (N) of the newest requests."""
+        newest = select(Request.qualities, Request.min_quality).where(
+            Request.family == self.family.id, Request.qualities.is_not(None)
+        )
+        rows = session.execute(newest.order_by(Request.accepted_at.desc()).limit(SAMPLE)).all()
+        means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
+        sample = [[known.get(level, means[level]) for level in policy.levels] for known, _ in rows]
+        return np.array(sample).reshape(len(rows), len(policy.levels)), np.array([floor or 0.0 for _, floor in rows])
+
+    # record
+
+    def record(self, seen: Seen, epoch: Epoch, seconds: float) -> int:
+        """The new plan comes into force; returns its epoch."""
+        with transaction() as session:
+            session.execute(update(tables.Plan).where(tables.Plan.in_force).values(in_force=False))
+            row = tables.Plan(
+                policy=seen.policy.name,
+                status=epoch.plan.status,
+                in_force=True,
+                observed=seen.to_json(),
+                decided=epoch.to_json(),
+                reason=explain(seen, epoch),
+                seconds=seconds,
+            )
+            session.add(row)
+            session.flush()
+            return row.epoch
+
+    def record_failure(self, error: Exception, seconds: float) -> None:
+        """A failed tick is a row too, where the database can be reached."""
+        try:
+            with transaction() as session:
+                session.add(
+                    tables.Plan(
+                        policy=self.live.name,
+                        status="failed",
+                        in_force=False,
+                        observed={},
+                        decided={},
+                        reason=f"{type(error).__name__}: {error}",
+                        seconds=seconds,
+                    )
+                )
+        except SQLAlchemyError as away:
+            log.warning("failed tick not recorded", error=str(away).splitlines()[0])
+
+    # re-align, remap
+
+    def realign(self, moment: Moment) -> int:
+        """Give what waits the levels of the new plan; returns how many changed. Levels asked for by name stay."""
+        policy, epoch = moment.policy, moment.epoch
+        if policy is None or epoch is None:
+            return 0
+        rows = self._waiting(policy)
+        levels = policy.realign(
+            [(as_request(row, quality_of(row, policy)), row.level) for row in rows], epoch, moment.scene
+        )
+        moved = {
+            row.id: level for row, level in zip(rows, levels, strict=True) if level != row.level and moment.open(level)
+        }
+        if not moved:
+            return 0
+        before = {row.id: row.level for row in rows}
+        statement = REALIGN.bindparams(
+            bindparam("ids", list(moved), type_=ARRAY(UUID())),
+            bindparam("levels", list(moved.values()), type_=ARRAY(Text())),
+            epoch=epoch.number,
+            note=f"{policy.name}, re-aligned in epoch {epoch.number}",
+        )
+        with transaction() as session:
+            changed = set(session.scalars(statement))
+        self._publish_moved([i for i in changed if not self._same_workers(policy, before[i], moved[i])])
+        return len(changed)
+
+    def _same_workers(self, policy: Policy, before: str, after: str) -> bool:
+        """Whether the same workers serve both levels: then the message in the old queue serves as well."""
+        return policy.shared and self.family.level(before).model == self.family.level(after).model
+
+    def _publish_moved(self, ids: list[Any]) -> None:
+        with transaction() as session:
+            rows = list(session.scalars(select(Request).where(Request.id.in_(ids), Request.state == State.QUEUED)))
+        publish_requests(rows)
+
+    def _waiting(self, policy: Policy) -> list[Any]:
+        """Queued requests that may change level, the most urgent first: just the columns that decide."""
+        columns = (
+            Request.id,
+            Request.prompt,
+            Request.accepted_at,
+            Request.deadline_at,
+            Request.min_quality,
+            Request.service_class,
+            Request.attempts,
+            Request.level,
+            Request.qualities,
+        )
+        query = (
+            select(*columns)
+            .where(Request.family == self.family.id, Request.state == State.QUEUED)
+            .where(Request.level_asked == "auto", Request.level.in_(policy.levels))
+            .order_by(Request.deadline_at)
+            .limit(REALIGNED)
+        )
+        with transaction() as session:
+            return list(session.execute(query))
+
+    def remap(self, moment: Moment, steady: set[str]) -> None:
+        """Workers that are to hold something else are told so."""
+        with transaction() as session:
+            workers = remap.intended(moment.workers, remap.assignments(session, moment.workers))
+            needed = {*observe.waiting_by_level(session, self.family)}
+            epoch = session.scalar(select(func.max(tables.Plan.epoch)))
+        wanted = moment.epoch.plan.workers if moment.epoch else {}
+        wished = remap.changes(
+            self.family, workers, lambda worker: self.live.holding(worker, moment.policy), wanted, needed, steady
+        )
+        if wished and epoch is not None:
+            remap.order(epoch, wished)
+
+
+def explain(seen: Seen, epoch: Epoch) -> str:
+    """The plan in a sentence or two, for people."""
+    rate = 60 * seen.observation.rate
+    waiting = sum(seen.observation.waiting.values())
+    shares = sorted(epoch.shares.items(), key=lambda item: -item[1])
+    load = ", ".join(f"{level} {share:.0%}" for level, share in shares if share >= 0.005) or "no load"
+    held = ", ".join(f"{n}× {model}" for model, n in sorted(epoch.held.items()))
+    shed = sum(epoch.plan.shed.values())
+    parts = [
+        f"{rate:.1f} requests/min expected{' (burst)' if seen.forecast.burst else ''}, {waiting} waiting",
+        held,
+        load,
+    ]
+    if shed > 0.05:
+        parts.append(f"{shed:.1f} requests/min more than the cluster carries at any level")
+    if epoch.plan.reason:
+        parts.append(epoch.plan.reason)
+    return "; ".join(parts)
+
+
+def _switch_cost(policy: Policy) -> float:
+    """What a switch must gain, in quality × requests a minute: the work not done while loading, over the dwell time."""
+    dwell = remap.DWELL.total_seconds()
+    costs = [
+        level.load_s / dwell * level.requests_per_minute
+        for profile in policy.cluster.profiles.values()
+        for level in profile.levels
+        if level.id == profile.reference.id
+    ]
+    return max(costs, default=0.0)

@@ -1,0 +1,143 @@
+"""The live system in small: real services, real Celery workers in processes of their own, a toy family."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.supervisor import Child, Supervisor
+from live.toy import make_family, make_profile
+
+PATIENCE_S = 60.0
+STALE_S = "4"
+
+
+@dataclass
+class Stack:
+    """Processes on the test services, and shorthands for what tests do with them."""
+
+    services: Any
+    family_file: Path
+    supervisor: Supervisor
+    env: dict[str, str] = field(default_factory=dict)
+
+    def start(self, name: str, *argv: str) -> None:
+        """Start `python -m …`."""
+        self.supervisor.start(Child(name, [sys.executable, "-m", *argv], env={**self.env, "OMP_NUM_THREADS": "1"}))
+
+    def start_worker(self, name: str = "cpu0@test") -> None:
+        """A generation worker, ready when this returns."""
+        self.start(name, "workers.boot", "--device", "cpu:0", "--name", name)
+        self.wait_for(lambda: self.worker_state(name) == "ready", f"{name} ready")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a crash would."""
+        os.kill(self.supervisor.pids()[name], 9)
+
+    def worker_state(self, name: str) -> str | None:
+        from core.database import transaction
+        from core.tables import Worker
+
+        with transaction() as session:
+            worker = session.get(Worker, name)
+            return worker.state if worker else None
+
+    def submit(self, count: int = 1, **columns: object) -> uuid.UUID:
+        """Commit a job of accepted requests, as the app does, without publishing it; returns its id."""
+        from core.database import transaction
+        from core.tables import Job, Request
+
+        job = Job(id=uuid.uuid4(), family="toy", source="api", size=count)
+        job.requests = [Request(**{**_plain(place), **columns}) for place in range(count)]
+        with transaction() as session:
+            session.add(job)
+        return job.id
+
+    def publish(self, job: uuid.UUID) -> None:
+        from core.celery import publish
+        from core.messages import ROUTER_QUEUE, Route
+
+        publish(ROUTER_QUEUE, [Route(str(job))])
+
+    def states(self, job: uuid.UUID) -> list[str]:
+        return [request.state.value for request in self.requests(job)]
+
+    def requests(self, job: uuid.UUID) -> list:
+        from sqlalchemy import select
+
+        from core.database import transaction
+        from core.tables import Request
+
+        with transaction() as session:
+            return list(session.scalars(select(Request).where(Request.job_id == job).order_by(Request.position)))
+
+    def rows(self, table: type, *where: object) -> list:
+        from sqlalchemy import select
+
+        from core.database import transaction
+
+        with transaction() as session:
+            return list(session.scalars(select(table).where(*where)))
+
+    def wait_done(self, job: uuid.UUID) -> None:
+        self.wait_for(lambda: set(self.states(job)) == {"done"}, "all done", lambda: str(self.states(job)))
+
+    def wait_for(self, condition: Callable[[], bool], what: str, say: Callable[[], str] = str) -> None:
+        """Poll until true; fails with the ends of the logs."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() > end:
+                logs = "\n".join(f"--- {name}\n{self.supervisor.tail(name)}" for name in self.supervisor.pids())
+                pytest.fail(f"waited in vain for {what}: {say()}\n{logs}")
+            time.sleep(0.1)
+
+
+def _plain(place: int) -> dict[str, object]:
+    deadline = datetime.now(UTC) + timedelta(seconds=60)
+    return {
+        "position": place,
+        "family": "toy",
+        "prompt": f"{place + 1} red foxes",
+        "seed": place,
+        "width": 32,
+        "height": 32,
+        "steps": 8,
+        "guidance": 2.0,
+        "deadline_at": deadline,
+    }
+
+
+@pytest.fixture(scope="session")
+def toy(services: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The toy family in force for this process and those it starts."""
+    from core.settings import settings
+
+    root = tmp_path_factory.mktemp("toy")
+    path = make_family(root)
+    make_profile(services.home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARGUS_FAMILY", str(path))
+        patch.setenv("ARGUS_STALE_S", STALE_S)
+        settings.cache_clear()
+        yield path
+    settings.cache_clear()
+
+
+@pytest.fixture
+def stack(database: Any, toy: Path) -> Iterator[Stack]:
+    """Nothing started yet; everything started is stopped afterwards."""
+    supervisor = Supervisor(database.home / "logs" / uuid.uuid4().hex[:8])
+    values = {**database.environ(), "ARGUS_FAMILY": str(toy), "ARGUS_STALE_S": STALE_S}
+    try:
+        yield Stack(database, toy, supervisor, values)
+    finally:
+        supervisor.stop()
