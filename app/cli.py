@@ -19,6 +19,7 @@ COMMANDS = {
     "down": ("app.up:down", "Stop the Argus that runs here."),
     "status": ("app.up:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("app.generate:generate", "Draw images of prompts with the Argus that runs."),
+    "profile": ("workers.cli:profile", "Measure what every level costs on this machine."),
     "report": ("app.report:report", "Throughput, latency, SLO violations and quality of what was served."),
     "doctor": ("app.doctor:doctor", "Say what is wrong with this machine or configuration, and what to do."),
     "settings": ("app.doctor:show_settings", "List every setting with its value and meaning."),

@@ -279,7 +279,8 @@ def _detach(console: Console) -> Running:
     with console.status("starting …"):
         while True:
             if child.poll() is not None:
-                raise ServiceDown(f"Argus did not come up:\n{log.read_text(errors='replace').strip()}")
+                click.echo(log.read_text(errors="replace").rstrip(), err=True)
+                raise SystemExit(child.returncode or 1)
             here = running()
             if here is not None and here.ready:
                 return here

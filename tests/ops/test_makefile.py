@@ -118,7 +118,9 @@ def test_every_command_can_be_imported_and_says_the_line_the_overview_shows(name
 
 
 def test_the_overview_imports_nothing_heavy():
-    code = "import sys; sys.argv = ['argus', '--help']\ntry:\n import app.cli; app.cli.main()\nexcept SystemExit: pass\n"
+    code = (
+        "import sys; sys.argv = ['argus', '--help']\ntry:\n import app.cli; app.cli.main()\nexcept SystemExit: pass\n"
+    )
     code += "print(sorted({'torch', 'numpy', 'scipy', 'celery', 'sqlalchemy', 'flask', 'rich'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip().splitlines()[-1] == "[]"
