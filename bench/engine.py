@@ -1,0 +1,563 @@
+"""Step-level batching against whole-request batching and one at a time: same device, same arrivals, one run.
+
+    make bench-engine                  everything, about five minutes
+    python -m bench.engine --part loop --seconds 60
+
+Four parts: `loop` (random arrivals at 90 % of what the engine carries offline), `cache` (hit rates on real prompts),
+`index` (look-up times at 10,000 and 100,000 prompts), `memory` (nothing grows). Prints tables; `--write` puts them
+into docs/results/engine.md, `--json OUT` into a file for programs.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import numpy as np
+import torch
+
+from core.families import ROOT, Family, load_family
+from workers.engine.engine import Engine
+from workers.engine.lane import Lane
+from workers.engine.order import Order
+from workers.engine.ticket import Ticket
+from workers.pipelines import load_adapter
+from workers.pipelines.base import Adapter
+from workers.profiling import PROMPT, _hardware
+from workers.strategies import begin
+from workers.strategies.approximate_cache import deepest
+from workers.strategies.index import Entry, ExactIndex, Index, Kind, VectorIndex
+
+PROMPTS = ROOT.parent / "shared" / "prompts" / "diffusiondb-0001-2500.txt"
+RESULTS = ROOT / "docs" / "results" / "engine.md"
+LOAD = 0.9
+SLO = 3.0  # times what one exact request takes alone
+KEPT = (5, 10, 15, 20, 25)  # of 50 steps, as published
+
+
+@dataclass(frozen=True)
+class Served:
+    """One request as its user saw it: seconds from arrival to first step and to the image."""
+
+    wait_s: float
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one way of serving made of the arrivals."""
+
+    name: str
+    served: list[Served]
+    seconds: float  # first arrival to last image
+
+    def row(self, slo_s: float, offline: float) -> dict[str, Any]:
+        latency = [one.latency_s for one in self.served]
+        return {
+            "way": self.name,
+            "images_per_s": len(self.served) / self.seconds,
+            "of_offline": len(self.served) / self.seconds / offline,
+            "in_time": sum(value <= slo_s for value in latency) / len(latency),
+            "wait_mean_s": statistics.fmean(one.wait_s for one in self.served),
+            "latency_p50_s": float(np.quantile(latency, 0.5)),
+            "latency_p95_s": float(np.quantile(latency, 0.95)),
+        }
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------
+
+
+def orders(family: Family, count: int, seed: int = 0) -> list[Order]:
+    """Requests of one model at several levels: half exact, half with fewer steps."""
+    model = family.level(family.reference).model
+    cheaper = [level for level in family.levels_of(model) if level.strategy == "fs"]
+    rng = np.random.default_rng(seed)
+    d = family.defaults
+    levels = [family.level(family.reference), *cheaper]
+    weights = np.array([0.5, *[0.5 / len(cheaper)] * len(cheaper)])
+    drawn = rng.choice(len(levels), count, p=weights / weights.sum())
+    return [
+        Order(f"bench-{n}", f"{PROMPT}, {n}", n, levels[level], d.steps, d.guidance, d.width, d.height)
+        for n, level in enumerate(drawn)
+    ]
+
+
+def at_times(arrivals: Sequence[float], work: Sequence[Order], take: Callable[[Order], None]) -> float:
+    """Hand each order over when it arrives; answers when the first did."""
+    began = time.time()
+    for moment, order in zip(arrivals, work, strict=True):
+        time.sleep(max(0.0, began + moment - time.time()))
+        take(order)
+    return began
+
+
+def serve_by_step(engine: Engine, arrivals: Sequence[float], work: Sequence[Order]) -> Run:
+    """The engine: a newcomer joins at the next step."""
+    futures: list[Any] = []
+    began = at_times(arrivals, work, lambda order: futures.append(engine.submit(order)))
+    outcomes = [future.result() for future in futures]
+    served = [
+        Served(one.times.started - began - moment, one.times.decoded - began - moment)
+        for one, moment in zip(outcomes, arrivals, strict=True)
+    ]
+    return Run("step-level (Argus)", served, max(one.times.decoded for one in outcomes) - began)
+
+
+def serve_whole(
+    name: str, adapter: Adapter, family: Family, most: int, arrivals: Sequence[float], work: Sequence[Order]
+) -> Run:
+    """Request-level dynamic batching: what waits, of one level, up to `most`, runs from encoding to decoding as one."""
+    waiting: queue.Queue[Order] = queue.Queue()
+    served: dict[str, Served] = {}
+    thread = threading.Thread(target=_whole, args=(adapter, family, most, waiting, served, len(work)))
+    thread.start()
+    began = at_times(arrivals, work, waiting.put)
+    thread.join()
+    moments = dict(zip((order.request_id for order in work), arrivals, strict=True))
+    shifted = [
+        Served(one.wait_s - began - moments[name], one.latency_s - began - moments[name])
+        for name, one in served.items()
+    ]
+    return Run(name, shifted, max(one.latency_s for one in served.values()) - began)
+
+
+def _whole(
+    adapter: Adapter,
+    family: Family,
+    most: int,
+    waiting: queue.Queue[Order],
+    served: dict[str, Served],
+    count: int,
+) -> None:
+    """The server's thread; times in `served` are Unix seconds here."""
+    backlog: list[Order] = []
+    while len(served) < count:
+        if not backlog:
+            backlog.append(waiting.get())
+        while not waiting.empty():
+            backlog.append(waiting.get())
+        batch = [order for order in backlog if order.level == backlog[0].level][:most]
+        backlog = [order for order in backlog if order not in batch]
+        started = time.time()
+        for order in _draw(adapter, family, batch):
+            served[order.request_id] = Served(started, time.time())
+
+
+def _draw(adapter: Adapter, family: Family, batch: list[Order]) -> list[Order]:
+    """A whole batch from prompts to images."""
+    lane = Lane(adapter, len(batch))
+    for order in batch:
+        ticket = Ticket(order, order.level)
+        guidance = order.guidance if order.level.guidance is None else order.level.guidance
+        ticket.row = adapter.prepare(order, begin(order, order.level, family), guidance)
+        lane.join(ticket)
+    rows = lane.batch(0, len(lane))
+    while not rows.rows[0].walk.done:
+        adapter.advance(rows, adapter.denoise(rows))
+    for index, row in enumerate(rows.rows):
+        adapter.decode(lane.latents[index], row.size)
+    return batch
+
+
+def bench_loop(family: Family, seconds: float, most: int) -> dict[str, Any]:
+    """Offline throughput, then the same random arrivals three ways."""
+    model = family.level(family.reference).model
+    adapter = load_adapter(family.models[model], "cpu", torch.float32)
+    with _engine(family, adapter, most) as engine:
+        engine.load(model)
+        serve_by_step(engine, [0.0] * 2, orders(family, 2, seed=9))  # warm
+        alone = serve_by_step(
+            engine, [0.0], [replace(orders(family, 1)[0], level=family.level(family.reference))]
+        )
+        full = orders(family, max(3 * most, int(seconds / 2)), seed=1)
+        offline = serve_by_step(engine, [0.0] * len(full), full)
+    rate = len(full) / offline.seconds
+    count = max(20, int(LOAD * rate * seconds))
+    arrivals = np.cumsum(np.random.default_rng(2).exponential(1 / (LOAD * rate), count)).tolist()
+    work = orders(family, count, seed=3)
+    with _engine(family, adapter, most) as engine:
+        engine.load(model)
+        by_step = serve_by_step(engine, arrivals, work)
+        stats = engine.stats()
+    runs = [
+        by_step,
+        serve_whole("request-level batches", adapter, family, most, arrivals, work),
+        serve_whole("one at a time", adapter, family, 1, arrivals, work),
+    ]
+    slo_s = SLO * alone.served[0].latency_s
+    step_s = stats["step_s"][model]
+    return {
+        "offline_images_per_s": rate,
+        "arrivals_per_s": LOAD * rate,
+        "requests": count,
+        "alone_s": alone.served[0].latency_s,
+        "slo_s": slo_s,
+        "rows_mean": stats["rows_mean"],
+        "step_s": {str(rows): value for rows, value in sorted(step_s.items())},
+        "ways": [run.row(slo_s, rate) for run in runs],
+    }
+
+
+@contextmanager
+def _engine(family: Family, adapter: Adapter, most: int) -> Iterator[Engine]:
+    engine = Engine(family, max_batch=most, load=lambda model: adapter)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+# --- the cache --------------------------------------------------------------------------------------------------
+
+
+def bench_cache(prompts: Sequence[str]) -> dict[str, Any]:
+    """Prompts in their order, each looked up among those before it: how deep it could have started, of 50 steps."""
+    from core.text import shared_encoder
+
+    order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))  # alike lengths waste no padding
+    chunks = [order[i : i + 64] for i in range(0, len(order), 64)]
+    vectors = np.zeros((len(prompts), 384), np.float32)
+    for chunk in chunks:
+        vectors[chunk] = shared_encoder().sentences([prompts[n] for n in chunk]).numpy()
+    kind = Kind("bench", "", "", 0, 0, 50, "")
+    index, depths = ExactIndex(), Counter[int]()
+    for number, vector in enumerate(vectors):
+        match = index.nearest(kind, vector)
+        allowed = 0 if match is None else deepest(match.similarity, max(KEPT), 50)
+        depths[max((k for k in KEPT if k <= allowed), default=0)] += 1
+        index.add(kind, vector, [Entry(f"{number}-{k}", k, 0) for k in KEPT])
+    total = len(prompts)
+    return {
+        "prompts": total,
+        "hit_rate": 1 - depths[0] / total,
+        "by_k": {str(k): depths[k] / total for k in KEPT},
+        "steps_saved": sum(k * n for k, n in depths.items()) / (50 * total),
+    }
+
+
+# --- the index --------------------------------------------------------------------------------------------------
+
+
+def bench_index(sizes: Sequence[int], lookups: int = 200) -> list[dict[str, Any]]:
+    """Nearest of so many random prompts, exactly and by pgvector; `bytes` is memory or table with index."""
+    rows = [
+        _lookups("numpy, exact", ExactIndex(), size, lookups, lambda size: size * 384 * 4) for size in sizes
+    ]
+    with _postgres() as engine:
+        from sqlalchemy import text
+
+        def table_bytes(_: int) -> int:
+            with engine.connect() as connection:
+                return int(
+                    connection.execute(text("SELECT pg_total_relation_size('cached_latent')")).scalar_one()
+                )
+
+        for size in sizes:
+            with engine.begin() as connection:
+                connection.execute(text("TRUNCATE cached_latent"))
+            rows.append(_lookups("pgvector, HNSW", VectorIndex(engine), size, lookups, table_bytes))
+    return rows
+
+
+def _lookups(
+    name: str, index: Index, size: int, lookups: int, measure: Callable[[int], int]
+) -> dict[str, Any]:
+    kind = Kind("bench", "m", "1", 1, 1, 50, "s")
+    vectors = _prompt_like(size, seed=0)
+    began = time.perf_counter()
+    _fill(index, kind, vectors)
+    filled = time.perf_counter() - began
+    seconds, right = [], 0
+    for wanted, probe in _probes(vectors, lookups):
+        began = time.perf_counter()
+        match = index.nearest(kind, probe)
+        seconds.append(time.perf_counter() - began)
+        right += match is not None and match.entries[0].trace == str(wanted)
+    return {
+        "index": name,
+        "prompts": size,
+        "p50_ms": 1000 * float(np.quantile(seconds, 0.5)),
+        "p95_ms": 1000 * float(np.quantile(seconds, 0.95)),
+        "found": right / lookups,
+        "fill_s": filled,
+        "mb": measure(size) / 1e6,
+    }
+
+
+def _prompt_like(size: int, seed: int) -> np.ndarray:
+    """Unit vectors [size, 384] in clusters, as prompts are: 1 centre for 50."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(max(1, size // 50), 384)).astype(np.float32)
+    vectors = centres[rng.integers(len(centres), size=size)] + 0.7 * rng.normal(size=(size, 384)).astype(
+        np.float32
+    )
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _probes(vectors: np.ndarray, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Kept prompts, slightly changed, and which they were."""
+    rng = np.random.default_rng(1)
+    for number in rng.integers(len(vectors), size=count):
+        probe = vectors[number] + 0.01 * rng.normal(size=384)
+        yield int(number), (probe / np.linalg.norm(probe)).astype(np.float32)
+
+
+def _fill(index: Index, kind: Kind, vectors: np.ndarray) -> None:
+    """One entry a prompt; a table in bulk."""
+    if isinstance(index, VectorIndex):
+        from dataclasses import asdict
+
+        with index._engine.connect() as connection:
+            cursor = cast(Any, connection.connection).cursor()
+            columns = "family,model,version,width,height,steps,scheduler,k,embedding,key,bytes,uses"
+            fields = "\t".join(str(value) for value in asdict(kind).values())
+            lines = (
+                f"{fields}\t5\t{json.dumps([round(float(x), 4) for x in v])}\t{n}-5\t0\t0\n"
+                for n, v in enumerate(vectors)
+            )
+            cursor.copy_expert(f"COPY cached_latent ({columns}) FROM STDIN", _Lines(lines))
+            connection.connection.commit()
+            cursor.execute("ANALYZE cached_latent")
+            connection.connection.commit()
+    else:
+        for number, vector in enumerate(vectors):
+            index.add(kind, vector, [Entry(f"{number}-5", 5, 0)])
+
+
+class _Lines:
+    """A file to read from, out of lines."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.lines, self.rest = lines, ""
+
+    def read(self, size: int) -> str:
+        while len(self.rest) < size and (line := next(self.lines, None)) is not None:
+            self.rest += line
+        taken, self.rest = self.rest[:size], self.rest[size:]
+        return taken
+
+
+@contextmanager
+def _postgres() -> Iterator[Any]:
+    """A PostgreSQL of our own, migrated, gone afterwards."""
+    from sqlalchemy import create_engine
+
+    from core.database import migrate, sqlalchemy_url
+    from core.services import postgres
+    from core.supervisor import Supervisor
+
+    with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        supervisor = Supervisor(home / "logs")
+        try:
+            service, url = postgres(home)
+            supervisor.start(service)
+            migrate(url)
+            engine = create_engine(sqlalchemy_url(url))
+            yield engine
+            engine.dispose()
+        finally:
+            supervisor.stop()
+
+
+# --- memory -----------------------------------------------------------------------------------------------------
+
+
+def bench_memory(family: Family, requests: int, most: int) -> dict[str, Any]:
+    """Resident memory of this process while one-step requests of the smallest model pass through the engine."""
+    import gc
+
+    import psutil
+
+    smallest = min(family.models.values(), key=lambda model: _weight(model.location))
+    level = family.levels_of(smallest.id)[0]
+    adapter = load_adapter(smallest, "cpu", torch.float32)
+    process, seen = psutil.Process(), []
+    with _engine(family, adapter, most) as engine:
+        for batch in range(10):
+            work = [
+                replace(order, level=level, steps=1, request_id=f"{batch}-{n}")
+                for n, order in enumerate(orders(family, requests // 10))
+            ]
+            for order in work[: len(work)]:
+                engine.submit(replace(order, guidance=1.0)).result()
+            gc.collect()
+            seen.append(process.memory_info().rss / 1e6)
+    return {"requests": requests, "model": smallest.id, "first_mb": seen[0], "last_mb": seen[-1]}
+
+
+def _weight(location: str) -> int:
+    return sum(file.stat().st_size for file in Path(location).glob("*.safetensors")) or 10**18
+
+
+# --- the report -------------------------------------------------------------------------------------------------
+
+
+def report(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    machine = found["hardware"]
+    lines = [
+        "# The engine, measured",
+        "",
+        f"`{found['command']}` on {machine['name']}, {machine['threads']} torch thread(s), {machine['dtype']}, torch {machine['torch']}, "
+        f"diffusers {machine['diffusers']}; {found['measured']}; load average before: {found['load_before']:.1f}.",
+        "",
+    ]
+    for part, write in (
+        ("loop", _loop_text),
+        ("cache", _cache_text),
+        ("index", _index_text),
+        ("memory", _memory_text),
+    ):
+        if part in found:
+            lines += [*write(found[part]), ""]
+    return "\n".join(lines)
+
+
+def _loop_text(loop: dict[str, Any]) -> list[str]:
+    base = loop["ways"][0]
+    rows = [
+        f"| {way['way']} | {way['images_per_s']:.2f} | {way['of_offline']:.0%} | {way['in_time']:.0%} | {way['wait_mean_s']:.3f} "
+        f"| {way['latency_p50_s']:.2f} | {way['latency_p95_s']:.2f} | {way['latency_p50_s'] / base['latency_p50_s']:.1f}× |"
+        for way in loop["ways"]
+    ]
+    steps = ", ".join(f"{rows} rows {1000 * seconds:.0f} ms" for rows, seconds in loop["step_s"].items())
+    return [
+        "## Random arrivals at 90 % of offline throughput",
+        "",
+        f"Offline (everything there at once) the engine draws {loop['offline_images_per_s']:.2f} images/s. {loop['requests']} requests "
+        f"arrive at random at {loop['arrivals_per_s']:.2f}/s, half exact, half with fewer steps. In time: within {SLO:g} × "
+        f"{loop['alone_s']:.2f} s, what one exact request takes alone.",
+        "",
+        "| way | images/s | of offline | in time | mean wait before the first step, s | p50, s | p95, s | p50 against Argus |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        f"Mean rows of a step: {loop['rows_mean']:.1f}. A step takes: {steps}.",
+    ]
+
+
+def _cache_text(cache: dict[str, Any]) -> list[str]:
+    by_k = ", ".join(f"K={k}: {share:.1%}" for k, share in cache["by_k"].items())
+    return [
+        "## Approximate caching on real prompts",
+        "",
+        f"{cache['prompts']} DiffusionDB prompts in order, each compared with those before it: {cache['hit_rate']:.1%} find one near "
+        f"enough ({by_k} of 50 steps); steps saved: {cache['steps_saved']:.1%}.",
+    ]
+
+
+def _index_text(index: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        f"| {row['index']} | {row['prompts']:,} | {row['p50_ms']:.2f} | {row['p95_ms']:.2f} | {row['found']:.1%} | {row['fill_s']:.0f} "
+        f"| {row['mb']:.0f} |"
+        for row in index
+    ]
+    return [
+        "## Looking up the nearest prompt",
+        "",
+        "| index | prompts | p50, ms | p95, ms | right | fill, s | MB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        *_extrapolated(index),
+    ]
+
+
+def _extrapolated(index: list[dict[str, Any]]) -> list[str]:
+    """1.5 million on paper: exact search grows with n, HNSW's look-up with log n, both memories with n."""
+    lines = []
+    for name in dict.fromkeys(row["index"] for row in index):
+        small, large = ([row for row in index if row["index"] == name] * 2)[:2]
+        mb = large["mb"] / large["prompts"] * 1.5e6
+        if name.startswith("numpy"):
+            ms = large["p95_ms"] / large["prompts"] * 1.5e6
+        else:
+            slope = (large["p95_ms"] - small["p95_ms"]) / max(
+                1e-9, np.log(large["prompts"] / small["prompts"])
+            )
+            ms = large["p95_ms"] + max(0.0, slope) * np.log(1.5e6 / large["prompts"])
+        lines.append(f"Extrapolated to 1,500,000 prompts, {name}: p95 {ms:.1f} ms, {mb / 1000:.1f} GB.")
+    return lines
+
+
+def _memory_text(memory: dict[str, Any]) -> list[str]:
+    return [
+        "## Memory",
+        "",
+        f"{memory['requests']:,} requests through `{memory['model']}`: {memory['first_mb']:.0f} MB after the first tenth, "
+        f"{memory['last_mb']:.0f} MB after the last.",
+    ]
+
+
+@click.command()
+@click.option("--family", default="embedded", show_default=True, help="Family to run.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["loop", "cache", "index", "memory"]),
+    help="Only these parts.",
+)
+@click.option("--seconds", default=40.0, show_default=True, help="Length of the arrivals of `loop`.")
+@click.option("--max-batch", default=8, show_default=True, help="Most rows of a step.")
+@click.option("--threads", default=1, show_default=True, help="torch threads.")
+@click.option("--index-sizes", default="10000,100000", show_default=True, help="Prompts in the index.")
+@click.option("--requests", default=10_000, show_default=True, help="Requests of `memory`.")
+@click.option("--write", is_flag=True, help="Write docs/results/engine.md.")
+@click.option("--json", "out", type=click.Path(path_type=Path), default=None, help="Write the numbers here.")
+def main(
+    family: str,
+    parts: tuple[str, ...],
+    seconds: float,
+    max_batch: int,
+    threads: int,
+    index_sizes: str,
+    requests: int,
+    write: bool,
+    out: Path | None,
+) -> None:
+    """Measure the engine on this machine."""
+    import os
+
+    torch.set_num_threads(threads)
+    served = load_family(family)
+    wanted = parts or ("loop", "cache", "index", "memory")
+    found: dict[str, Any] = {
+        "command": "python -m bench.engine" + "".join(f" --part {part}" for part in parts),
+        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "hardware": _hardware("cpu", torch.float32),
+        "load_before": os.getloadavg()[0],
+    }
+    if "loop" in wanted:
+        found["loop"] = bench_loop(served, seconds, max_batch)
+    if "cache" in wanted and PROMPTS.is_file():
+        found["cache"] = bench_cache(PROMPTS.read_text(encoding="utf-8").splitlines())
+    if "index" in wanted:
+        found["index"] = bench_index([int(size) for size in index_sizes.split(",")])
+    if "memory" in wanted:
+        found["memory"] = bench_memory(served, requests, max_batch)
+    text = report(found)
+    click.echo(text)
+    if write:
+        RESULTS.write_text(text, encoding="utf-8")
+    if out is not None:
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
