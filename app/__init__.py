@@ -1,0 +1,51 @@
+"""The web floor: pages, REST, health. `create_app` builds it; nothing here imports torch.
+
+========= =======================================================
+api/      native API v1, one file a resource
+web/      pages: form, job, gallery, request, dashboard
+ops/      health and metrics
+jobs      submit, cancel, remove; submission and uploads check it
+records   rows as answers and pages show them
+========= =======================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apiflask import APIFlask
+
+ABOUT = (
+    "Text-to-image batch generation on your own devices. While demand fits, every prompt gets the exact model; when it "
+    "does not, the prompts that lose least by it get a cheaper level, and every answer says which and why."
+)
+
+
+def create_app() -> APIFlask:
+    """The Flask app, with the settings in force."""
+    from apiflask import APIFlask
+
+    from app import api, errors, ops, security, web
+    from app.schemas import ERROR_BODY
+    from core.log import set_up_logging
+    from core.settings import settings
+
+    set_up_logging()
+    app = APIFlask("app", title="Argus", version="1", docs_path=None, json_errors=False)
+    megabytes = settings().max_upload_mb * 1024 * 1024
+    app.config.update(
+        MAX_CONTENT_LENGTH=megabytes,
+        MAX_FORM_MEMORY_SIZE=megabytes,
+        DESCRIPTION=ABOUT,
+        VALIDATION_ERROR_STATUS_CODE=400,
+        VALIDATION_ERROR_DESCRIPTION="Not what this address takes; `field` says where",
+        VALIDATION_ERROR_SCHEMA=ERROR_BODY,
+        HTTP_ERROR_SCHEMA=ERROR_BODY,
+    )
+    app.json = errors.PlainJson(app)
+    for blueprint in (*api.blueprints(), ops.blueprint, web.blueprint):
+        app.register_blueprint(blueprint)
+    errors.register(app)
+    security.register(app)
+    return app

@@ -13,9 +13,13 @@
     │   ├── BadProfile                a profile or quality table that cannot be used
     │   ├── BadTrace                  a trace with unsorted, negative or missing times
     │   └── BadInstance               a planning instance that cannot be solved as written
-    ├── NotFound (404)                no such job, request or image
-    ├── TooLarge (413)                more than one submission may carry
+    ├── Forbidden (403)               a page of another site, or one that has expired, tried to change something
+    ├── NotFound (404)                no such job, request, image or address
+    ├── WrongMethod (405)             the address exists, but not for this method
     ├── Conflict (409)                the thing is not in a state that allows this
+    ├── TooLarge (413)                more than one submission may carry
+    ├── WrongMediaType (415)          the body is not of the type that this address takes
+    ├── TooOften (429)                over ARGUS_RATE_LIMIT
     ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
     ├── ServiceDown (503)             database or broker cannot be reached
     └── EngineError                   one request failed inside a worker; its neighbours go on
@@ -110,10 +114,34 @@ class BadInstance(BadInput):
     help = "Correct the named field of the instance."
 
 
+class Forbidden(ArgusError):
+    code = "forbidden"
+    status = 403
+    help = "Load the page again and send it from there; programs use `/v1` without `Origin`."
+
+
 class NotFound(ArgusError):
     code = "not_found"
     status = 404
-    help = "Check the id; images leave when their job is deleted."
+    help = "Check the address and the id; images leave when their job is deleted."
+
+
+class WrongMethod(ArgusError):
+    code = "wrong_method"
+    status = 405
+    help = "Use a method that the answer's `Allow` header names."
+
+
+class WrongMediaType(ArgusError):
+    code = "wrong_media_type"
+    status = 415
+    help = "Set `Content-Type` to what the message names."
+
+
+class TooOften(ArgusError):
+    code = "too_often"
+    status = 429
+    help = "Wait as long as the `Retry-After` header says, and put more prompts into one job."
 
 
 class TooLarge(ArgusError):

@@ -1,0 +1,12 @@
+"""The native API, version 1: one file a resource. Shapes are in `app/schemas.py`, errors in `core/errors.py`."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+
+from app.api import events, images, jobs, levels, requests
+
+
+def blueprints() -> list[APIBlueprint]:
+    """Each resource's routes."""
+    return [module.blueprint for module in (jobs, events, requests, images, levels)]

@@ -1,0 +1,103 @@
+"""`/v1/jobs`: submit, list, read, cancel."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import current_app, request
+
+from app import jobs, records
+from app.schemas import Accepted, AcceptedRequest, JobIn, JobList, JobOut, JobPage, PageIn, PurgeIn, UploadIn
+from app.uploads import read_upload
+from core.database import transaction
+from core.errors import WrongMediaType
+
+blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag="Jobs")
+REFUSALS = {400: "Not JSON, or a field that cannot be", 413: "Too many prompts", 422: "A value out of range"}
+
+
+def _only_json() -> None:
+    """A page of another site can post plain text without being asked, but not JSON."""
+    if request.endpoint == "jobs.submit_job" and request.mimetype != "application/json":
+        raise WrongMediaType("Send JSON with `Content-Type: application/json`.")
+
+
+blueprint.before_request(_only_json)
+
+
+@blueprint.post("")
+@blueprint.input(JobIn, arg_name="job")
+@blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
+@blueprint.doc(summary="Submit prompts", responses=REFUSALS)
+def submit_job(job: JobIn) -> Any:
+    """One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links."""
+    return _accepted(jobs.submit(job, "api"))
+
+
+@blueprint.post("/csv")
+@blueprint.input(UploadIn, location="form_and_files", arg_name="upload")
+@blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
+@blueprint.doc(summary="Submit a file of prompts", responses=REFUSALS)
+def upload_job(upload: UploadIn) -> Any:
+    """A CSV with a header: the column `prompt`, and as wanted `negative_prompt`, `seed`, `width`, `height`, `steps`,
+    `guidance`, `level`, `min_quality`; other columns are ignored and named in the answer. Or JSON lines (`.jsonl`)."""
+    found = read_upload(upload.file.stream, upload.file.filename or "")
+    with found.naming_lines():
+        submitted = jobs.submit(found.into(upload.job()), "csv")
+    return _accepted(submitted, found.ignored)
+
+
+@blueprint.get("")
+@blueprint.input(PageIn, location="query", arg_name="where")
+@blueprint.output(JobList)
+@blueprint.doc(summary="List jobs, newest first")
+def list_jobs(where: PageIn) -> Any:
+    """Jobs with the counts of their requests by state."""
+    with transaction() as session:
+        return records.job_list(session, where.page, where.per_page)
+
+
+@blueprint.get("/<uuid:job_id>")
+@blueprint.input(PageIn, location="query", arg_name="where")
+@blueprint.output(JobPage)
+@blueprint.doc(summary="Read a job")
+def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
+    """State, counts, and one page of its requests in order; `links.next` is the next page."""
+    with transaction() as session:
+        return records.job_page(session, job_id, where.page, where.per_page)
+
+
+@blueprint.delete("/<uuid:job_id>")
+@blueprint.input(PurgeIn, location="query", arg_name="how")
+@blueprint.output(JobOut, 200, description="Cancelled; the job as it stands now")
+@blueprint.doc(summary="Cancel a job, or remove it", responses={204: "Removed (`purge=true`)"})
+def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
+    """Cancels what is open: waiting requests at once, running ones at their next denoising step. Images that exist stay,
+    and a second call changes nothing. `purge=true` also removes rows and image files."""
+    jobs.cancel(job_id)
+    if how.purge:
+        jobs.purge(job_id)
+        return current_app.response_class(status=204)
+    with transaction() as session:
+        return records.job_page(session, job_id, per_page=1)
+
+
+def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None) -> tuple[Accepted, int, dict[str, str]]:
+    job = submitted.job
+    links = records.job_links(job.id)
+    lines = [AcceptedRequest(id=id, seed=seed, link=f"/v1/requests/{id}") for id, seed in submitted.requests]
+    body = Accepted(
+        id=job.id,
+        size=job.size,
+        family=job.family,
+        service_class=job.service_class,
+        accepted_at=submitted.accepted_at,
+        deadline_at=submitted.deadline_at,
+        published=submitted.published,
+        ignored_columns=ignored or [],
+        links=links,
+        requests=lines,
+    )
+    return body, 202, {"Location": links["self"]}

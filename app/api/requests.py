@@ -1,0 +1,24 @@
+"""`/v1/requests`: everything about one request."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from apiflask import APIBlueprint
+
+from app import records
+from app.schemas import RequestOut
+from core.database import transaction
+
+blueprint = APIBlueprint("requests", __name__, url_prefix="/v1/requests", tag="Requests and images")
+
+
+@blueprint.get("/<uuid:request_id>")
+@blueprint.output(RequestOut)
+@blueprint.doc(summary="Read a request")
+def read_request(request_id: uuid.UUID) -> Any:
+    """What was asked, which level, model and cache hit it got and why, seed, predicted and measured quality, times,
+    attempts, images."""
+    with transaction() as session:
+        return records.request_out(session, request_id)

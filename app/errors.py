@@ -1,0 +1,104 @@
+"""How errors are answered: JSON for programs, a page for people, always with the code, the field and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from apiflask import APIFlask, HTTPError
+from flask import Response, jsonify, make_response, render_template, request
+from flask.json.provider import DefaultJSONProvider
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from app.submission import input_error
+from core.errors import (
+    ArgusError,
+    BadInput,
+    Forbidden,
+    NotFound,
+    ServiceDown,
+    TooLarge,
+    TooOften,
+    WrongMediaType,
+    WrongMethod,
+)
+from core.settings import settings
+
+log = structlog.get_logger(__name__)
+BY_STATUS: dict[int, type[ArgusError]] = {
+    kind.status: kind for kind in (BadInput, Forbidden, NotFound, WrongMethod, TooLarge, WrongMediaType, TooOften)
+}
+KEPT_HEADERS = ("Allow", "Retry-After")
+
+
+class PlainJson(DefaultJSONProvider):
+    """JSON that says what is wrong with it."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Parse; raises `BadInput`."""
+        try:
+            return super().loads(s, **kwargs)
+        except UnicodeDecodeError:
+            raise BadInput("The body is not UTF-8.", field="body") from None
+        except ValueError as error:
+            raise BadInput(f"The body is not JSON: {error}.", field="body") from None
+        except RecursionError:
+            raise BadInput("The body is nested too deeply.", field="body") from None
+
+
+def register(app: APIFlask) -> None:
+    """Every error of this app leaves through `answer`."""
+    app.register_error_handler(ArgusError, answer)
+    app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(HTTPError, _validation)
+
+
+def answer(error: ArgusError) -> Response:
+    """The error as JSON, or as a page where a browser asked for one."""
+    body = render_template("error.html", error=error) if wants_page() else jsonify(error.as_dict())
+    response = make_response(body)
+    response.status_code = error.status
+    return response
+
+
+def wants_page() -> bool:
+    """Whether a person with a browser looks at this address."""
+    return not request.path.startswith("/v1/") and request.accept_mimetypes.accept_html
+
+
+def _validation(error: HTTPError) -> Any:
+    """APIFlask's own complaint, in our shape."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return answer(input_error(cause))
+    return answer(_of_status(error.status_code, error.message))
+
+
+def _database_away(error: OperationalError) -> Response:
+    log.warning("database away", error=str(error.orig))
+    return answer(ServiceDown("PostgreSQL cannot be reached. Start it again (`make up`) and retry."))
+
+
+def _http(error: HTTPException) -> Any:
+    """Errors of werkzeug and Flask, and redirects, which are none."""
+    status = error.code or 500
+    if status < 400:
+        return error
+    response = answer(_of_status(status, error.description or error.name))
+    for name, value in error.get_headers():
+        if name in KEPT_HEADERS:
+            response.headers[name] = value
+    return response
+
+
+def _of_status(status: int, message: str) -> ArgusError:
+    if status == TooLarge.status:
+        return TooLarge(f"More than {settings().max_upload_mb} MB in one request. Split it into several.")
+    if status >= 500:
+        return ArgusError("Something went wrong inside Argus.")
+    return BY_STATUS.get(status, BadInput)(message)

@@ -1,0 +1,155 @@
+"""Submitting, cancelling and removing jobs. Rows are committed before anything is published."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.schemas import TITLE_CHARS, JobIn
+from app.submission import clean_text, rows_of
+from core.celery import publish
+from core.database import transaction
+from core.errors import NotFound
+from core.families import Family, load_family
+from core.images import ImageStore
+from core.messages import ROUTER_QUEUE, Route
+from core.settings import settings
+from core.tables import OPEN_STATES, Image, Job, Request, ServiceClass, State, Worker
+
+UNMEASURED_S = 20.0  # latency of the reference level, as long as no profile says it
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job whose rows are committed. `requests` are (id, seed) in order."""
+
+    job: Job
+    accepted_at: datetime
+    deadline_at: datetime
+    published: bool
+    requests: Sequence[tuple[uuid.UUID, int]]
+
+
+def submit(wanted: JobIn, source: str) -> Submitted:
+    """Check a job, commit its rows in one transaction, publish `Route`.
+
+    A broker that is away changes nothing for the client: `published` is false, and the sweep publishes it later.
+
+    Raises:
+        BadInput, BadPrompt, OutOfRange, UnknownLevel, TooLarge: nothing is stored.
+    """
+    family = load_family(settings().family)
+    rows = rows_of(wanted, family)
+    title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
+    with transaction() as session:
+        accepted_at = session.execute(select(func.now())).scalar_one()
+        deadline_at = accepted_at + timedelta(seconds=_patience_s(session, wanted, family))
+        job = Job(
+            id=uuid.uuid4(),
+            family=family.id,
+            source=source,
+            title=title,
+            service_class=ServiceClass(wanted.service_class),
+            size=len(rows),
+            created_at=accepted_at,
+        )
+        session.add(job)
+        session.flush()
+        _insert(session, job, rows, accepted_at, deadline_at)
+    published = _publish(job)
+    return Submitted(job, accepted_at, deadline_at, published, [(row["id"], row["seed"]) for row in rows])
+
+
+def _insert(
+    session: Session, job: Job, rows: list[dict[str, Any]], accepted_at: datetime, deadline_at: datetime
+) -> None:
+    shared = {
+        "job_id": job.id,
+        "family": job.family,
+        "service_class": job.service_class,
+        "state": State.ACCEPTED,
+        "accepted_at": accepted_at,
+        "deadline_at": deadline_at,
+    }
+    for row in rows:
+        row.update(shared, id=uuid.uuid4())
+    session.execute(insert(Request), rows)
+
+
+def _publish(job: Job) -> bool:
+    if not publish(ROUTER_QUEUE, [Route(str(job.id))]):
+        return False
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == job.id).values(published_at=func.now()))
+    return True
+
+
+def _patience_s(session: Session, wanted: JobIn, family: Family) -> float:
+    """Seconds from acceptance to deadline: as asked, the batch window, or the SLO."""
+    if wanted.deadline_s is not None:
+        return wanted.deadline_s
+    if wanted.service_class == ServiceClass.BATCH:
+        return settings().batch_window_s
+    return slo_s(session, family)
+
+
+def slo_s(session: Session, family: Family) -> float:
+    """The latency target: as set, else a multiple of the reference level's latency on the slowest type of device."""
+    if settings().slo_s:
+        return settings().slo_s
+    from scheduler.observe import profiles
+
+    types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
+    measured = profiles(family, types).values()
+    exact = [profile.level(family.reference).latency_s for profile in measured if family.reference in profile.ids]
+    return settings().slo_factor * max(exact, default=UNMEASURED_S)
+
+
+def cancel(job_id: uuid.UUID) -> int:
+    """Cancel what is open of a job; returns how many requests that were. A second time it finds none.
+
+    Requests that run are given up by their worker at its next denoising step; images that exist stay.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    open_requests = (
+        update(Request)
+        .where(Request.job_id == job_id, Request.state.in_(OPEN_STATES))
+        .values(state=State.CANCELLED)
+        .execution_options(synchronize_session=False)
+    )
+    with transaction() as session:
+        job = _locked(session, job_id)
+        count = session.execute(open_requests.returning(Request.id)).all()
+        if count and job.cancelled_at is None:
+            job.cancelled_at = session.execute(select(func.now())).scalar_one()
+    return len(count)
+
+
+def purge(job_id: uuid.UUID) -> None:
+    """Remove a job with its requests, attempts, scores and images. Files go after the rows: none is ever missing.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    with transaction() as session:
+        _locked(session, job_id)
+        keys = session.scalars(select(Image.key).join(Request).where(Request.job_id == job_id)).all()
+        session.execute(delete(Job).where(Job.id == job_id))
+    store = ImageStore()
+    for key in keys:
+        store.delete(key)
+
+
+def _locked(session: Session, job_id: uuid.UUID) -> Job:
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", field="id")
+    return job

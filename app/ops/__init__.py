@@ -1,0 +1,50 @@
+"""For machines that look after Argus: alive, ready, metrics."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+from sqlalchemy import select
+
+from app.ops.metrics import exposition
+from core.database import transaction
+from core.errors import ServiceDown
+from core.services import broker_answers, broker_url
+
+blueprint = Blueprint("ops", __name__)
+
+
+@blueprint.get("/healthz")
+def alive() -> Response:
+    """This process answers."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+def ready() -> tuple[Response, int]:
+    """PostgreSQL and the broker answer; 503 names which does not. Without the broker jobs are still accepted."""
+    parts = {"database": _database_answers(), "broker": _broker_answers()}
+    return jsonify({"status": "ready" if all(parts.values()) else "not ready", **parts}), 200 if all(
+        parts.values()
+    ) else 503
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus metrics, read from PostgreSQL at this moment."""
+    body, mimetype = exposition()
+    return Response(body, content_type=mimetype)
+
+
+def _database_answers() -> bool:
+    try:
+        with transaction() as session:
+            return session.scalar(select(1)) == 1
+    except Exception:
+        return False
+
+
+def _broker_answers() -> bool:
+    try:
+        return broker_answers(broker_url())
+    except ServiceDown:
+        return False

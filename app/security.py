@@ -1,0 +1,95 @@
+"""What keeps other people's pages out: headers, same-site checks, a token in forms, a limit of submissions.
+
+Argus listens on the loopback address by default, where any page that the user's browser shows could still post to it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from apiflask import APIFlask
+from flask import Response, g, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+from core.errors import Forbidden
+from core.services import broker_url
+from core.settings import settings
+
+COOKIE = FIELD = "argus_token"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+POLICY = {
+    "default-src": "'self'",
+    "img-src": "'self' data:",
+    "style-src": "'self'",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+STYLED_INLINE = ("web.docs",)  # RapiDoc styles its elements inline; scripts stay ours alone
+SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit")
+
+
+def register(app: APIFlask) -> None:
+    """Install checks and headers; call it after the routes are there."""
+    app.before_request(refuse_other_sites)
+    app.after_request(add_headers)
+    app.jinja_env.globals["form_token"] = form_token
+    if settings().rate_limit:
+        _limit(app)
+
+
+def refuse_other_sites() -> None:
+    """Refuse what a browser sends on behalf of another site's page; raises `Forbidden`."""
+    if request.method in SAFE_METHODS:
+        return
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    origin = request.headers.get("Origin")
+    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.host):
+        raise Forbidden("This came from a page of another site.")
+
+
+def form_token() -> str:
+    """The token of this browser: in a strict same-site cookie, and again in each form."""
+    if "token" not in g:
+        g.token = request.cookies.get(COOKIE) or secrets.token_urlsafe(24)
+    return str(g.token)
+
+
+def check_form() -> None:
+    """Compare the form's token with the cookie's; raises `Forbidden`."""
+    sent, kept = request.form.get(FIELD, ""), request.cookies.get(COOKIE, "")
+    if not kept or not secrets.compare_digest(sent.encode(), kept.encode()):
+        raise Forbidden("The form has expired. Load the page again and send it from there.", field=FIELD)
+
+
+def add_headers(response: Response) -> Response:
+    """Nothing from elsewhere, nothing inline, nothing guessed."""
+    policy = dict(POLICY)
+    if request.endpoint in STYLED_INLINE:
+        policy["style-src"] = "'self' 'unsafe-inline'"
+    response.headers.setdefault("Content-Security-Policy", "; ".join(f"{k} {v}" for k, v in policy.items()))
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    if "token" in g:
+        response.set_cookie(COOKIE, g.token, max_age=30 * 86_400, httponly=True, samesite="Strict")
+    return response
+
+
+def _limit(app: APIFlask) -> None:
+    """At most ARGUS_RATE_LIMIT submissions a client address; counted in the broker, not at all while it is away."""
+    limiter = Limiter(
+        get_remote_address,
+        app=app,
+        storage_uri=broker_url(),
+        storage_options={"socket_connect_timeout": 1},
+        headers_enabled=True,
+        swallow_errors=True,
+    )
+    shared = limiter.shared_limit(settings().rate_limit, scope="submissions")
+    for endpoint in SUBMISSIONS:
+        app.view_functions[endpoint] = cast(Any, shared(app.view_functions[endpoint]))

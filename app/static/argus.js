@@ -1,0 +1,70 @@
+// What pages do by themselves: count prompts, show the chosen file, follow a job, keep the pixel switch.
+"use strict";
+
+const one = (selector) => document.querySelector(selector);
+
+function form() {
+  const prompts = one("#prompts"), file = one("#file");
+  if (!prompts) return;
+  const count = () => {
+    const lines = prompts.value.split("\n").filter((line) => line.trim()).length;
+    one("#count").textContent = file.files.length || !lines ? "" : lines === 1 ? "1 prompt" : `${lines} prompts`;
+  };
+  const chosen = () => {
+    one("#filename").textContent = file.files.length ? file.files[0].name : "or drop one on the text";
+    prompts.disabled = file.files.length > 0;
+    count();
+  };
+  prompts.addEventListener("input", count);
+  prompts.addEventListener("dragover", (event) => event.preventDefault());
+  prompts.addEventListener("drop", (event) => {
+    if (!event.dataTransfer.files.length) return;
+    event.preventDefault();
+    file.files = event.dataTransfer.files;
+    chosen();
+  });
+  prompts.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) prompts.form.requestSubmit();
+  });
+  file.addEventListener("change", chosen);
+  chosen();
+}
+
+// A job's events say what changed; htmx fetches the fragments that show it.
+function follow() {
+  const job = one("[data-follow]");
+  if (!job || job.dataset.open !== "yes") return;
+  const id = job.dataset.follow;
+  const swap = (address, target) => htmx.ajax("GET", address, { target, swap: "outerHTML" });
+  const listen = () => {
+    const events = new EventSource(`/v1/jobs/${id}/events`);
+    events.addEventListener("job", () => swap(`/jobs/${id}/head`, "#head"));
+    events.addEventListener("request", (event) => {
+      const line = JSON.parse(event.data), tile = document.getElementById(`r-${line.id}`);
+      const face = [line.state, line.level || "", line.image_id || "", line.score === null ? "" : "scored"].join(" ");
+      if (tile && tile.dataset.face !== face) swap(`/requests/${line.id}/tile`, `#r-${line.id}`);
+    });
+    events.addEventListener("end", () => events.close());
+    events.addEventListener("error", () => {
+      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5000);  // refused: too many listeners
+    });
+    addEventListener("pagehide", () => events.close());
+  };
+  listen();
+}
+
+function pixels() {
+  const root = document.documentElement, box = one("#pixelated");
+  const show = (on) => root.classList.toggle("pixelated", on);
+  show(localStorage.getItem("pixelated") === "yes");
+  if (!box) return;
+  box.checked = root.classList.contains("pixelated");
+  box.addEventListener("change", () => {
+    localStorage.setItem("pixelated", box.checked ? "yes" : "no");
+    show(box.checked);
+  });
+}
+
+form();
+follow();
+pixels();

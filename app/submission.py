@@ -1,0 +1,189 @@
+"""From what was sent to rows: every check of a submission, none of which touches the database.
+
+A job is taken whole or not at all. The first thing wrong is named by its field: `prompts.3.steps`, or `steps` when the
+job says it for all.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.schemas import MAX_SEED, JobIn, Options, PromptIn
+from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
+from core.families import Family
+from core.settings import settings
+
+AUTO = "auto"
+WHITE = re.compile(r"[ \t\r\n\u2028\u2029]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # C0, C1, and halves of surrogate pairs
+REPLACED = "\ufffd"  # what decoders leave where bytes were not UTF-8
+RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
+TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
+
+
+def rows_of(job: JobIn, family: Family) -> list[dict[str, Any]]:
+    """The columns of each request of a job, in order: prompts, and within a prompt its seeds.
+
+    Raises:
+        BadInput: no prompts, or fields that exclude each other.
+        BadPrompt, OutOfRange, UnknownLevel: with the field at fault.
+        TooLarge: more images than ARGUS_MAX_PROMPTS.
+    """
+    if job.seeds is not None and (job.n != 1 or job.seed is not None):
+        raise BadInput("`seeds` lists every seed itself: send it without `n` and `seed`.", field="seeds")
+    prompts = list(_prompts(job))
+    _check_size(len(prompts) * (len(job.seeds) if job.seeds else job.n))
+    rows = []
+    for place, item in prompts:
+        columns = _columns(item, job, family, place)
+        rows += [{**columns, "seed": seed} for seed in _seeds(item, job, place)]
+    for position, row in enumerate(rows):
+        row["position"] = position
+    return rows
+
+
+def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
+    """Each prompt as an object, with the place its fields are named from (empty: the job itself)."""
+    if (job.prompt is None) == (job.prompts is None):
+        raise BadInput("Send either `prompt` or `prompts`.", field="prompts")
+    if job.prompt is not None:
+        yield "", PromptIn(prompt=job.prompt)
+        return
+    if not job.prompts:
+        raise BadInput("`prompts` is empty: send at least one.", field="prompts")
+    _check_size(len(job.prompts))
+    for position, item in enumerate(job.prompts):
+        yield f"prompts.{position}.", PromptIn(prompt=item) if isinstance(item, str) else item
+
+
+def _check_size(images: int) -> None:
+    if images > settings().max_prompts:
+        raise TooLarge(
+            f"{images:,} images in one job; at most {settings().max_prompts:,} are taken. Split it into several jobs.",
+            field="prompts",
+        )
+
+
+def _columns(item: PromptIn, job: JobIn, family: Family, place: str) -> dict[str, Any]:
+    """Columns of one prompt: its own options, else the job's, else the family's defaults, each checked."""
+
+    def chosen(name: str, default: Any = None) -> tuple[Any, str]:
+        own = getattr(item, name)
+        if own is not None:
+            return own, f"{place}{name}"
+        shared = getattr(job, name)
+        return (default if shared is None else shared), name
+
+    defaults, limit = family.defaults, family.limits.prompt_chars
+    width, height = chosen("width", defaults.width), chosen("height", defaults.height)
+    negative, where = chosen("negative_prompt", "")
+    return {
+        "prompt": clean_text(item.prompt, f"{place}prompt", limit),
+        "negative_prompt": clean_text(negative, where, limit, empty=True),
+        **dict(zip(("width", "height"), _size(family, width, height), strict=True)),
+        "steps": _within(family.limits.steps, *chosen("steps", defaults.steps)),
+        "guidance": float(_within(family.limits.guidance, *chosen("guidance", defaults.guidance))),
+        "level_asked": _level(family, *chosen("level", AUTO)),
+        "min_quality": chosen("min_quality")[0],
+    }
+
+
+def clean_text(text: str, field: str, limit: int, *, empty: bool = False) -> str:
+    """The text with white space (line breaks too) made single spaces.
+
+    Raises:
+        BadPrompt: empty (unless `empty`), longer than `limit` characters, control characters, broken Unicode.
+    """
+    clean = WHITE.sub(" ", text).strip()
+    if not clean and not empty:
+        raise BadPrompt("The prompt is empty.", field=field)
+    if found := CONTROL.search(clean):
+        raise BadPrompt(
+            f"Character {found.start() + 1} is U+{ord(found[0]):04X}, a control character: remove it.", field=field
+        )
+    if REPLACED in clean:
+        raise BadPrompt("The text was not sent as UTF-8: some of its characters are lost (U+FFFD).", field=field)
+    if len(clean) > limit:
+        raise BadPrompt(f"{len(clean):,} characters; at most {limit:,} are taken.", field=field)
+    return clean
+
+
+def _size(family: Family, width: tuple[int, str], height: tuple[int, str]) -> tuple[int, int]:
+    if (width[0], height[0]) not in family.limits.sizes:
+        known = ", ".join(f"{w}×{h}" for w, h in family.limits.sizes)
+        at_fault = next((place for value, place in (width, height) if not _some_size(family, value)), width[1])
+        raise OutOfRange(
+            f"{width[0]}×{height[0]} pixels is no size of family {family.id}. It makes: {known}.", field=at_fault
+        )
+    return width[0], height[0]
+
+
+def _some_size(family: Family, pixels: int) -> bool:
+    return any(pixels in size for size in family.limits.sizes)
+
+
+def _within(bounds: tuple[float, float], value: float, field: str) -> float:
+    low, high = bounds
+    if not low <= value <= high:
+        raise OutOfRange(f"{value:g} is outside {low:g} to {high:g}.", field=field)
+    return value
+
+
+def _level(family: Family, level: str, field: str) -> str:
+    if level == AUTO:
+        return AUTO
+    try:
+        return family.level(level).id
+    except ArgusError as error:
+        error.field = field
+        raise
+
+
+def _seeds(item: PromptIn, job: JobIn, place: str) -> Sequence[int]:
+    """Seeds of one prompt: its own, else those of the job, else drawn."""
+    if job.seeds is not None and item.seed is None:
+        return job.seeds
+    first, field = (item.seed, f"{place}seed") if item.seed is not None else (job.seed, "seed")
+    if first is None:
+        return [secrets.randbelow(MAX_SEED + 1) for _ in range(job.n)]
+    if first + job.n - 1 > MAX_SEED:
+        raise OutOfRange(f"Seed {first} and the {job.n - 1} after it pass {MAX_SEED}.", field=field)
+    return range(first, first + job.n)
+
+
+def input_error(error: ValidationError) -> ArgusError:
+    """The first thing that pydantic found wrong, as an error of ours: which kind, which field, what to do."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in TAGS) or None
+    kind, message = first["type"], str(first["msg"])
+    if kind == "extra_forbidden":
+        return BadInput(f"There is no field `{first['loc'][-1]}` here: check its spelling.", field=field)
+    if kind == "missing":
+        return BadInput(f"`{first['loc'][-1]}` is missing.", field=field)
+    if kind == "string_unicode":
+        return BadPrompt("The text is not valid Unicode (half of a surrogate pair).", field=field)
+    return (OutOfRange if kind in RANGE_ERRORS else BadInput)(f"{message}.", field=field)
+
+
+def options_from_text(values: Mapping[str, str]) -> dict[str, Any]:
+    """Options written as text (a form, a line of CSV) as the numbers that `Options` wants; blank means left out.
+
+    Raises:
+        BadInput: a number that is none; `field` is its name.
+    """
+    numbers = {"seed": int, "width": int, "height": int, "steps": int, "guidance": float, "min_quality": float}
+    known = {name: values[name].strip() for name in Options.model_fields if values.get(name, "").strip()}
+    return {name: as_number(text, numbers[name], name) if name in numbers else text for name, text in known.items()}
+
+
+def as_number(text: str, kind: type[int] | type[float], field: str) -> int | float:
+    """The number that a text says; raises `BadInput` naming the field."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise BadInput(f"{text[:40]!r} is no {'whole ' if kind is int else ''}number.", field=field) from None

@@ -1,0 +1,62 @@
+"""How pages write numbers and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NONE = "–"
+STRATEGIES = {
+    "exact": "the exact model, all steps",
+    "ac": "starts from a similar prompt's cached latent",
+    "sm": "a smaller model",
+    "fc": "feature cache and int8",
+    "fs": "fewer steps",
+    "sub": "early steps at lower resolution",
+}
+
+
+def seconds(value: float | None) -> str:
+    """`0.42 s`, `3.1 s`, `2 min 5 s`, `1 h 3 min`."""
+    if value is None:
+        return NONE
+    if value < 60:
+        return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def ago(moment: datetime | None) -> str:
+    """`12 s ago`."""
+    if moment is None:
+        return NONE
+    passed = max(0.0, (datetime.now(UTC) - moment).total_seconds())
+    if passed < 1:
+        return "just now"
+    if passed >= 86_400:
+        return f"{passed / 86_400:.0f} d ago"
+    return f"{seconds(float(round(passed))).replace('.0 s', ' s')} ago"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share of 1 as `12 %`."""
+    return NONE if share is None else f"{100 * share:.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with so many decimals, thousands set apart."""
+    return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def strategy_of(level: str | None) -> str:
+    """The strategy that a level's id begins with; pages colour levels by it."""
+    head = (level or "").split("-")[0]
+    return head if head in STRATEGIES else "other"
+
+
+def strategy_title(strategy: str) -> str:
+    """A strategy in words."""
+    return STRATEGIES.get(strategy, strategy)
+
+
+ALL = (seconds, ago, percent, number, strategy_of, strategy_title)

@@ -1,0 +1,30 @@
+"""`/gallery`: the newest images."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import render_template, request
+
+from app import records
+from app.web import blueprint
+from core.database import transaction
+
+PER_PAGE = 60
+
+
+@blueprint.get("/gallery")
+def gallery() -> str:
+    """Images, the newest first; `?level=` keeps one level, `?before=` goes on where a page ended."""
+    level, before = request.args.get("level") or None, _moment(request.args.get("before"))
+    with transaction() as session:
+        found = records.gallery(session, level, before, PER_PAGE + 1)
+    more = found[PER_PAGE - 1].stored_at if len(found) > PER_PAGE else None
+    return render_template("gallery.html", requests=found[:PER_PAGE], level=level, first=before is None, more=more)
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None

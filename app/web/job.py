@@ -1,0 +1,40 @@
+"""`/jobs/<id>`: a job as it goes on, its images as they appear."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import redirect, render_template, request, url_for
+
+from app import jobs, records
+from app.security import check_form
+from app.web import blueprint
+from core.database import transaction
+
+PER_PAGE = 60
+
+
+@blueprint.get("/jobs/<uuid:job_id>")
+def job(job_id: uuid.UUID) -> str:
+    """The job with one page of its images; `app/static/argus.js` follows its events."""
+    page = max(1, request.args.get("page", 1, int))
+    with transaction() as session:
+        found = records.job_page(session, job_id, page, PER_PAGE)
+    return render_template("job.html", job=found, pages=-(-found.size // PER_PAGE))
+
+
+@blueprint.get("/jobs/<uuid:job_id>/head")
+def job_head(job_id: uuid.UUID) -> str:
+    """State, counts and progress."""
+    with transaction() as session:
+        found = records.job_out(records.find_job(session, job_id), records.counts_of(session, [job_id])[job_id])
+    return render_template("_job_head.html", job=found)
+
+
+@blueprint.post("/jobs/<uuid:job_id>/cancel")
+def cancel_job(job_id: uuid.UUID) -> Any:
+    """Cancel what is open."""
+    check_form()
+    jobs.cancel(job_id)
+    return redirect(url_for("web.job", job_id=job_id), 303)

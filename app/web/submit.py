@@ -1,0 +1,94 @@
+"""`/`: the form, and the jobs sent last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import redirect, render_template, request, url_for
+from pydantic import ValidationError
+from werkzeug.datastructures import FileStorage
+
+from app import jobs, records
+from app.errors import answer
+from app.schemas import FormIn
+from app.security import FIELD, check_form
+from app.submission import input_error
+from app.uploads import read_upload
+from app.web import blueprint
+from core.database import transaction
+from core.errors import ArgusError, BadInput
+from core.families import load_family
+from core.settings import settings
+
+RECENT = 8
+PLAIN = ("prompts", "size", FIELD)  # fields of the form that are not options of a job
+
+
+@blueprint.get("/")
+def home() -> str:
+    """The form."""
+    return _page({})
+
+
+@blueprint.post("/")
+def submit() -> Any:
+    """Take the form; what is wrong is shown above it, with everything still filled in."""
+    check_form()
+    try:
+        submitted = _submit()
+    except ArgusError as error:
+        return answer(error) if error.status >= 500 else (_page(request.form, error), error.status)
+    return redirect(url_for("web.job", job_id=submitted.job.id), 303)
+
+
+@blueprint.get("/recent")
+def recent() -> str:
+    """The list of jobs sent last."""
+    with transaction() as session:
+        return render_template("_jobs.html", jobs=records.job_list(session, 1, RECENT).jobs)
+
+
+def _submit() -> jobs.Submitted:
+    try:
+        form = FormIn.model_validate(_options())
+    except ValidationError as error:
+        raise input_error(error) from None
+    file = request.files.get("file")
+    if file and file.filename:
+        return _submit_file(form, file)
+    prompts: list[Any] = [line for line in request.form.get("prompts", "").splitlines() if line.strip()]
+    if not prompts:
+        raise BadInput("Write at least one prompt, or choose a file.", field="prompts")
+    return jobs.submit(form.job(prompts=prompts), "web")
+
+
+def _submit_file(form: FormIn, file: FileStorage) -> jobs.Submitted:
+    """A file is batch work unless the form says otherwise."""
+    if "service_class" not in form.model_fields_set:
+        form = form.model_copy(update={"service_class": "batch"})
+    if not form.title and file.filename:
+        form = form.model_copy(update={"title": file.filename[:200]})
+    found = read_upload(file.stream, file.filename or "")
+    with found.naming_lines():
+        return jobs.submit(found.into(form.job()), "csv")
+
+
+def _options() -> dict[str, str]:
+    """The form's fields as options; `128x64` is a width and a height."""
+    options = {name: value for name, value in request.form.items() if name not in PLAIN}
+    width, _, height = request.form.get("size", "").partition("x")
+    return {**options, "width": width, "height": height}
+
+
+def _page(values: Any, error: ArgusError | None = None) -> str:
+    with transaction() as session:
+        return render_template(
+            "home.html",
+            values=values,
+            error=error,
+            levels=records.levels_out(session, load_family(settings().family)).levels,
+            jobs=records.job_list(session, 1, RECENT).jobs,
+            slo_s=jobs.slo_s(session, load_family(settings().family)),
+            max_prompts=settings().max_prompts,
+            batch_window_s=settings().batch_window_s,
+        )
