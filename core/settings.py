@@ -53,7 +53,6 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(8, ge=1, description="Most rows that one denoising step carries.")
     memory_mb: int = Field(0, ge=0, description="Memory for resident models a worker. 0: 80 % of the device's.")
-    slots: int = Field(16, ge=1, description="Requests a worker holds at once, running or being encoded.")
 
     policy: str = Field("argus", description="Scheduling policy, a name of scheduler/policies/.")
     tick_s: float = Field(10.0, gt=0, description="Seconds between two plans.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from core import tables
 from core.families import Family
 from core.profiles import Profile, read_profile
 from core.settings import settings
-from core.tables import Attempt, Request, State
+from core.tables import Attempt, Request, ServiceClass, State
 from scheduler.correct import Timing
 from scheduler.forecast import Forecast, Forecaster
 from workers.devices import profile_path
@@ -44,8 +44,15 @@ def live_workers(session: Session, family: Family) -> list[LiveWorker]:
 
 
 def waiting_by_level(session: Session, family: Family) -> dict[str, int]:
-    """Queued requests by level."""
-    return _by_level(session, family, State.QUEUED)
+    """Queued requests with a latency target that can still be met, by level."""
+    return _by_level(
+        session, family, State.QUEUED, Request.service_class == ServiceClass.INTERACTIVE, ~Request.hopeless
+    )
+
+
+def levels_asked_for(session: Session, family: Family) -> set[str]:
+    """Levels that somebody who waits has asked for by name."""
+    return set(_by_level(session, family, State.QUEUED, Request.level_asked != "auto"))
 
 
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
@@ -53,17 +60,17 @@ def running_by_level(session: Session, family: Family) -> dict[str, int]:
     return _by_level(session, family, State.RUNNING)
 
 
-def _by_level(session: Session, family: Family, state: State) -> dict[str, int]:
-    query = select(Request.level, func.count()).where(Request.family == family.id, Request.state == state)
+def _by_level(session: Session, family: Family, state: State, *which: ColumnElement[bool]) -> dict[str, int]:
+    query = select(Request.level, func.count()).where(Request.family == family.id, Request.state == state, *which)
     return {level: count for level, count in session.execute(query.group_by(Request.level)) if level in family.levels}
 
 
 def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
-    """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it."""
+    """Interactive requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it."""
     place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
     query = (
         select(place, func.count())
-        .where(Request.family == family.id)
+        .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE)
         .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
         .group_by(place)
     )

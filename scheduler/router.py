@@ -24,7 +24,7 @@ from sqlalchemy.types import Float, Text
 
 from core.database import transaction
 from core.families import Family
-from core.tables import Request, State
+from core.tables import Request, ServiceClass, State
 from scheduler.live import Live, Moment, as_request
 from scheduler.policies import Policy
 from workers.rows import publish_requests
@@ -79,19 +79,24 @@ class Router:
         policy = moment.policy
         if policy is None:
             return [self._without_plan(request, "no profile of these devices yet") for request in requests]
-        quality = self.live.quality.of([request.prompt for request in requests], policy)
-        return [self._one(request, row, policy, moment) for request, row in zip(requests, quality, strict=True)]
+        try:
+            quality = self.live.quality.of([request.prompt for request in requests], policy)
+            return [self._one(request, row, policy, moment) for request, row in zip(requests, quality, strict=True)]
+        except Exception:
+            log.exception("routing failed")
+            return [self._without_plan(request, "routing failed") for request in requests]
 
     def _one(self, request: Request, quality: np.ndarray, policy: Policy, moment: Moment) -> Choice:
         if request.level_asked != "auto":
             level, note = request.level_asked, "asked for"
-        elif moment.epoch is None:
-            level, note = self.family.reference, "no plan in force yet"
+        elif moment.epoch is None or request.service_class == ServiceClass.BATCH:
+            why = "no plan in force yet" if moment.epoch is None else "batch work, when there is room"
+            level, note = self.family.reference, why
         else:
             seen = as_request(request, quality.tolist())
             level, note = policy.route(seen, moment.epoch, moment.scene), f"{policy.name}, epoch {moment.epoch.number}"
-            if not moment.open(level):
-                level, note = self._open(quality, policy, moment, request.min_quality or 0.0), f"nobody serves {level}"
+        if request.level_asked == "auto" and not moment.open(level):
+            level, note = self._open(quality, policy, moment, request.min_quality or 0.0), f"nobody serves {level}"
         self.live.note(level)
         known = dict(zip(policy.levels, (round(float(value), 4) for value in quality), strict=True))
         return Choice(request, level, note, known.get(level), known)

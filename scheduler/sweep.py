@@ -7,6 +7,7 @@ merely wait are left alone as long as their queue is as deep as they are many.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from core.families import Family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Judge, Route
 from core.settings import settings
 from core.tables import Attempt, Image, Job, Request, State, Worker
+from scheduler.observe import live_workers
 from scheduler.queues import depths
 from workers.rows import publish_requests, release
 
@@ -43,7 +45,7 @@ class Swept:
 
 def sweep(family: Family) -> Swept:
     """One sweep over all rows of a family that are not at rest."""
-    swept = Swept(take_back_lost(), route_again(), publish_again(family), judge_again())
+    swept = Swept(take_back_lost(), route_again() + route_unserved(family), publish_again(family), judge_again())
     if swept != Swept():
         log.info("swept", **asdict(swept))
     return swept
@@ -82,11 +84,10 @@ def publish_again(family: Family) -> int:
     late = _waiting_by_level(family, or_(unsent, overdue))
     if not late:
         return 0
-    waiting = _waiting_by_level(family)
-    deep = depths(family.queue(level) for level in late)
+    deep = depths(family.queue(level) for level in family.levels)
     if deep is None:
         return 0
-    lossy = [level for level in late if _lossy(deep[family.queue(level)], waiting[level])]
+    lossy = _lossy_levels(family, _waiting_by_level(family), deep)
     which = or_(unsent, and_(overdue, Request.level.in_(lossy)))
     with transaction() as session:
         rows = select(Request).where(*_queued(family), which).order_by(Request.deadline_at).limit(MOST)
@@ -94,9 +95,16 @@ def publish_again(family: Family) -> int:
     return publish_requests(requests)
 
 
-def _lossy(depth: int, rows: int) -> bool:
-    """Whether a queue holds clearly fewer messages than rows wait for it."""
-    return depth == 0 or rows - depth > IN_FLIGHT
+def _lossy_levels(family: Family, waiting: Mapping[str, int], deep: Mapping[str, int]) -> list[str]:
+    """Levels whose queues hold clearly fewer messages than rows wait. Levels of a model share workers, so messages too."""
+    lossy = []
+    for model in family.models:
+        levels = [level.id for level in family.levels_of(model)]
+        rows = sum(waiting.get(level, 0) for level in levels)
+        messages = sum(deep[family.queue(level)] for level in levels)
+        if rows and (messages == 0 or rows - messages > IN_FLIGHT):
+            lossy += levels
+    return lossy
 
 
 def _waiting_by_level(family: Family, which: ColumnElement[bool] | None = None) -> dict[str, int]:
@@ -108,6 +116,19 @@ def _waiting_by_level(family: Family, which: ColumnElement[bool] | None = None) 
 
 def _queued(family: Family) -> tuple[ColumnElement[bool], ...]:
     return (Request.state == State.QUEUED, Request.family == family.id)
+
+
+def route_unserved(family: Family) -> int:
+    """Requests that wait at a level no live worker serves are routed again; those asked for by name wait for the tick."""
+    with transaction() as session:
+        served = {queue for worker in live_workers(session, family) for queue in worker.queues}
+        unserved = [level for level in family.levels if family.queue(level) not in served]
+        if not served or not unserved:
+            return 0
+        free = (Request.level.in_(unserved), Request.level_asked == "auto")
+        back = update(Request).where(*_queued(family), *free).values(state=State.ACCEPTED, routed_at=None)
+        jobs = set(session.scalars(back.returning(Request.job_id)))
+    return publish(ROUTER_QUEUE, [Route(str(job)) for job in jobs])
 
 
 def judge_again() -> int:

@@ -270,7 +270,7 @@ class Scheduler:
         """Workers that are to hold something else are told so."""
         with transaction() as session:
             workers = remap.intended(moment.workers, remap.assignments(session, moment.workers))
-            needed = {*observe.waiting_by_level(session, self.family)}
+            needed = observe.levels_asked_for(session, self.family)
             epoch = session.scalar(select(func.max(tables.Plan.epoch)))
         wanted = moment.epoch.plan.workers if moment.epoch else {}
         wished = remap.changes(

@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,6 +27,7 @@ from core.images import ImageStore
 from core.log import set_up_logging
 from core.settings import settings
 from workers import devices, rows
+from workers.admission import plugged_in
 from workers.assignment import Posting, register_command
 from workers.heartbeat import Heartbeat
 from workers.rows import Me
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from workers.engine.engine import Engine
 
 log = structlog.get_logger(__name__)
+ENOUGH = 0.9  # share of the best throughput by batching that is not worth waiting longer for
 DRAIN_S = 8.0  # the supervisor waits 15 s before it kills
 
 
@@ -71,7 +74,8 @@ def run(device: str, name: str) -> int:
     )
     engine = make_engine(family, device)
     posting = Posting(me, family, engine)
-    generation = Generation(me, family, engine, posting, ImageStore())
+    admission = plugged_in(family, me, devices.device_type(device))
+    generation = Generation(me, family, engine, posting, ImageStore(), admission)
     heartbeat = Heartbeat(generation)
     heartbeat.start()
     posting.take_up()
@@ -88,7 +92,7 @@ def run(device: str, name: str) -> int:
         generation.stopping.set()
         threading.Thread(target=engine.stop, args=(DRAIN_S,), name="drain").start()
 
-    status = serve(app, name, posting.post.queues, settings().slots, ready, stopping)
+    status = serve(app, name, posting.post.queues, generation.places, ready, stopping)
     heartbeat.stop()
     return status
 
@@ -98,16 +102,19 @@ def make_engine(family: Family, device: str) -> Engine:
     import torch
 
     from workers.engine.engine import Engine
+    from workers.strategies.latents import shared_cache
 
     torch.set_num_threads(devices.threads(device))
     dtype = None if settings().dtype == "auto" else getattr(torch, settings().dtype)
+    known = curves(family, device)
     engine = Engine(
         family,
         devices.torch_device(device),
         dtype,
-        settings().max_batch,
+        worthwhile_rows(known.values()),
         devices.memory_mb(device),
-        curves=curves(family, device),
+        cache=shared_cache(),
+        curves=known,
     )
     engine.start()
     return engine
@@ -125,9 +132,22 @@ def curves(family: Family, device: str) -> dict[str, StepCurve]:
     return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in measured.items()}
 
 
+def worthwhile_rows(curves: Iterable[StepCurve]) -> int:
+    """The most rows that are worth sharing a step: more would only make each wait longer for the others.
+
+    Without measurements, ARGUS_MAX_BATCH; a CPU often gains nothing from sharing, a GPU up to the largest batch.
+    """
+    worth = [
+        min(rows for rows, gain in gains.items() if gain >= ENOUGH * max(gains.values()))
+        for curve in curves
+        if (gains := {rows: rows / seconds for rows, seconds in curve.points.items() if rows <= settings().max_batch})
+    ]
+    return max(worth, default=settings().max_batch)
+
+
 def take_back(me: Me) -> None:
     """Queue again what an earlier boot of this name had when it ended."""
-    left = [attempt.id for attempt in rows.running_of(me.name, not_boot=me.boot)]
+    left = [attempt.id for attempt in rows.running_of(me, earlier=True)]
     if left:
         log.info("taken back from an earlier boot", worker=me.name, requests=len(left))
         rows.release(left, "lost", "The worker ended while it had this request.", "worker_lost")

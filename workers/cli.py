@@ -13,9 +13,7 @@ from core.settings import settings
 
 
 @click.command()
-@click.option(
-    "--family", "name", default=None, help="Family to measure: a file of families/ or a path. [ARGUS_FAMILY]"
-)
+@click.option("--family", "name", default=None, help="Family to measure: a file of families/ or a path. [ARGUS_FAMILY]")
 @click.option("--device", default="cpu:0", show_default=True, help="Device to measure, e.g. cpu:0 or cuda:0.")
 @click.option(
     "--random-weights",
@@ -31,9 +29,7 @@ from core.settings import settings
     default=None,
     help="Where the profile goes. [profiles/<family>/<device>.json]",
 )
-@click.option(
-    "--json", "copy", type=click.Path(path_type=Path), default=None, help="Write the profile here too."
-)
+@click.option("--json", "copy", type=click.Path(path_type=Path), default=None, help="Write the profile here too.")
 def profile(
     name: str | None,
     device: str,
@@ -54,9 +50,7 @@ def profile(
     torch.set_num_threads(devices.threads(devices.checked(device)))
     batches = [int(size) for size in sizes.split(",")]
     with _progress(f"{family.id} on {device}") as progress:
-        measured = measure(
-            family, devices.torch_device(device), sizes=batches, repeats=repeats, progress=progress
-        )
+        measured = measure(family, devices.torch_device(device), sizes=batches, repeats=repeats, progress=progress)
     target = out or ROOT / "profiles" / family.id / f"{measured['device']}.json"
     for file in filter(None, (target, copy)):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ class Heartbeat:
         turn = 0
         while not self._stop.wait(CANCEL_EVERY_S):
             self._quietly(self._obey_cancels)
+            self._quietly(self._yield_batch_work)
             turn = (turn + 1) % rounds
             if turn == 0:
                 self._quietly(self._beat)
@@ -72,9 +73,17 @@ class Heartbeat:
         for request in rows.cancelled_among(list(self.generation.open)):
             self.generation.engine.cancel(str(request))
 
+    def _yield_batch_work(self) -> None:
+        """Batch work gives its place back at the next step when somebody with a latency target waits for one."""
+        generation = self.generation
+        mine = generation.batch_work()
+        full = len(generation.open) >= generation.places
+        if mine and full and rows.interactive_wait(generation.family, generation.posting.levels()):
+            generation.give_place(mine[-1])
+
     def _return_orphans(self) -> None:
         """Attempts recorded as ours that no thread is at: the database was away when one should have ended."""
         me = self.generation.me
-        left = [a.id for a in rows.running_of(me.name, boot=me.boot) if a.request_id not in self.generation.open]
+        left = [a.id for a in rows.running_of(me, earlier=False) if a.request_id not in self.generation.open]
         if left:
             rows.release(left, "lost", "The worker could not record how this attempt ended.", "worker_lost")

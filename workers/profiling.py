@@ -94,9 +94,7 @@ def measure_model(
     return ModelCost(load_s, adapter.memory_mb, encode_s, decode_s, _fetch(row, repeats), step_s)
 
 
-def profile_of(
-    family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype
-) -> dict[str, Any]:
+def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype) -> dict[str, Any]:
     """The profile file's content from what was measured, with what it was measured on and with."""
     from workers.devices import device_type
 
@@ -131,9 +129,7 @@ def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, flo
     total, skip = level.schedule(family.defaults.steps, family.defaults.steps)
     run, fetch_s = total - skip, cost.fetch_s if level.strategy == "ac" else 0.0
     fixed_s, per_row_s = fit(cost.step_s)
-    device_s = (
-        min(run * seconds / size for size, seconds in cost.step_s.items()) + cost.encode_s + cost.decode_s
-    )
+    device_s = min(run * seconds / size for size, seconds in cost.step_s.items()) + cost.encode_s + cost.decode_s
     return {
         "id": level.id,
         "strategy": level.strategy,
@@ -220,9 +216,5 @@ def _hardware(device: str, dtype: torch.dtype) -> dict[str, Any]:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = [
-        line.partition(":")[2].strip()
-        for line in info.read_text().splitlines()
-        if line.startswith("model name")
-    ]
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor()

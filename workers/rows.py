@@ -29,11 +29,12 @@ from core.families import Family
 from core.images import Stored
 from core.messages import Generate
 from core.settings import settings
-from core.tables import Attempt, Image, Job, Request, State, Worker
+from core.tables import Attempt, Image, Job, Request, ServiceClass, State, Worker
 
 if TYPE_CHECKING:
     from workers.engine.order import Outcome
 
+JUST_BEGUN_S = 10.0  # between the claim's commit and the worker's own note lies a moment
 COUNTED = ("failed", "lost")  # outcomes that use up attempts; a worker that stops in order costs none
 
 
@@ -54,8 +55,23 @@ class Claim:
     number: int
 
 
-def claim(request_id: uuid.UUID, me: Me, family: Family, levels: Sequence[str]) -> Claim | None:
-    """Take a queued request whose level this worker can serve; None when there is nothing to take."""
+def waiting(family: Family, levels: Sequence[str], aside: bool, most: int) -> list[Request]:
+    """Queued requests of these levels, earliest deadline first: those still in the race, or those set `aside`."""
+    query = (
+        select(Request)
+        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
+        .where(Request.hopeless.is_(aside))
+        .order_by(Request.deadline_at, Request.id)
+        .limit(most)
+    )
+    with transaction() as session:
+        return list(session.scalars(query))
+
+
+def take(
+    request_id: uuid.UUID, me: Me, family: Family, levels: Sequence[str], level: str | None = None
+) -> Claim | None:
+    """Claim a queued request of one of these levels, to be run at its own or at another `level`; None when it is gone."""
     taken = (
         update(Request)
         .where(Request.id == request_id, Request.state == State.QUEUED, Request.level.in_(levels))
@@ -63,7 +79,7 @@ def claim(request_id: uuid.UUID, me: Me, family: Family, levels: Sequence[str]) 
         .returning(Request)
     )
     with transaction() as session:
-        request = session.scalar(taken)
+        request = session.scalar(taken if level is None else taken.values(level=level))
         if request is None or request.level is None:
             return None
         attempt = Attempt(
@@ -79,6 +95,14 @@ def claim(request_id: uuid.UUID, me: Me, family: Family, levels: Sequence[str]) 
         session.flush()
         session.expunge(request)
         return Claim(request, attempt.id, attempt.number)
+
+
+def set_aside(requests: Sequence[uuid.UUID]) -> None:
+    """No level can meet their deadlines any more: others go first, and whoever asks is told so."""
+    hopeless = update(Request).where(Request.id.in_(requests), Request.state == State.QUEUED)
+    note = func.concat_ws("; ", Request.note, "can no longer be in time, served when there is room")
+    with transaction() as session:
+        session.execute(hopeless.where(~Request.hopeless).values(hopeless=True, note=note))
 
 
 def store(claimed: Claim, outcome: Outcome, image_id: uuid.UUID, stored: Stored, version: str) -> bool:
@@ -193,15 +217,24 @@ def publish_requests(requests: Sequence[Request]) -> int:
     return len(taken)
 
 
-def running_of(name: str, boot: uuid.UUID | None = None, not_boot: uuid.UUID | None = None) -> list[Attempt]:
-    """Attempts of this worker that have not ended: of one boot, or of all others."""
-    query = select(Attempt).where(Attempt.worker == name, Attempt.outcome.is_(None))
-    if boot is not None:
-        query = query.where(Attempt.boot == boot)
-    if not_boot is not None:
-        query = query.where(Attempt.boot != not_boot)
+def running_of(me: Me, earlier: bool) -> list[Attempt]:
+    """Attempts of this worker that have not ended: those of `earlier` boots, or of this one and not just begun."""
+    query = select(Attempt).where(Attempt.worker == me.name, Attempt.outcome.is_(None))
+    just_now = func.now() - timedelta(seconds=JUST_BEGUN_S)
+    mine = (Attempt.boot == me.boot) & (Attempt.started_at < just_now)
     with transaction() as session:
-        return list(session.scalars(query))
+        return list(session.scalars(query.where(Attempt.boot != me.boot if earlier else mine)))
+
+
+def interactive_wait(family: Family, levels: Sequence[str]) -> bool:
+    """Whether somebody with a latency target waits at these levels and can still be in time."""
+    query = (
+        select(Request.id)
+        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
+        .where(Request.service_class == ServiceClass.INTERACTIVE, ~Request.hopeless)
+    )
+    with transaction() as session:
+        return session.scalar(query.limit(1)) is not None
 
 
 def cancelled_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:

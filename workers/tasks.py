@@ -8,8 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -22,8 +21,9 @@ from core.errors import ArgusError, Cancelled, ModelNotHeld
 from core.families import Family
 from core.images import ImageStore
 from core.messages import QUALITY_QUEUE, Generate, Judge
-from core.tables import Request, State
+from core.tables import Request, ServiceClass, State
 from workers import rows
+from workers.admission import Admission, claim
 from workers.assignment import Posting
 from workers.engine.order import Order, Outcome
 from workers.rows import Claim, Me
@@ -41,43 +41,62 @@ Answer = TypeVar("Answer")
 class Generation:
     """A worker's way from message to stored image. `open` are the requests it is at, for heartbeat and stop."""
 
-    def __init__(self, me: Me, family: Family, engine: Engine, posting: Posting, images: ImageStore) -> None:
+    def __init__(
+        self, me: Me, family: Family, engine: Engine, posting: Posting, images: ImageStore, admission: Admission
+    ) -> None:
         self.me = me
         self.family = family
         self.engine = engine
         self.posting = posting
         self.images = images
-        self.open: set[uuid.UUID] = set()
+        self.admission = admission
+        self.places = engine.max_batch + 1  # one more than run: it is encoded meanwhile
+        self.open: dict[uuid.UUID, Request] = {}
+        self._yielding: set[uuid.UUID] = set()
+        self._claiming = threading.Lock()
         self.stopping = threading.Event()
 
     def generate(self, request_id: uuid.UUID, epoch: int) -> None:
-        """The life of one request on this worker."""
-        with self._at(request_id) as first:
-            claimed = self._claim(request_id, epoch) if first else None
+        """From a message to a stored image."""
+        if self.stopping.is_set():
+            return
+        with self._claiming:  # one at a time: the claimed is `open` before the next looks
+            claimed = self._claim(request_id, epoch)
             if claimed is None:
                 return
-            try:
-                outcome = self.engine.submit(self._order(claimed.request)).result()
-                self._keep(claimed, outcome)
-            except Cancelled:
-                patiently(lambda: rows.cancel(claimed))
-            except Exception as error:
-                self._give_up(claimed, error)
-
-    @contextmanager
-    def _at(self, request_id: uuid.UUID) -> Iterator[bool]:
-        """Whether this is the only delivery of the request in this process; it is `open` meanwhile."""
-        first = request_id not in self.open and not self.stopping.is_set()
-        if first:
-            self.open.add(request_id)
+            self.open[claimed.request.id] = claimed.request
         try:
-            yield first
+            self._run(claimed)
         finally:
-            if first:
-                self.open.discard(request_id)
+            del self.open[claimed.request.id]
+            self._yielding.discard(claimed.request.id)
+
+    def _run(self, claimed: Claim) -> None:
+        try:
+            outcome = self.engine.submit(self._order(claimed.request)).result()
+            self._keep(claimed, outcome)
+        except Cancelled as error:
+            if claimed.request.id in self._yielding:
+                self._give_up(claimed, error)
+            else:
+                patiently(lambda: rows.cancel(claimed))
+        except Exception as error:
+            self._give_up(claimed, error)
+
+    def batch_work(self) -> list[uuid.UUID]:
+        """Open requests without a latency target, the one begun last at the end."""
+        return [i for i, request in list(self.open.items()) if request.service_class == ServiceClass.BATCH]
+
+    def give_place(self, request_id: uuid.UUID) -> None:
+        """Put a request back into its queue at the next step, for the benefit of others."""
+        self._yielding.add(request_id)
+        self.engine.cancel(str(request_id))
 
     def _claim(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
-        claimed = rows.claim(request_id, self.me, self.family, self.posting.levels())
+        """The request that this message's place is given to; rarely the one it names (`workers.admission`)."""
+        claimed = claim(self.family, self.me, self.posting.levels(), self.admission)
+        if claimed is None:
+            claimed = rows.take(request_id, self.me, self.family, self.posting.could_serve())
         if claimed is None:
             self._mark_unserved(request_id, epoch)
         return claimed
@@ -135,7 +154,9 @@ class Generation:
         code = error.code if isinstance(error, ArgusError) else "internal"
         reason = error.message if isinstance(error, ArgusError) else repr(error)
         outcome = "failed"
-        if self.stopping.is_set() or isinstance(error, ModelNotHeld):
+        if claimed.request.id in self._yielding:
+            outcome, reason = "returned", "Batch work gave its place to a request with a latency target."
+        elif self.stopping.is_set() or isinstance(error, ModelNotHeld):
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
         patiently(lambda: rows.release([claimed.attempt], outcome, reason, code))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import uuid
@@ -42,6 +43,12 @@ class Stack:
     def kill(self, name: str) -> None:
         """SIGKILL, as a crash would."""
         os.kill(self.supervisor.pids()[name], 9)
+
+    def forget(self, name: str, how: signal.Signals) -> None:
+        """End a process for good, and wait until it has."""
+        run = self.supervisor._running.pop(name)
+        run.process.send_signal(how)
+        run.process.wait(30)
 
     def worker_state(self, name: str) -> str | None:
         from core.database import transaction
