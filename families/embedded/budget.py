@@ -45,9 +45,10 @@ class Denoiser(Effort):
 
 
 class Turbo(Effort):
-    """The few-step member: in each of `jumps` it lands where `substeps` guided steps of `teacher` land."""
+    """The few-step member: `student`, taught to land in each of `jumps` where `substeps` guided steps of `teacher` land."""
 
     teacher: str
+    student: str
     jumps: int
     substeps: int
 

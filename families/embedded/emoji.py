@@ -6,7 +6,7 @@ import json
 import subprocess
 import tarfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -33,7 +33,9 @@ def fetch() -> None:
     for package, folder in ((PICTURES, "fluent"), (NAMES, "emojibase")):
         if (DATA / folder).exists():
             continue
-        packed = subprocess.run(["npm", "pack", "--silent", package], cwd=DATA, check=True, capture_output=True, text=True)
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", package], cwd=DATA, check=True, capture_output=True, text=True
+        )
         with tarfile.open(DATA / packed.stdout.strip().splitlines()[-1]) as archive:
             archive.extractall(DATA / folder, filter="data")
 
@@ -43,22 +45,24 @@ def catalogue() -> dict[str, Emoji]:
     """Every emoji with a picture, by name: no flags, no skin tones; joined by code points without fe0f."""
     files = {_points(path.stem): path for path in sorted((DATA / "fluent/package/assets").glob("*.webp"))}
     entries = json.loads((DATA / "emojibase/package/en/data.json").read_text())
-    found = (
-        (entry, files.get(_points(entry["hexcode"].lower()))) for entry in entries if entry.get("group") != FLAGS
-    )
-    return {
-        entry["label"]: Emoji(entry["label"], tuple(entry.get("tags", ())), file) for entry, file in found if file
-    }
+    found = ((entry, files.get(_points(entry["hexcode"].lower()))) for entry in entries if entry.get("group") != FLAGS)
+    return {entry["label"]: Emoji(entry["label"], tuple(entry.get("tags", ())), file) for entry, file in found if file}
 
 
 def _points(stem: str) -> str:
     return "-".join(point for point in stem.split("-") if point != "fe0f")
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(label: str) -> Image.Image:
     """The picture cut to what is visible, premultiplied RGBA, longest side 124 pixels."""
     picture = Image.open(catalogue()[label].file).convert("RGBA")
     picture = picture.crop(picture.getchannel("A").point(lambda alpha: 255 * (alpha > 24)).getbbox())
     factor = LONGEST_SIDE / max(picture.size)
-    return picture.convert("RGBa").resize((round(picture.width * factor), round(picture.height * factor)), Image.Resampling.BOX)
+    return picture.convert("RGBa").resize(
+        (round(picture.width * factor), round(picture.height * factor)), Image.Resampling.BOX
+    )
+
+
+if __name__ == "__main__":
+    fetch()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from PIL.Image import Image, Resampling
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.text import WIDTH
+from families.embedded.checksums import verify
 
 
 class Judge(ModelMixin, ConfigMixin):
@@ -26,7 +31,9 @@ class Judge(ModelMixin, ConfigMixin):
         last = side // 2 // 2 ** len(self.stages)
         self.from_picture = nn.Linear(widths[-1] * last * last, space)
         self.into_text = nn.Linear(WIDTH, 2 * space)
-        self.over_text = nn.TransformerEncoderLayer(2 * space, 4, 4 * space, dropout=0.0, batch_first=True, norm_first=True)
+        self.over_text = nn.TransformerEncoderLayer(
+            2 * space, 4, 4 * space, dropout=0.0, batch_first=True, norm_first=True
+        )
         self.from_text = nn.Linear(2 * space, space)
         self.temperature = nn.Parameter(torch.tensor(2.0))  # logarithm of the inverse
 
@@ -63,3 +70,15 @@ class _Stage(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         inner = self.second(F.silu(self.first(F.silu(self.norm(hidden)))))
         return F.avg_pool2d(self.skip(hidden) + inner, 2)
+
+
+def prepare(image: Image, side: int) -> Tensor:
+    """A picture of any size as (3, side, side) in −1…1."""
+    pixels = np.array(image.convert("RGB").resize((side, side), Resampling.BOX))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def load_judge(folder: Path) -> Judge:
+    """The judge in `folder`, checked against its checksums; raises `core.errors.WeightsDamaged`."""
+    verify(folder)
+    return Judge.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)

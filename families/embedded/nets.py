@@ -8,7 +8,6 @@ from typing import Any
 
 from diffusers import FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from torch import nn
 
 from core.text import WIDTH
 from families.embedded.budget import Budget, Denoiser
@@ -16,7 +15,7 @@ from families.embedded.budget import Budget, Denoiser
 HEAD = 32  # channels of an attention head
 
 
-def build_denoiser(plan: Denoiser, budget: Budget) -> nn.Module:
+def build_denoiser(plan: Denoiser, budget: Budget) -> Any:
     """A fresh UNet (convolutions alone at the finest resolution, attention below) or a PixArt transformer."""
     side, channels = budget.pixels // budget.patch, 3 * budget.patch**2
     if plan.kind == "dit":
@@ -52,7 +51,7 @@ def _head(channels: tuple[int, ...]) -> Any:
     return tuple(max(1, count // HEAD) for count in channels)
 
 
-def quick_attention(denoiser: nn.Module) -> None:
+def quick_attention(denoiser: Any) -> None:
     """Plain matrix products: on a CPU the fused kernel's backward pass takes half the time of a training step."""
     if isinstance(denoiser, UNet2DConditionModel):
         denoiser.set_attn_processor(AttnProcessor())
@@ -67,5 +66,6 @@ def save_denoiser(denoiser: Any, folder: Path, shift: float, guided: bool) -> No
     half = type(denoiser).from_config(denoiser.config)
     half.load_state_dict(denoiser.state_dict())
     half.half().save_pretrained(folder)
-    FlowMatchEulerDiscreteScheduler(shift=shift).save_pretrained(folder / "scheduler")
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler.save_pretrained(folder / "scheduler")
     (folder / "member.json").write_text(json.dumps({"guided": guided}) + "\n")

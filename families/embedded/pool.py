@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from core.text import TOKENS, WIDTH, shared_encoder
 from families.embedded.budget import Budget
-from families.embedded.scenes import Scene, compose, render
+from families.embedded.scenes import KINDS, Scene, compose, render
 
 CHUNK = 256
 HELD_OUT = 10  # every tenth composition (by its hash) is never trained on
@@ -66,12 +67,15 @@ def is_held_out(scene: Scene) -> bool:
 
 
 def held_out(budget: Budget, count: int, seed: int = 77) -> list[Scene]:
-    """Prompts for evaluation: unseen compositions, and single things; no prompt twice."""
+    """Prompts for evaluation, kinds in the training's proportions: unseen compositions, and single things; none twice."""
     rng, chosen = random.Random(seed), dict[str, Scene]()
     while len(chosen) < count:
-        scene = compose(rng, budget.names, budget.kinds)
-        if scene.kind == "single" or is_held_out(scene):
-            chosen.setdefault(scene.prompt, scene)
+        kind = rng.choices(range(len(KINDS)), budget.kinds)[0]
+        only = [float(index == kind) for index in range(len(KINDS))]
+        scene = compose(rng, budget.names, only)
+        while not (scene.kind == "single" or is_held_out(scene)):
+            scene = compose(rng, budget.names, only)
+        chosen.setdefault(scene.prompt, scene)
     return list(chosen.values())
 
 
@@ -82,7 +86,10 @@ def load_pool(budget: Budget, folder: Path, seed: int = 0) -> Pool:
         _make_pool(budget, folder, seed)
     scenes = pickle.loads((folder / "scenes.pickle").read_bytes())
     return Pool(
-        scenes, np.load(folder / "states.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), budget.pixels
+        scenes,
+        np.load(folder / "states.npy", mmap_mode="r"),
+        np.load(folder / "masks.npy", mmap_mode="r"),
+        budget.pixels,
     )
 
 
@@ -104,6 +111,4 @@ def _make_pool(budget: Budget, folder: Path, seed: int) -> None:
 
 
 def _stable_hash(value: object) -> int:
-    import zlib
-
     return zlib.crc32(repr(value).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,11 @@ def shifted_sigmas(steps: int, shift: float) -> Tensor:
 
 
 def guided_clean(
-    denoiser: nn.Module, latents: Tensor, sigma: Tensor | float, text: tuple[Tensor, Tensor], empty: tuple[Tensor, Tensor],
+    denoiser: nn.Module,
+    latents: Tensor,
+    sigma: Tensor | float,
+    text: tuple[Tensor, Tensor],
+    empty: tuple[Tensor, Tensor],
     guidance: float,
 ) -> Tensor:
     """x₀ under classifier-free guidance (Ho & Salimans 2021, eq. 6): both halves in one batch."""
@@ -41,11 +46,16 @@ def noise_of(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
 
 @torch.no_grad()
 def sample(
-    denoiser: nn.Module, noise: Tensor, text: tuple[Tensor, Tensor], empty: tuple[Tensor, Tensor], steps: int, shift: float,
+    denoiser: nn.Module,
+    noise: Tensor,
+    text: tuple[Tensor, Tensor],
+    empty: tuple[Tensor, Tensor],
+    steps: int,
+    shift: float,
     guidance: float,
 ) -> Tensor:
     """Clean latents from noise, by `steps` Euler steps."""
     latents, sigmas = noise, shifted_sigmas(steps, shift).to(noise)
-    for here, there in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for here, there in pairwise(sigmas):
         latents = euler(latents, guided_clean(denoiser, latents, here, text, empty, guidance), here, there)
     return latents

@@ -65,7 +65,9 @@ def _single(rng: random.Random, labels: Sequence[str]) -> tuple[str, tuple[Thing
         name = f"{rng.choice(tags)} {name}"
     adjective = rng.choice(words.SIZE_WORDS[size])
     described = f"{adjective} {name}" if adjective else name
-    text = rng.choice((words.article(described),) * 4 + (described, f"one {described}", f"a picture of {words.article(described)}"))
+    text = rng.choice(
+        (words.article(described),) * 4 + (described, f"one {described}", f"a picture of {words.article(described)}")
+    )
     return text, (Thing(label, 0.5, 0.5, words.SIZES[size]),)
 
 
@@ -99,10 +101,15 @@ def _count_pair(rng: random.Random, labels: Sequence[str]) -> tuple[str, tuple[T
     many, one = rng.sample(list(labels), 2)
     number = rng.choice((2, 3))
     above = rng.random() < 0.5
-    row = tuple(Thing(many, (i + 0.5) / number, 0.27 if above else 0.73, 0.46 if number == 2 else 0.30) for i in range(number))
+    row = tuple(
+        Thing(many, (i + 0.5) / number, 0.27 if above else 0.73, 0.46 if number == 2 else 0.30) for i in range(number)
+    )
     names = f"{words.NUMBERS[number]} {words.plural(words.names_of(many)[0])}"
     phrase = rng.choice(PLACE[2 if above else 3][0])
-    return f"{names} {phrase} {words.article(words.names_of(one)[0])}", (*row, Thing(one, 0.5, 0.75 if above else 0.25, 0.46))
+    return f"{names} {phrase} {words.article(words.names_of(one)[0])}", (
+        *row,
+        Thing(one, 0.5, 0.75 if above else 0.25, 0.46),
+    )
 
 
 _COMPOSERS = {"single": _single, "count": _count, "pair": _pair, "list": _list, "count-pair": _count_pair}

@@ -68,11 +68,15 @@ class Run:
 class Stage:
     """One network in training: weights, their moving average, optimiser, and the step it is at."""
 
-    def __init__(self, run: Run, name: str, network: nn.Module, effort: Effort, loss: Loss, publish: Callable[[nn.Module], None]):
+    def __init__(
+        self, run: Run, name: str, network: nn.Module, effort: Effort, loss: Loss, publish: Callable[[nn.Module], None]
+    ):
         self.run, self.name, self.effort, self.loss, self.publish = run, name, effort, loss, publish
         self.network = network.to(run.budget.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=effort.rate, betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=effort.rate, betas=(0.9, 0.98), weight_decay=0.01, foreach=True
+        )
         self.step, self.seconds = 0, 0.0
         self.checkpoint = run.folder / f"{name}.pt"
         if run.resume and self.checkpoint.exists():
@@ -110,8 +114,11 @@ class Stage:
 
     def save(self) -> None:
         state = {
-            "network": self.network.state_dict(), "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
         }
         torch.save(state, self.checkpoint.with_suffix(".new"))
         self.checkpoint.with_suffix(".new").rename(self.checkpoint)
@@ -136,7 +143,10 @@ class Stage:
 
     def _report(self, losses: list[float]) -> None:
         mean = sum(losses) / max(1, len(losses))
-        print(f"{time.strftime('%H:%M:%S')} {self.name}: step {self.step}/{self.effort.steps}, loss {mean:.4f}, {self.seconds:.0f} s", flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S')} {self.name}: step {self.step}/{self.effort.steps}, loss {mean:.4f}, {self.seconds:.0f} s",
+            flush=True,
+        )
 
 
 # --- denoisers -------------------------------------------------------------------------------------------------------------
@@ -149,7 +159,7 @@ def fold(pictures: Tensor, budget: Budget) -> Tensor:
 
 def random_sigmas(count: int) -> Tensor:
     """Noise levels to train at: logit-normal (Esser et al. 2024, §3.1) leaning to noise, where things are decided."""
-    return torch.sigmoid(0.4 + 1.1 * torch.randn(count)).clamp(0.02, 0.999)
+    return torch.sigmoid(0.7 + 1.2 * torch.randn(count)).clamp(0.02, 0.999)
 
 
 def drop_text(batch: Batch, empty: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -214,11 +224,15 @@ def train_denoiser(run: Run, name: str) -> None:
 
 def train_turbo(run: Run) -> None:
     plan = run.budget.turbo
-    teacher = load_denoiser(run.weights / plan.teacher).to(run.budget.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network = copy.deepcopy(teacher).train().requires_grad_(True)
-    quick_attention(teacher)
+    teacher, student = (_trained(run, name) for name in (plan.teacher, plan.student))
+    student.train().requires_grad_(True)
+    _denoiser_stage(run, "turbo", student, plan, landing_loss(run, teacher, plan.batch), guided=False).train()
+
+
+def _trained(run: Run, name: str) -> nn.Module:
+    network = load_denoiser(run.weights / name)
     quick_attention(network)
-    _denoiser_stage(run, "turbo", network, plan, landing_loss(run, teacher, plan.batch), guided=False).train()
+    return network.to(run.budget.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _denoiser_stage(run: Run, name: str, network: nn.Module, plan: Effort, loss: Loss, guided: bool) -> Stage:
