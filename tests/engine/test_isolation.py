@@ -98,7 +98,7 @@ def test_a_fault_in_the_loop_fails_the_open_requests_and_the_loop_goes_on(bench)
     b.engine.start()
     with pytest.raises(EngineError, match="ZeroDivisionError"):
         b.submit().result(10)
-    b.engine.late_binding = None
+    b.engine.levels.late_binding = None
     assert b.submit(steps=2).result(10).steps_run == 2
     b.engine.stop()
 

@@ -154,3 +154,14 @@ def test_a_distilled_unet_gets_guidance_as_an_input_and_runs_one_half(tmp_path):
     seen, row = run(adapter, order)
     assert row.negative is None
     assert (seen[-1] - theirs(adapter, order, output_type="latent")).abs().max() < 1e-4
+
+
+def test_half_precision_on_the_cpu_is_that_of_products_alone(toys):
+    model = toys.family("sd15").models["random"]
+    full, half = (load_adapter(model, "cpu", dtype) for dtype in (torch.float32, torch.bfloat16))
+    order = make_order(steps=4)
+    (exact, _), (near, row) = run(full, order), run(half, order)
+    assert row.latent.dtype == near[-1].dtype == torch.float32
+    assert next(half.net.parameters()).dtype == torch.float32
+    difference = (near[-1] - exact[-1]).norm() / exact[-1].norm()
+    assert 0 < difference < 0.02

@@ -40,7 +40,6 @@ class Residents:
         self.family = family
         self.budget_mb = budget_mb
         self.loads: Counter[str] = Counter()
-        self.load_s: dict[str, float] = {}
         self._load = load
         self._held: dict[str, Resident] = {}
         self._sizes: dict[str, float] = {}
@@ -102,7 +101,6 @@ class Residents:
             self._held[model_id] = resident
             self._sizes[model_id] = resident.memory_mb
             self.loads[model_id] += 1
-            self.load_s[model_id] = seconds
         return resident
 
     def drop(self, model_id: str) -> bool:
@@ -121,6 +119,13 @@ class Residents:
         """What is loaded, most recently used first."""
         with self._lock:
             return dict(sorted(self._held.items(), key=lambda item: -item[1].used))
+
+    def stats(self) -> dict[str, dict[str, float]]:
+        """Memory, seconds of the last load and number of loads, by model held."""
+        return {
+            name: {"memory_mb": resident.memory_mb, "load_s": resident.load_s, "loads": self.loads[name]}
+            for name, resident in self.held().items()
+        }
 
     def _total(self) -> float:
         return sum(resident.memory_mb for resident in self._held.values())

@@ -20,6 +20,7 @@ from workers.engine.order import Order
 from workers.pipelines.samplers import Walk, safe_scheduler
 
 Tensors = dict[str, Tensor]
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,17 @@ class Batch:
 
 
 class Adapter:
-    """Base of all adapters. Subclasses give `load`, `encode`, `forward`, `image_of` and the shapes."""
+    """Base of all adapters. Subclasses give `load`, `encode`, `forward`, `image_of` and the shapes.
+
+    On the CPU a half-precision `dtype` is that of matrix products and convolutions alone (autocast): weights, latents
+    and sampler stay float32.
+    """
 
     def __init__(self, model: Model, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.model = model
         self.device = torch.device(device)
-        self.dtype = dtype
+        self.products = dtype if self.device.type == "cpu" and dtype in HALF else None
+        self.dtype = torch.float32 if self.products else dtype
         self.forwards = 0
         self.scheduler = safe_scheduler(self.load(), model.scheduler)
 
@@ -147,16 +153,22 @@ class Adapter:
         inputs, times = _inputs(batch), _times(batch).to(self.device)
         guided = batch.guided
         if not guided:
-            return self.forward(inputs, times, batch.conditioning)
+            return self._forward(inputs, times, batch.conditioning)
         both = {
             name: torch.cat([value, batch.negative[name][guided]])
             for name, value in batch.conditioning.items()
         }
-        out = self.forward(torch.cat([inputs, inputs[guided]]), torch.cat([times, times[guided]]), both)
+        out = self._forward(torch.cat([inputs, inputs[guided]]), torch.cat([times, times[guided]]), both)
         predictions, unconditional = out[: len(batch.rows)].clone(), out[len(batch.rows) :]
         weight = _column([batch.rows[i].guidance for i in guided], out)
         predictions[guided] = unconditional + weight * (predictions[guided] - unconditional)
         return predictions
+
+    def _forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+        if self.products is None:
+            return self.forward(latents, times, conditioning)
+        with torch.autocast(self.device.type, self.products):
+            return self.forward(latents, times, conditioning).to(latents.dtype)
 
     @torch.inference_mode()
     def advance(self, batch: Batch, predictions: Tensor) -> None:

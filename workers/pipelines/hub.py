@@ -10,11 +10,9 @@ from torch import Tensor
 
 from core.errors import WeightsDamaged
 from core.families import Model
-from workers.pipelines.base import Adapter
+from workers.pipelines.base import HALF, Adapter
 
 log = logging.getLogger(__name__)
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 def from_hub(kind: Any, model: Model, dtype: torch.dtype, **components: Any) -> Any:

@@ -1,0 +1,103 @@
+"""At what level a ticket runs: where its loop begins, what is chosen again at its place, what changes on the way."""
+
+from __future__ import annotations
+
+from core.families import Family, Level
+from workers.engine.order import LateBinding
+from workers.engine.ticket import Ticket
+from workers.strategies import begin
+from workers.strategies.latents import LatentCache
+
+MOVABLE = ("exact", "fs")  # a running request can go on along their schedules
+
+
+class Levels:
+    """The levels of a family, as one engine runs them."""
+
+    def __init__(self, family: Family, cache: LatentCache | None, late_binding: LateBinding | None) -> None:
+        self.family, self.cache, self.late_binding = family, cache, late_binding
+
+    def guidance(self, ticket: Ticket, level: Level) -> float:
+        """The level's own guidance where it has one, else the request's."""
+        return ticket.order.guidance if level.guidance is None else level.guidance
+
+    def prefetch(self, ticket: Ticket) -> None:
+        """Start fetching what the cache may offer, while the request waits."""
+        candidates = [ticket.level, *(self.family.level(name) for name in ticket.order.allowed_levels)]
+        cached = [
+            level for level in candidates if level.strategy == "ac" and level.model == ticket.level.model
+        ]
+        if self.cache is not None and cached:
+            deepest = max(cached, key=lambda level: level.skip)
+            ticket.fetch = self.cache.prefetch(ticket.order, deepest, self.family, ticket.scheduler)
+
+    def prepare(self, ticket: Ticket) -> None:
+        """Prompt to conditioning, seed to noise, level to schedule: the ticket has its row."""
+        ticket.hit = None if ticket.fetch is None else ticket.fetch.result()
+        ticket.start = begin(ticket.order, ticket.level, self.family, ticket.hit)
+        if ticket.start.note:
+            ticket.because(ticket.start.note)
+        guidance = self.guidance(ticket, ticket.level)
+        ticket.row = ticket.adapter.prepare(ticket.order, ticket.start, guidance)
+        ticket.keep = self._keep(ticket)
+
+    def bind(self, ticket: Ticket, running: int) -> None:
+        """Ask once more for the level, now that the request gets its place among `running` rows."""
+        if self.late_binding is None:
+            return
+        left = None if ticket.order.deadline is None else ticket.seconds_left
+        wanted = self.late_binding(ticket.order, left, running)
+        allowed = ticket.order.allowed_levels
+        if wanted is None or wanted == ticket.level.id or (allowed and wanted not in allowed):
+            return
+        level = self.family.level(wanted)
+        if level.model != ticket.level.model or self.guidance(ticket, level) != ticket.row.guidance:
+            return
+        ticket.because(f"{level.id} instead of {ticket.level.id} when its turn came")
+        ticket.level = level
+        self._restart(ticket)
+
+    def change(self, ticket: Ticket) -> None:
+        """Go on at the level that was wished for, from here: the shorter schedule's remaining noise levels."""
+        level, ticket.wish = ticket.wish, None
+        assert level is not None
+        steps, _ = level.schedule(ticket.order.steps, self.family.defaults.steps)
+        before = ticket.steps_left
+        if not ticket.row.walk.shorten(steps):
+            ticket.because(f"asked to move to {level.id}, which would save nothing")
+            return
+        ticket.because(
+            f"moved from {ticket.level.id} to {level.id} with {before} steps left, {ticket.steps_left} run instead"
+        )
+        ticket.level, ticket.keep = level, frozenset()
+
+    def without_cache(self, ticket: Ticket) -> bool:
+        """Start again in full, when it was a cached latent that went bad; False when it was not."""
+        if ticket.hit is None or ticket.start is None or ticket.start.latent is None:
+            return False
+        if self.cache is not None:
+            self.cache.forget(ticket.hit)
+        ticket.because("the cached latent went bad: run in full")
+        ticket.hit, ticket.rows = None, []
+        self._restart(ticket)
+        return True
+
+    def store(self, ticket: Ticket, scheduler: str) -> None:
+        """Let the cache have what was set aside of a finished request."""
+        if self.cache is not None and ticket.start is not None:
+            self.cache.keep(
+                ticket.order, ticket.level, self.family, scheduler, ticket.start.steps, ticket.kept
+            )
+
+    def _restart(self, ticket: Ticket) -> None:
+        """Put an encoded request at the start of its level (again)."""
+        ticket.start = begin(ticket.order, ticket.level, self.family, ticket.hit)
+        ticket.row.latent, ticket.row.walk = ticket.adapter.place(ticket.order, ticket.start)
+        ticket.keep = self._keep(ticket)
+
+    def _keep(self, ticket: Ticket) -> frozenset[int]:
+        """The K at which the cache wants this request's latents: those of full runs only."""
+        assert ticket.start is not None
+        if self.cache is None or ticket.level.strategy not in ("exact", "ac") or ticket.start.skip:
+            return frozenset()
+        return self.cache.depths(self.family, ticket.level.model, ticket.scheduler, ticket.start.steps)
