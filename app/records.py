@@ -114,7 +114,7 @@ def job_page(session: Session, job_id: uuid.UUID, page: int = 1, per_page: int =
 
 
 def lines() -> Select[Any]:
-    """Requests with their newest image and its score, for `read_lines`."""
+    """Requests (and their jobs) with their newest image and its score, for `read_lines`."""
     image = (
         select(Image.id, Image.request_id, Image.created_at)
         .where(Image.request_id == Request.id)
@@ -125,6 +125,8 @@ def lines() -> Select[Any]:
     score = select(Score.value).where(Score.image_id == image.c.id).order_by(Score.created_at.desc()).limit(1).lateral()
     return (
         select(Request, image.c.id, score.c.value)
+        .select_from(Request)
+        .join(Job)
         .outerjoin(image, literal(True))
         .outerjoin(score, literal(True))
         .execution_options(populate_existing=True)
@@ -171,7 +173,7 @@ def gallery(
     session: Session, level: str | None = None, before: datetime | None = None, limit: int = 60
 ) -> list[RequestLine]:
     """Requests with an image, the last stored first; `before` continues where a page ended."""
-    query = lines().join(Job, Job.id == Request.job_id).where(WANTED, Request.stored_at.is_not(None))
+    query = lines().where(WANTED, Request.stored_at.is_not(None))
     if level:
         query = query.where(Request.level == level)
     if before:

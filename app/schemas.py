@@ -90,15 +90,6 @@ class JobOptions(Options):
 class JobIn(JobOptions):
     """A submission: one `prompt` or many `prompts`, each once for every seed."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"prompt": "a red apple on a table"},
-                {"prompts": ["a red apple", {"prompt": "a blue bird", "seed": 7}], "n": 2, "level": "auto"},
-            ]
-        }
-    )
-
     prompt: str | None = Field(default=None, description="The only prompt. Either this or `prompts`.")
     prompts: list[AnyPrompt] | None = Field(
         default=None, description="Prompts: texts, or objects with options of their own."

@@ -36,10 +36,13 @@ MOMENTS = (Request.routed_at, Request.started_at, Request.stored_at, Request.sco
 
 @blueprint.get("/<uuid:job_id>/events")
 @blueprint.output(FileSchema(type="string"), content_type="text/event-stream", description="Events, as they happen")
-@blueprint.doc(summary="Follow a job", responses={429: "Too many listeners"})
+@blueprint.doc(responses={429: "Too many listeners"})
 def follow_job(job_id: uuid.UUID) -> Response:
-    """Events `request` (one request as in its job's list), `job` (state and counts) and `end` (nothing more will come).
-    A stream lasts a minute; come back with `Last-Event-ID`."""
+    """Follow a job.
+
+    Events `request` (one request as in its job's list), `job` (state and counts) and `end` (nothing more will come).
+    A stream lasts a minute; come back with `Last-Event-ID`.
+    """
     with transaction() as session:
         records.find_job(session, job_id)
     if not LISTENERS.acquire(blocking=False):

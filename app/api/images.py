@@ -16,9 +16,12 @@ blueprint = APIBlueprint("images", __name__, url_prefix="/v1/images", tag="Reque
 
 @blueprint.get("/<uuid:image_id>")
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="A PNG file")
-@blueprint.doc(summary="Get an image", responses={304: "The one you have (`If-None-Match`)"})
+@blueprint.doc(responses={304: "The one you have (`If-None-Match`)"})
 def read_image(image_id: uuid.UUID) -> Response:
-    """The image as PNG, with prompt, seed and level in its text chunks. It never changes: keep it."""
+    """Get an image.
+
+    The image as PNG, with prompt, seed and level in its text chunks. It never changes: keep it.
+    """
     with transaction() as session:
         image = records.find_image(session, image_id)
     response = Response(mimetype="image/png")

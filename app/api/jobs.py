@@ -15,6 +15,18 @@ from core.database import transaction
 from core.errors import WrongMediaType
 
 blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag="Jobs")
+EXAMPLES = {
+    "one prompt": {"value": {"prompt": "a red apple on a table"}},
+    "many": {
+        "value": {
+            "title": "fruit and birds",
+            "prompts": ["a red apple", {"prompt": "a blue bird", "seed": 7, "level": "exact"}],
+            "n": 2,
+            "min_quality": 0.9,
+        }
+    },
+    "batch work": {"value": {"prompts": ["a red apple", "a green pear"], "service_class": "batch"}},
+}
 REFUSALS = {400: "Not JSON, or a field that cannot be", 413: "Too many prompts", 422: "A value out of range"}
 
 
@@ -28,21 +40,27 @@ blueprint.before_request(_only_json)
 
 
 @blueprint.post("")
-@blueprint.input(JobIn, arg_name="job")
+@blueprint.input(JobIn, arg_name="job", examples=EXAMPLES)
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
-@blueprint.doc(summary="Submit prompts", responses=REFUSALS)
+@blueprint.doc(responses=REFUSALS)
 def submit_job(job: JobIn) -> Any:
-    """One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links."""
+    """Submit prompts.
+
+    One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links.
+    """
     return _accepted(jobs.submit(job, "api"))
 
 
 @blueprint.post("/csv")
 @blueprint.input(UploadIn, location="form_and_files", arg_name="upload")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
-@blueprint.doc(summary="Submit a file of prompts", responses=REFUSALS)
+@blueprint.doc(responses=REFUSALS)
 def upload_job(upload: UploadIn) -> Any:
-    """A CSV with a header: the column `prompt`, and as wanted `negative_prompt`, `seed`, `width`, `height`, `steps`,
-    `guidance`, `level`, `min_quality`; other columns are ignored and named in the answer. Or JSON lines (`.jsonl`)."""
+    """Submit a file of prompts.
+
+    A CSV with a header: the column `prompt`, and as wanted `negative_prompt`, `seed`, `width`, `height`, `steps`,
+    `guidance`, `level`, `min_quality`; other columns are ignored and named in the answer. Or JSON lines (`.jsonl`).
+    """
     found = read_upload(upload.file.stream, upload.file.filename or "")
     with found.naming_lines():
         submitted = jobs.submit(found.into(upload.job()), "csv")
@@ -52,9 +70,11 @@ def upload_job(upload: UploadIn) -> Any:
 @blueprint.get("")
 @blueprint.input(PageIn, location="query", arg_name="where")
 @blueprint.output(JobList)
-@blueprint.doc(summary="List jobs, newest first")
 def list_jobs(where: PageIn) -> Any:
-    """Jobs with the counts of their requests by state."""
+    """List jobs, newest first.
+
+    Jobs with the counts of their requests by state.
+    """
     with transaction() as session:
         return records.job_list(session, where.page, where.per_page)
 
@@ -62,9 +82,11 @@ def list_jobs(where: PageIn) -> Any:
 @blueprint.get("/<uuid:job_id>")
 @blueprint.input(PageIn, location="query", arg_name="where")
 @blueprint.output(JobPage)
-@blueprint.doc(summary="Read a job")
 def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
-    """State, counts, and one page of its requests in order; `links.next` is the next page."""
+    """Read a job.
+
+    State, counts, and one page of its requests in order; `links.next` is the next page.
+    """
     with transaction() as session:
         return records.job_page(session, job_id, where.page, where.per_page)
 
@@ -72,10 +94,13 @@ def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
 @blueprint.delete("/<uuid:job_id>")
 @blueprint.input(PurgeIn, location="query", arg_name="how")
 @blueprint.output(JobOut, 200, description="Cancelled; the job as it stands now")
-@blueprint.doc(summary="Cancel a job, or remove it", responses={204: "Removed (`purge=true`)"})
+@blueprint.doc(responses={204: "Removed (`purge=true`)"})
 def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
-    """Cancels what is open: waiting requests at once, running ones at their next denoising step. Images that exist stay,
-    and a second call changes nothing. `purge=true` also removes rows and image files."""
+    """Cancel a job, or remove it.
+
+    Cancels what is open: waiting requests at once, running ones at their next denoising step. Images that exist stay,
+    and a second call changes nothing. `purge=true` also removes rows and image files.
+    """
     jobs.cancel(job_id)
     if how.purge:
         jobs.purge(job_id)

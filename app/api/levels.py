@@ -17,18 +17,22 @@ blueprint = APIBlueprint("levels", __name__, url_prefix="/v1", tag="Levels and p
 
 @blueprint.get("/levels")
 @blueprint.output(LevelsOut)
-@blueprint.doc(summary="Levels of the family served")
 def read_levels() -> Any:
-    """Defaults and limits of a request, and each level with what was measured of it here."""
+    """Levels of the family served.
+
+    Defaults and limits of a request, and each level with what was measured of it here.
+    """
     with transaction() as session:
         return records.levels_out(session, load_family(settings().family))
 
 
 @blueprint.get("/plan")
 @blueprint.output(PlanPage)
-@blueprint.doc(summary="The plan in force")
 def read_plan() -> Any:
-    """What the scheduler saw and decided, and why; what waits at each level; the workers and what they hold."""
+    """The plan in force.
+
+    What the scheduler saw and decided, and why; what waits at each level; the workers and what they hold.
+    """
     with transaction() as session:
         return records.plan_page(session)
 
@@ -36,8 +40,10 @@ def read_plan() -> Any:
 @blueprint.get("/report")
 @blueprint.input(WindowIn, location="query", arg_name="window")
 @blueprint.output(ReportOut)
-@blueprint.doc(summary="What was served")
 def read_report(window: WindowIn) -> Any:
-    """Throughput, p50/p95/p99, SLO violations and quality: of all, by level and by minute."""
+    """What was served.
+
+    Throughput, p50/p95/p99, SLO violations and quality: of all, by level and by minute.
+    """
     with transaction() as session:
         return records.report_out(session, window.minutes)

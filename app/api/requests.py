@@ -16,9 +16,11 @@ blueprint = APIBlueprint("requests", __name__, url_prefix="/v1/requests", tag="R
 
 @blueprint.get("/<uuid:request_id>")
 @blueprint.output(RequestOut)
-@blueprint.doc(summary="Read a request")
 def read_request(request_id: uuid.UUID) -> Any:
-    """What was asked, which level, model and cache hit it got and why, seed, predicted and measured quality, times,
-    attempts, images."""
+    """Read a request.
+
+    What was asked, which level, model and cache hit it got and why, seed, predicted and measured quality, times,
+    attempts, images.
+    """
     with transaction() as session:
         return records.request_out(session, request_id)

@@ -28,7 +28,7 @@ function options(kind, box) {
   return {
     width: box.clientWidth, height: 170, cursor: { points: { size: 5 } }, legend: { live: true },
     scales: { y: { range: (u, low, high) => [0, Math.max(high || 0, kind === "rate" ? 1 : 0.1) * 1.1] } },
-    axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 44 }],
+    axes: [{ ...axis, grid: { show: false }, values: "{HH}:{mm}" }, { ...axis, size: 44 }],
     series: [{}, ...KINDS[kind].map(([label, name], i) => ({
       label, stroke: colour(name), width: 1.5, spanGaps: true, fill: i === 0 ? colour(name) + "22" : undefined, points: { show: false },
       value: (u, v) => (v === null ? "–" : kind === "score" ? v.toFixed(3) : v.toFixed(kind === "latency" ? 1 : 0)),
