@@ -64,10 +64,13 @@ def pencil_family(models: int = 1) -> Family:
     levels = [
         Level(id="exact" if name == "large" else f"sm-{name}", strategy="exact", model=name) for name in names
     ]
+    if models > 1:
+        levels.append(Level(id="ac-small", strategy="ac", model="small", skip=8, options={"source": "image"}))
     levels += [
         Level(id="fs-4", strategy="fs", model="large", steps=4),
         Level(id="ac-4", strategy="ac", model="large", skip=4),
         Level(id="ac-8", strategy="ac", model="large", skip=8),
+        Level(id="ac-image", strategy="ac", model="large", skip=8, options={"source": "image"}),
     ]
     return Family(
         id="pencil",

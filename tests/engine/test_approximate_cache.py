@@ -59,9 +59,9 @@ def test_similarity_allows_the_depths_of_the_paper(cosine, k):
 
 def test_latents_are_kept_at_the_depths_that_levels_start_from(bench):
     family = bench().family
-    assert kept_depths(family, "large", 20) == {4, 8}
-    assert kept_depths(family, "large", 10) == {2, 4}
-    assert kept_depths(family, "small", 20) == frozenset()
+    assert kept_depths(family, "large", 20) == {4, 8, 20}
+    assert kept_depths(family, "large", 10) == {2, 4, 10}
+    assert kept_depths(family, "small", 20) == {20}, "finished latents serve every model"
 
 
 def test_a_similar_prompt_starts_from_the_cached_latent_and_ends_where_its_own_run_ends(bench, cache):
@@ -99,6 +99,19 @@ def test_the_level_bounds_the_depth_even_for_the_same_prompt(bench, cache):
     outcome = b.submit("fox", level="ac-4", embedding=vector)
     b.run()
     assert outcome.result(0).steps_skipped == 4
+
+
+@pytest.mark.parametrize(("level", "steps"), [("ac-image", 20), ("ac-image", 10), ("ac-small", 20)])
+def test_a_finished_latent_noised_again_serves_other_step_counts_and_other_models(bench, cache, level, steps):
+    b = bench(models=2, cache=cache)
+    first, second = near(0.93)
+    b.submit("fox", embedding=first)
+    b.run()
+    future = b.submit("fox", level=level, steps=steps, embedding=second)
+    b.run()
+    outcome = future.result(0)
+    assert (outcome.steps_skipped, outcome.steps_run) == (0.4 * steps, 0.6 * steps)
+    assert outcome.model_id == b.family.level(level).model
 
 
 @pytest.mark.parametrize("change", [{"steps": 30}, {"width": 8, "height": 8}])
@@ -224,7 +237,7 @@ def test_a_prompt_that_is_kept_already_is_not_kept_twice(bench, cache):
     for seed in range(3):
         b.submit("fox", seed=seed, embedding=vector)
         b.run()
-    assert len(cache.index) == 2
+    assert len(cache.index) == 3
 
 
 def test_a_new_process_finds_what_the_folder_keeps_and_deletes_what_is_damaged(bench, cache, tmp_path):
@@ -234,7 +247,7 @@ def test_a_new_process_finds_what_the_folder_keeps_and_deletes_what_is_damaged(b
     b.run()
     (tmp_path / "broken-4.safetensors").write_bytes(b"half")
     again = LatentCache(ExactIndex(), Folder(tmp_path), limit_mb=10)
-    assert again.recover() == 2
+    assert again.recover() == 3
     assert not (tmp_path / "broken-4.safetensors").exists()
     outcome = bench(cache=again)
     hit = outcome.submit("fox", level="ac-8", embedding=second)

@@ -160,6 +160,8 @@ class LatentCache:
         self._desk = ThreadPoolExecutor(2, thread_name_prefix="fetch")
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[int] = Counter()
+        self._unchecked = self.limit  # bytes written since the limit was last looked at
+        self._size = (0, 0)  # entries and bytes, as of then
         self._lookup_s: deque[float] = deque(maxlen=1000)
         self._fetch_s: deque[float] = deque(maxlen=1000)
 
@@ -240,8 +242,8 @@ class LatentCache:
             "misses": self._counts["misses"],
             "damaged": self._counts["damaged"],
             "evicted": self._counts["evicted"],
-            "entries": len(self.index),
-            "bytes": self.index.bytes(),
+            "entries": self._size[0],
+            "bytes": self._size[1],
             "skipped": dict(self._skipped),
             "lookup_s": _quantiles(self._lookup_s),
             "fetch_s": _quantiles(self._fetch_s),
@@ -270,12 +272,17 @@ class LatentCache:
             data = encode_entry(kind, k, embedding, latent)
             entries.append(Entry(f"{trace}-{k}", k, len(data)))
             self.blobs.put(entries[-1].key, data)
+            self._unchecked += len(data)
         self.index.add(kind, embedding, entries)
 
     def _evict(self) -> None:
+        """Keep to the limit. Counting a shared table costs, so it is done once in every hundredth of the limit."""
+        if self._unchecked < self.limit / 100:
+            return
         while (excess := self.index.bytes() - self.limit) > 0 and (cold := self.index.coldest(excess)):
             self._counts["evicted"] += len(cold)
             self._drop([entry.key for entry in cold])
+        self._unchecked, self._size = 0, (len(self.index), self.index.bytes())
 
     def _drop(self, keys: list[str]) -> None:
         self.index.remove(keys)
