@@ -114,17 +114,14 @@ def clean_text(text: str, field: str, limit: int, *, empty: bool = False) -> str
 
 
 def _size(family: Family, width: tuple[int, str], height: tuple[int, str]) -> tuple[int, int]:
-    if (width[0], height[0]) not in family.limits.sizes:
-        known = ", ".join(f"{w}×{h}" for w, h in family.limits.sizes)
-        at_fault = next((place for value, place in (width, height) if not _some_size(family, value)), width[1])
+    sizes = family.limits.sizes
+    if (width[0], height[0]) not in sizes:
+        known = ", ".join(f"{w}×{h}" for w, h in sizes)
+        at_fault = height if width[0] in {w for w, _ in sizes} else width
         raise OutOfRange(
-            f"{width[0]}×{height[0]} pixels is no size of family {family.id}. It makes: {known}.", field=at_fault
+            f"{width[0]}×{height[0]} pixels is no size of family {family.id}. It makes: {known}.", field=at_fault[1]
         )
     return width[0], height[0]
-
-
-def _some_size(family: Family, pixels: int) -> bool:
-    return any(pixels in size for size in family.limits.sizes)
 
 
 def _within(bounds: tuple[float, float], value: float, field: str) -> float:

@@ -1,0 +1,56 @@
+"""The OpenAPI document is made from the code, and true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from core.settings import ROOT
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method != "parameters":
+                yield path, method, operation
+
+
+def test_every_route_under_v1_is_described_with_its_errors(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    described = {(re.sub(r"{(\w+)}", r"<\1>", path), method.upper()) for path, method, _ in operations(document)}
+    routes = {
+        (re.sub(r"<\w+:(\w+)>", r"<\1>", rule.rule), method)
+        for rule in client.application.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith("/v1")
+    }
+    assert described == routes
+    for path, method, operation in operations(document):
+        assert operation["summary"], (path, method)
+        assert operation["description"], (path, method)
+        assert "{" not in path or "404" in operation["responses"]
+
+
+def test_every_reference_in_the_document_leads_somewhere(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    known = set(document["components"]["schemas"])
+    used = set(re.findall(r'"#/components/schemas/([^"]+)"', client.get("/openapi.json").text))
+    assert used
+    assert used <= known
+
+
+def test_the_examples_of_a_submission_are_accepted(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    for name, example in body["examples"].items():
+        assert client.post("/v1/jobs", json=example["value"]).status_code == 202, name
+
+
+def test_web_starts_without_torch() -> None:
+    code = "import sys, app.wsgi; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
