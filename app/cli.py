@@ -32,7 +32,8 @@ class Failed(click.ClickException):
     """An `ArgusError` as the command line shows it."""
 
     def __init__(self, error: ArgusError) -> None:
-        super().__init__(error.message)
+        place = f"{error.field}: " if error.field and error.field not in error.message else ""
+        super().__init__(place + error.message)
         self.code = error.code
         self.help = error.help
         self.wrong_use = isinstance(error, BadInput | BadSettings)

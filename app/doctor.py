@@ -242,10 +242,11 @@ def doctor() -> None:
     Looks at Python and packages, settings, disk, memory, weights, profiles, GPU, ports, and, when Argus runs, at
     database, broker, workers and queues. Exit status 1 when something is wrong.
     """
-    from rich.console import Console
     from rich.text import Text
 
-    console, sick = Console(), 0
+    from app.terminal import make_console
+
+    console, sick = make_console(), 0
     for finding in examine():
         mark = ("ok   ", "green") if finding.well else ("WRONG", "bold red")
         console.print(Text.assemble(mark, f"  {finding.subject}: {finding.text}"), soft_wrap=True)
@@ -257,9 +258,9 @@ def doctor() -> None:
 @click.command()
 def show_settings() -> None:
     """List every setting with its value and meaning."""
-    from rich.console import Console
     from rich.table import Table
 
+    from app.terminal import make_console
     from core.settings import Settings
 
     table = Table("setting", "value", "meaning")
@@ -269,4 +270,4 @@ def show_settings() -> None:
         table.add_row(
             f"{PREFIX}{name.upper()}", shown if value == field.default else f"[bold]{shown}[/]", field.description
         )
-    Console().print(table)
+    make_console().print(table)

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from core.errors import ArgusError, BadInput, BadPrompt, EngineError, ServiceDown
+from app.terminal import make_console
+from core.errors import ArgusError, BadPrompt, EngineError, ServiceDown, kinds
 
 POLL_S = 0.25
 SCORES_S = 30.0  # how long to wait for the scores of finished images; they have no deadline
@@ -74,10 +75,8 @@ def _as_error(answer: requests.Response) -> ArgusError:
         told = answer.json()["error"]
     except (ValueError, KeyError, TypeError):
         return ServiceDown(f"{answer.url} answered {answer.status_code}; that is not Argus, or it is broken.")
-    kind = BadInput if answer.status_code < 500 else ServiceDown
-    error = kind(told["message"], field=told.get("field"))
-    error.code = told["code"]
-    return error
+    kind = next((kind for kind in kinds() if kind.code == told["code"]), ArgusError)
+    return kind(told["message"], field=told.get("field"))
 
 
 def follow(
@@ -147,7 +146,13 @@ def _stored_at(image_ids: Sequence[str]) -> dict[str, str]:
     store = ImageStore()
     wanted = select(Image.id, Image.key).where(Image.id.in_([uuid.UUID(image_id) for image_id in image_ids]))
     with transaction() as session:
-        return {str(image_id): store.path(key) for image_id, key in session.execute(wanted)}
+        return {str(image_id): _seen_from_here(store.path(key)) for image_id, key in session.execute(wanted)}
+
+
+def _seen_from_here(place: str) -> str:
+    """A path below the folder one stands in without that folder; anything else as it is."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else place
 
 
 @click.command()
@@ -181,7 +186,7 @@ def generate(
     if not wanted:
         raise click.UsageError("Give at least one prompt, or --file.")
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
-    console = Console(stderr=json_out is not None and json_out.name == "<stdout>")
+    console = make_console(stderr=json_out is not None and json_out.name == "<stdout>")
     client = Client(url or _here())
     job = client.submit({"prompts": wanted, **body})
     lines = follow(console, client, job)

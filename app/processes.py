@@ -47,7 +47,7 @@ def web() -> Child:
     argv = [*PYTHON, "gunicorn", "app.wsgi:app", "--chdir", str(ROOT), "--bind", f"{settings().host}:{settings().port}"]
     argv += ["--workers", str(settings().web_workers), "--worker-class", "gthread", "--threads", str(WEB_THREADS)]
     argv += ["--graceful-timeout", "3", "--timeout", "120", "--no-control-socket"]
-    return Child("web", argv, env=ONE_THREAD, ready=lambda: answers(f"{web_url()}/"))
+    return Child("web", argv, env=ONE_THREAD, ready=lambda: answers(f"{web_url()}/healthz"))
 
 
 def beat() -> Child:

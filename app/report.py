@@ -167,10 +167,11 @@ def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None
 
 def show(made: Report) -> None:
     """Print the report for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    total, console = made.total, Console()
+    from app.terminal import make_console
+
+    total, console = made.total, make_console()
     console.print(
         f"{total.requests} requests accepted from {made.since:%Y-%m-%d %H:%M:%S} to {made.until:%Y-%m-%d %H:%M:%S} UTC: "
         f"{total.images} images, {total.failed} failed, {total.waiting} waiting.\n"

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import processes
+from app.terminal import make_console
 from core import services
 from core.errors import ArgusError, BadSettings, Conflict, ServiceDown
 from core.settings import ROOT, settings
@@ -72,7 +73,7 @@ def up(detach: bool, first_job: bool) -> None:
     worker a device, quality worker and Flower run under one supervisor, which restarts what crashes. Logs are in
     var/logs. A second `argus up` says that one runs and changes nothing.
     """
-    console = Console()
+    console = make_console()
     if here := running():
         console.print(f"Argus runs already (process {here.pid}): {here.web}", soft_wrap=True)
         return
@@ -294,7 +295,7 @@ def _first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambd
     try:
         first_job(console, url, meanwhile)
     except ArgusError as error:
-        console.print(f"[red]The first job failed[/]: error [{error.code}] {error.message}", markup=True)
+        console.print(f"The first job failed: error [{error.code}] {error.message}", style="red", markup=False)
 
 
 def _welcome(console: Console, here: Running) -> None:
@@ -310,7 +311,7 @@ def down() -> None:
 
     Requests that are being drawn are given a few seconds; what remains is drawn when Argus is up again.
     """
-    console = Console()
+    console = make_console()
     if _lock_is_free():
         console.print("Argus does not run here.")
         return
@@ -331,7 +332,7 @@ def down() -> None:
 @click.command()
 def status() -> None:
     """Say what runs: addresses, processes, workers, queues."""
-    console = Console()
+    console = make_console()
     here = running()
     if here is None:
         console.print("Argus does not run here; start it with `make up` or `argus up`.")

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from core.errors import ArgusError
+from core.errors import kinds
 from core.settings import PREFIX, ROOT, Settings
 
 
@@ -32,14 +31,6 @@ def errors_page() -> str:
         'An error is answered as `{"error": {"code", "message", "field"}}`; the code is stable, the message may change.'
     )
     return _page("Errors", head, lines, "core/errors.py")
-
-
-def kinds(root: type[ArgusError] = ArgusError) -> Iterator[type[ArgusError]]:
-    """The error tree, root first."""
-    yield root
-    for child in root.__subclasses__():
-        if child.__module__ == root.__module__:
-            yield from kinds(child)
 
 
 def _page(title: str, head: str, lines: list[str], source: str) -> str:

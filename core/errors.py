@@ -38,6 +38,7 @@ Each has a stable `code`, the HTTP status it answers with, and a message that sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -210,3 +211,11 @@ class Cancelled(EngineError):
     code = "cancelled"
     status = 409
     help = "Nothing: the job was cancelled."
+
+
+def kinds(root: type[ArgusError] = ArgusError) -> Iterator[type[ArgusError]]:
+    """The tree above, each error before those under it."""
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == __name__:
+            yield from kinds(child)

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from app.cli import COMMANDS, Commands, argus
-from bench.docs import kinds, outdated
+from bench.docs import outdated
+from core.errors import kinds
 from core.settings import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
