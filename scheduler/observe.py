@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 
+import structlog
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core import tables
+from core.errors import BadProfile
 from core.families import Family
 from core.profiles import Profile, read_profile
 from core.settings import settings
@@ -22,6 +25,7 @@ from scheduler.correct import Timing
 from scheduler.forecast import Forecast, Forecaster
 from workers.devices import profile_path
 
+log = structlog.get_logger(__name__)
 TIMINGS = 200  # recent attempts that correct the profile
 
 
@@ -123,14 +127,28 @@ def timings(session: Session, device_type: str) -> list[Timing]:
     ]
 
 
-def profiles(family: Family, device_types: Iterable[str]) -> dict[str, Profile]:
-    """The measured profile of each device type that has one, with the levels that the family still has."""
+def profiles(family: Family, device_types: Iterable[str], strict: bool = False) -> dict[str, Profile]:
+    """The measured profile of each device type that has one, with the levels that the family still has.
+
+    A file that has become unreadable is logged and the profile it held before goes on; `strict` raises `BadProfile`.
+    """
     found = {}
     for device_type in sorted(set(device_types)):
         path = profile_path(family, device_type)
-        if path.is_file():
-            found[device_type] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
+        if not path.is_file():
+            continue
+        try:
+            _good[path] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
+        except BadProfile as error:
+            if strict:
+                raise
+            log.warning("profile cannot be read", path=str(path), error=error.message, before=path in _good)
+        if path in _good:
+            found[device_type] = _good[path]
     return found
+
+
+_good: dict[Path, Profile] = {}  # as they were when last readable
 
 
 @lru_cache(maxsize=32)

@@ -79,7 +79,9 @@ def route_again() -> int:
 
 def publish_again(family: Family) -> int:
     """Queued requests whose message was never sent, or must have been lost."""
-    unsent = and_(Request.published_at.is_(None), Request.routed_at < func.now() - UNROUTED)
+    unsent = and_(
+        Request.published_at.is_(None), func.coalesce(Request.routed_at, Request.accepted_at) < func.now() - UNROUTED
+    )
     overdue = Request.published_at < func.now() - UNCLAIMED
     late = _waiting_by_level(family, or_(unsent, overdue))
     if not late:

@@ -115,7 +115,7 @@ class Scheduler:
         """Demand, backlog, workers, profiles; None while there is no worker with a profile to plan for."""
         forecast = self.live.demand.ahead(session, settings().tick_s)
         workers = observe.live_workers(session, self.family)
-        measured = observe.profiles(self.family, [worker.device_type for worker in workers])
+        measured = observe.profiles(self.family, [worker.device_type for worker in workers], strict=True)
         if not measured:
             return None
         observe.remember_profiles(session, measured)

@@ -56,12 +56,12 @@ class Claim:
 
 
 def waiting(family: Family, levels: Sequence[str], aside: bool, most: int) -> list[Request]:
-    """Queued requests of these levels, earliest deadline first: those still in the race, or those set `aside`."""
+    """Queued requests of these levels, interactive first, then by deadline: those still in the race, or those set `aside`."""
     query = (
         select(Request)
         .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
         .where(Request.hopeless.is_(aside))
-        .order_by(Request.deadline_at, Request.id)
+        .order_by(Request.service_class == ServiceClass.BATCH, Request.deadline_at, Request.id)
         .limit(most)
     )
     with transaction() as session:

@@ -44,7 +44,29 @@ class Stack:
         """SIGKILL, as a crash would."""
         os.kill(self.supervisor.pids()[name], 9)
 
-    def forget(self, name: str, how: signal.Signals) -> None:
+    def sweep_until_done(self, job: uuid.UUID) -> None:
+        """Sweep, as beat would have it done, until a job's images are there."""
+        from core.families import load_family
+        from scheduler.sweep import sweep
+
+        def done() -> bool:
+            sweep(load_family(str(self.family_file)))
+            return set(self.states(job)) == {"done"}
+
+        self.wait_for(done, "all done", lambda: str(self.states(job)))
+
+    def drop(self, job: uuid.UUID) -> None:
+        """Cancel what is open of a job."""
+        from sqlalchemy import update
+
+        from core.database import transaction
+        from core.tables import OPEN_STATES, Request, State
+
+        with transaction() as session:
+            mine = update(Request).where(Request.job_id == job, Request.state.in_(OPEN_STATES))
+            session.execute(mine.values(state=State.CANCELLED))
+
+    def end(self, name: str, how: signal.Signals) -> None:
         """End a process for good, and wait until it has."""
         run = self.supervisor._running.pop(name)
         run.process.send_signal(how)
@@ -58,13 +80,13 @@ class Stack:
             worker = session.get(Worker, name)
             return worker.state if worker else None
 
-    def submit(self, count: int = 1, **columns: object) -> uuid.UUID:
+    def submit(self, count: int = 1, seconds: float = 60.0, **columns: object) -> uuid.UUID:
         """Commit a job of accepted requests, as the app does, without publishing it; returns its id."""
         from core.database import transaction
         from core.tables import Job, Request
 
         job = Job(id=uuid.uuid4(), family="toy", source="api", size=count)
-        job.requests = [Request(**{**_plain(place), **columns}) for place in range(count)]
+        job.requests = [Request(**{**_plain(place, seconds), **columns}) for place in range(count)]
         with transaction() as session:
             session.add(job)
         return job.id
@@ -77,6 +99,30 @@ class Stack:
 
     def states(self, job: uuid.UUID) -> list[str]:
         return [request.state.value for request in self.requests(job)]
+
+    def attempts(self, job: uuid.UUID) -> list:
+        """Attempts at a job's requests, in order."""
+        from core.tables import Attempt
+
+        ids = [request.id for request in self.requests(job)]
+        return sorted(self.rows(Attempt, Attempt.request_id.in_(ids)), key=lambda a: (a.request_id, a.number))
+
+    def images(self, job: uuid.UUID) -> list:
+        from core.tables import Image
+
+        return self.rows(Image, Image.request_id.in_([request.id for request in self.requests(job)]))
+
+    def tick(self, until: Callable[[], bool], what: str) -> None:
+        """Tick, as beat would, until something is so."""
+        from core.celery import publish
+        from core.messages import SCHEDULER_QUEUE, Tick
+
+        def ticked() -> bool:
+            publish(SCHEDULER_QUEUE, [Tick()])
+            time.sleep(0.5)
+            return until()
+
+        self.wait_for(ticked, what)
 
     def requests(self, job: uuid.UUID) -> list:
         from sqlalchemy import select
@@ -108,8 +154,8 @@ class Stack:
             time.sleep(0.1)
 
 
-def _plain(place: int) -> dict[str, object]:
-    deadline = datetime.now(UTC) + timedelta(seconds=60)
+def _plain(place: int, seconds: float) -> dict[str, object]:
+    deadline = datetime.now(UTC) + timedelta(seconds=seconds)
     return {
         "position": place,
         "family": "toy",
@@ -139,12 +185,25 @@ def toy(services: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     settings.cache_clear()
 
 
-@pytest.fixture
-def stack(database: Any, toy: Path) -> Iterator[Stack]:
-    """Nothing started yet; everything started is stopped afterwards."""
-    supervisor = Supervisor(database.home / "logs" / uuid.uuid4().hex[:8])
-    values = {**database.environ(), "ARGUS_FAMILY": str(toy), "ARGUS_STALE_S": STALE_S}
+@pytest.fixture(scope="module")
+def stack(services: Any, toy: Path) -> Iterator[Stack]:
+    """Emptied tables, a scheduler and one worker, shared by the tests of a module: starting torch takes its time."""
+    from sqlalchemy import text
+
+    from core.database import transaction
+    from core.tables import Base
+
+    with transaction() as session:
+        session.execute(
+            text(f"TRUNCATE {', '.join(t.name for t in Base.metadata.sorted_tables)} RESTART IDENTITY CASCADE")
+        )
+    supervisor = Supervisor(services.home / "logs" / uuid.uuid4().hex[:8])
+    running = Stack(
+        services, toy, supervisor, {**services.environ(), "ARGUS_FAMILY": str(toy), "ARGUS_STALE_S": STALE_S}
+    )
     try:
-        yield Stack(database, toy, supervisor, values)
+        running.start("scheduler", "scheduler.boot")
+        running.start_worker()
+        yield running
     finally:
         supervisor.stop()

@@ -1,162 +1,146 @@
-"""From an accepted row to a stored image, through real messages and real workers."""
+"""From an accepted row to a stored image, through real messages and real workers, whatever goes wrong on the way."""
 
 import io
 import signal
-import time
 
-import pytest
-from live.conftest import Stack
+import redis
 from PIL import Image as Pillow
+from sqlalchemy import update
 
 from core.celery import publish
+from core.database import transaction
 from core.families import load_family
 from core.images import ImageStore
 from core.messages import Generate
-from core.tables import Attempt, Image, Plan, State, Worker
+from core.tables import Assignment, Attempt, Image, Plan, Request, ServiceClass, State
+from live.conftest import Stack
+from scheduler.queues import served_by
 from scheduler.sweep import sweep
 
-
-@pytest.fixture
-def running(stack: Stack) -> Stack:
-    """A scheduler and a worker, both ready."""
-    stack.start("scheduler", "scheduler.boot")
-    stack.start_worker()
-    return stack
+LONG = {"steps": 400, "level_asked": "exact"}
 
 
-def test_a_job_becomes_images_once_whatever_is_delivered_twice(running: Stack):
-    family = load_family(str(running.family_file))
-    job = running.submit(6)
-    running.publish(job)
-    running.wait_done(job)
-    done = running.requests(job)
+def test_a_job_becomes_images_once_whatever_is_delivered_twice(stack: Stack):
+    family = load_family(str(stack.family_file))
+    job = stack.submit(6)
+    stack.publish(job)
+    stack.wait_done(job)
+    done = stack.requests(job)
     for row in done:
         assert row.level in family.levels
         assert row.accepted_at <= row.routed_at <= row.started_at <= row.denoised_at <= row.stored_at
         assert row.note
-    attempts = running.rows(Attempt)
+    attempts = stack.attempts(job)
     assert [attempt.outcome for attempt in attempts] == ["done"] * 6
     assert all(attempt.denoise_s > 0 and attempt.steps_run > 0 for attempt in attempts)
-    images = {image.request_id: image for image in running.rows(Image)}
+    images = {image.request_id: image for image in stack.images(job)}
     for row in done:
         png = Pillow.open(io.BytesIO(ImageStore().get(images[row.id].key)))
         assert (png.text["prompt"], png.text["seed"], png.text["level"]) == (row.prompt, str(row.seed), row.level)
 
     # every message once more, and one after them that shows when they were all read
+    before = len(stack.rows(Attempt)), len(stack.rows(Image))
     for row in done:
         publish(family.queue(row.level), [Generate(str(row.id), row.epoch)])
-    last = running.submit(1)
-    running.publish(last)
-    running.wait_done(last)
-    assert len(running.rows(Attempt)) == len(running.rows(Image)) == 7
-    assert [row.stored_at for row in running.requests(job)] == [row.stored_at for row in done]
+    last = stack.submit(1)
+    stack.publish(last)
+    stack.wait_done(last)
+    assert (len(stack.rows(Attempt)), len(stack.rows(Image))) == (before[0] + 1, before[1] + 1)
+    assert [row.stored_at for row in stack.requests(job)] == [row.stored_at for row in done]
 
 
-def test_a_worker_killed_at_work_has_its_request_done_by_another_attempt(running: Stack):
-    job = running.submit(2, steps=400)
-    running.publish(job)
-    running.wait_for(lambda: "running" in running.states(job), "something running")
-    running.kill("cpu0@test")
-    running.start_worker("cpu1@test")
-
-    def done() -> bool:
-        sweep(load_family(str(running.family_file)))
-        return set(running.states(job)) == {"done"}
-
-    running.wait_for(done, "all done")
-    outcomes = {(attempt.worker, attempt.outcome) for attempt in running.rows(Attempt)}
-    assert {("cpu0@test", "lost"), ("cpu1@test", "done")} <= outcomes
-    assert len(running.rows(Image)) == 2
+def test_what_the_broker_lost_is_published_by_the_sweep(stack: Stack):
+    unrouted = stack.submit(2)  # accepted while the broker was away
+    routed = stack.submit(2, state=State.QUEUED, level="exact", epoch=0)  # and these were routed just before
+    with redis.Redis.from_url(stack.services.broker_url) as client:
+        client.flushdb()
+    stack.sweep_until_done(unrouted)
+    stack.sweep_until_done(routed)
 
 
-def test_a_worker_told_to_stop_returns_what_it_cannot_finish(running: Stack):
-    job = running.submit(2, steps=400, level_asked="exact", guidance=4.0)
-    running.publish(job)
-    running.wait_for(lambda: "running" in running.states(job), "something running")
-    process = running.supervisor.pids()["cpu0@test"]
-    running.forget("cpu0@test", signal.SIGTERM)
-    assert running.worker_state("cpu0@test") == "stopped", process
-    states = running.states(job)
-    assert set(states) <= {"done", "queued"}
-    attempts = running.rows(Attempt)
-    assert {attempt.outcome for attempt in attempts} <= {"done", "returned"}
-
-
-def test_a_cancelled_request_ends_at_a_step_and_leaves_no_image(running: Stack):
-    from sqlalchemy import update
-
-    from core.database import transaction
-    from core.tables import Request
-
-    job = running.submit(1, steps=400)
-    running.publish(job)
-    running.wait_for(lambda: running.states(job) == ["running"], "running")
+def test_a_cancelled_request_ends_at_a_step_and_leaves_no_image(stack: Stack):
+    job = stack.submit(1, **LONG)
+    stack.publish(job)
+    stack.wait_for(lambda: stack.states(job) == ["running"], "running")
     with transaction() as session:  # what DELETE /v1/jobs/{id} does
         session.execute(update(Request).where(Request.job_id == job).values(state=State.CANCELLED))
-    running.wait_for(lambda: [a.outcome for a in running.rows(Attempt)] == ["cancelled"], "the attempt to end")
-    assert running.states(job) == ["cancelled"]
-    assert not running.rows(Image)
+    stack.wait_for(lambda: [a.outcome for a in stack.attempts(job)] == ["cancelled"], "the attempt to end")
+    assert stack.states(job) == ["cancelled"]
+    assert not stack.images(job)
 
 
-def test_a_request_that_fails_is_tried_again_and_then_says_why(running: Stack):
-    job = running.submit(1, width=31, height=33)  # no size of this family: the app refuses it, the engine must too
-    good = running.submit(1)
-    running.publish(job)
-    running.publish(good)
-    running.wait_done(good)
-    assert running.states(job) in (["failed"], ["done"])
+def test_batch_work_gives_its_place_to_a_request_with_a_target(stack: Stack):
+    batch = stack.submit(10, service_class=ServiceClass.BATCH, **LONG)
+    stack.publish(batch)
+    stack.wait_for(lambda: stack.states(batch).count("running") == 9, "a worker full of batch work")
+    urgent = stack.submit(1)
+    stack.publish(urgent)
+    stack.wait_done(urgent)
+    assert "returned" in {attempt.outcome for attempt in stack.attempts(batch)}
+    assert not set(stack.states(batch)) & {"failed", "cancelled"}
+    stack.drop(batch)
 
 
-def test_what_the_broker_lost_is_published_again(running: Stack):
-    import redis
-
-    job = running.submit(3)  # accepted while the broker was away: nothing was published
-    family = load_family(str(running.family_file))
-    with redis.Redis.from_url(running.services.broker_url) as client:
-        client.flushdb()
-
-    def done() -> bool:
-        sweep(family)
-        return set(running.states(job)) == {"done"}
-
-    running.wait_for(done, "all done")
+def test_what_cannot_be_in_time_is_told_so_and_served_last(stack: Stack):
+    stack.tick(lambda: bool(stack.rows(Plan, Plan.in_force)), "a plan")
+    late = stack.submit(1, seconds=-5.0)
+    stack.publish(late)
+    stack.wait_done(late)
+    (row,) = stack.requests(late)
+    assert row.hopeless
+    assert "no longer be in time" in row.note
 
 
-def test_a_tick_plans_and_a_broken_profile_costs_a_tick_but_not_the_plan(running: Stack):
-    from core.messages import SCHEDULER_QUEUE, Tick
-
-    publish(SCHEDULER_QUEUE, [Tick()])
-    running.wait_for(lambda: bool(running.rows(Plan, Plan.in_force)), "a plan")
-    (plan,) = running.rows(Plan, Plan.in_force)
-    profile = running.services.home / "profiles" / "toy" / "cpu.json"
+def test_a_tick_that_fails_is_recorded_and_the_plan_in_force_stays(stack: Stack):
+    stack.tick(lambda: bool(stack.rows(Plan, Plan.in_force)), "a plan")
+    profile = stack.services.home / "profiles" / "toy" / "cpu.json"
     good = profile.read_text()
     try:
         profile.write_text(good.replace("300.0", "-1.0"))
-        publish(SCHEDULER_QUEUE, [Tick()])
-        running.wait_for(lambda: bool(running.rows(Plan, Plan.status == "failed")), "a failed tick")
-        (failed,) = running.rows(Plan, Plan.status == "failed")
+        stack.tick(lambda: bool(stack.rows(Plan, Plan.status == "failed")), "a failed tick")
+        failed = stack.rows(Plan, Plan.status == "failed")[0]
         assert "requests_per_minute" in failed.reason
-        assert [row.epoch for row in running.rows(Plan, Plan.in_force)] == [plan.epoch]
-        job = running.submit(2)
-        running.publish(job)
-        running.wait_done(job)
+        (plan,) = stack.rows(Plan, Plan.in_force)
+        assert plan.epoch < failed.epoch
+        job = stack.submit(2)
+        stack.publish(job)
+        stack.wait_done(job)
     finally:
         profile.write_text(good)
-    time.sleep(0)
 
 
-def test_a_level_nobody_serves_is_given_to_a_worker_and_verified(running: Stack):
-    from core.messages import SCHEDULER_QUEUE, Tick
-    from core.tables import Assignment
-    from scheduler.queues import served_by
-
-    job = running.submit(1, level_asked="sm-small")
-    running.publish(job)
-    running.wait_for(lambda: running.states(job) == ["queued"], "queued")
-    publish(SCHEDULER_QUEUE, [Tick()])
-    running.wait_done(job)
-    assert running.requests(job)[0].level == "sm-small"
-    publish(SCHEDULER_QUEUE, [Tick()])
-    running.wait_for(lambda: any(row.verified_at for row in running.rows(Assignment)), "verification")
+def test_a_level_nobody_serves_is_given_to_a_worker_and_verified(stack: Stack):
+    job = stack.submit(1, level_asked="sm-small")
+    stack.publish(job)
+    stack.wait_for(lambda: stack.states(job) == ["queued"], "queued")
+    stack.tick(lambda: stack.states(job) == ["done"], "the level to be served")
+    assert stack.requests(job)[0].level == "sm-small"
+    stack.tick(lambda: any(row.verified_at for row in stack.rows(Assignment)), "verification")
     assert "t2i.toy.sm-small" in served_by(["cpu0@test"])["cpu0@test"]
-    assert running.rows(Worker)[0].models
+
+
+def test_a_worker_killed_at_work_has_its_request_done_by_another_attempt(stack: Stack):
+    job = stack.submit(2, **LONG)
+    stack.publish(job)
+    stack.wait_for(lambda: "running" in stack.states(job), "something running")
+    stack.kill("cpu0@test")
+
+    def done() -> bool:
+        stack.supervisor.watch_once()
+        sweep(load_family(str(stack.family_file)))
+        return set(stack.states(job)) == {"done"}
+
+    stack.wait_for(done, "all done")
+    assert [a.outcome for a in stack.attempts(job)][-1] == "done"
+    assert "lost" in {attempt.outcome for attempt in stack.attempts(job)}
+    assert len(stack.images(job)) == 2
+
+
+def test_a_worker_told_to_stop_finishes_or_returns_what_it_has(stack: Stack):
+    job = stack.submit(2, **{**LONG, "steps": 100_000})
+    stack.publish(job)
+    stack.wait_for(lambda: "running" in stack.states(job), "something running")
+    stack.end("cpu0@test", signal.SIGTERM)
+    assert stack.worker_state("cpu0@test") == "stopped"
+    assert set(stack.states(job)) == {"queued"}
+    assert {attempt.outcome for attempt in stack.attempts(job)} == {"returned"}
