@@ -53,9 +53,6 @@ def _head(channels: tuple[int, ...]) -> Any:
 
 def quick_attention(denoiser: Any) -> None:
     """Plain matrix products: on a CPU the fused kernel's backward pass takes half the time of a training step."""
-    if isinstance(denoiser, UNet2DConditionModel):
-        denoiser.set_attn_processor(AttnProcessor())
-        return
     for module in denoiser.modules():
         if hasattr(module, "set_processor"):
             module.set_processor(AttnProcessor())
