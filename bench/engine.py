@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -316,25 +316,30 @@ def _probes(vectors: np.ndarray, count: int) -> Iterator[tuple[int, np.ndarray]]
 
 
 def _fill(index: Index, kind: Kind, vectors: np.ndarray) -> None:
-    """One entry a prompt; a table in bulk."""
+    """One entry a prompt; a table in bulk, its HNSW built at the end."""
     if isinstance(index, VectorIndex):
-        from dataclasses import asdict
-
         with index._engine.connect() as connection:
-            cursor = cast(Any, connection.connection).cursor()
-            columns = "family,model,version,width,height,steps,scheduler,k,embedding,key,bytes,uses"
-            fields = "\t".join(str(value) for value in asdict(kind).values())
-            lines = (
-                f"{fields}\t5\t{json.dumps([round(float(x), 4) for x in v])}\t{n}-5\t0\t0\n"
-                for n, v in enumerate(vectors)
-            )
-            cursor.copy_expert(f"COPY cached_latent ({columns}) FROM STDIN", _Lines(lines))
-            connection.connection.commit()
-            cursor.execute("ANALYZE cached_latent")
+            _copy(cast(Any, connection.connection).cursor(), kind, vectors)
             connection.connection.commit()
     else:
         for number, vector in enumerate(vectors):
             index.add(kind, vector, [Entry(f"{number}-5", 5, 0)])
+
+
+def _copy(cursor: Any, kind: Kind, vectors: np.ndarray) -> None:
+    columns = "family,model,version,width,height,steps,scheduler,k,embedding,key,bytes,uses"
+    fields = "\t".join(str(value) for value in asdict(kind).values())
+    lines = (
+        f"{fields}\t5\t[{','.join(map('%.4f'.__mod__, vector.tolist()))}]\t{number}-5\t0\t0\n"
+        for number, vector in enumerate(vectors)
+    )
+    cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_cached_latent_embedding'")
+    (definition,) = cursor.fetchone()
+    cursor.execute("DROP INDEX ix_cached_latent_embedding")
+    cursor.copy_expert(f"COPY cached_latent ({columns}) FROM STDIN", _Lines(lines))
+    cursor.execute("SET maintenance_work_mem = '512MB'")
+    cursor.execute(definition)
+    cursor.execute("ANALYZE cached_latent")
 
 
 class _Lines:
@@ -513,11 +518,11 @@ def _memory_text(memory: dict[str, Any]) -> list[str]:
     type=click.Choice(["loop", "cache", "index", "memory"]),
     help="Only these parts.",
 )
-@click.option("--seconds", default=40.0, show_default=True, help="Length of the arrivals of `loop`.")
+@click.option("--seconds", default=30.0, show_default=True, help="Length of the arrivals of `loop`.")
 @click.option("--max-batch", default=8, show_default=True, help="Most rows of a step.")
 @click.option("--threads", default=1, show_default=True, help="torch threads.")
 @click.option("--index-sizes", default="10000,100000", show_default=True, help="Prompts in the index.")
-@click.option("--requests", default=10_000, show_default=True, help="Requests of `memory`.")
+@click.option("--requests", default=1_000, show_default=True, help="Requests of `memory`.")
 @click.option("--write", is_flag=True, help="Write docs/results/engine.md.")
 @click.option("--json", "out", type=click.Path(path_type=Path), default=None, help="Write the numbers here.")
 def main(

@@ -68,6 +68,7 @@ def pencil_family(models: int = 1) -> Family:
         levels.append(Level(id="ac-small", strategy="ac", model="small", skip=8, options={"source": "image"}))
     levels += [
         Level(id="fs-4", strategy="fs", model="large", steps=4),
+        Level(id="fs-10", strategy="fs", model="large", steps=10),
         Level(id="ac-4", strategy="ac", model="large", skip=4),
         Level(id="ac-8", strategy="ac", model="large", skip=8),
         Level(id="ac-image", strategy="ac", model="large", skip=8, options={"source": "image"}),

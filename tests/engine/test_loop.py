@@ -131,6 +131,20 @@ def test_a_running_request_moves_to_a_cheaper_continuation_and_the_record_says_s
     assert not b.engine.relevel("r0", b.family.level("fs-4"))
 
 
+@pytest.mark.parametrize(("allowed", "level"), [(("exact", "fs-4", "fs-10"), "fs-10"), ((), "exact")])
+def test_a_request_that_would_miss_its_deadline_moves_to_the_mildest_level_it_may(bench, allowed, level):
+    from workers.engine.curve import StepCurve
+
+    b = bench(curves={"large": StepCurve({1: 1.0})})
+    future = b.submit(steps=20, deadline=time.time() + 14, allowed_levels=allowed)
+    b.engine.step()
+    b.engine.curves["large"].points = {1: 1.0}
+    b.engine.step()
+    b.run()
+    assert future.result(0).level_id == level
+    assert (future.result(0).steps_run < 20) == bool(allowed)
+
+
 def test_the_level_is_chosen_again_when_a_request_gets_its_place(bench):
     b = bench(late_binding=lambda order, left, rows: "fs-4")
     free, fixed = b.submit(), b.submit(allowed_levels=("exact",))

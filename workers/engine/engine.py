@@ -222,8 +222,10 @@ class Engine:
         for ticket, reason in self._desks.sift(_split) + gone:
             self._finish(ticket, reason)
         for lane in list(self._lanes.values()):
+            step_s = self._step_s(lane, len(lane))
             for index in reversed(range(len(lane))):
                 ticket = lane.tickets[index]
+                self.levels.rescue(ticket, step_s)
                 if ticket.wish is not None:
                     self.levels.change(ticket)
                 if (error := _given_up(ticket)) is not None:
@@ -304,15 +306,18 @@ class Engine:
 
     def _room(self, lane: Lane) -> int:
         """The most rows with which every row that is in time stays in time; at least what runs, and one."""
-        curve = self.curves.get(lane.adapter.model.id, StepCurve())
-        sharing = max(1, len(self._lanes))
-        now_s = sharing * (curve.seconds(max(1, len(lane))) or 0.0)
-        bound = [t for t in lane.tickets if t.steps_left * now_s <= t.seconds_left]
+        now_s = self._step_s(lane, max(1, len(lane)))
+        bound = [ticket for ticket in lane.tickets if ticket.steps_left * now_s <= ticket.seconds_left]
         for rows in range(lane.limit, max(len(lane), 1), -1):
-            step_s = sharing * (curve.seconds(rows) or 0.0)
+            step_s = self._step_s(lane, rows)
             if all(ticket.steps_left * step_s <= ticket.seconds_left for ticket in bound):
                 return rows
         return max(len(lane), 1)
+
+    def _step_s(self, lane: Lane, rows: int) -> float:
+        """Seconds between two steps of a lane with so many rows, the other lanes' turns included; 0 when unknown."""
+        curve = self.curves.get(lane.adapter.model.id, StepCurve())
+        return max(1, len(self._lanes)) * (curve.seconds(rows) or 0.0)
 
     def _not_a_number(self, ticket: Ticket) -> None:
         """A latent went bad: when it came from the cache the request runs in full, else it fails."""

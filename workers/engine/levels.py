@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.families import Family, Level
 from workers.engine.order import LateBinding
 from workers.engine.ticket import Ticket
@@ -61,15 +63,35 @@ class Levels:
         """Go on at the level that was wished for, from here: the shorter schedule's remaining noise levels."""
         level, ticket.wish = ticket.wish, None
         assert level is not None
-        steps, _ = level.schedule(ticket.order.steps, self.family.defaults.steps)
         before = ticket.steps_left
-        if not ticket.row.walk.shorten(steps):
+        if not ticket.row.walk.shorten(self._steps_of(ticket)(level)):
             ticket.because(f"asked to move to {level.id}, which would save nothing")
             return
         ticket.because(
             f"moved from {ticket.level.id} to {level.id} with {before} steps left, {ticket.steps_left} run instead"
         )
         ticket.level, ticket.keep = level, frozenset()
+
+    def rescue(self, ticket: Ticket, step_s: float) -> None:
+        """Where the deadline would pass at so many seconds a step: wish for the mildest allowed level that meets it."""
+        left_s = ticket.seconds_left
+        if not ticket.order.allowed_levels or left_s <= 0 or ticket.steps_left * step_s <= left_s:
+            return
+        for level in sorted(self._movable(ticket), key=self._steps_of(ticket), reverse=True):
+            table = ticket.row.walk.shortened(self._steps_of(ticket)(level))
+            if table is not None and len(table) * step_s <= left_s:
+                ticket.wish = level
+                return
+
+    def _movable(self, ticket: Ticket) -> list[Level]:
+        allowed = [self.family.level(name) for name in ticket.order.allowed_levels]
+        same = [
+            level for level in allowed if level.model == ticket.level.model and level.id != ticket.level.id
+        ]
+        return [level for level in same if level.strategy in MOVABLE]
+
+    def _steps_of(self, ticket: Ticket) -> Callable[[Level], int]:
+        return lambda level: level.schedule(ticket.order.steps, self.family.defaults.steps)[0]
 
     def without_cache(self, ticket: Ticket) -> bool:
         """Start again in full, when it was a cached latent that went bad; False when it was not."""

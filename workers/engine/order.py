@@ -16,7 +16,8 @@ class Order:
     """One request, as the engine sees it.
 
     `steps` and `guidance` are the request's own; the level scales or replaces them. `deadline` is Unix seconds.
-    `allowed_levels` are ids the engine may change to (late binding, `relevel`); empty means any of the model's.
+    `allowed_levels` are ids the engine may change to. A running request is moved to one of them by itself when it would
+    miss its deadline; at its place it is bound late to one of them, or to any of its model's where none is named.
     `embedding` is the prompt's (384 float32), when whoever routed it has it at hand; approximate caching uses it.
     A request past its deadline goes behind those still in time; with `drop_late` it is given up instead.
     """

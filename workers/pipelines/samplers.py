@@ -242,23 +242,27 @@ class Walk:
         )
         return noisy[0]
 
-    def shorten(self, steps: int) -> bool:
-        """Go on along the schedule of fewer steps: one bridging step to its next time, then its own.
+    def shortened(self, steps: int) -> Table | None:
+        """What would remain on the schedule of fewer steps: one bridging step to its next time, then its own.
 
-        Returns False where that would save nothing, or the sampler has no table.
+        None where that would save nothing, or the sampler has no table.
         """
-        if self.table is None or self.done:
-            return False
-        shorter = affine_table(self._template, steps, **_retimed(self._timing, steps))
-        if shorter is None:
-            return False
-        below = int((shorter.times >= self.time).sum())  # the first of its times that lies ahead
-        rest = shorter.after(below)
+        shorter = None if self.done else affine_table(self._template, steps, **_retimed(self._timing, steps))
+        if self.table is None or shorter is None:
+            return None
+        rest = shorter.after(
+            int((shorter.times >= self.time).sum())
+        )  # from the first of its times that lies ahead
         if 1 + len(rest) >= self.left:
+            return None
+        return _bridge(self._template, self.table.after(self.index), float(rest.levels[0])).then(rest)
+
+    def shorten(self, steps: int) -> bool:
+        """Go on as `shortened` says; False where it says nothing."""
+        table = self.shortened(steps)
+        if table is None:
             return False
-        bridge = _bridge(self._template, self.table.after(self.index), float(rest.levels[0]))
-        self.table = bridge.then(rest)
-        self.index, self.steps = 0, steps
+        self.table, self.index, self.steps = table, 0, steps
         return True
 
 
