@@ -11,12 +11,13 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from core.messages import SCHEDULER_QUEUE, Message, Sweep, Tick
+from core.messages import SCHEDULER_QUEUE, Learn, Message, Sweep, Tick
 from core.services import broker_url
 from core.settings import settings
 
 log = structlog.get_logger(__name__)
 SWEEP_S = 5.0
+LEARN_S = 60.0
 
 # Publishing must answer at once when the broker is away: what was not published is swept up later.
 PATIENCE = {
@@ -47,6 +48,7 @@ def make_celery() -> Celery:
         beat_schedule={
             "tick": {"task": Tick.task, "schedule": settings().tick_s, "options": _beat(SCHEDULER_QUEUE)},
             "sweep": {"task": Sweep.task, "schedule": SWEEP_S, "options": _beat(SCHEDULER_QUEUE)},
+            "learn": {"task": Learn.task, "schedule": LEARN_S, "options": _beat(SCHEDULER_QUEUE)},
         },
         beat_schedule_filename=str(settings().run_folder / "beat.schedule"),
         timezone="UTC",

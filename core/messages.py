@@ -8,6 +8,7 @@ Generate router, tick    generation worker              `t2i.<family>.<level>`
 Judge    generation      quality worker                 `quality`
 Tick     beat            scheduler                      `scheduler`
 Sweep    beat            scheduler                      `scheduler`
+Learn    beat            scheduler                      `scheduler`
 ======== =============== ============================== =================
 
 Every message may be lost or come twice; rows say what is true.
@@ -70,3 +71,10 @@ class Sweep(Message):
     """Publish again what was accepted or queued and never arrived; take back what lost workers held."""
 
     task: ClassVar[str] = "argus.sweep"
+
+
+@dataclass(frozen=True)
+class Learn(Message):
+    """Audit when idle, retrain the predictor when it has drifted."""
+
+    task: ClassVar[str] = "argus.learn"

@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, tick, sweep. Thin: each calls one function that says what it does."""
+"""The scheduler's Celery tasks: route, tick, sweep, learn. Thin: each calls one function that says what it does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from core.families import Family
-from core.messages import Route, Sweep, Tick
+from core.messages import Learn, Route, Sweep, Tick
+from scheduler.learn import Learner
 from scheduler.router import Router
 from scheduler.sweep import sweep
 from scheduler.tick import Scheduler
@@ -23,7 +24,8 @@ def register_tasks(app: Celery, family: Family) -> None:
     """Give the Celery app of this process the scheduler's tasks for one family."""
     router = Batcher("router", Router(family).route, JOBS)
     scheduler = Scheduler(family)
-    ticking, sweeping = threading.Lock(), threading.Lock()
+    learner = Learner(family)
+    ticking, sweeping, learning = threading.Lock(), threading.Lock(), threading.Lock()
 
     @app.task(name=Route.task)
     def route(job_id: str) -> None:
@@ -44,3 +46,11 @@ def register_tasks(app: Celery, family: Family) -> None:
                 sweep(family)
             finally:
                 sweeping.release()
+
+    @app.task(name=Learn.task)
+    def learn() -> None:
+        if learning.acquire(blocking=False):
+            try:
+                learner.learn()
+            finally:
+                learning.release()

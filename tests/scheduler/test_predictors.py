@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import select, update
 
 from core.database import transaction
 from core.families import Family
 from core.profiles import QualityTable, write_quality
 from core.tables import Attempt, Image, Job, Request, Score, State
 from scheduler import predictors
-from scheduler.audit import Audited, audited, order_audits
+from scheduler.audit import SOURCE, Audited, audited, order_audits
+from scheduler.learn import Learner
 from scheduler.predict import Features
 
 FAMILY = Family.model_validate(
@@ -120,3 +122,36 @@ def test_no_drift_changes_nothing(database, table):
         predictors.first(session, FAMILY, FEATURES)
         audits = [Audited(f"pear {i}", "fs-5", predicted=0.97, measured=0.965) for i in range(90)]
         assert predictors.retrain(session, FAMILY, FEATURES, audits) == "no drift"
+
+
+def learner() -> Learner:
+    made = Learner(FAMILY)
+    made.features = FEATURES
+    return made
+
+
+def audits() -> list[Request]:
+    with transaction() as session:
+        return list(session.scalars(select(Request).join(Job).where(Job.source == SOURCE)))
+
+
+def test_an_idle_cluster_draws_approximated_requests_again(database, table):
+    with transaction() as session:
+        add_done(session, "a pear", "fs-5", 0.6, predicted=0.9)
+        session.execute(update(Job).values(created_at=datetime.now(UTC) - timedelta(minutes=5)))
+    assert learner().learn() == "no drift"
+    assert [(request.prompt, request.level_asked) for request in audits()] == [("a pear", "exact")]
+
+
+def test_nothing_is_audited_while_requests_are_open_or_just_came(database, table):
+    with transaction() as session:
+        add_done(session, "a pear", "fs-5", 0.6, predicted=0.9)
+    learner().learn()
+    assert audits() == []
+    with transaction() as session:
+        session.execute(update(Job).values(created_at=datetime.now(UTC) - timedelta(minutes=5)))
+        add_done(session, "a fox", "exact", 0.6)
+        session.execute(update(Request).where(Request.prompt == "a fox").values(state=State.QUEUED))
+        session.execute(update(Job).values(created_at=datetime.now(UTC) - timedelta(minutes=5)))
+    learner().learn()
+    assert audits() == []
