@@ -28,14 +28,14 @@ check: install ## Lint, format, types, and that the documents say what the code 
 
 bench: bench-scheduler bench-engine bench-models ## Everything the README's numbers come from
 
-bench-engine: install ## Step-level batching against whole-request batching
+bench-engine: install ## Batching at the step against whole requests, caches, memory
 	@$(BIN)/python -m bench.engine
 
 bench-scheduler: install ## Policies on one profile and the same traces
 	@$(BIN)/python -m bench.scheduler
 
 bench-models: install ## Quality of every level of the embedded family
-	@$(BIN)/python -m bench.models
+	@$(BIN)/argus evaluate
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 wrong use. A failure is one line, `error [code]
 from __future__ import annotations
 
 import importlib
+import runpy
 import sys
 from typing import Any
 
@@ -13,13 +14,18 @@ import click
 
 from core.errors import ArgusError, BadInput, BadSettings
 
-# name → where the click command lives, and the line `argus --help` shows (a test compares it with the command's own).
+# name → where the click command lives (or a module that is a program itself), and the line `argus --help` shows.
 COMMANDS = {
     "up": ("app.up:up", "Start Argus and keep it running until Ctrl-C."),
     "down": ("app.up:down", "Stop the Argus that runs here."),
     "status": ("app.up:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("app.generate:generate", "Draw images of prompts with the Argus that runs."),
     "profile": ("workers.cli:profile", "Measure what every level costs on this machine."),
+    "evaluate": ("families.embedded.evaluate", "Judge every level of the embedded family by its scorer."),
+    "replay": (
+        "traces.replay:replay",
+        "Send the arrivals of a trace to a running Argus, on time, and say what became of them.",
+    ),
     "report": ("app.report:report", "Throughput, latency, SLO violations and quality of what was served."),
     "doctor": ("app.doctor:doctor", "Say what is wrong with this machine or configuration, and what to do."),
     "settings": ("app.doctor:show_settings", "List every setting with its value and meaning."),
@@ -56,6 +62,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
+        if not name:
+            return _program(cmd_name)
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
@@ -68,6 +76,18 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ArgusError as error:
             raise Failed(error) from error
+
+
+def _program(name: str) -> click.Command:
+    """A module run as `python -m` would, with the words after its name."""
+
+    def run(words: tuple[str, ...]) -> None:
+        sys.argv = [f"argus {name}", *words]
+        runpy.run_module(COMMANDS[name][0], run_name="__main__", alter_sys=True)
+
+    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    unread = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.Command(name, unread, run, [words], help=COMMANDS[name][1], add_help_option=False)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

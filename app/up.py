@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -326,6 +327,8 @@ def down() -> None:
             if time.monotonic() > end:
                 raise Conflict(f"Process {pid} is still stopping after {STOP_S:.0f} s; its logs are in var/logs.")
             time.sleep(0.1)
+        with suppress(psutil.Error):
+            psutil.Process(pid).wait(5)  # it has stopped everything and is about to leave
     console.print("Argus is down.")
 
 
