@@ -76,7 +76,7 @@ def _validation(error: HTTPError) -> Any:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         return answer(input_error(cause))
-    return answer(_of_status(error.status_code, error.message))
+    return answer(_of_status(error.status_code, error.message or "This cannot be done."))
 
 
 def _database_away(error: OperationalError) -> Response:

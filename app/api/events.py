@@ -38,7 +38,7 @@ MOMENTS = (Request.routed_at, Request.started_at, Request.stored_at, Request.sco
 @blueprint.output(FileSchema(type="string"), content_type="text/event-stream", description="Events, as they happen")
 @blueprint.doc(responses={429: "Too many listeners"})
 def follow_job(job_id: uuid.UUID) -> Response:
-    """Follow a job.
+    """Follow a job
 
     Events `request` (one request as in its job's list), `job` (state and counts) and `end` (nothing more will come).
     A stream lasts a minute; come back with `Last-Event-ID`.

@@ -18,7 +18,7 @@ blueprint = APIBlueprint("images", __name__, url_prefix="/v1/images", tag="Reque
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="A PNG file")
 @blueprint.doc(responses={304: "The one you have (`If-None-Match`)"})
 def read_image(image_id: uuid.UUID) -> Response:
-    """Get an image.
+    """Get an image
 
     The image as PNG, with prompt, seed and level in its text chunks. It never changes: keep it.
     """

@@ -44,7 +44,7 @@ blueprint.before_request(_only_json)
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
 @blueprint.doc(responses=REFUSALS)
 def submit_job(job: JobIn) -> Any:
-    """Submit prompts.
+    """Submit prompts
 
     One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links.
     """
@@ -56,7 +56,7 @@ def submit_job(job: JobIn) -> Any:
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
 @blueprint.doc(responses=REFUSALS)
 def upload_job(upload: UploadIn) -> Any:
-    """Submit a file of prompts.
+    """Submit a file of prompts
 
     A CSV with a header: the column `prompt`, and as wanted `negative_prompt`, `seed`, `width`, `height`, `steps`,
     `guidance`, `level`, `min_quality`; other columns are ignored and named in the answer. Or JSON lines (`.jsonl`).
@@ -71,7 +71,7 @@ def upload_job(upload: UploadIn) -> Any:
 @blueprint.input(PageIn, location="query", arg_name="where")
 @blueprint.output(JobList)
 def list_jobs(where: PageIn) -> Any:
-    """List jobs, newest first.
+    """List jobs, newest first
 
     Jobs with the counts of their requests by state.
     """
@@ -83,7 +83,7 @@ def list_jobs(where: PageIn) -> Any:
 @blueprint.input(PageIn, location="query", arg_name="where")
 @blueprint.output(JobPage)
 def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
-    """Read a job.
+    """Read a job
 
     State, counts, and one page of its requests in order; `links.next` is the next page.
     """
@@ -96,7 +96,7 @@ def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
 @blueprint.output(JobOut, 200, description="Cancelled; the job as it stands now")
 @blueprint.doc(responses={204: "Removed (`purge=true`)"})
 def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
-    """Cancel a job, or remove it.
+    """Cancel a job, or remove it
 
     Cancels what is open: waiting requests at once, running ones at their next denoising step. Images that exist stay,
     and a second call changes nothing. `purge=true` also removes rows and image files.

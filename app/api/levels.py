@@ -18,7 +18,7 @@ blueprint = APIBlueprint("levels", __name__, url_prefix="/v1", tag="Levels and p
 @blueprint.get("/levels")
 @blueprint.output(LevelsOut)
 def read_levels() -> Any:
-    """Levels of the family served.
+    """Levels of the family served
 
     Defaults and limits of a request, and each level with what was measured of it here.
     """
@@ -29,7 +29,7 @@ def read_levels() -> Any:
 @blueprint.get("/plan")
 @blueprint.output(PlanPage)
 def read_plan() -> Any:
-    """The plan in force.
+    """The plan in force
 
     What the scheduler saw and decided, and why; what waits at each level; the workers and what they hold.
     """
@@ -41,7 +41,7 @@ def read_plan() -> Any:
 @blueprint.input(WindowIn, location="query", arg_name="window")
 @blueprint.output(ReportOut)
 def read_report(window: WindowIn) -> Any:
-    """What was served.
+    """What was served
 
     Throughput, p50/p95/p99, SLO violations and quality: of all, by level and by minute.
     """

@@ -17,7 +17,7 @@ blueprint = APIBlueprint("requests", __name__, url_prefix="/v1/requests", tag="R
 @blueprint.get("/<uuid:request_id>")
 @blueprint.output(RequestOut)
 def read_request(request_id: uuid.UUID) -> Any:
-    """Read a request.
+    """Read a request
 
     What was asked, which level, model and cache hit it got and why, seed, predicted and measured quality, times,
     attempts, images.

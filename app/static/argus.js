@@ -35,14 +35,15 @@ function follow() {
   const job = one("[data-follow]");
   if (!job || job.dataset.open !== "yes") return;
   const id = job.dataset.follow;
-  const swap = (address, target) => htmx.ajax("GET", address, { target, swap: "outerHTML" });
+  // Its own source: then what comes while it loads is loaded after it, and not instead of another's.
+  const swap = (address, target) => htmx.ajax("GET", address, { source: target, target, swap: "innerHTML" });
   const listen = () => {
     const events = new EventSource(`/v1/jobs/${id}/events`);
-    events.addEventListener("job", () => swap(`/jobs/${id}/head`, "#head"));
+    events.addEventListener("job", () => swap(`/jobs/${id}/head`, job));
     events.addEventListener("request", (event) => {
-      const line = JSON.parse(event.data), tile = document.getElementById(`r-${line.id}`);
+      const line = JSON.parse(event.data), cell = document.getElementById(`r-${line.id}`);
       const face = [line.state, line.level || "", line.image_id || "", line.score === null ? "" : "scored"].join(" ");
-      if (tile && tile.dataset.face !== face) swap(`/requests/${line.id}/tile`, `#r-${line.id}`);
+      if (cell && cell.firstElementChild.dataset.face !== face) swap(`/requests/${line.id}/tile`, cell);
     });
     events.addEventListener("end", () => events.close());
     events.addEventListener("error", () => {

@@ -5,9 +5,10 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function follow() {
   const api = document.getElementById("api");
-  api.setAttribute("theme", dark.matches ? "dark" : "light");
-  api.setAttribute("bg-color", dark.matches ? "#14171a" : "#ffffff");
-  api.setAttribute("primary-color", dark.matches ? "#2dd4bf" : "#0f766e");
+  const colours = dark.matches
+    ? { theme: "dark", "bg-color": "#14171a", "primary-color": "#2dd4bf", "nav-bg-color": "#1c2024", "nav-text-color": "#c9cdd1" }
+    : { theme: "light", "bg-color": "#ffffff", "primary-color": "#0f766e", "nav-bg-color": "#f6f6f4", "nav-text-color": "#44474b" };
+  Object.entries(colours).forEach(([name, value]) => api.setAttribute(name, value));
 }
 
 dark.addEventListener("change", follow);

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from core.database import transaction
+from core.errors import NotFound
 from core.images import ImageStore
 from core.messages import ROUTER_QUEUE
 from core.tables import Image, Job, Request, State
@@ -122,11 +123,11 @@ def test_purging_removes_rows_and_files(client: FlaskClient, submit: Submit) -> 
     job = submit(prompts=["a", "b"])
     image = draw(job["requests"][0]["id"])
     with transaction() as session:
-        path = ImageStore().path(session.scalars(select(Image.key)).one())
+        key = session.scalars(select(Image.key)).one()
     assert client.delete(job["links"]["self"] + "?purge=true").status_code == 204
     assert rows() == (0, 0)
-    with pytest.raises(FileNotFoundError):
-        open(path, "rb")
+    with pytest.raises(NotFound):
+        ImageStore().get(key)
     assert code_and_field(client.get(f"/v1/images/{image}")) == (404, "not_found", "id")
     assert code_and_field(client.delete(job["links"]["self"])) == (404, "not_found", "id")
 

@@ -54,3 +54,12 @@ def test_the_examples_of_a_submission_are_accepted(client: FlaskClient) -> None:
 def test_web_starts_without_torch() -> None:
     code = "import sys, app.wsgi; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_page_about_the_api_names_every_route_and_option_and_no_others(client: FlaskClient) -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    document = client.get("/openapi.json").get_json()
+    told = {(m.lower(), p) for m, p in re.findall(r"`(GET|POST|DELETE) ([^`?]+)[^`]*`", page)}
+    assert told == {(method, path) for path, method, _ in operations(document)}
+    options = document["components"]["schemas"]["JobIn"]["properties"]
+    assert all(f"`{name}`" in page for name in options)
