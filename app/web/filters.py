@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 NONE = "–"
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 STRATEGIES = {
     "exact": "the exact model, all steps",
     "ac": "starts from a similar prompt's cached latent",
@@ -33,9 +34,8 @@ def ago(moment: datetime | None) -> str:
     passed = max(0.0, (datetime.now(UTC) - moment).total_seconds())
     if passed < 1:
         return "just now"
-    if passed >= 86_400:
-        return f"{passed / 86_400:.0f} d ago"
-    return f"{seconds(float(round(passed))).replace('.0 s', ' s')} ago"
+    unit, name = next((unit, name) for unit, name in UNITS if passed >= unit)
+    return f"{passed / unit:.0f} {name} ago"
 
 
 def percent(share: float | None, digits: int = 0) -> str:
