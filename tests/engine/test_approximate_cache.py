@@ -178,6 +178,20 @@ def test_a_poisoned_entry_that_passes_every_check_is_forgotten_and_the_request_r
     assert {e.k for e in cache.index.nearest(KIND, vector).entries} == {4}
 
 
+def test_an_entry_of_another_shape_is_forgotten_and_the_request_runs_in_full(bench, cache):
+    b = bench(cache=cache)
+    vector, _ = near(1.0)
+    b.submit("fox", embedding=vector)
+    b.run()
+    entry = next(e for e in cache.index.nearest(KIND, vector).entries if e.k == 8)
+    cache.blobs.put(entry.key, encode_entry(KIND, 8, vector, torch.zeros(3, 2, 2)))
+    outcome = b.submit("fox", level="ac-8", embedding=vector)
+    b.run()
+    assert outcome.result(0).steps_run == 20
+    assert "has shape (3, 2, 2), not (3, 4, 4)" in outcome.result(0).reason
+    assert entry.key not in {e.key for e in cache.index.nearest(KIND, vector).entries}
+
+
 def test_a_nan_is_found_when_the_entry_is_read():
     vector, _ = near(1.0)
     data = encode_entry(KIND, 8, vector, torch.full((3, 4, 4), torch.nan))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.errors import CacheEntryDamaged
 from core.families import Family, Level
 from workers.engine.order import LateBinding
 from workers.engine.ticket import Ticket
@@ -36,12 +37,20 @@ class Levels:
     def prepare(self, ticket: Ticket) -> None:
         """Prompt to conditioning, seed to noise, level to schedule: the ticket has its row."""
         ticket.hit = None if ticket.fetch is None else ticket.fetch.result()
+        try:
+            self._prepare(ticket)
+        except CacheEntryDamaged as error:
+            self._forget(ticket)
+            ticket.because(f"{error} Run in full.")
+            self._prepare(ticket)
+
+    def _prepare(self, ticket: Ticket) -> None:
         ticket.start = begin(ticket.order, ticket.level, self.family, ticket.hit)
-        if ticket.start.note:
-            ticket.because(ticket.start.note)
         guidance = self.guidance(ticket, ticket.level)
         ticket.row = ticket.adapter.prepare(ticket.order, ticket.start, guidance)
         ticket.keep = self._keep(ticket)
+        if ticket.start.note:
+            ticket.because(ticket.start.note)
 
     def bind(self, ticket: Ticket, running: int) -> None:
         """Ask once more for the level, now that the request gets its place among `running` rows."""
@@ -97,10 +106,9 @@ class Levels:
         """Start again in full, when it was a cached latent that went bad; False when it was not."""
         if ticket.hit is None or ticket.start is None or ticket.start.latent is None:
             return False
-        if self.cache is not None:
-            self.cache.forget(ticket.hit)
+        self._forget(ticket)
         ticket.because("the cached latent went bad: run in full")
-        ticket.hit, ticket.rows = None, []
+        ticket.rows = []
         self._restart(ticket)
         return True
 
@@ -110,6 +118,12 @@ class Levels:
             self.cache.keep(
                 ticket.order, ticket.level, self.family, scheduler, ticket.start.steps, ticket.kept
             )
+
+    def _forget(self, ticket: Ticket) -> None:
+        """Drop the entry that was no good, for all."""
+        if self.cache is not None and ticket.hit is not None:
+            self.cache.forget(ticket.hit)
+        ticket.hit = None
 
     def _restart(self, ticket: Ticket) -> None:
         """Put an encoded request at the start of its level (again)."""

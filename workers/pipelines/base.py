@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.errors import DecodeFailed
+from core.errors import CacheEntryDamaged, DecodeFailed
 from core.families import Model
 from workers.engine.order import Order
 from workers.pipelines.samplers import Walk, safe_scheduler
@@ -136,13 +136,21 @@ class Adapter:
 
     @torch.inference_mode()
     def place(self, order: Order, start: Start) -> tuple[Tensor, Walk]:
-        """The first latent of a request and its walk; the seed alone decides the noise, on every device."""
+        """The first latent of a request and its walk; the seed alone decides the noise, on every device.
+
+        Raises:
+            CacheEntryDamaged: the latent to resume from has another shape.
+        """
         generator = torch.Generator("cpu").manual_seed(order.seed)
         drawn = torch.randn((1, *self.noise_shape(order)), generator=generator, dtype=self.dtype)
         noise = self.pack(drawn.to(self.device))[0]
         walk = Walk(self.scheduler, start.steps, start.skip, generator, **self.timing(start.steps, noise))
         if start.latent is None:
             return noise * walk.noise, walk
+        if start.latent.shape != noise.shape:
+            raise CacheEntryDamaged(
+                f"A cached latent has shape {tuple(start.latent.shape)}, not {tuple(noise.shape)}."
+            )
         resumed = start.latent.to(self.device, self.dtype)
         return (walk.noised(resumed, noise) if start.clean else resumed), walk
 

@@ -6,7 +6,9 @@ import logging
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_log
 from torch import Tensor
+from transformers.utils import logging as transformers_log
 
 from core.errors import WeightsDamaged
 from core.families import Model
@@ -27,6 +29,8 @@ def from_hub(kind: Any, model: Model, dtype: torch.dtype, **components: Any) -> 
         from workers.pipelines.random_weights import build
 
         return build(model.path.removeprefix("random:")).to(dtype)
+    diffusers_log.disable_progress_bar()
+    transformers_log.disable_progress_bar()
     try:
         return kind.from_pretrained(
             model.location, dtype=dtype, variant=model.variant, revision=model.revision, **components

@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -156,7 +157,7 @@ class LatentCache:
         embed: Callable[[str], np.ndarray] | None = None,
     ) -> None:
         self.index, self.blobs, self.limit = index, blobs, int(limit_mb * 1e6)
-        self._embed = embed or _sentence
+        self._embed = lru_cache(maxsize=256)(embed or _sentence)  # looked up first, kept later
         self._desk = ThreadPoolExecutor(2, thread_name_prefix="fetch")
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[int] = Counter()
