@@ -79,6 +79,8 @@ def publish(queue: str, messages: Sequence[Message]) -> int:
     """
     app = celery_app()
     sent = 0
+    if not messages:
+        return sent
     try:
         with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
             connection.ensure_connection(max_retries=1, timeout=2)

@@ -9,6 +9,7 @@ Judge    generation      quality worker                 `quality`
 Tick     beat            scheduler                      `scheduler`
 Sweep    beat            scheduler                      `scheduler`
 Learn    beat            scheduler                      `scheduler`
+Review   quality worker  router                         `router`
 ======== =============== ============================== =================
 
 Every message may be lost or come twice; rows say what is true.
@@ -57,6 +58,14 @@ class Judge(Message):
 
     task: ClassVar[str] = "argus.judge"
     image_id: str
+
+
+@dataclass(frozen=True)
+class Review(Message):
+    """See whether an image that has been scored is good enough for its request."""
+
+    task: ClassVar[str] = "argus.review"
+    request_id: str
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from core.tables import Request as Row
 from core.tables import ServiceClass
 from scheduler import observe
 from scheduler.correct import corrected
+from scheduler.nearest import cosine_for, nearest
 from scheduler.observe import Demand, LiveWorker
 from scheduler.policies import Cluster, Epoch, Policy, Request, Scene, get
 from scheduler.predict import Features, Predictor
@@ -159,18 +160,33 @@ class Qualities:
             self._predictor = in_force(session, self.family)
             self._looked = time.monotonic()
 
-    def of(self, prompts: Sequence[str], policy: Policy) -> np.ndarray:
-        """Quality (N, L) of the prompts, columns in the order of `policy.levels`; 1 at the reference level."""
+    def of(self, rows: Sequence[Row], policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+        """Quality (N, L), columns in the order of `policy.levels`, and cosine to the nearest cached prompt (N).
+
+        The reference level has 1. A level that starts from a cached latent is worth nothing to a prompt that has no
+        neighbour near enough: it would run in full, and cost what `exact` costs.
+        """
+        prompts = [row.prompt for row in rows]
         means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
         table = table_of(self.family)
         means.update({level: mean for level, mean in (table.means if table else {}).items() if level in means})
         found = predict(self._predictor, means, prompts, self.features)
         columns = {level: found.mean[:, i] for i, level in enumerate(found.levels)}
         columns[self.family.reference] = np.ones(len(prompts))
-        return np.column_stack([columns.get(level, np.full(len(prompts), means[level])) for level in policy.levels])
+        quality = np.column_stack([columns.get(level, np.full(len(prompts), means[level])) for level in policy.levels])
+        return self._as_cached(rows, quality, policy)
+
+    def _as_cached(self, rows: Sequence[Row], quality: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+        steps = self.family.defaults.steps
+        shares = {level.id: level.skip / steps for level in self.family.levels.values() if level.strategy == "ac"}
+        cached = [(i, shares[level]) for i, level in enumerate(policy.levels) if level in shares]
+        similarity = nearest(self.family, rows, self.features) if cached else np.zeros(len(rows))
+        for i, share in cached:
+            quality[similarity <= cosine_for(share), i] = 0.0
+        return quality, similarity
 
 
-def as_request(row: Row, quality: Sequence[float]) -> Request:
+def as_request(row: Row, quality: Sequence[float], similarity: float = 0.0) -> Request:
     """A row as policies see it; times are Unix seconds."""
     return Request(
         id=str(row.id),
@@ -179,6 +195,7 @@ def as_request(row: Row, quality: Sequence[float]) -> Request:
         deadline=row.deadline_at.timestamp(),
         quality=tuple(quality),
         floor=row.min_quality or 0.0,
+        similarity=similarity,
         batch=row.service_class == ServiceClass.BATCH,
         attempt=row.attempts,
     )

@@ -80,20 +80,20 @@ class Router:
         if policy is None:
             return [self._without_plan(request, "no profile of these devices yet") for request in requests]
         try:
-            quality = self.live.quality.of([request.prompt for request in requests], policy)
-            return [self._one(request, row, policy, moment) for request, row in zip(requests, quality, strict=True)]
+            offers = zip(requests, *self.live.quality.of(requests, policy), strict=True)
+            return [self._one(request, quality, near, policy, moment) for request, quality, near in offers]
         except Exception:
             log.exception("routing failed")
             return [self._without_plan(request, "routing failed") for request in requests]
 
-    def _one(self, request: Request, quality: np.ndarray, policy: Policy, moment: Moment) -> Choice:
+    def _one(self, request: Request, quality: np.ndarray, near: float, policy: Policy, moment: Moment) -> Choice:
         if request.level_asked != "auto":
             level, note = request.level_asked, "asked for"
         elif moment.epoch is None or request.service_class == ServiceClass.BATCH:
             why = "no plan in force yet" if moment.epoch is None else "batch work, when there is room"
             level, note = self.family.reference, why
         else:
-            seen = as_request(request, quality.tolist())
+            seen = as_request(request, quality.tolist(), float(near))
             level, note = policy.route(seen, moment.epoch, moment.scene), f"{policy.name}, epoch {moment.epoch.number}"
         if request.level_asked == "auto" and not moment.open(level):
             level, note = self._open(quality, policy, moment, request.min_quality or 0.0), f"nobody serves {level}"

@@ -25,13 +25,13 @@ import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from core.celery import celery_app
+from core.celery import celery_app, publish
 from core.database import transaction
 from core.errors import ArgusError, NotFound
 from core.families import load_family
 from core.images import ImageStore
 from core.log import set_up_logging
-from core.messages import QUALITY_QUEUE, Judge
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Judge, Review
 from core.settings import settings
 from core.tables import Image, Request, Score
 from workers.batching import Batcher
@@ -93,9 +93,11 @@ class Judgement:
     def _record(self, values: dict[uuid.UUID, float]) -> None:
         rows = [{"id": uuid.uuid4(), "image_id": i, "scorer": self.scorer.name, "value": v} for i, v in values.items()]
         owners = select(Image.request_id).where(Image.id.in_(values))
+        scored = update(Request).where(Request.id.in_(owners)).values(scored_at=func.now())
         with transaction() as session:
             session.execute(insert(Score).values(rows).on_conflict_do_nothing())
-            session.execute(update(Request).where(Request.id.in_(owners)).values(scored_at=func.now()))
+            asked = session.execute(scored.returning(Request.id, Request.min_quality)).all()
+        publish(ROUTER_QUEUE, [Review(str(request)) for request, floor in asked if floor])
 
 
 def main(argv: list[str] | None = None) -> int:

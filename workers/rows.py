@@ -173,12 +173,13 @@ def release_in(session: Session, attempts: Sequence[uuid.UUID], outcome: str, re
     )
     mine = or_(*(((Request.id == request) & (Request.attempts == number)) for request, number in ended))
     open_rows = (mine, Request.state == State.RUNNING)
-    session.execute(
-        update(Request)
-        .where(*open_rows, used >= settings().max_attempts)
-        .values(state=State.FAILED, error_code=code, error=reason)
-        .execution_options(synchronize_session=False)
-    )
+    spent = update(Request).where(*open_rows, used >= settings().max_attempts)
+    has_image = select(Image.id).where(Image.request_id == Request.id).exists()  # of before it was escalated
+    for statement in (
+        spent.where(has_image).values(state=State.DONE),
+        spent.values(state=State.FAILED, error_code=code, error=reason),
+    ):
+        session.execute(statement.execution_options(synchronize_session=False))
     queued = (
         update(Request)
         .where(*open_rows)

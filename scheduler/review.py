@@ -1,0 +1,74 @@
+"""Escalation: an image that scored under its request's floor is drawn again at a better level, while there is time.
+
+DiffServe's cascade, with the planner's leave: the policy says whether workers are to spare, and whether another image
+can still be in time. The first image stays; what the request shows is the newest.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core.database import transaction
+from core.families import Family
+from core.tables import Image, Request, Score, State
+from scheduler.live import Live, as_request, quality_of
+from workers.rows import publish_requests
+
+log = structlog.get_logger(__name__)
+REFERENCES = 200  # recent images of the reference level whose mean score is what relative quality is relative to
+
+
+def review(live: Live, request_id: uuid.UUID) -> str | None:
+    """The level that a request is drawn again at; None where its image is good enough, or nothing can be done."""
+    with transaction() as session:
+        row = session.get(Request, request_id)
+        score = _newest_score(session, request_id)
+        reference = _reference_score(session, live.family)
+        images = session.scalar(select(func.count()).where(Image.request_id == request_id)) or 0
+        moment = live.moment(session)
+    policy, epoch = moment.policy, moment.epoch
+    if row is None or row.state != State.DONE or row.level_asked != "auto" or score is None or not reference:
+        return None
+    if policy is None or epoch is None or row.level is None or row.level not in policy.index:
+        return None
+    asked = replace(as_request(row, quality_of(row, policy)), attempt=images - 1)
+    measured = score / reference
+    level = policy.finished(asked, row.level, measured, epoch, moment.scene)
+    if level is None or not moment.open(level):
+        return None
+    return _again(row, level, f"scored {measured:.2f} of exact, under the floor: again at {level}")
+
+
+def _again(row: Request, level: str, why: str) -> str | None:
+    """Back into a queue, at a better level."""
+    note = func.concat_ws("; ", Request.note, why)
+    back = (
+        update(Request)
+        .where(Request.id == row.id, Request.state == State.DONE)
+        .values(state=State.QUEUED, level=level, published_at=None, scored_at=None, note=note)
+        .returning(Request)
+    )
+    with transaction() as session:
+        again = session.scalars(back).all()
+    publish_requests(again)
+    if not again:
+        return None
+    log.info("escalated", request=str(row.id), level=level)
+    return level
+
+
+def _newest_score(session: Session, request_id: uuid.UUID) -> float | None:
+    query = select(Score.value).join(Image).where(Image.request_id == request_id)
+    return session.scalar(query.order_by(Image.created_at.desc()).limit(1))
+
+
+def _reference_score(session: Session, family: Family) -> float | None:
+    """What an image of the reference level scores on average; of this very prompt nobody knows."""
+    newest = select(Score.value).join(Image).where(Image.level == family.reference)
+    newest = newest.order_by(Image.created_at.desc()).limit(REFERENCES)
+    return session.scalar(select(func.avg(newest.subquery().c.value)))

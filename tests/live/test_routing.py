@@ -1,0 +1,240 @@
+"""Routing, sweeping and reviewing on real rows and a real broker, without workers."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from sqlalchemy import func, select, update
+
+from core.database import transaction
+from core.families import load_family
+from core.tables import Attempt, CachedLatent, Image, Job, Plan, Request, Score, State, Worker
+from scheduler.live import Live
+from scheduler.nearest import cosine_for, nearest
+from scheduler.predict import Features
+from scheduler.review import review
+from scheduler.router import Router
+from scheduler.sweep import sweep
+from scheduler.tick import Scheduler
+
+
+@pytest.fixture
+def family(database: Any, toy: Any):
+    return load_family(str(toy))
+
+
+def submit(count: int = 1, **columns: Any) -> uuid.UUID:
+    """Commit a job as the app does."""
+    job = Job(id=uuid.uuid4(), family="toy", source="api", size=count)
+    plain = {"family": "toy", "seed": 1, "width": 32, "height": 32, "steps": 8, "guidance": 2.0}
+    plain["deadline_at"] = datetime.now(UTC) + timedelta(seconds=60)
+    rows = [Request(position=i, prompt=f"{i} foxes", **{**plain, **columns}) for i in range(count)]
+    with transaction() as session:
+        session.add(job)
+        session.flush()
+        for row in rows:
+            row.job_id = job.id
+        session.add_all(rows)
+    return job.id
+
+
+def requests(job: uuid.UUID) -> list[Request]:
+    with transaction() as session:
+        return list(session.scalars(select(Request).where(Request.job_id == job).order_by(Request.position)))
+
+
+def join(name: str = "cpu0@test", models: tuple[str, ...] = ("large",), seen_ago_s: float = -3600.0) -> uuid.UUID:
+    """A worker's row, as its heartbeat writes it; returns its boot."""
+    family, boot = load_family_of_test(), uuid.uuid4()
+    with transaction() as session:
+        row = Worker(name=name, boot=boot, device="cpu:0", device_type="cpu", family="toy", state="ready", stats={})
+        row.models, row.queues = list(models), family.queues_of(list(models))
+        row.seen_at = datetime.now(UTC) - timedelta(seconds=seen_ago_s)
+        session.merge(row)
+    return boot
+
+
+def load_family_of_test():
+    from core.settings import settings
+
+    return load_family(settings().family)
+
+
+def depth(database: Any, level: str) -> int:
+    with redis.Redis.from_url(database.broker_url) as client:
+        return int(client.llen(f"t2i.toy.{level}"))
+
+
+def test_without_workers_or_plan_the_reference_level_is_routed_to(family, database):
+    job = submit(3)
+    assert Router(family).route([job]) == 3
+    assert {(row.level, row.state, row.epoch) for row in requests(job)} == {("exact", State.QUEUED, 0)}
+    assert depth(database, "exact") == 3
+
+
+def test_thousands_are_routed_and_each_is_published_once(family, database):
+    join()
+    Scheduler(family).tick()
+    job = submit(2_000)
+    router = Router(family)
+    assert router.route([job]) == 2_000
+    assert router.route([job]) == 0
+    rows = requests(job)
+    assert all(row.state == State.QUEUED and row.published_at and row.qualities for row in rows)
+    assert depth(database, "exact") + depth(database, "fs-4") == 2_000
+
+
+def test_a_level_asked_for_and_a_floor_are_kept_whatever_the_load(family):
+    join()
+    submit(400)
+    scheduler, router = Scheduler(family), Router(family)
+    scheduler.tick()
+    fixed, floored = submit(20, level_asked="sm-small"), submit(20, min_quality=0.95)
+    router.route([fixed, floored])
+    assert {row.level for row in requests(fixed)} == {"sm-small"}
+    assert {row.level for row in requests(floored)} == {"exact"}
+
+
+def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
+    join(models=("large",))
+    stranded = submit(2, state=State.QUEUED, level="sm-small", epoch=1)
+    kept = submit(1, state=State.QUEUED, level="sm-small", epoch=1, level_asked="sm-small")
+    sweep(family)
+    assert {row.state for row in requests(stranded)} == {State.ACCEPTED}
+    Router(family).route([stranded])
+    assert {row.level for row in requests(stranded)} == {"exact"}
+    assert requests(kept)[0].state == State.QUEUED  # asked for by name: the tick finds it a worker
+
+
+def attempt(job: uuid.UUID, boot: uuid.UUID, worker: str = "cpu0@test") -> None:
+    """The job's requests are being worked at."""
+    with transaction() as session:
+        for row in session.scalars(select(Request).where(Request.job_id == job)):
+            row.state, row.worker, row.attempts = State.RUNNING, worker, row.attempts + 1
+            number = row.attempts
+            session.add(
+                Attempt(request_id=row.id, number=number, worker=worker, boot=boot, level="exact", model="large")
+            )
+
+
+def test_a_silent_workers_requests_are_tried_elsewhere_but_not_for_ever(family):
+    boot = join(seen_ago_s=60.0)
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    for _ in range(2):
+        attempt(job, boot)
+        sweep(family)
+        assert requests(job)[0].state == State.QUEUED
+    attempt(job, boot)
+    sweep(family)
+    (row,) = requests(job)
+    assert (row.state, row.error_code) == (State.FAILED, "worker_lost")
+
+
+def test_a_restarted_workers_requests_are_taken_back_though_its_heart_beats(family):
+    join()
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    attempt(job, boot=uuid.uuid4())
+    sweep(family)
+    assert requests(job)[0].state == State.QUEUED
+
+
+def test_a_deep_backlog_is_not_published_again(family, database):
+    join()
+    job = submit(200)
+    Router(family).route([job])
+    with transaction() as session:
+        session.execute(update(Request).values(published_at=datetime.now(UTC) - timedelta(minutes=5)))
+    assert sweep(family).published == 0
+    with redis.Redis.from_url(database.broker_url) as client:
+        client.flushdb()
+    assert sweep(family).published == 200
+    assert depth(database, "exact") + depth(database, "fs-4") == 200
+
+
+def scored(job: uuid.UUID, level: str, value: float) -> None:
+    """The job's requests have an image of this level, scored."""
+    with transaction() as session:
+        for row in session.scalars(select(Request).where(Request.job_id == job)):
+            row.state, row.level, row.stored_at = State.DONE, level, datetime.now(UTC)
+            tried = Attempt(
+                id=uuid.uuid4(), request_id=row.id, number=1, worker="w", boot=uuid.uuid4(), level=level, model="large"
+            )
+            tried.outcome = "done"
+            session.add(tried)
+            session.flush()
+            image = Image(id=uuid.uuid4(), request_id=row.id, attempt_id=tried.id, key="k", width=32, height=32)
+            image.bytes, image.sha256, image.level, image.model, image.family_version = 1, "0", level, "large", "1"
+            session.add(image)
+            session.flush()
+            session.add(Score(image_id=image.id, scorer="s", value=value))
+
+
+def test_a_score_under_the_floor_is_drawn_again_at_a_better_level_once(family):
+    join()
+    Scheduler(family).tick()
+    scored(submit(5), "exact", 2.0)  # what exact scores
+    poor, good = submit(1, min_quality=0.85), submit(1, min_quality=0.85)
+    scored(poor, "fs-4", 1.0)
+    scored(good, "fs-4", 1.9)
+    live = Live(family)
+    assert review(live, requests(good)[0].id) is None
+    assert review(live, requests(poor)[0].id) == "exact"
+    (row,) = requests(poor)
+    assert (row.state, row.level) == (State.QUEUED, "exact")
+    assert "under the floor" in row.note
+    scored_again = update(Request).where(Request.id == row.id).values(state=State.DONE)
+    with transaction() as session:
+        session.execute(scored_again)
+        first = session.scalars(select(Image).where(Image.request_id == row.id)).one()
+        second = Image(id=uuid.uuid4(), request_id=row.id, attempt_id=first.attempt_id, key="k2", width=32, height=32)
+        second.bytes, second.sha256, second.level, second.model, second.family_version = 1, "0", "exact", "large", "1"
+        session.add(second)
+    assert review(live, row.id) is None
+
+
+def test_the_cache_opens_its_levels_to_prompts_it_knows(family):
+    known, unknown = "a red fox in the snow", "the third derivative of a polynomial"
+    features = Features()
+    vector = features([known])[0, :384]
+    with transaction() as session:
+        kind = {"family": "toy", "model": "large", "version": "1", "width": 32, "height": 32, "steps": 8}
+        session.add(CachedLatent(**kind, scheduler="s", k=4, embedding=vector.tolist(), key="k", bytes=1))
+    job = submit(3)
+    rows = requests(job)
+    rows[0].prompt, rows[1].prompt, rows[2].prompt = known, unknown, known
+    rows[2].width = 64
+    same, other, larger = nearest(family, rows, features)
+    assert same == pytest.approx(1.0, abs=0.01)
+    assert other < cosine_for(0.1)
+    assert larger == 0.0
+
+
+def test_the_planner_is_told_what_was_predicted_and_what_waits(family):
+    join()
+    job = submit(30)
+    Router(family).route([job])
+    with transaction() as session:
+        seen = Scheduler(family).observe(session)
+    assert seen is not None
+    assert seen.observation.sample.shape == (30, 3)
+    assert np.allclose(seen.observation.sample[:, 0], 1.0)
+    assert sum(seen.observation.waiting.values()) == 30
+    assert seen.observation.current == {"cpu": {"large": 1}}
+
+
+def test_every_plan_says_what_it_saw_and_why_and_one_is_in_force(family):
+    join()
+    scheduler = Scheduler(family)
+    scheduler.tick()
+    scheduler.tick()
+    with transaction() as session:
+        plans = list(session.scalars(select(Plan).order_by(Plan.epoch)))
+        assert session.scalar(select(func.count()).where(Plan.in_force)) == 1
+    assert plans[-1].in_force
+    assert "requests/min expected" in plans[-1].reason
+    assert plans[-1].observed["workers"] == {"cpu": 1}
