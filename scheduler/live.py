@@ -204,7 +204,13 @@ def as_request(row: Row, quality: Sequence[float], similarity: float = 0.0) -> R
 def quality_of(row: Row, policy: Policy) -> tuple[float, ...]:
     """What was predicted for a row when it was routed; the profile's means where nothing was."""
     known = row.qualities or {}
-    return tuple(known.get(level, mean) for level, mean in zip(policy.levels, policy.cluster.quality, strict=True))
+    return tuple(known.get(level, mean) for level, mean in _means(policy))
+
+
+@lru_cache(maxsize=4)
+def _means(policy: Policy) -> tuple[tuple[str, float], ...]:
+    """Levels and their mean quality, in order."""
+    return tuple(zip(policy.levels, policy.cluster.quality, strict=True))
 
 
 def slo_s(measured: Mapping[str, Profile], family: Family) -> float:

@@ -43,7 +43,8 @@ def served_by(workers: Sequence[str]) -> dict[str, set[str]]:
     if not workers:
         return {}
     try:
-        answers = celery_app().control.inspect(destination=list(workers), timeout=ANSWER_S).active_queues()
+        asked = celery_app().control.inspect(destination=list(workers), timeout=ANSWER_S, limit=len(workers))
+        answers = asked.active_queues()
     except AWAY as error:
         log.warning("broker away", error=str(error))
         return {}
