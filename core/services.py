@@ -90,7 +90,9 @@ def postgres(home: Path) -> tuple[Child, str]:
         str(data),
         *(f"--{key}={value}" for key, value in options.items()),
     ]
-    return Child("postgres", argv, user=user, ready=lambda: _database_answers(url), stop_signal=signal.SIGINT), url
+    return Child(
+        "postgres", argv, user=user, ready=lambda: _database_answers(url), stop_signal=signal.SIGINT, foundation=True
+    ), url
 
 
 def valkey(home: Path) -> tuple[Child, str]:
@@ -104,7 +106,9 @@ def valkey(home: Path) -> tuple[Child, str]:
     config = folder / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(f'bind {LOOPBACK}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {folder}\n')
-    return Child("valkey", [str(get_binary_path()), str(config)], ready=lambda: broker_answers(url)), url
+    return Child(
+        "valkey", [str(get_binary_path()), str(config)], ready=lambda: broker_answers(url), foundation=True
+    ), url
 
 
 def broker_answers(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""A small supervisor: start children in order, restart what crashes, stop all in reverse.
+"""A small supervisor: start children in order, restart what crashes, stop them together.
 
 Why not systemd, supervisord or honcho: `make up` must need nothing but Python, PostgreSQL must run under another user
 when Argus is root, and nothing may outlive the supervisor, however it ends (children get a parent-death signal).
@@ -42,6 +42,7 @@ class Child:
     patience_s: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_patience_s: float = 15.0
+    foundation: bool = False  # others stand on it: it is stopped after them
 
 
 @dataclass
@@ -82,12 +83,12 @@ class Supervisor:
             return {name: run.process.pid for name, run in self._running.items()}
 
     def stop(self) -> None:
-        """Stop all children, the last started first; kill those that do not leave in time."""
+        """Stop all children at once, foundations after the others; kill those that do not leave in time."""
         with self._lock:
-            runs = list(self._running.values())[::-1]
+            runs = list(self._running.values())
             self._running.clear()
-        for run in runs:
-            self._stop(run)
+        self._stop([run for run in runs if not run.child.foundation])
+        self._stop([run for run in runs if run.child.foundation])
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         self._log_folder.mkdir(parents=True, exist_ok=True)
@@ -131,16 +132,18 @@ class Supervisor:
         run.process, run.since, run.restart_at = self._spawn(run.child), now, None
         return True
 
-    def _stop(self, run: _Running) -> None:
-        if run.process.poll() is not None:
-            return
-        run.process.send_signal(run.child.stop_signal)
-        try:
-            run.process.wait(run.child.stop_patience_s)
-        except subprocess.TimeoutExpired:
-            log.warning("child killed", child=run.child.name)
-            os.killpg(run.process.pid, signal.SIGKILL)
-            run.process.wait()
+    def _stop(self, runs: Sequence[_Running]) -> None:
+        alive = [run for run in runs if run.process.poll() is None]
+        for run in alive:
+            run.process.send_signal(run.child.stop_signal)
+        asked = time.monotonic()
+        for run in alive:
+            try:
+                run.process.wait(max(0.0, asked + run.child.stop_patience_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("child killed", child=run.child.name)
+                os.killpg(run.process.pid, signal.SIGKILL)
+                run.process.wait()
 
     def tail(self, name: str, lines: int = 15) -> str:
         """The last lines of a child's log."""
