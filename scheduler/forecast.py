@@ -1,7 +1,7 @@
 """Arrival rate a tick ahead: a slow and a fast average, a burst detector that chooses between them, time of day.
 
-Noise and change look alike for a while. The slow average (two minutes) is steady under Poisson noise; when the fast one
-(ten seconds) leaves the band that noise explains, demand has changed and the slow one is set to it. Over a day the
+Noise and change look alike for a while. The slow average (one minute) is steady under Poisson noise; when the fast one
+leaves the band that noise explains, demand has changed: the slow one starts again from it, over a span that grows. Over a day the
 same minute of earlier days says where demand goes within the tick. Every forecast is held against what came; the mean
 relative error sets the planner's headroom.
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-FAST_S, SLOW_S = 10.0, 120.0
-BURST_SIGMA = 3.0
+FAST_S, SLOW_S = 10.0, 60.0
+BURST_SIGMA = 2.5
 DAY_S, SLOT_S = 86_400.0, 300.0
 GROWTH = (0.5, 2.0)  # the time of day moves a forecast by this at most
 HEADROOM_MAX = 1.25
 ERROR_WEIGHT = 0.1
+DISPERSION_MAX, DISPERSION_WEIGHT = 4.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ class Forecaster:
     def __init__(self) -> None:
         self.now = 0.0
         self.fast = self.slow = 0.0
-        self.seen_s = 0.0
+        self.span = 0.0  # seconds that the slow average stands on
         self.error = 0.0
         self.burst = False
+        self.dispersion = 1.0  # of counts in ten seconds around what was expected: 1 for a Poisson stream
+        self._window = [0.0, 0.0, 0.0]  # seconds, requests, requests expected
         self._pending: list[
             tuple[float, float, float]
         ] = []  # (end, forecast, requests counted since) of open forecasts
@@ -50,15 +53,14 @@ class Forecaster:
 
     def observe(self, start: float, seconds: float, requests: float) -> None:
         """So many requests came in [start, start + seconds)."""
+        self._disperse(seconds, requests)
         rate = requests / seconds
-        self.seen_s += seconds
-        self.fast += (rate - self.fast) * self._weight(seconds, FAST_S)
-        self.slow += (rate - self.slow) * self._weight(seconds, SLOW_S)
-        # an average over FAST_S·2 effective seconds of a Poisson stream has this deviation
-        noise = math.sqrt(max(self.slow, 1.0 / SLOW_S) / (2 * FAST_S))
-        self.burst = abs(self.fast - self.slow) > BURST_SIGMA * noise
+        self.span = min(SLOW_S, self.span + seconds)
+        self.fast += (rate - self.fast) * max(1 - math.exp(-seconds / FAST_S), seconds / self.span)
+        self.slow += (rate - self.slow) * seconds / self.span
+        self.burst = abs(self.fast - self.slow) > BURST_SIGMA * self._noise()
         if self.burst:
-            self.slow = self.fast
+            self.slow, self.span = self.fast, FAST_S
         self._remember(start, seconds, requests)
         self.now = start + seconds
         self._settle(requests)
@@ -74,9 +76,22 @@ class Forecaster:
         self._pending.append((self.now + horizon_s, rate * horizon_s, 0.0))
         return Forecast(rate, self.error, self.burst)
 
-    def _weight(self, seconds: float, scale: float) -> float:
-        """An exponential average that starts as a plain mean."""
-        return max(1 - math.exp(-seconds / scale), min(1.0, seconds / self.seen_s))
+    def _disperse(self, seconds: float, requests: float) -> None:
+        window = self._window = [
+            self._window[0] + seconds,
+            self._window[1] + requests,
+            self._window[2] + self.slow * seconds,
+        ]
+        if window[0] >= FAST_S and self.span >= FAST_S:
+            index = (window[1] - window[2]) ** 2 / max(window[2], 1.0)
+            self.dispersion += (min(index, DISPERSION_MAX * 4) - self.dispersion) * DISPERSION_WEIGHT
+            self.dispersion = min(DISPERSION_MAX, max(1.0, self.dispersion))
+            self._window = [0.0, 0.0, 0.0]
+
+    def _noise(self) -> float:
+        """Deviation of the fast average from the slow one under Poisson arrivals that do not change."""
+        rate = max(self.slow, 1.0 / SLOW_S)
+        return math.sqrt(rate / (2 * FAST_S) * max(0.0, 1 - FAST_S / self.span) + rate * 1e-6)
 
     def _settle(self, requests: float) -> None:
         """Errors of forecasts whose horizon has passed, beyond what a Poisson draw around them explains."""

@@ -1,11 +1,19 @@
 """How a level is chosen: the highest predicted quality minus price, among what floor and deadline allow.
 
 The planner's prices are duals for the demand it expected. Between ticks demand is never exactly that, so the price is
-corrected online: all levels of a model use the same thing, its workers' time, so their prices are `worth · seconds` of
-one number, the worth of a worker-second. How a sample of prompts answers to that number is a falling curve from worth to
-mean seconds a request (`Curve`); the pool's load says how many seconds a request may take now; the curve read
-backwards gives the worth at which the realised shares fit (`worth_now`). This is dual ascent with the step replaced by
-the exact line search that the sample allows.
+corrected online. All levels of a model use the same thing, its workers' time, so their prices are `worth · seconds` of
+one number, the worth of a worker-second. A sample of prompts answers to that number along a `Curve`: as worth rises,
+seconds a request fall and quality is lost.
+
+Which worth is right depends on what waits. With requests coming at a rate r, n of them waiting, W workers and room for N
+before the last would be late, this is a birth-death chain whose service we may speed up at a loss. Its average-cost
+optimality equation (Puterman 1994, §8.4; George & Harrison 2001 for service-rate control) is the recursion
+
+    v[n+1] = (g + W · worth(v[n])) / r,    v[0] = 0,    v[N+1] = the value of one request in time
+
+where v[n] is what one place less in the queue is worth, `worth(v)` the best gain of a worker-second that frees places of
+value v, and g, the least average cost, is found by bisection (`queue_worths`). So an empty queue prices nothing, a filling one
+prices ever more prompts down, and how steeply follows from rate, workers, target latency and prompts; nothing is tuned.
 
 Everything is deterministic for a prompt and an epoch: exact ties, common when predictions are class means, are broken
 by a hash of both in proportion to the planned shares.
@@ -14,9 +22,12 @@ by a hash of both in proportion to the planned shares.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
+import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -24,40 +35,51 @@ import numpy as np
 Array = np.ndarray
 TIE = 1e-9
 POINTS = 64  # of a curve: finer than the noise of any sample
+IN_TIME = 2.0  # what one request in time is worth, in relative quality: more than any image's whole quality
+BISECTIONS = 40
+GRID = 1.03  # rates are rounded to powers of this, so that the recursion runs a few times an epoch
+LUMPS = (1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean worker-seconds a request by worth of a worker-second, for prompts that choose freely: worth rises, seconds fall.
+    """How prompts that choose freely answer to the worth of a worker-second: mean seconds fall, mean loss rises.
 
-    `worth` in relative quality a worker-second, from 0.
+    `worth` in relative quality a worker-second, rising from 0; `seconds` a request; `loss` of relative quality a request.
     """
 
     worth: tuple[float, ...]
     seconds: tuple[float, ...]
+    loss: tuple[float, ...]
 
-    def price(self, seconds: float) -> float:
-        """Least worth at which requests take `seconds` on average, or less; the highest known when none does."""
-        if seconds >= self.seconds[0]:
-            return 0.0
-        if seconds < self.seconds[-1]:
-            return self.worth[-1]
-        at = bisect_left(self.seconds, -seconds, key=lambda s: -s)
-        s0, s1, w0, w1 = self.seconds[at - 1], self.seconds[at], self.worth[at - 1], self.worth[at]
-        return w1 if s0 <= s1 else w0 + (w1 - w0) * (s0 - seconds) / (s0 - s1)
+    @cached_property
+    def places(self) -> tuple[float, ...]:
+        """Value of a place in the queue at which each worth is right: what the request costs, in time and in loss."""
+        values = [w * s + q for w, s, q in zip(self.worth, self.seconds, self.loss, strict=True)]
+        return tuple(accumulate(values, max))
+
+    def worth_of(self, place: float) -> float:
+        """Worth of a worker-second when freeing a place in the queue gains `place`: max over worths of (place − loss)/seconds."""
+        if place <= self.places[0]:
+            return max(0.0, (place - self.loss[0]) / self.seconds[0])
+        if place >= self.places[-1]:
+            return (place - self.loss[-1]) / self.seconds[-1]
+        at = bisect_right(self.places, place)
+        (v0, v1), (w0, w1) = self.places[at - 1 : at + 1], self.worth[at - 1 : at + 1]
+        return w0 + (w1 - w0) * (place - v0) / (v1 - v0)
 
     def to_json(self) -> dict[str, Any]:
-        return {"worth": list(self.worth), "seconds": list(self.seconds)}
+        return {name: list(values) for name, values in vars(self).items() if name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Curve:
-        return cls(tuple(data["worth"]), tuple(data["seconds"]))
+        return cls(**{name: tuple(data[name]) for name in cls.__dataclass_fields__})
 
 
 def curve(quality: Array, seconds: Array, floors: Array | None = None) -> Curve:
     """The curve of a sample: predicted `quality` (N×L), worker-`seconds` a request by level (L), `floors` (N).
 
-    Its knots are the upgrades themselves: quality gained a second between two levels of one prompt.
+    Its knots are quantiles of the upgrades themselves: quality gained a second between two levels of one prompt.
     """
     allowed = _allowed(quality, floors)
     gain = quality[:, :, None] - quality[:, None, :]
@@ -65,24 +87,51 @@ def curve(quality: Array, seconds: Array, floors: Array | None = None) -> Curve:
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where((extra > 0) & allowed[:, :, None] & allowed[:, None, :], gain / extra, -1.0)
     steps = steps[(steps > 0) & np.isfinite(steps)]
-    if not len(steps):
-        knots = np.zeros(1)
-    else:
-        knots = np.concatenate([[0.0], np.quantile(steps, np.linspace(0, 1, POINTS - 2)), [steps.max() * (1 + 1e-6)]])
+    knots = np.zeros(1)
+    if len(steps):
+        knots = np.concatenate([knots, np.quantile(steps, np.linspace(0, 1, POINTS - 2)), [steps.max() * (1 + 1e-6)]])
     value = np.where(allowed, quality, -np.inf)[None] - knots[:, None, None] * seconds
-    mean = seconds[value.argmax(axis=2)].mean(axis=1)
-    mean = np.minimum.accumulate(mean)
-    return Curve(tuple(map(float, knots)), tuple(map(float, mean)))
+    picked = value.argmax(axis=2)
+    loss = 1 - quality[np.arange(len(quality))[None], picked]
+    return Curve(*(tuple(map(float, line)) for line in (knots, seconds[picked].mean(axis=1), loss.mean(axis=1))))
 
 
-def worth_now(curve: Curve, rate: float, waiting: float, workers: float, keep_s: float, settle_s: float) -> float:
-    """Worth of a worker-second at this moment: what makes the pool keep up and its queue settle.
+def worth_now(curve: Curve, rate: float, waiting: float, workers: float, room: float, dispersion: float = 1.0) -> float:
+    """Worth of a worker-second at this moment, in relative quality.
 
-    `rate` requests a second come in and `waiting` are queued for `workers`. The queue is steered to `keep_s` seconds of
-    arrivals (a small stock, so that no worker idles while others' prompts are being cheapened) within `settle_s`.
+    `rate` requests a second come in for `workers`; `waiting` are queued, of `room` that could be before the last is late.
+    `dispersion` is the variance of arrivals over their mean: they are taken to come in lumps of that size.
     """
-    wanted = rate + (waiting - rate * keep_s) / settle_s
-    return curve.price(workers / wanted) if wanted > TIE else 0.0
+    steady_rate = GRID ** round(math.log(max(rate, 1e-3)) / math.log(GRID))
+    lump = min(LUMPS, key=lambda size: abs(size - dispersion))
+    table = queue_worths(curve, steady_rate, round(workers, 2), max(1, int(room / lump)), lump)
+    at = min(max(waiting, 0.0) / lump, len(table) - 1.0)
+    low = int(at)
+    high = min(low + 1, len(table) - 1)
+    return table[low] + (table[high] - table[low]) * (at - low)
+
+
+@lru_cache(maxsize=256)
+def queue_worths(curve: Curve, rate: float, workers: float, room: int, lump: float = 1.0) -> tuple[float, ...]:
+    """Worth of a worker-second with 0, 1, … `room` lumps waiting: the optimality recursion of the module docstring."""
+    low, high = 0.0, rate * IN_TIME
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        _, over = _recursion(curve, rate / lump, workers / lump, room, middle)
+        low, high = (low, middle) if over else (middle, high)
+    worths, _ = _recursion(curve, rate / lump, workers / lump, room, low)
+    return tuple(worths)
+
+
+def _recursion(curve: Curve, rate: float, workers: float, room: int, cost: float) -> tuple[list[float], bool]:
+    """Worths by number waiting for a guessed average cost, and whether the guess was too high."""
+    place, worths = 0.0, []
+    for _ in range(room + 1):
+        worths.append(curve.worth_of(place))
+        place = (cost + workers * worths[-1]) / rate
+        if place > IN_TIME:
+            return worths + [curve.worth_of(IN_TIME)] * (room + 1 - len(worths)), True
+    return worths, False
 
 
 def choose(

@@ -201,6 +201,7 @@ class Scene:
     """The moment: rate of arrivals (requests a second), and by model what waits, who serves, and the work in hand.
 
     `busy_s` is what the running rows still need, in worker-seconds. `done` counts routed requests by level in this epoch.
+    `dispersion` is the variance of arrivals over their mean (1: Poisson).
     """
 
     now: float
@@ -209,6 +210,7 @@ class Scene:
     workers: Mapping[str, int]
     busy_s: Mapping[str, float] = field(default_factory=dict)
     done: Mapping[str, int] = field(default_factory=dict)
+    dispersion: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

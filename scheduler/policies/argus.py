@@ -20,8 +20,7 @@ from scheduler.policies import Admission, Cluster, Epoch, Observation, Policy, R
 from scheduler.route import Curve, choose, curve, draw, worth_now
 
 CLASSES = 8
-KEEP = 0.25  # the queue is steered to this share of the waiting that the target latency allows …
-SETTLE = 3.0  # … within so many target latencies
+SETTLE = 3.0  # target latencies within which a plan clears what waits
 MARGIN = 0.01  # of the target latency: what a start may slip
 ESCALATE = 0.05  # share of the workers that has to be spare before scores below a floor are regenerated
 
@@ -39,8 +38,6 @@ class Argus(Policy):
         self.latency = {d: self.cluster.latency(d) for d in self.cluster.profiles}
         self.models = self.cluster.models
         self.margin = MARGIN * self.cluster.slo_s
-        finite = [s for by in self.latency.values() for s in by if np.isfinite(s)]
-        self.keep_s = KEEP * max(0.0, self.cluster.slo_s - min(finite))
         self.settle_s = SETTLE * self.cluster.slo_s
 
     # -- plan -------------------------------------------------------------------------------------------------------
@@ -112,7 +109,14 @@ class Argus(Policy):
         """Worth of a worker-second of a model, now."""
         rate = self.incoming(scene) * epoch.extra["shares"].get(model, 1.0)
         workers = scene.workers.get(model, 0)
-        return worth_now(epoch.curves[model], rate, scene.waiting.get(model, 0), workers, self.keep_s, self.settle_s)
+        seconds = min(
+            epoch.extra["seconds"][self.levels[i]]
+            for i in self.models[model]
+            if self.levels[i] in epoch.extra["seconds"]
+        )
+        slack = max(0.0, self.cluster.slo_s - min(by[i] for by in self.latency.values() for i in self.models[model]))
+        room = workers * slack / seconds
+        return worth_now(epoch.curves[model], rate, scene.waiting.get(model, 0), workers, room, scene.dispersion)
 
     def incoming(self, scene: Scene) -> float:
         """Requests a second that are coming. The oracle knows."""

@@ -306,7 +306,7 @@ class _Run:
         serving = Counter(w.model for w in self.workers if w.alive and not w.wanted)
         busy = {model: sum(w.busy_s(self.now) for w in self.workers if w.model == model)} if model else {}
         waiting = {m: len(queue) for m, queue in self.waiting.items()}
-        return Scene(self.now, self.forecaster.rate, waiting, serving, busy, self.routed)
+        return Scene(self.now, self.forecaster.rate, waiting, serving, busy, self.routed, self.forecaster.dispersion)
 
     def _feed_all(self) -> None:
         for worker in self.workers:

@@ -1,0 +1,95 @@
+"""What no policy can beat: a clairvoyant linear programme over the very requests of a run.
+
+Every request i that is served takes a mixture x[i,l] of levels; the pool is a fluid of W identical workers, any request
+may be spread over all of them, and everything that will come is known. All this only helps, so the least loss of
+the programme is below any schedule's:
+
+    minimise   Σ_i Σ_l x[i,l] · (1 − quality[i,l])
+    B1  Each request is served whole or shed:               Σ_l x[i,l] + late[i] = 1
+    B2  Work is done in order of deadline:                  S[i] ≥ S[i−1] + Σ_l x[i,l]·seconds[l] / W
+    B3  No work before its arrival:                         S[i] ≥ arrived[i] + Σ_l x[i,l]·seconds[l] / W
+    B4  In time:                                            S[i] ≤ arrived[i] + slo
+    B5  No more are shed than must be:                      Σ late ≤ fewest late
+
+B2 with B3 is Lindley's recursion for the time by which the first i are done; deadlines come in order of arrival, so it
+holds whatever the order of service. For equal deadlines after arrival and W workers at the cheapest level, dropping what
+would be late and serving the rest in order is optimal in the number in time (`fewest_late`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Least mean loss of relative quality over what is served in time, and fewest late."""
+
+    quality_lost: float
+    late: int
+
+
+def fewest_late(times: np.ndarray, workers: int, seconds: float, slo_s: float) -> int:
+    """Fewest of these arrivals that must be late on `workers` that need `seconds` each, told everything."""
+    free = [0.0] * workers
+    late = 0
+    for arrived in times:
+        start = max(free[0], float(arrived))
+        if start + seconds > arrived + slo_s + 1e-9:
+            late += 1
+        else:
+            heapq.heapreplace(free, start + seconds)
+    return late
+
+
+def bound(times: np.ndarray, quality: np.ndarray, seconds: np.ndarray, workers: int, slo_s: float) -> Bound:
+    """The bound for arrivals (N, sorted), true `quality` (N×L) and worker-`seconds` by level (L)."""
+    n, m = quality.shape
+    late = fewest_late(times, workers, float(seconds.min()), slo_s)
+    done, shed, width = n * m, n * m + n, n * m + 2 * n
+    i = np.arange(n)
+    work_rows, work_columns = np.repeat(i, m), np.arange(n * m)
+    work = np.tile(seconds / workers, n)
+
+    whole = coo_array(  # B1
+        (np.ones(n * m + n), (np.concatenate([work_rows, i]), np.concatenate([work_columns, shed + i]))), (n, width)
+    )
+    order = coo_array(  # B2, from the second request on
+        (
+            np.concatenate([work[m:], np.ones(n - 1), -np.ones(n - 1)]),
+            (
+                np.concatenate([work_rows[m:] - 1, i[1:] - 1, i[1:] - 1]),
+                np.concatenate([work_columns[m:], done + i[:-1], done + i[1:]]),
+            ),
+        ),
+        (n - 1, width),
+    )
+    arrival = coo_array(  # B3
+        (
+            np.concatenate([work, -np.ones(n)]),
+            (np.concatenate([work_rows, i]), np.concatenate([work_columns, done + i])),
+        ),
+        (n, width),
+    )
+    fewest = coo_array((np.ones(n), (np.zeros(n, int), shed + i)), (1, width))  # B5
+    from scipy.sparse import vstack
+
+    lower = np.concatenate([np.zeros(n * m), times, np.zeros(n)])
+    upper = np.concatenate([np.ones(n * m), times + slo_s, np.ones(n)])  # B4
+    answer = linprog(
+        np.concatenate([(1 - quality).ravel(), np.zeros(2 * n)]),
+        A_ub=vstack([order, arrival, fewest]).tocsr(),
+        b_ub=np.concatenate([np.zeros(n - 1), -times, [late]]),
+        A_eq=whole.tocsr(),
+        b_eq=np.ones(n),
+        bounds=np.column_stack([lower, upper]),
+        method="highs",
+    )
+    if answer.x is None:
+        raise ArithmeticError(f"the bound's LP ended with status {answer.status}: {answer.message}")
+    return Bound(float(answer.fun) / max(1, n - late), late)
