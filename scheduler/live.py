@@ -135,6 +135,7 @@ class Live:
             workers=Counter(held for worker in workers if (held := self.holding(worker, policy))),
             busy_s=by_model(busy),
             done=self._done,
+            dispersion=self.demand.forecaster.dispersion,
         )
 
     def holding(self, worker: LiveWorker, policy: Policy | None) -> str | None:

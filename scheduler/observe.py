@@ -60,8 +60,10 @@ def levels_asked_for(session: Session, family: Family) -> set[str]:
 
 
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
-    """Requests that workers are at, by level."""
-    return _by_level(session, family, State.RUNNING)
+    """Requests with a latency target that workers are at, by level."""
+    return _by_level(
+        session, family, State.RUNNING, Request.service_class == ServiceClass.INTERACTIVE, ~Request.hopeless
+    )
 
 
 def _by_level(session: Session, family: Family, state: State, *which: ColumnElement[bool]) -> dict[str, int]:

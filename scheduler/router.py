@@ -125,7 +125,7 @@ class Router:
             "levels": ([c.level for c in choices], ARRAY(Text())),
             "notes": ([c.note for c in choices], ARRAY(Text())),
             "predicted": ([c.quality for c in choices], ARRAY(Float())),
-            "qualities": ([c.qualities for c in choices], ARRAY(JSONB())),
+            "qualities": ([c.qualities for c in choices], ARRAY(JSONB(none_as_null=True))),
         }
         bound = (bindparam(name, values, type_=kind) for name, (values, kind) in columns.items())
         statement = COMMIT.bindparams(*bound, epoch=epoch)

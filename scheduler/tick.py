@@ -162,7 +162,7 @@ class Scheduler:
     def _sample(self, session: Session, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
         """Predicted qualities (N×L) and floors (N) of the newest requests."""
         newest = select(Request.qualities, Request.min_quality).where(
-            Request.family == self.family.id, Request.qualities.is_not(None)
+            Request.family == self.family.id, func.jsonb_typeof(Request.qualities) == "object"
         )
         rows = session.execute(newest.order_by(Request.accepted_at.desc()).limit(SAMPLE)).all()
         means = dict(zip(policy.levels, policy.cluster.quality, strict=True))

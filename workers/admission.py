@@ -52,7 +52,7 @@ def plugged_in(family: Family, me: Me, device_type: str) -> Admission:
 
 
 def claim(family: Family, me: Me, levels: Sequence[str], admission: Admission) -> Claim | None:
-    """Claim the request that the policy gives the place to; None when nobody waits at these levels."""
+    """Claim the request that the policy gives a place to; None when nobody waits at these levels who can be in time."""
     for _ in range(TRIES):
         shown = rows.waiting(family, levels, False, LOOK)
         pick = _asked(admission, shown, levels)
@@ -64,7 +64,16 @@ def claim(family: Family, me: Me, levels: Sequence[str], admission: Admission) -
                 return claimed
         elif not pick.aside:
             break
-    return _one_of_those_aside(family, me, levels)
+    return None
+
+
+def claim_background(family: Family, me: Me, levels: Sequence[str]) -> Claim | None:
+    """Claim what fills a worker that has nothing else to do: the set aside first, then batch work."""
+    for request in rows.waiting(family, levels, True, TRIES):
+        claimed = rows.take(request.id, me, family, levels)
+        if claimed is not None:
+            return claimed
+    return None
 
 
 def _asked(admission: Admission, shown: Sequence[Request], levels: Sequence[str]) -> Pick:
@@ -74,12 +83,3 @@ def _asked(admission: Admission, shown: Sequence[Request], levels: Sequence[str]
     except Exception:
         log.exception("admission failed; first come, first served")
         return first_come(shown, levels)
-
-
-def _one_of_those_aside(family: Family, me: Me, levels: Sequence[str]) -> Claim | None:
-    """There is room: the earliest of those that are too late anyway."""
-    for request in rows.waiting(family, levels, True, TRIES):
-        claimed = rows.take(request.id, me, family, levels)
-        if claimed is not None:
-            return claimed
-    return None

@@ -1,4 +1,4 @@
-"""A worker's sign of life, and what it looks after on the way: cancelled requests, and attempts nobody is at."""
+"""A worker's sign of life, and what it looks after on the way: cancelled requests, idle places, attempts nobody is at."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Heartbeat:
         turn = 0
         while not self._stop.wait(CANCEL_EVERY_S):
             self._quietly(self._obey_cancels)
-            self._quietly(self._yield_batch_work)
+            self._quietly(self.generation.fill)
             turn = (turn + 1) % rounds
             if turn == 0:
                 self._quietly(self._beat)
@@ -72,14 +72,6 @@ class Heartbeat:
     def _obey_cancels(self) -> None:
         for request in rows.cancelled_among(list(self.generation.open)):
             self.generation.engine.cancel(str(request))
-
-    def _yield_batch_work(self) -> None:
-        """Batch work gives its place back at the next step when somebody with a latency target waits for one."""
-        generation = self.generation
-        mine = generation.batch_work()
-        full = len(generation.open) >= generation.places
-        if mine and full and rows.interactive_wait(generation.family, generation.posting.levels()):
-            generation.give_place(mine[-1])
 
     def _return_orphans(self) -> None:
         """Attempts recorded as ours that no thread is at: the database was away when one should have ended."""

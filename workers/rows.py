@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.celery import publish
@@ -55,13 +55,17 @@ class Claim:
     number: int
 
 
-def waiting(family: Family, levels: Sequence[str], aside: bool, most: int) -> list[Request]:
-    """Queued requests of these levels, interactive first, then by deadline: those still in the race, or those set `aside`."""
+def waiting(family: Family, levels: Sequence[str], background: bool, most: int) -> list[Request]:
+    """Queued requests of these levels, earliest deadline first.
+
+    Those with a latency target that can still be met; or the `background`: set aside as hopeless, then batch work.
+    """
+    batch = Request.service_class == ServiceClass.BATCH
     query = (
         select(Request)
         .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
-        .where(Request.hopeless.is_(aside))
-        .order_by(Request.service_class == ServiceClass.BATCH, Request.deadline_at, Request.id)
+        .where(or_(batch, Request.hopeless) if background else and_(~batch, ~Request.hopeless))
+        .order_by(batch, Request.deadline_at, Request.id)
         .limit(most)
     )
     with transaction() as session:
@@ -148,6 +152,14 @@ def cancel(claimed: Claim) -> None:
         session.execute(update(Request).where(*_mine(claimed)).values(state=State.CANCELLED))
 
 
+def unpublish(request_id: uuid.UUID, epoch: int, levels: Sequence[str]) -> None:
+    """The message of a row that waits at one of these levels is used up: have the sweep send another."""
+    mine = (Request.id == request_id, Request.epoch == epoch, Request.level.in_(levels), Request.state == State.QUEUED)
+    with transaction() as session:
+        if session.scalar(select(Request.id).where(*mine)):
+            session.execute(update(Request).where(*mine).values(published_at=None))
+
+
 def release(attempts: Iterable[uuid.UUID], outcome: str, reason: str, code: str) -> int:
     """End running attempts that made no image, and queue their requests again; returns how many were queued.
 
@@ -225,17 +237,6 @@ def running_of(me: Me, earlier: bool) -> list[Attempt]:
     mine = (Attempt.boot == me.boot) & (Attempt.started_at < just_now)
     with transaction() as session:
         return list(session.scalars(query.where(Attempt.boot != me.boot if earlier else mine)))
-
-
-def interactive_wait(family: Family, levels: Sequence[str]) -> bool:
-    """Whether somebody with a latency target waits at these levels and can still be in time."""
-    query = (
-        select(Request.id)
-        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
-        .where(Request.service_class == ServiceClass.INTERACTIVE, ~Request.hopeless)
-    )
-    with transaction() as session:
-        return session.scalar(query.limit(1)) is not None
 
 
 def cancelled_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:

@@ -9,21 +9,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
-from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from core.celery import publish
-from core.database import transaction
 from core.errors import ArgusError, Cancelled, ModelNotHeld
 from core.families import Family
 from core.images import ImageStore
 from core.messages import QUALITY_QUEUE, Generate, Judge
-from core.tables import Request, ServiceClass, State
+from core.tables import Request
 from workers import rows
-from workers.admission import Admission, claim
+from workers.admission import Admission, claim, claim_background
 from workers.assignment import Posting
 from workers.engine.order import Order, Outcome
 from workers.rows import Claim, Me
@@ -39,7 +38,11 @@ Answer = TypeVar("Answer")
 
 
 class Generation:
-    """A worker's way from message to stored image. `open` are the requests it is at, for heartbeat and stop."""
+    """A worker's way from message to stored image.
+
+    `open` are the requests it is at. Those in the `background` (set aside, batch) fill a worker that has nothing else,
+    and give their place back at the next step when somebody with a latency target needs it.
+    """
 
     def __init__(
         self, me: Me, family: Family, engine: Engine, posting: Posting, images: ImageStore, admission: Admission
@@ -50,63 +53,80 @@ class Generation:
         self.posting = posting
         self.images = images
         self.admission = admission
-        self.places = engine.max_batch + 1  # one more than run: it is encoded meanwhile
-        self.open: dict[uuid.UUID, Request] = {}
+        self.places = engine.max_batch
+        self.open: dict[uuid.UUID, Claim] = {}
+        self.background: dict[uuid.UUID, Claim] = {}
         self._yielding: set[uuid.UUID] = set()
+        self._desk = ThreadPoolExecutor(self.places + 1, thread_name_prefix="background")
         self._claiming = threading.Lock()
         self.stopping = threading.Event()
 
     def generate(self, request_id: uuid.UUID, epoch: int) -> None:
-        """From a message to a stored image."""
+        """From a message to a stored image, for whoever the policy gives the place to (`workers.admission`)."""
         if self.stopping.is_set():
             return
         with self._claiming:  # one at a time: the claimed is `open` before the next looks
-            claimed = self._claim(request_id, epoch)
+            claimed = claim(self.family, self.me, self.posting.levels(), self.admission) or self._stray(
+                request_id, epoch
+            )
             if claimed is None:
                 return
-            self.open[claimed.request.id] = claimed.request
-        try:
-            self._run(claimed)
-        finally:
-            del self.open[claimed.request.id]
-            self._yielding.discard(claimed.request.id)
+            self.open[claimed.request.id] = claimed
+        self._take_place()
+        self._run(claimed)
+
+    def fill(self) -> None:
+        """Start background work on a worker that has nothing else to do."""
+        while not self.stopping.is_set() and len(self.background) == len(self.open) < self.places:
+            with self._claiming:
+                claimed = claim_background(self.family, self.me, self.posting.levels())
+                if claimed is None:
+                    return
+                self.background[claimed.request.id] = self.open[claimed.request.id] = claimed
+            self._desk.submit(self._run_and_fill, claimed)
+
+    def _run_and_fill(self, claimed: Claim) -> None:
+        self._run(claimed)
+        self.fill()
+
+    def stop(self, drain_s: float) -> None:
+        """Begin nothing more; what is open ends within `drain_s` seconds or goes back to its queue."""
+        self.stopping.set()
+        self.engine.stop(drain_s)
+        self._desk.shutdown(wait=True)
+
+    def _take_place(self) -> None:
+        """Background work leaves at its next step, as far as the places do not suffice."""
+        staying = [request for request in list(self.background) if request not in self._yielding]
+        for request in staying[: max(0, len(self.open) - len(self._yielding) - self.places)]:
+            self._yielding.add(request)
+            self.engine.cancel(str(request))
+
+    def _stray(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
+        """A message can come from a queue given up a moment ago: its own row, while the model is still in memory."""
+        strange = sorted(set(self.family.levels) - set(self.posting.levels()))
+        held = set(self.posting.could_serve())
+        claimed = rows.take(request_id, self.me, self.family, [level for level in strange if level in held])
+        if claimed is None:
+            rows.unpublish(request_id, epoch, strange)  # the sweep sends it to whoever serves it
+        return claimed
 
     def _run(self, claimed: Claim) -> None:
+        request = claimed.request.id
         try:
             outcome = self.engine.submit(self._order(claimed.request)).result()
             self._keep(claimed, outcome)
         except Cancelled as error:
-            if claimed.request.id in self._yielding:
+            if request in self._yielding:
                 self._give_up(claimed, error)
             else:
                 patiently(lambda: rows.cancel(claimed))
         except Exception as error:
             self._give_up(claimed, error)
-
-    def batch_work(self) -> list[uuid.UUID]:
-        """Open requests without a latency target, the one begun last at the end."""
-        return [i for i, request in list(self.open.items()) if request.service_class == ServiceClass.BATCH]
-
-    def give_place(self, request_id: uuid.UUID) -> None:
-        """Put a request back into its queue at the next step, for the benefit of others."""
-        self._yielding.add(request_id)
-        self.engine.cancel(str(request_id))
-
-    def _claim(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
-        """The request that this message's place is given to; rarely the one it names (`workers.admission`)."""
-        claimed = claim(self.family, self.me, self.posting.levels(), self.admission)
-        if claimed is None:
-            claimed = rows.take(request_id, self.me, self.family, self.posting.could_serve())
-        if claimed is None:
-            self._mark_unserved(request_id, epoch)
-        return claimed
-
-    def _mark_unserved(self, request_id: uuid.UUID, epoch: int) -> None:
-        """A message can come from a queue given up a moment ago. If it was its row's own, the sweep sends another."""
-        waiting = (Request.id == request_id, Request.state == State.QUEUED, Request.epoch == epoch)
-        with transaction() as session:
-            if session.scalar(select(Request.id).where(*waiting)):
-                session.execute(update(Request).where(*waiting).values(published_at=None))
+        finally:
+            self._yielding.discard(request)
+            self.background.pop(request, None)
+            del self.open[request]
 
     def _order(self, request: Request) -> Order:
         level = self.family.level(request.level or self.family.reference)
@@ -155,7 +175,7 @@ class Generation:
         reason = error.message if isinstance(error, ArgusError) else repr(error)
         outcome = "failed"
         if claimed.request.id in self._yielding:
-            outcome, reason = "returned", "Batch work gave its place to a request with a latency target."
+            outcome, reason = "returned", "Background work gave its place to a request with a latency target."
         elif self.stopping.is_set() or isinstance(error, ModelNotHeld):
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)

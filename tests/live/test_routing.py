@@ -75,6 +75,8 @@ def test_without_workers_or_plan_the_reference_level_is_routed_to(family, databa
     assert Router(family).route([job]) == 3
     assert {(row.level, row.state, row.epoch) for row in requests(job)} == {("exact", State.QUEUED, 0)}
     assert depth(database, "exact") == 3
+    join()
+    assert Scheduler(family).tick() is not None  # rows without predictions are no obstacle to planning
 
 
 def test_thousands_are_routed_and_each_is_published_once(family, database):
