@@ -36,12 +36,16 @@ class Scorer(Effort):
 
 
 class Denoiser(Effort):
-    """`unet` has `channels`, one number a resolution; `dit` has `width` and `layers`."""
+    """`unet` has `channels`, one number a resolution; `dit` has `width` and `layers`.
+
+    A UNet may learn several `sides` (pixels), one a batch, as subspace diffusion needs; none means the budget's.
+    """
 
     kind: Literal["unet", "dit"]
     channels: tuple[int, ...] = ()
     width: int = 0
     layers: int = 0
+    sides: tuple[int, ...] = ()
 
 
 class Turbo(Effort):
@@ -58,6 +62,7 @@ class Budget(_Frozen):
     kinds: tuple[float, ...]
     pool: int
     device: str
+    painters: int = 0  # processes that render scenes; 0 renders in the training process
     pixels: int
     patch: int
     shift: float

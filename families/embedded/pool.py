@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import zlib
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,24 +42,33 @@ class Pool:
     states: np.ndarray
     masks: np.ndarray
     side: int
+    painters: Executor | None = None  # processes that render, where one core would not keep up
 
     def draw(self, count: int, rng: random.Random, jitter: float = 0.015, side: int | None = None) -> Batch:
         """A batch of `count` scenes, rendered with jitter at the training size or at `side`."""
         rows = rng.choices(range(len(self.scenes)), k=count)
         scenes = [self.scenes[row] for row in rows]
         return Batch(
-            pictures=pictures_of(scenes, side or self.side, rng, jitter),
+            pictures=pictures_of(scenes, side or self.side, rng, jitter, self.painters),
             states=torch.from_numpy(self.states[rows].astype(np.float32)),
             mask=torch.from_numpy(self.masks[rows].astype(np.float32)),
             scenes=scenes,
         )
 
 
-def pictures_of(scenes: list[Scene], side: int, rng: random.Random | None = None, jitter: float = 0.015) -> Tensor:
-    """Scenes as (B, 3, side, side) in −1…1, drawn at twice the size and averaged down."""
-    drawn = np.stack([render(scene, rng, jitter, side=2 * side) for scene in scenes])
-    pixels = torch.from_numpy(drawn).permute(0, 3, 1, 2).float()
+def pictures_of(
+    scenes: list[Scene], side: int, rng: random.Random, jitter: float = 0.015, painters: Executor | None = None
+) -> Tensor:
+    """Scenes as (B, 3, side, side) in −1…1, drawn at twice the size and averaged down; the same with or without `painters`."""
+    orders = [(scene, rng.getrandbits(32), jitter, 2 * side) for scene in scenes]
+    drawn = list(painters.map(_paint, orders, chunksize=8)) if painters else [_paint(order) for order in orders]
+    pixels = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float()
     return torch.nn.functional.avg_pool2d(pixels, 2) / 127.5 - 1
+
+
+def _paint(order: tuple[Scene, int, float, int]) -> np.ndarray:
+    scene, seed, jitter, side = order
+    return render(scene, random.Random(seed), jitter, side)
 
 
 def is_held_out(scene: Scene) -> bool:
@@ -85,12 +95,9 @@ def load_pool(budget: Budget, folder: Path, seed: int = 0) -> Pool:
     if not (folder / "scenes.pickle").exists():
         _make_pool(budget, folder, seed)
     scenes = pickle.loads((folder / "scenes.pickle").read_bytes())
-    return Pool(
-        scenes,
-        np.load(folder / "states.npy", mmap_mode="r"),
-        np.load(folder / "masks.npy", mmap_mode="r"),
-        budget.pixels,
-    )
+    states, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("states", "masks"))
+    painters = ProcessPoolExecutor(budget.painters) if budget.painters else None
+    return Pool(scenes, states, masks, budget.pixels, painters)
 
 
 def _make_pool(budget: Budget, folder: Path, seed: int) -> None:

@@ -14,7 +14,7 @@ import copy
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,11 +169,11 @@ def drop_text(batch: Batch, empty: tuple[Tensor, Tensor]) -> tuple[Tensor, Tenso
     return states, torch.where(dropped[:, None], empty[1].cpu(), batch.mask)
 
 
-def matching_loss(run: Run, size: int) -> Loss:
+def matching_loss(run: Run, size: int, sides: Sequence[int] = ()) -> Loss:
     """Flow matching with x-prediction: the velocity's squared error, its weight 1/σ² bounded (Li & He 2025, §3)."""
 
     def loss(network: nn.Module, rng: random.Random) -> Tensor:
-        batch = run.pool.draw(size, rng)
+        batch = run.pool.draw(size, rng, side=rng.choice(sides) if sides else None)
         sigma = random_sigmas(size)
         states, mask = drop_text(batch, run.empty)
         clean, sigma, states, mask = run.to_device(fold(batch.pictures, run.budget), sigma, states, mask)
@@ -219,7 +219,7 @@ def train_denoiser(run: Run, name: str) -> None:
     torch.manual_seed(len(name))
     network = build_denoiser(plan, run.budget)
     quick_attention(network)
-    _denoiser_stage(run, name, network, plan, matching_loss(run, plan.batch), guided=True).train()
+    _denoiser_stage(run, name, network, plan, matching_loss(run, plan.batch, plan.sides), guided=True).train()
 
 
 def train_turbo(run: Run) -> None:
