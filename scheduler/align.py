@@ -2,8 +2,9 @@
 
 A new epoch finds requests queued under old prices, or for levels nobody serves any more. `align` gives each a level
 again: minimise Σ loss subject to the worker-seconds each model can give the backlog. As a transport problem it has N×L
-variables; its dual has one number a model, the worth of a worker-second, and is found by bisection, so that 10,000
-waiting take a fraction of a second. What rounding leaves over a budget is moved where that loses least a second.
+variables; its prices, the worth of a worker-second by model, are those of a sample sorted by quality, so that 10,000
+waiting take a fraction of a second. What that leaves over a budget is moved where it loses least a second, what it
+leaves under is spent where it gains most.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
 
 from scheduler.route import TIE, choose
 
 Array = np.ndarray
-SWEEPS, HALVINGS = 6, 24
+SAMPLED = 300  # of the waiting, for the prices
+OVERRUN = 10.0  # relative quality a second
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,10 @@ def align(
         budget = lanes.workers * float(np.mean(left[keep]))
     inside = np.where(within[keep], quality[keep], -np.inf)
     worth = _worth(lanes, inside, budget)
-    levels[keep] = _fit(lanes, inside, _pick(lanes, inside, worth), budget)
+    picked = _pick(lanes, inside, worth)
+    _move(lanes, inside, picked, budget, save=True)
+    _move(lanes, inside, picked, budget, save=False)
+    levels[keep] = picked
     return Alignment(levels, worth)
 
 
@@ -112,55 +119,66 @@ def _spent(lanes: Lanes, picked: Array) -> Array:
 
 
 def _worth(lanes: Lanes, inside: Array, budget: Array) -> Array:
-    """Dual prices by coordinate bisection: least worth at which a model's requests fit its budget."""
-    worth = np.zeros(len(budget))
-    finite = lanes.seconds[lanes.open]
-    top = 1.0 / max(TIE, float(np.min(np.diff(np.unique(finite)), initial=float(finite.max()))))
-    for _ in range(SWEEPS if len(budget) > 1 else 1):
-        before = worth.copy()
-        for m in np.flatnonzero(lanes.workers > 0):
-            worth[m] = _least(lanes, inside, worth, int(m), budget[m], top)
-        if np.allclose(before, worth, atol=1e-6):
-            break
-    return worth
+    """Worth of a worker-second by model: duals of the transport problem over every k-th prompt, sorted by quality.
+
+    A budget that cannot be kept is overrun at `OVERRUN` a second, so that there always is an answer.
+    """
+    open_quality = np.where(np.isfinite(inside), inside, 0.0)
+    order = np.argsort(open_quality.sum(axis=1), kind="stable")
+    rows = order[np.linspace(0, len(order) - 1, min(SAMPLED, len(order))).astype(int)]
+    i, level = np.nonzero(np.isfinite(inside[rows]))
+    models = len(budget)
+    served = coo_array((np.ones(len(i)), (i, np.arange(len(i)))), (len(rows), len(i) + models))
+    spent = coo_array(
+        (
+            np.concatenate([lanes.seconds[level], -np.ones(models)]),
+            (np.concatenate([lanes.model[level], np.arange(models)]), np.arange(len(i) + models)),
+        ),
+        (models, len(i) + models),
+    )
+    answer = linprog(
+        np.concatenate([-inside[rows][i, level], np.full(models, OVERRUN)]),
+        A_ub=spent.tocsr(),
+        b_ub=budget * len(rows) / len(inside),
+        A_eq=served.tocsr(),
+        b_eq=np.ones(len(rows)),
+        method="highs",
+    )
+    return np.zeros(models) if answer.x is None else np.maximum(0.0, -answer.ineqlin.marginals)
 
 
-def _least(lanes: Lanes, inside: Array, worth: Array, m: int, budget: float, top: float) -> float:
-    def fits(value: float) -> bool:
-        worth[m] = value
-        return bool(_spent(lanes, _pick(lanes, inside, worth))[m] <= budget + TIE)
+def _move(lanes: Lanes, inside: Array, picked: Array, budget: Array, save: bool) -> None:
+    """Change `picked` in place until budgets are kept (`save`: least loss a second first) or spent (best gain first).
 
-    if fits(0.0):
-        return 0.0
-    low, high = 0.0, top
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high
-
-
-def _fit(lanes: Lanes, inside: Array, picked: Array, budget: Array) -> Array:
-    """Spend what the prices leave (a class of equal prompts moves as one under prices): best upgrades that still fit."""
+    Prompts that lose alike move as one under prices; here they move one by one.
+    """
     seconds = np.where(lanes.open, lanes.seconds, np.inf)
     left = budget - _spent(lanes, picked)
     rows = np.arange(len(picked))
-    for _ in range(len(lanes.seconds)):
-        same = lanes.model[None, :] == lanes.model[picked][:, None]
-        extra = seconds[None, :] - np.where(same, seconds[picked][:, None], 0.0)
+    for _ in range(len(seconds)):
+        here = lanes.model[picked]
+        same = lanes.model[None, :] == here[:, None]
+        extra = np.where(same, seconds[None, :] - seconds[picked][:, None], seconds[None, :])
         gain = inside - inside[rows, picked][:, None]
-        able = (gain > TIE) & (extra <= left[lanes.model][None, :] + TIE)
-        rate = np.where(able, gain, -np.inf) / np.maximum(extra, TIE)
+        room = extra <= left[lanes.model][None, :] + TIE
+        if save:
+            freed = np.where(same, -extra, np.where(room, seconds[picked][:, None], -1.0))
+            able = (left[here] < -TIE)[:, None] & (freed > TIE) & np.isfinite(inside)
+            rate = np.where(able, gain, -np.inf) / np.maximum(freed, TIE)
+        else:
+            able = (gain > TIE) & room
+            rate = np.where(able, gain, -np.inf) / np.where(able, np.maximum(extra, TIE), 1.0)
         target = rate.argmax(axis=1)
-        order = np.argsort(-rate[rows, target], kind="stable")
+        best = rate[rows, target]
         moved = False
-        for i in order:
-            if not np.isfinite(rate[i, target[i]]):
-                break
-            if extra[i, target[i]] <= left[lanes.model[target[i]]] + TIE:
-                left[lanes.model[picked[i]]] += lanes.seconds[picked[i]]
-                left[lanes.model[target[i]]] -= lanes.seconds[target[i]]
-                picked[i] = target[i]
-                moved = True
+        for i in np.flatnonzero(np.isfinite(best))[np.argsort(-best[np.isfinite(best)], kind="stable")]:
+            source, goal = lanes.model[picked[i]], lanes.model[target[i]]
+            more = seconds[target[i]] - (seconds[picked[i]] if source == goal else 0.0)
+            if (save and left[source] >= -TIE) or (more > 0 and more > left[goal] + TIE):
+                continue
+            left[source] += seconds[picked[i]]
+            left[goal] -= seconds[target[i]]
+            picked[i] = target[i]
+            moved = True
         if not moved:
-            break
-    return picked
+            return

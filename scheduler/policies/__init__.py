@@ -279,6 +279,10 @@ class Policy:
         self.epochs += 1
         return Epoch(self.epochs, seen.now, plan, seen.rate, **rest)
 
+    def demand(self, seen: Observation) -> float:
+        """Requests a minute to plan for: what is forecast, and what waits cleared within one target latency."""
+        return 60 * (seen.rate + sum(seen.waiting.values()) / self.cluster.slo_s)
+
     def agnostic(self, seen: Observation, demand: float, headroom: float = 1.0) -> Plan:
         """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""
         everyone = PromptClass("all", demand, dict(zip(self.levels, self.cluster.quality, strict=True)))

@@ -20,7 +20,6 @@ from scheduler.policies import Admission, Cluster, Epoch, Observation, Policy, R
 from scheduler.route import Curve, choose, curve, draw, worth_now
 
 CLASSES = 8
-SETTLE = 3.0  # target latencies within which a plan clears what waits
 MARGIN = 0.01  # of the target latency: what a start may slip
 ESCALATE = 0.05  # share of the workers that has to be spare before scores below a floor are regenerated
 
@@ -38,15 +37,12 @@ class Argus(Policy):
         self.latency = {d: self.cluster.latency(d) for d in self.cluster.profiles}
         self.models = self.cluster.models
         self.margin = MARGIN * self.cluster.slo_s
-        self.settle_s = SETTLE * self.cluster.slo_s
 
     # -- plan -------------------------------------------------------------------------------------------------------
 
     def plan(self, seen: Observation) -> Epoch:
         sample, floors = self._sample(seen)
-        demand = 60 * (seen.rate + sum(seen.waiting.values()) / self.settle_s)
-        instance = self.instance(seen, classes(self.levels, sample, floors, demand), 1.0 + seen.error)
-        plan = solve(instance)
+        plan = solve(self.instance(seen, classes(self.levels, sample, floors, self.demand(seen)), 1.0 + seen.error))
         held = {m: {d: by.get(m, 0) for d, by in plan.workers.items()} for m in self.models}
         seconds = self._pool_seconds(held)
         prices = np.array([plan.prices.get(lv, np.inf) for lv in self.levels])
@@ -88,6 +84,8 @@ class Argus(Policy):
     def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
         """Argmax quality − price over what the floor and the open models allow; ties by hash in planned proportion."""
         worth = {m: self._worth(m, epoch, scene) for m in epoch.curves if scene.workers.get(m, 0)}
+        if not worth:  # nobody serves yet: it waits at its best level
+            return self.levels[max(range(len(self.levels)), key=lambda i: request.quality[i])]
         best, value = [], -np.inf
         for i in self._allowed(request, [i for m in worth for i in self.models[m]]):
             level = self.levels[i]

@@ -22,7 +22,7 @@ class ArgusPaper(Policy):
     shared = False
 
     def plan(self, seen: Observation) -> Epoch:
-        plan = self.agnostic(seen, seen.rate * 60)
+        plan = self.agnostic(seen, self.demand(seen), 1.0 + seen.error)
         load = plan.load
         wanted = np.array([load.get(level, 0.0) for level in self.levels])
         wanted = wanted / wanted.sum() if wanted.sum() > 0 else np.eye(len(self.levels))[0]

@@ -14,6 +14,8 @@ import numpy as np
 from scheduler.policies import Cluster, Epoch, Observation, Scene
 from scheduler.policies.argus import Argus
 
+AHEAD = 3.0  # target latencies that it looks ahead
+
 
 class Oracle(Argus):
     name = "oracle"
@@ -22,6 +24,7 @@ class Oracle(Argus):
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
+        self.ahead_s = AHEAD * cluster.slo_s
         self.times: list[float] = []
         self.truth = np.zeros((0, len(self.levels)))
 
@@ -30,15 +33,15 @@ class Oracle(Argus):
         self.times, self.truth = [float(t) for t in times], truth
 
     def plan(self, seen: Observation) -> Epoch:
-        first, last = self._between(seen.now, seen.now + max(seen.tick_s, self.settle_s))
+        first, last = self._between(seen.now, seen.now + max(seen.tick_s, self.ahead_s))
         coming = self.truth[first:last]
-        rate = (last - first) / max(seen.tick_s, self.settle_s)
+        rate = (last - first) / max(seen.tick_s, self.ahead_s)
         sample = coming if len(coming) else seen.sample
         return super().plan(replace(seen, rate=rate, error=0.0, sample=sample, floors=np.zeros(len(sample))))
 
     def incoming(self, scene: Scene) -> float:
-        first, last = self._between(scene.now, scene.now + self.settle_s)
-        return (last - first) / self.settle_s
+        first, last = self._between(scene.now, scene.now + self.ahead_s)
+        return (last - first) / self.ahead_s
 
     def _between(self, start: float, end: float) -> tuple[int, int]:
         return bisect_left(self.times, start), bisect_left(self.times, end)
