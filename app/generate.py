@@ -23,12 +23,12 @@ POLL_S = 0.25
 SCORES_S = 30.0  # how long to wait for the scores of finished images; they have no deadline
 PAGE = 1000
 FIRST_PROMPTS = (
-    "a red apple on a blue ground",
-    "a yellow taxi",
-    "a smiling cat",
-    "a green tree",
-    "a slice of pizza",
-    "a blue fish on a white ground",
+    "a red apple on a blue background",
+    "a rocket on a red background",
+    "three ducks on a green background",
+    "a house on a yellow background",
+    "a ghost left of a pumpkin on a purple background",
+    "a sunflower above a robot on a teal background",
 )
 
 Line = dict[str, Any]  # a request as its job lists it: app.schemas.RequestLine
