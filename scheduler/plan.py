@@ -119,15 +119,26 @@ class _Program:
         self.moves = self._over(slice(self.at_u, self.width), [1.0] * len(self.n))
         self.whole = self._over(slice(self.at_n, self.at_u), [1.0] * len(self.n))
         self.now = np.array([instance.holding(d, m) for d, m in self.n])
+        self.everyone = sum(c.demand for c in {c.id: c for c, _ in self.x}.values())
         self.rows = self._rows()
         self.bounds = self._bounds()
 
     def solve(self) -> Plan:
+        if len(self.n) == len({device for device, _ in self.n}):
+            return self._without_choice()
         score = self.quality - self.instance.switch_cost * self.moves
         point, served = self._serve_then_quality(score)
         if self.moves @ point > self._forced_moves() + 0.5:
             point = self._stay_put(point, score, served)
         return self._answer(np.rint(point[self.at_n : self.at_u]).astype(int), served)
+
+    def _without_choice(self) -> Plan:
+        """One model a device type: nothing is integer, and the LP that gives the prices gives the plan."""
+        workers = np.array([self.instance.devices[device] for device, _ in self.n])
+        try:
+            return self._answer(workers, self.everyone)
+        except _Infeasible:
+            return self._answer(workers, float(self.serve @ self._stage(self.serve, [])))
 
     def _stay_put(self, point: np.ndarray, score: np.ndarray, served: float) -> np.ndarray:
         """Stage 3. Running out of time here costs moves, not service or quality: status and gap stay those of stage 2."""
@@ -142,9 +153,8 @@ class _Program:
 
     def _serve_then_quality(self, score: np.ndarray) -> tuple[np.ndarray, float]:
         """Stages 1 and 2, and the rate served. That all reachable demand is served is tried first: mostly it can be."""
-        everyone = sum(c.demand for c in {c.id: c for c, _ in self.x}.values())
         try:
-            return self._stage(score, [self._at_least(self.serve, everyone)]), everyone
+            return self._stage(score, [self._at_least(self.serve, self.everyone)]), self.everyone
         except _Infeasible:
             point = self._stage(self.serve, [])
             served = float(self.serve @ point)
@@ -245,6 +255,8 @@ class _Program:
             bounds=fixed,
             method="highs",
         )
+        if answer.status == 2:
+            raise _Infeasible(answer.message)
         if answer.x is None:
             raise _NoAnswer(f"LP with the integers fixed, status {answer.status}: {answer.message}")
         prices = {lv: max(0.0, float(-dual)) for lv, dual in zip(self.levels, answer.eqlin.marginals, strict=True)}

@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ from scheduler.instance import Instance, Level, Plan, PromptClass
 from scheduler.plan import solve
 from scheduler.route import Curve
 
+LEAST_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
 NAMES = (
     "clipper-ha",
     "clipper-ht",
@@ -78,17 +80,20 @@ class Cluster:
     shared: bool = True  # levels of one model share its workers; False: one level a worker, as in the Argus paper
     seed: int = 0
 
-    @property
+    @cached_property
     def levels(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(level for profile in self.profiles.values() for level in profile.ids))
 
     def holds(self, level: str) -> str:
         """The model (or, where levels are not shared, the level) a worker is assigned to serve this level."""
-        if not self.shared:
-            return level
-        return next(p.level(level).holds for p in self.profiles.values() if level in p.ids)
+        return self._holds[level]
 
-    @property
+    @cached_property
+    def _holds(self) -> dict[str, str]:
+        found = {level.id: level.holds for profile in self.profiles.values() for level in profile.levels}
+        return found if self.shared else {level: level for level in found}
+
+    @cached_property
     def models(self) -> dict[str, tuple[int, ...]]:
         """Indices of the levels each model serves."""
         found: dict[str, list[int]] = {}
@@ -108,7 +113,7 @@ class Cluster:
             60 / profile.level(lv).requests_per_minute if lv in profile.ids else float("inf") for lv in self.levels
         )
 
-    @property
+    @cached_property
     def quality(self) -> tuple[float, ...]:
         """The profiles' mean relative quality, by level."""
         found = {level.id: level.quality for profile in self.profiles.values() for level in profile.levels}
@@ -285,8 +290,20 @@ class Policy:
 
     def agnostic(self, seen: Observation, demand: float, headroom: float = 1.0) -> Plan:
         """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""
-        everyone = PromptClass("all", demand, dict(zip(self.levels, self.cluster.quality, strict=True)))
-        return solve(self.instance(seen, (everyone,), headroom))
+        quality = dict(zip(self.levels, self.cluster.quality, strict=True))
+        everyone = PromptClass("all", max(demand, LEAST_DEMAND), quality)
+        plan = solve(self.instance(seen, (everyone,), headroom))
+        return replace(plan, workers={d: self._busy(plan, models) for d, models in plan.workers.items()})
+
+    def _busy(self, plan: Plan, models: Mapping[str, int]) -> dict[str, int]:
+        """Workers whose level takes no load join the best level that does: the optimum is indifferent, queues are not."""
+        loaded = {self.cluster.holds(level) for level in plan.load}
+        used = {model: n for model, n in models.items() if model in loaded}
+        if not used:
+            return dict(models)
+        best = max(used, key=lambda model: max(self.cluster.quality[i] for i in self.cluster.models[model]))
+        used[best] += sum(n for model, n in models.items() if model not in loaded)
+        return used
 
     def instance(self, seen: Observation, classes: tuple[PromptClass, ...], headroom: float = 1.0) -> Instance:
         levels = self.cluster.plan_levels()

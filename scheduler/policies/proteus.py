@@ -20,13 +20,13 @@ class Proteus(Policy):
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
-        self.demand: float | None = None
+        self.ewma: float | None = None
 
     def plan(self, seen: Observation) -> Epoch:
-        last = seen.rate if self.demand is None else self.demand
-        self.demand = last + EWMA * (seen.rate - last)
+        last = seen.rate if self.ewma is None else self.ewma
+        self.ewma = last + EWMA * (seen.rate - last)
         for beta in BETAS:
-            plan = self.agnostic(seen, self.demand * 60, beta)
+            plan = self.agnostic(seen, self.ewma * 60, beta)
             if plan.shed["all"] < 1e-3:
                 break
         return self.epoch(seen, plan)

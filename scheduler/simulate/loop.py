@@ -123,7 +123,7 @@ class _Run:
                 second, counted = second + 1.0, 0
             self.now = at
             if arrival <= at:
-                counted += 1
+                counted += not self.work.batch[i]
                 self._arrive(i, arrival)
                 i += 1
             else:
@@ -206,7 +206,8 @@ class _Run:
         """Before the first request: workers hold what the first minute's rate asks for."""
         if self.policy.clairvoyant:
             self.policy.foretell(self.work.times, self.work.truth[self.work.rows])  # type: ignore[attr-defined]
-        rate = float(np.count_nonzero(self.work.times < 60)) / min(60.0, self.work.duration_s)
+        first = (self.work.times < 60) & ~self.work.batch
+        rate = float(np.count_nonzero(first)) / min(60.0, self.work.duration_s)
         epoch = self._decide(rate, 0.0, {device: {} for device in self.config.workers})
         for device, n in self.config.workers.items():
             models = [m for m, k in epoch.plan.workers.get(device, {}).items() for _ in range(k)]
