@@ -92,6 +92,7 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         self._log_folder.mkdir(parents=True, exist_ok=True)
+        parent = os.getpid()
         with open(self._log_folder / f"{child.name}.log", "ab") as sink:
             return subprocess.Popen(
                 list(child.argv),
@@ -103,11 +104,14 @@ class Supervisor:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops them in order
-                preexec_fn=lambda: self._die_with_parent(child.stop_signal),
+                preexec_fn=lambda: self._die_with(parent, child.stop_signal),
             )
 
-    def _die_with_parent(self, how: signal.Signals) -> None:
+    def _die_with(self, parent: int, how: signal.Signals) -> None:
+        """In the child: leave when the supervisor does, also when it is gone already."""
         self._libc.prctl(PR_SET_PDEATHSIG, int(how))
+        if os.getppid() != parent:
+            os._exit(1)
 
     def _wait_ready(self, child: Child) -> None:
         end = time.monotonic() + child.patience_s
