@@ -37,9 +37,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def everything() -> list[Child]:
-    """All processes of this host, in the order they are started (slow starters first)."""
+    """All processes of this host, in the order they are started.
+
+    Only web is waited for. What the first image does not need comes after it, so as not to take the cores from what it
+    does: workers and scheduler.
+    """
     workers = [worker(device) for device in local_devices()]
-    return [*workers, scheduler(), web(), quality(), beat(), flower()]
+    return [*workers, scheduler(), web(), beat(), quality(), flower()]
 
 
 def web() -> Child:

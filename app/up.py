@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +29,7 @@ from app.terminal import make_console
 from core import services
 from core.errors import ArgusError, BadSettings, Conflict, ServiceDown
 from core.settings import ROOT, settings
-from core.supervisor import Child, Supervisor
+from core.supervisor import Supervisor
 
 WATCH_S = 0.5
 STOP_S = 90.0  # a supervisor stops its children one after the other
@@ -120,10 +120,9 @@ class Stack:
             from core.database import migrate
 
             migrate()
-        with self._step(f"{', '.join(child.name for child in children)}"):
+        with self._step(", ".join(child.name for child in children)):
             for child in children:
-                self.supervisor.start(_unawaited(child))
-            self._await(children)
+                self.supervisor.start(child)
         self._write_state(ready=True)
 
     def watch(self) -> None:
@@ -153,17 +152,6 @@ class Stack:
             raise ServiceDown("The broker of ARGUS_BROKER_URL does not answer.", field="ARGUS_BROKER_URL")
         services.remember_addresses(self.home, database, broker)
 
-    def _await(self, children: list[Child]) -> None:
-        """Wait until every child answers; one that ends in that time has failed."""
-        for child in children:
-            end = time.monotonic() + child.patience_s
-            while not child.ready():
-                restarted = self.supervisor.watch_once()
-                if restarted or time.monotonic() > end:
-                    name = (restarted or [child.name])[0]
-                    raise ServiceDown(f"{name} did not come up. Its log ends:\n{self.supervisor.tail(name)}")
-                time.sleep(0.1)
-
     def _write_state(self, ready: bool) -> None:
         self.state = Running(**{**asdict(self.state), "children": self.supervisor.pids(), "ready": ready})
         path = settings().run_folder / STATE
@@ -177,11 +165,6 @@ class Stack:
         with self.console.status(f"{what} …"):
             yield
         self.console.print(f"  {what}: {time.monotonic() - begun:.1f} s", highlight=False)
-
-
-def _unawaited(child: Child) -> Child:
-    """The same child, not waited for: all of them come up side by side."""
-    return replace(child, ready=lambda: True)
 
 
 @contextmanager

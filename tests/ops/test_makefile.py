@@ -1,6 +1,7 @@
 """The Makefile, the README and the pages made from the code say what is there."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from core.settings import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+README = (ROOT / "README.md").read_text()
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
@@ -83,20 +84,29 @@ def test_the_ci_entry_checks_and_tests():
     assert "set -e" in text
 
 
-@pytest.mark.skipif(not README, reason="no README yet")
+def readme_commands() -> list[list[str]]:
+    """Every command line of the README, in blocks and in the text, without variables set before it."""
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).splitlines()
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    lines = [shlex.split(line, comments=True) for line in [*blocks, *inline] if not line.startswith((" ", "curl"))]
+    return [[word for word in line if not re.match(r"[A-Z_]+=", word)] for line in lines if line]
+
+
+def test_the_readme_names_the_two_commands():
+    assert [line for line in readme_commands() if line[0] == "make"][:2] == [["make", "up"], ["make", "test"]]
+
+
 def test_the_readme_uses_only_targets_and_commands_that_exist():
-    assert {"up", "test"} <= set(re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)", README, re.MULTILINE)[0]) | TARGETS
-    for word in re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b(?=[`\n ]*(?:$|`|#))", README, re.MULTILINE):
-        assert word in TARGETS
-    for line in re.findall(r"^\s*(?:\.venv/bin/)?argus (\w+.*)$|`argus ([^`]+)`", README, re.MULTILINE):
-        words = (line[0] or line[1]).split()
-        assert words[0] in COMMANDS
-        command = argus.get_command(None, words[0])
-        known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known | {"--help"}
+    for line in readme_commands():
+        if line[0] == "make" and len(line) > 1:
+            assert line[1] in TARGETS
+        elif line[0] == "argus" and len(line) > 1:
+            command = argus.get_command(None, line[1])
+            assert command is not None, line
+            known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+            assert {word for word in line if word.startswith("--")} <= known
 
 
-@pytest.mark.skipif(not README, reason="no README yet")
 def test_links_of_the_readme_lead_to_files():
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", README):
         assert (ROOT / target).exists(), target
