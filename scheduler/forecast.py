@@ -1,9 +1,9 @@
-"""Arrival rate a tick ahead: a slow average that starts anew when faster ones say demand has changed; time of day.
+"""Arrival rate a tick ahead: a slow average that starts anew when a fast one says demand has changed; time of day.
 
-Noise and change look alike for a while. The slow average grows to ten minutes and is steady under Poisson noise; as soon as
-a faster one (ten, thirty, ninety seconds) leaves the band that noise explains, demand has changed, and the slow one
-starts again from the faster. Over days the same time of earlier days says where demand goes within the tick. Every
-forecast is held against what came; the mean relative error sets the planner's headroom.
+Noise and change look alike for a while. The slow average grows to two minutes and is steady under Poisson noise; as soon
+as the fast one (ten seconds) leaves the band that noise explains, demand has changed, and the slow one starts again from
+the fast. Over days the same time of earlier days says where demand goes within the tick. Every forecast is held against
+what came; the mean relative error sets the planner's headroom.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-WATCHES = ((10.0, 2.8), (30.0, 2.5), (90.0, 2.5))  # scale of a faster average, deviations it may differ by
-SLOW_S = 600.0
-WINDOW_S = 10.0
+FAST_S, SLOW_S = 10.0, 120.0
+BURST_SIGMA = 2.5  # deviations that the fast average may differ by
 DAY_S, SLOT_S = 86_400.0, 300.0
 GROWTH = (0.5, 2.0)  # the time of day moves a forecast by this at most
 HEADROOM_MAX = 1.25
@@ -40,16 +39,13 @@ class Forecaster:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.slow = 0.0
-        self.fast = [0.0] * len(WATCHES)
+        self.fast = self.slow = 0.0
         self.span = 0.0  # seconds that the slow average stands on
         self.error = 0.0
         self.burst = False
         self.dispersion = 1.0  # of counts in ten seconds around what was expected: 1 for a Poisson stream
         self._window = [0.0, 0.0, 0.0]  # seconds, requests, requests expected
-        self._pending: list[
-            tuple[float, float, float]
-        ] = []  # (end, forecast, requests counted since) of open forecasts
+        self._pending: list[tuple[float, float, float]] = []  # end, forecast and count so far of open forecasts
         self._today: dict[int, list[float]] = {}  # slot of the day → [requests, seconds], this day and days before
         self._days: dict[int, float] = {}
 
@@ -58,12 +54,12 @@ class Forecaster:
         self._disperse(seconds, requests)
         rate = requests / seconds
         self.span = min(SLOW_S, self.span + seconds)
-        self.slow += (rate - self.slow) * seconds / self.span
-        self.burst = False
-        for i, (scale, sigma) in enumerate(WATCHES):
-            self.fast[i] += (rate - self.fast[i]) * max(1 - math.exp(-seconds / scale), seconds / self.span)
-            if self.span > scale and abs(self.fast[i] - self.slow) > sigma * self._noise(scale):
-                self.slow, self.span, self.burst = self.fast[i], scale, True
+        share = min(1.0, seconds / self.span)
+        self.slow += (rate - self.slow) * share
+        self.fast += (rate - self.fast) * max(1 - math.exp(-seconds / FAST_S), share)
+        self.burst = self.span > FAST_S and abs(self.fast - self.slow) > BURST_SIGMA * self._noise()
+        if self.burst:
+            self.slow, self.span = self.fast, FAST_S
         self._remember(start, seconds, requests)
         self.now = start + seconds
         self._settle(requests)
@@ -85,16 +81,16 @@ class Forecaster:
             self._window[1] + requests,
             self._window[2] + self.slow * seconds,
         ]
-        if window[0] >= WINDOW_S and self.span >= WINDOW_S:
+        if window[0] >= FAST_S and self.span >= FAST_S:
             index = (window[1] - window[2]) ** 2 / max(window[2], 1.0)
             self.dispersion += (min(index, DISPERSION_MAX * 4) - self.dispersion) * DISPERSION_WEIGHT
             self.dispersion = min(DISPERSION_MAX, max(1.0, self.dispersion))
             self._window = [0.0, 0.0, 0.0]
 
-    def _noise(self, scale: float) -> float:
-        """Deviation of a faster average from the slow one under Poisson arrivals that do not change."""
+    def _noise(self) -> float:
+        """Deviation of the fast average from the slow one under Poisson arrivals that do not change."""
         rate = max(self.slow, 1.0 / SLOW_S)
-        return math.sqrt(rate / (2 * scale) * max(0.05, 1 - scale / self.span))
+        return math.sqrt(rate / (2 * FAST_S) * max(0.05, 1 - FAST_S / self.span))
 
     def _settle(self, requests: float) -> None:
         """Errors of forecasts whose horizon has passed, beyond what a Poisson draw around them explains."""

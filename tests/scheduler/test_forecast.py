@@ -17,7 +17,7 @@ def fed(rates: np.ndarray, seed: int = 0, seconds: float = 1.0) -> Forecaster:
 
 def test_noise_around_a_steady_rate_stays_small() -> None:
     errors = [fed(np.full(900, 3.5), seed).rate / 3.5 - 1 for seed in range(20)]
-    assert np.sqrt(np.mean(np.square(errors))) < 0.06
+    assert np.sqrt(np.mean(np.square(errors))) < 0.1
 
 
 def test_a_jump_is_followed_within_twenty_seconds() -> None:
