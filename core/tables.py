@@ -148,6 +148,7 @@ class Attempt(Base):
     __table_args__ = (
         UniqueConstraint("request_id", "number"),
         Index("ix_attempt_open", "worker", postgresql_where="outcome is null"),
+        Index("ix_attempt_ended", "ended_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core import tables
 from core.errors import BadProfile
@@ -26,7 +26,7 @@ from scheduler.forecast import Forecast, Forecaster
 from workers.devices import profile_path
 
 log = structlog.get_logger(__name__)
-TIMINGS = 200  # recent attempts that correct the profile
+TIMINGS = 60  # recent attempts that correct the profile: enough for a median, few enough to notice change
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,22 @@ class Demand:
 
 
 def timings(session: Session, device_type: str) -> list[Timing]:
-    """What recent attempts on this type of device took, newest first."""
+    """What recent attempts on this type of device took, newest first.
+
+    Only those that had the device for their model alone: where two models take turns, neither shows its own speed.
+    """
+    recent = func.now() - timedelta(minutes=10)
+    other = aliased(Attempt)
+    beside = (
+        select(other.id)
+        .where(other.worker == Attempt.worker, other.model != Attempt.model, other.ended_at > recent)
+        .where(other.started_at < Attempt.ended_at, other.ended_at > Attempt.started_at)
+        .exists()
+    )
     query = (
         select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean)
         .join(tables.Worker, tables.Worker.name == Attempt.worker)
-        .where(Attempt.outcome == "done", tables.Worker.device_type == device_type)
-        .where(Attempt.ended_at > func.now() - timedelta(minutes=10))
+        .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type, ~beside)
         .order_by(Attempt.ended_at.desc())
         .limit(TIMINGS)
     )

@@ -8,7 +8,7 @@ a model whose queues were cancelled stays held while memory allows: a cancelled 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,17 +47,27 @@ class Post:
 
 
 class Posting:
-    """Where this worker is posted. The engine may hold more models than its post names."""
+    """Where this worker is posted. The engine may hold more models than its post names.
 
-    def __init__(self, me: Me, family: Family, engine: Engine) -> None:
+    Args:
+        rows_of: the requests of each model that are worth running at once.
+    """
+
+    def __init__(self, me: Me, family: Family, engine: Engine, rows_of: Mapping[str, int]) -> None:
         self.me = me
         self.family = family
         self.engine = engine
+        self.rows_of = rows_of
         self.post = Post((), ())
         self.problem: str | None = None
         self._consumer: Consumer | None = None
         self._ordered: Post | None = None  # by command; the row confirms it
         self._wake = threading.Event()
+
+    @property
+    def places(self) -> int:
+        """Requests that this worker takes at once, at its post."""
+        return max((self.rows_of[model] for model in self.post.models), default=1)
 
     def levels(self) -> list[str]:
         """Ids of the levels this worker serves."""
@@ -83,6 +93,7 @@ class Posting:
     def follow(self, consumer: Consumer) -> None:
         """From now on follow assignments, in a thread of its own (loading takes long). Called at every reconnect."""
         first, self._consumer = self._consumer is None, consumer
+        consumer.controller.max_concurrency = self.places
         if not first:
             return
         threading.Thread(target=self._follow, name="assignment", daemon=True).start()
@@ -129,6 +140,8 @@ class Posting:
         served = self._served()
         self._in_consumer("add_task_queue", [queue for queue in post.queues if queue not in served])
         self.post = post
+        if self._consumer is not None:
+            self._consumer.controller.max_concurrency = self.places  # what `worker_disable_prefetch` goes by
         self._in_consumer("cancel_task_queue", [queue for queue in served if queue not in post.queues])
         self.problem = None
         log.info("posted", worker=self.me.name, models=post.models, queues=len(post.queues))

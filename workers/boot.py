@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 import uuid
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -72,8 +71,12 @@ def run(device: str, name: str) -> int:
         queues=[],
         stats={},
     )
-    engine = make_engine(family, device)
-    posting = Posting(me, family, engine)
+    known = curves(family, device)
+    rows_of = {
+        model: worthwhile_rows(known[model]) if model in known else settings().max_batch for model in family.models
+    }
+    engine = make_engine(family, device, known, max(rows_of.values()))
+    posting = Posting(me, family, engine, rows_of)
     admission = plugged_in(family, me, devices.device_type(device))
     generation = Generation(me, family, engine, posting, ImageStore(), admission)
     heartbeat = Heartbeat(generation)
@@ -90,14 +93,14 @@ def run(device: str, name: str) -> int:
 
     leaving = ThreadPoolExecutor(1, thread_name_prefix="leaving")
     status = serve(
-        app, name, posting.post.queues, generation.places, ready, lambda: leaving.submit(generation.stop, DRAIN_S)
+        app, name, posting.post.queues, engine.max_batch, ready, lambda: leaving.submit(generation.stop, DRAIN_S)
     )
     leaving.shutdown(wait=True)
     heartbeat.stop()
     return status
 
 
-def make_engine(family: Family, device: str) -> Engine:
+def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_batch: int) -> Engine:
     """The engine of this process, running."""
     import torch
 
@@ -106,12 +109,11 @@ def make_engine(family: Family, device: str) -> Engine:
 
     torch.set_num_threads(devices.threads(device))
     dtype = None if settings().dtype == "auto" else getattr(torch, settings().dtype)
-    known = curves(family, device)
     engine = Engine(
         family,
         devices.torch_device(device),
         dtype,
-        worthwhile_rows(known.values()),
+        max_batch,
         devices.memory_mb(device),
         cache=shared_cache(),
         curves=known,
@@ -132,17 +134,13 @@ def curves(family: Family, device: str) -> dict[str, StepCurve]:
     return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in measured.items()}
 
 
-def worthwhile_rows(curves: Iterable[StepCurve]) -> int:
-    """The most rows that are worth sharing a step: more would only make each wait longer for the others.
+def worthwhile_rows(curve: StepCurve) -> int:
+    """The rows of a model that are worth sharing a step: more would only make each wait longer for the others.
 
-    Without measurements, ARGUS_MAX_BATCH; a CPU often gains nothing from sharing, a GPU up to the largest batch.
+    A CPU often gains little from sharing, a GPU up to the largest batch.
     """
-    worth = [
-        min(rows for rows, gain in gains.items() if gain >= ENOUGH * max(gains.values()))
-        for curve in curves
-        if (gains := {rows: rows / seconds for rows, seconds in curve.points.items() if rows <= settings().max_batch})
-    ]
-    return max(worth, default=settings().max_batch)
+    gains = {rows: rows / seconds for rows, seconds in curve.points.items() if rows <= settings().max_batch}
+    return min((n for n, gain in gains.items() if gain >= ENOUGH * max(gains.values())), default=settings().max_batch)
 
 
 def take_back(me: Me) -> None:

@@ -18,8 +18,8 @@ def serve(
     name: str,
     queues: Sequence[str],
     slots: int,
-    on_ready: Callable[[Any], None] = lambda consumer: None,
-    on_stopping: Callable[[], None] = lambda: None,
+    on_ready: Callable[[Any], object] = lambda consumer: None,
+    on_stopping: Callable[[], object] = lambda: None,
 ) -> int:
     """Consume these queues with `slots` threads; returns the exit status.
 

@@ -53,13 +53,17 @@ class Generation:
         self.posting = posting
         self.images = images
         self.admission = admission
-        self.places = engine.max_batch
         self.open: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self._yielding: set[uuid.UUID] = set()
-        self._desk = ThreadPoolExecutor(self.places + 1, thread_name_prefix="background")
+        self._desk = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
         self._claiming = threading.Lock()
         self.stopping = threading.Event()
+
+    @property
+    def places(self) -> int:
+        """Requests that run at once."""
+        return self.posting.places
 
     def generate(self, request_id: uuid.UUID, epoch: int) -> None:
         """From a message to a stored image, for whoever the policy gives the place to (`workers.admission`)."""

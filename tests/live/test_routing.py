@@ -16,6 +16,7 @@ from core.families import load_family
 from core.tables import Attempt, CachedLatent, Image, Job, Plan, Request, Score, State, Worker
 from scheduler.live import Live
 from scheduler.nearest import cosine_for, nearest
+from scheduler.observe import timings
 from scheduler.predict import Features
 from scheduler.review import review
 from scheduler.router import Router
@@ -240,3 +241,24 @@ def test_every_plan_says_what_it_saw_and_why_and_one_is_in_force(family):
     assert plans[-1].in_force
     assert "requests/min expected" in plans[-1].reason
     assert plans[-1].observed["workers"] == {"cpu": 1}
+
+
+def timed(level: str, model: str, worker: str, started: float, ended: float) -> None:
+    """A finished attempt, times in seconds from now."""
+    job, now = submit(1, state=State.DONE, level=level), datetime.now(UTC)
+    with transaction() as session:
+        request = session.scalars(select(Request).where(Request.job_id == job)).one()
+        row = Attempt(request_id=request.id, number=1, worker=worker, boot=uuid.uuid4(), level=level, model=model)
+        row.outcome, row.denoise_s, row.steps_run, row.batch_mean = "done", ended - started, 8, 1.0
+        row.started_at, row.ended_at = now + timedelta(seconds=started), now + timedelta(seconds=ended)
+        session.add(row)
+
+
+def test_only_what_ran_without_another_model_beside_it_corrects_the_profile(family):
+    join()
+    timed("exact", "large", "cpu0@test", -60, -50)
+    timed("exact", "large", "cpu0@test", -30, -20)
+    timed("sm-small", "small", "cpu0@test", -25, -15)
+    with transaction() as session:
+        (timing,) = timings(session, "cpu")
+    assert (timing.level, timing.denoise_s) == ("exact", 10.0)
