@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,7 @@ from core.families import ROOT, Family, load_family
 from core.text import shared_encoder
 from families.embedded import pixels, words
 from families.embedded.budget import Budget, load_budget
+from families.embedded.checksums import digest
 from families.embedded.judge import Judge, load_judge, prepare
 from families.embedded.model import EMPTY_PROMPT, WEIGHTS, EmbeddedMember, load_member
 from families.embedded.pool import held_out, pictures_of
@@ -39,6 +41,7 @@ WEIGHT = 2.5  # CLIPScore's (Hessel et al. 2021, eq. 1)
 BATCH = 20
 FIRST_SEED = 1000
 STRATEGIES = ("exact", "sm", "fs")
+DRAWN = Path(__file__).parent / "runs" / "drawn"
 CARD = ROOT / "docs" / "model-card.md"
 PICTURES = ROOT / "docs" / "img"
 TABLE = ROOT / "profiles" / "embedded" / "quality.csv"
@@ -96,24 +99,32 @@ def draw(family: Family, level_id: str, scenes: Sequence[Scene], judge: Judge) -
     """All scenes' prompts at one level, the i-th with seed 1000 + i."""
     level = family.level(level_id)
     steps, _ = level.schedule(family.defaults.steps, family.defaults.steps)
-    member = load_member(family.models[level.model].location)
+    folder, guidance = Path(family.models[level.model].location), family.defaults.guidance
+    member = load_member(folder)
     prompts = [scene.prompt for scene in scenes]
-    parts = []
-    for start in range(0, len(prompts), BATCH):
-        block = prompts[start : start + BATCH]
-        parts.append(
-            pictures(
-                member,
-                block,
-                range(FIRST_SEED + start, FIRST_SEED + start + len(block)),
-                steps,
-                family.defaults.guidance,
-            )
-        )
-    drawn = np.concatenate(parts)
-    return Drawn(
-        drawn, scores(judge, drawn, prompts), seconds_alone(member, prompts[:5], steps, family.defaults.guidance)
+    drawn = _remembered(
+        f"{digest(folder / 'diffusion_pytorch_model.safetensors')}-{steps}-{guidance}-{prompts}",
+        lambda: _all_pictures(member, prompts, steps, guidance),
     )
+    return Drawn(drawn, scores(judge, drawn, prompts), seconds_alone(member, prompts[:5], steps, guidance))
+
+
+def _all_pictures(member: EmbeddedMember, prompts: Sequence[str], steps: int, guidance: float) -> np.ndarray:
+    starts = range(0, len(prompts), BATCH)
+    seeds = range(FIRST_SEED, FIRST_SEED + len(prompts))
+    return np.concatenate(
+        [pictures(member, prompts[i : i + BATCH], seeds[i : i + BATCH], steps, guidance) for i in starts]
+    )
+
+
+def _remembered(key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Pictures once drawn from the same weights are kept, so that judging again costs no drawing."""
+    path = DRAWN / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    if not path.exists():
+        DRAWN.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, pictures=make())
+    with np.load(path) as kept:
+        return kept["pictures"]
 
 
 def pictures(

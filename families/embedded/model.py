@@ -3,7 +3,7 @@
     member = load_member("families/embedded/weights/large")
     states, mask = member.text.tokens(["three foxes on a purple background"])
     latents = torch.randn(1, *member.codec.latent_shape)            # at sigma 1
-    scheduler = member.new_scheduler(); scheduler.set_timesteps(sigmas=member.sigmas(24))
+    scheduler = member.new_scheduler(); scheduler.set_timesteps(24)
     for t in scheduler.timesteps:                                    # t = 1000·sigma
         latents = scheduler.step(member.velocity(latents, t / 1000, states, mask), t, latents).prev_sample
     pictures = member.codec.decode(latents)                          # (1, 128, 128, 3) uint8; size=64 for smaller
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import FlowMatchEulerDiscreteScheduler as PlainScheduler
+from diffusers import PixArtTransformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from core.text import TextEncoder, shared_encoder
@@ -35,6 +36,18 @@ DENOISERS: dict[str, Any] = {
     "PixArtTransformer2DModel": PixArtTransformer2DModel,
 }
 EMPTY_PROMPT = ""  # what the unconditional half of guidance sees
+
+
+class FlowMatchEulerDiscreteScheduler(PlainScheduler):
+    """diffusers' own, by its own name, at the noise levels its SD-3 and FLUX pipelines hand it: 1 … 1/steps before the shift.
+
+    Left to itself it spends the last step at sigma 0.002, where nothing remains to be done: of four steps, one.
+    """
+
+    def set_timesteps(self, num_inference_steps: int | None = None, *arguments: Any, **options: Any) -> None:
+        if num_inference_steps is not None and not any(options.get(name) for name in ("sigmas", "timesteps")):
+            options["sigmas"] = [1 - step / num_inference_steps for step in range(num_inference_steps)]
+        super().set_timesteps(num_inference_steps, *arguments, **options)  # type: ignore[misc]
 
 
 @dataclass
@@ -64,18 +77,14 @@ class EmbeddedMember:
         """A fresh sampler (it counts its own steps: one a request)."""
         return FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
 
-    def sigmas(self, steps: int) -> list[float]:
-        """What to pass as `set_timesteps(sigmas=…)`: 1 … 1/steps, which the scheduler then shifts.
-
-        Left to itself, diffusers' scheduler spends its last step at sigma 0.002, where nothing remains to be done.
-        """
-        return [1 - step / steps for step in range(steps)]
-
     def to(self, device: str | None = None, dtype: torch.dtype | None = None) -> EmbeddedMember:
         """Move denoiser and codec; the text encoder stays float32."""
         self.device = device or self.device
-        self.denoiser.to(device=self.device, dtype=dtype)
-        self.codec.to(device=self.device, dtype=dtype)
+        parts: tuple[Any, ...] = (self.denoiser, self.codec)
+        for module in parts:
+            module.to(self.device)
+            if dtype is not None:
+                nn.Module.to(module, dtype)  # past diffusers' own `to`, which warns of modules these do not have
         return self
 
     def clean(self, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
