@@ -31,11 +31,11 @@ bench: bench-scheduler bench-engine bench-models ## Everything the README's numb
 bench-engine: install ## Batching at the step against whole requests, caches, memory
 	@$(BIN)/python -m bench.engine
 
-bench-scheduler: install ## Policies on one profile and the same traces
+bench-scheduler: install ## Policies under one profile, trace and simulator, into docs/results/scheduler.md
 	@$(BIN)/python -m bench.scheduler
 
-bench-models: install ## Quality of every level of the embedded family
-	@$(BIN)/argus evaluate
+bench-models: install ## Quality and cost of every level of the embedded family, into docs/model-card.md
+	@$(BIN)/argus evaluate --card
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs

@@ -22,8 +22,14 @@ COMMANDS = {
     "generate": ("app.generate:generate", "Draw images of prompts with the Argus that runs."),
     "profile": ("workers.cli:profile", "Measure what every level costs on this machine."),
     "evaluate": ("families.embedded.evaluate", "Judge every level of the embedded family by its scorer."),
-    "solve": ("scheduler.cli:solve", "Plan an instance: workers, load by level, prices."),
-    "simulate": ("scheduler.cli:simulate", "Run policies over a trace on a virtual clock, under one profile."),
+    "solve": (
+        "scheduler.cli:solve",
+        "Plan the instance in FILE (JSON): workers per model, load per class and level, prices.",
+    ),
+    "simulate": (
+        "scheduler.cli:simulate",
+        "Run policies over a trace on a virtual clock, with the live planner and router.",
+    ),
     "replay": (
         "traces.replay:replay",
         "Send the arrivals of a trace to a running Argus, on time, and say what became of them.",
