@@ -82,6 +82,7 @@ def run(device: str, name: str) -> int:
     heartbeat = Heartbeat(generation)
     heartbeat.start()
     posting.take_up()
+    warm_up(engine, family)
     take_back(me)
     app = celery_app()
     register_task(app, generation)
@@ -120,6 +121,15 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
     )
     engine.start()
     return engine
+
+
+def warm_up(engine: Engine, family: Family) -> None:
+    """Two steps of one request, so that the first of a user meets a loaded encoder and warm kernels."""
+    from workers.engine.order import Order
+
+    size, level = family.defaults, family.level(family.reference)
+    if level.model in engine.loaded():
+        engine.submit(Order("warm-up", "warm-up", 0, level, 2, size.guidance, size.width, size.height)).result()
 
 
 def curves(family: Family, device: str) -> dict[str, StepCurve]:

@@ -187,23 +187,36 @@ def toy(services: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 @pytest.fixture(scope="module")
 def stack(services: Any, toy: Path) -> Iterator[Stack]:
-    """Emptied tables, a scheduler and one worker, shared by the tests of a module: starting torch takes its time."""
+    """Emptied tables, a broker that may be killed, scheduler, quality worker and one generation worker.
+
+    Shared by the tests of a module: starting torch takes its time.
+    """
     from sqlalchemy import text
 
+    from core import celery
     from core.database import transaction
+    from core.services import valkey
+    from core.settings import settings
     from core.tables import Base
 
     with transaction() as session:
-        session.execute(
-            text(f"TRUNCATE {', '.join(t.name for t in Base.metadata.sorted_tables)} RESTART IDENTITY CASCADE")
-        )
-    supervisor = Supervisor(services.home / "logs" / uuid.uuid4().hex[:8])
-    running = Stack(
-        services, toy, supervisor, {**services.environ(), "ARGUS_FAMILY": str(toy), "ARGUS_STALE_S": STALE_S}
-    )
-    try:
-        running.start("scheduler", "scheduler.boot")
-        running.start_worker()
-        yield running
-    finally:
-        supervisor.stop()
+        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    home = services.home / "live"
+    supervisor = Supervisor(home / "logs")
+    broker, url = valkey(home)
+    env = {**services.environ(), "ARGUS_FAMILY": str(toy), "ARGUS_STALE_S": STALE_S, "ARGUS_BROKER_URL": url}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARGUS_BROKER_URL", url)
+        patch.setattr(celery, "_app", None)
+        settings.cache_clear()
+        running = Stack(services, toy, supervisor, env)
+        try:
+            supervisor.start(broker)
+            running.start("scheduler", "scheduler.boot")
+            running.start("quality", "workers.quality_worker")
+            running.start_worker()
+            yield running
+        finally:
+            supervisor.stop()
+    settings.cache_clear()

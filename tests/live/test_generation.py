@@ -1,9 +1,15 @@
 """From an accepted row to a stored image, through real messages and real workers, whatever goes wrong on the way."""
 
 import io
+import json
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-import redis
+import pytest
+from click.testing import CliRunner
 from PIL import Image as Pillow
 from sqlalchemy import update
 
@@ -11,11 +17,12 @@ from core.celery import publish
 from core.database import transaction
 from core.families import load_family
 from core.images import ImageStore
-from core.messages import Generate
-from core.tables import Assignment, Attempt, Image, Plan, Request, ServiceClass, State
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Generate, Judge, Route
+from core.tables import Assignment, Attempt, Image, Plan, Request, Score, ServiceClass, State
 from live.conftest import Stack
 from scheduler.queues import served_by
 from scheduler.sweep import sweep
+from traces.replay import replay
 
 LONG = {"steps": 400, "level_asked": "exact"}
 
@@ -49,13 +56,61 @@ def test_a_job_becomes_images_once_whatever_is_delivered_twice(stack: Stack):
     assert [row.stored_at for row in stack.requests(job)] == [row.stored_at for row in done]
 
 
-def test_what_the_broker_lost_is_published_by_the_sweep(stack: Stack):
-    unrouted = stack.submit(2)  # accepted while the broker was away
-    routed = stack.submit(2, state=State.QUEUED, level="exact", epoch=0)  # and these were routed just before
-    with redis.Redis.from_url(stack.services.broker_url) as client:
-        client.flushdb()
+def test_an_image_is_scored_once_whatever_is_delivered_twice(stack: Stack):
+    job = stack.submit(2)
+    stack.publish(job)
+    stack.wait_for(lambda: all(row.scored_at for row in stack.requests(job)), "scores")
+    images = [image.id for image in stack.images(job)]
+    publish(QUALITY_QUEUE, [Judge(str(image)) for image in images])
+    last = stack.submit(1)
+    stack.publish(last)
+    stack.wait_for(lambda: all(row.scored_at for row in stack.requests(last)), "a score after them")
+    scores = stack.rows(Score, Score.image_id.in_(images))
+    assert len(scores) == 2
+    assert all(0 <= score.value <= 2.5 for score in scores)
+    assert scores[0].scorer.startswith("embedded-clip")
+
+
+def test_what_was_accepted_while_the_broker_was_away_is_published_when_it_is_back(stack: Stack):
+    stack.kill("valkey")
+    unrouted = stack.submit(2)
+    assert publish(ROUTER_QUEUE, [Route(str(unrouted))]) == 0
+    routed = stack.submit(2, state=State.QUEUED, level="exact", epoch=0)  # a router got no further than its commit
+    stack.wait_for(lambda: "valkey" in stack.supervisor.watch_once(), "the broker to be started again")
     stack.sweep_until_done(unrouted)
     stack.sweep_until_done(routed)
+
+
+def test_a_replay_is_told_what_became_of_each_arrival(stack: Stack, tmp_path: Path):
+    trace, references, out = tmp_path / "trace.csv", tmp_path / "references.csv", tmp_path / "out.json"
+    trace.write_text("arrival_s,prompt\n0.0,a red fox\n0.3,two blue fish\n0.4,a green tree\n1.5,a red fox\n")
+    with serving() as url:
+        told = CliRunner().invoke(
+            replay, ["--trace", str(trace), "--url", url, "--references", str(references), "--json", str(out)]
+        )
+    assert told.exit_code == 0, told.output
+    ((_, figures),) = json.loads(out.read_text())["policies"].items()
+    assert (figures["requests"], figures["served"], figures["refused"]) == (4, 4, 0)
+    assert figures["violation_rate"] == figures["violations"] / 4
+    assert sum(figures["levels"].values()) == pytest.approx(1.0)
+    assert figures["latency_p50_s"] <= figures["latency_p95_s"] <= figures["latency_p99_s"]
+    assert figures["quality_is"] == "measured"
+    assert len(references.read_text().splitlines()) == 5
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The web app on a port of its own."""
+    from werkzeug.serving import make_server
+
+    from app import create_app
+
+    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
 
 
 def test_a_cancelled_request_ends_at_a_step_and_leaves_no_image(stack: Stack):
