@@ -178,9 +178,7 @@ def bench_loop(family: Family, seconds: float, most: int) -> dict[str, Any]:
     with _engine(family, adapter, most) as engine:
         engine.load(model)
         serve_by_step(engine, [0.0] * 2, orders(family, 2, seed=9))  # warm
-        alone = serve_by_step(
-            engine, [0.0], [replace(orders(family, 1)[0], level=family.level(family.reference))]
-        )
+        alone = serve_by_step(engine, [0.0], [replace(orders(family, 1)[0], level=family.level(family.reference))])
         full = orders(family, max(3 * most, int(seconds / 2)), seed=1)
         offline = serve_by_step(engine, [0.0] * len(full), full)
     rate = len(full) / offline.seconds
@@ -253,17 +251,13 @@ def bench_cache(prompts: Sequence[str]) -> dict[str, Any]:
 
 def bench_index(sizes: Sequence[int], lookups: int = 200) -> list[dict[str, Any]]:
     """Nearest of so many random prompts, exactly and by pgvector; `bytes` is memory or table with index."""
-    rows = [
-        _lookups("numpy, exact", ExactIndex(), size, lookups, lambda size: size * 384 * 4) for size in sizes
-    ]
+    rows = [_lookups("numpy, exact", ExactIndex(), size, lookups, lambda size: size * 384 * 4) for size in sizes]
     with _postgres() as engine:
         from sqlalchemy import text
 
         def table_bytes(_: int) -> int:
             with engine.connect() as connection:
-                return int(
-                    connection.execute(text("SELECT pg_total_relation_size('cached_latent')")).scalar_one()
-                )
+                return int(connection.execute(text("SELECT pg_total_relation_size('cached_latent')")).scalar_one())
 
         for size in sizes:
             with engine.begin() as connection:
@@ -272,9 +266,7 @@ def bench_index(sizes: Sequence[int], lookups: int = 200) -> list[dict[str, Any]
     return rows
 
 
-def _lookups(
-    name: str, index: Index, size: int, lookups: int, measure: Callable[[int], int]
-) -> dict[str, Any]:
+def _lookups(name: str, index: Index, size: int, lookups: int, measure: Callable[[int], int]) -> dict[str, Any]:
     kind = Kind("bench", "m", "1", 1, 1, 50, "s")
     vectors = _prompt_like(size, seed=0)
     began = time.perf_counter()
@@ -301,9 +293,7 @@ def _prompt_like(size: int, seed: int) -> np.ndarray:
     """Unit vectors [size, 384] in clusters, as prompts are: 1 centre for 50."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(max(1, size // 50), 384)).astype(np.float32)
-    vectors = centres[rng.integers(len(centres), size=size)] + 0.7 * rng.normal(size=(size, 384)).astype(
-        np.float32
-    )
+    vectors = centres[rng.integers(len(centres), size=size)] + 0.7 * rng.normal(size=(size, 384)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -492,9 +482,7 @@ def _extrapolated(index: list[dict[str, Any]]) -> list[str]:
         if name.startswith("numpy"):
             ms = large["p95_ms"] / large["prompts"] * 1.5e6
         else:
-            slope = (large["p95_ms"] - small["p95_ms"]) / max(
-                1e-9, np.log(large["prompts"] / small["prompts"])
-            )
+            slope = (large["p95_ms"] - small["p95_ms"]) / max(1e-9, np.log(large["prompts"] / small["prompts"]))
             ms = large["p95_ms"] + max(0.0, slope) * np.log(1.5e6 / large["prompts"])
         lines.append(f"Extrapolated to 1,500,000 prompts, {name}: p95 {ms:.1f} ms, {mb / 1000:.1f} GB.")
     return lines

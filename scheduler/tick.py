@@ -25,7 +25,7 @@ from core import tables
 from core.database import transaction
 from core.families import Family
 from core.settings import settings
-from core.tables import Request, State
+from core.tables import Request, ServiceClass, State
 from scheduler import observe, remap
 from scheduler.correct import corrections
 from scheduler.forecast import Forecast
@@ -106,6 +106,7 @@ class Scheduler:
             moment = self.live.moment(session, fresh=True)
         if number is not None:
             self.realign(moment)
+            self.restore_batch_work(moment)
         self.remap(moment, seen.steady if seen else set())
         remap.verify(moment.workers)
 
@@ -234,6 +235,20 @@ class Scheduler:
         self._publish_moved([i for i in changed if not self._same_workers(policy, before[i], moved[i])])
         return len(changed)
 
+    def restore_batch_work(self, moment: Moment) -> int:
+        """Batch work that was routed while nobody served the reference level waits for that again; returns how much."""
+        if not moment.open(self.family.reference):
+            return 0
+        note = f"batch work, back to {self.family.reference}"
+        statement = (
+            update(Request)
+            .where(Request.family == self.family.id, Request.state == State.QUEUED, Request.level_asked == "auto")
+            .where(Request.service_class == ServiceClass.BATCH, Request.level != self.family.reference)
+            .values(level=self.family.reference, note=note)
+        )
+        with transaction() as session:  # no message moves: background work is found by its row
+            return session.execute(statement).rowcount  # type: ignore[attr-defined,no-any-return]
+
     def _same_workers(self, policy: Policy, before: str, after: str) -> bool:
         """Whether the same workers serve both levels: then the message in the old queue serves as well."""
         return policy.shared and self.family.level(before).model == self.family.level(after).model
@@ -260,6 +275,7 @@ class Scheduler:
             select(*columns)
             .where(Request.family == self.family.id, Request.state == State.QUEUED)
             .where(Request.level_asked == "auto", Request.level.in_(policy.levels))
+            .where(Request.service_class == ServiceClass.INTERACTIVE, ~Request.hopeless)
             .order_by(Request.deadline_at)
             .limit(REALIGNED)
         )

@@ -61,9 +61,7 @@ class Pencil(Adapter):
 
 def pencil_family(models: int = 1) -> Family:
     names = ["large", "small", "tiny"][:models]
-    levels = [
-        Level(id="exact" if name == "large" else f"sm-{name}", strategy="exact", model=name) for name in names
-    ]
+    levels = [Level(id="exact" if name == "large" else f"sm-{name}", strategy="exact", model=name) for name in names]
     if models > 1:
         levels.append(Level(id="ac-small", strategy="ac", model="small", skip=8, options={"source": "image"}))
     levels += [

@@ -48,9 +48,7 @@ def index(request):
     return vector_index(request.getfixturevalue("services"))
 
 
-@pytest.mark.parametrize(
-    ("cosine", "k"), [(0.64, 0), (0.66, 5), (0.76, 10), (0.86, 15), (0.91, 20), (0.96, 25)]
-)
+@pytest.mark.parametrize(("cosine", "k"), [(0.64, 0), (0.66, 5), (0.76, 10), (0.86, 15), (0.91, 20), (0.96, 25)])
 def test_similarity_allows_the_depths_of_the_paper(cosine, k):
     assert deepest(cosine, skip=25, steps=50) == pytest.approx(k, abs=1.1)
     assert not k or cosine_for(deepest(cosine, 25, 50) / 50) < cosine
@@ -168,9 +166,7 @@ def test_a_poisoned_entry_that_passes_every_check_is_forgotten_and_the_request_r
     entry = next(e for e in cache.index.nearest(KIND, vector).entries if e.k == 8)
     poisoned = torch.full((3, 4, 4), torch.finfo(torch.float16).max)
     cache.blobs.put(entry.key, encode_entry(KIND, 8, vector, poisoned))
-    b.adapters["large"].forward = lambda x, t, c, run=b.adapters["large"].forward: (
-        run(x, t, c) / (x.abs() < 6e4)
-    )
+    b.adapters["large"].forward = lambda x, t, c, run=b.adapters["large"].forward: run(x, t, c) / (x.abs() < 6e4)
     outcome = b.submit("fox", seed=3, level="ac-8", embedding=vector)
     b.run()
     assert outcome.result(0).reason == "the cached latent went bad: run in full"
@@ -223,9 +219,7 @@ def test_the_nearest_of_its_kind_is_found_with_all_its_latents(index):
 
 def test_least_uses_times_steps_saved_leaves_first(index):
     for name in "abc":
-        index.add(
-            KIND, near(1.0, seed=ord(name))[0], [Entry(f"{name}-4", 4, 100), Entry(f"{name}-8", 8, 100)]
-        )
+        index.add(KIND, near(1.0, seed=ord(name))[0], [Entry(f"{name}-4", 4, 100), Entry(f"{name}-8", 8, 100)])
     for key in ("a-4", "a-4", "a-4", "b-8", "b-8", "c-8"):
         index.touch(key)
     assert [entry.key for entry in index.coldest(350)] == ["a-8", "b-4", "c-4", "c-8"]
@@ -284,9 +278,7 @@ def test_samplers_with_a_history_neither_keep_nor_resume(bench, cache):
     b = bench(cache=cache)
     family = b.family
     assert cache.depths(family, "large", "DPMSolverMultistepScheduler", 20) == frozenset()
-    assert (
-        cache.prefetch(b.order(level="ac-8"), family.level("ac-8"), family, "UniPCMultistepScheduler") is None
-    )
+    assert cache.prefetch(b.order(level="ac-8"), family.level("ac-8"), family, "UniPCMultistepScheduler") is None
 
 
 def test_latents_can_lie_in_redis(services):

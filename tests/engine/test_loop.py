@@ -222,9 +222,7 @@ def test_a_model_larger_than_the_budget_is_refused_with_a_code(bench):
 
 def test_a_strategy_no_worker_can_run_is_refused_with_a_code(bench):
     b = bench()
-    future = b.engine.submit(
-        dataclasses.replace(b.order(), level=Level(id="sub-2", strategy="sub", model="large"))
-    )
+    future = b.engine.submit(dataclasses.replace(b.order(), level=Level(id="sub-2", strategy="sub", model="large")))
     b.run()
     with pytest.raises(UnknownLevel):
         future.result(0)

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from core.database import transaction
 from core.families import load_family
-from core.tables import Attempt, CachedLatent, Image, Job, Plan, Request, Score, State, Worker
+from core.tables import Attempt, CachedLatent, Image, Job, Plan, Request, Score, ServiceClass, State, Worker
 from scheduler.live import Live
 from scheduler.nearest import cosine_for, nearest
 from scheduler.observe import timings
@@ -262,3 +262,15 @@ def test_only_what_ran_without_another_model_beside_it_corrects_the_profile(fami
     with transaction() as session:
         (timing,) = timings(session, "cpu")
     assert (timing.level, timing.denoise_s) == ("exact", 10.0)
+
+
+def test_batch_work_goes_back_to_the_reference_level_once_somebody_serves_it(family):
+    join(models=("small",))
+    job = submit(2, service_class=ServiceClass.BATCH)
+    scheduler = Scheduler(family)
+    scheduler.tick()
+    Router(family).route([job])
+    assert {row.level for row in requests(job)} == {"sm-small"}
+    join(models=("large",))
+    scheduler.tick()
+    assert {row.level for row in requests(job)} == {"exact"}

@@ -21,9 +21,7 @@ from workers.pipelines.random_weights import BETAS, random_family
 torch.set_num_threads(1)
 
 SCHEDULERS = {
-    "ddim": lambda: diffusers.DDIMScheduler(
-        clip_sample=False, set_alpha_to_one=False, steps_offset=1, **BETAS
-    ),
+    "ddim": lambda: diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1, **BETAS),
     "euler": lambda: diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
     "euler-karras": lambda: diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, **BETAS),
     "euler-a": lambda: diffusers.EulerAncestralDiscreteScheduler(**BETAS),
@@ -47,9 +45,7 @@ class Toys:
 
     def family(self, architecture: str, scheduler: str | None = None) -> Family:
         folder = self.folder / f"{architecture}-{scheduler}"
-        return random_family(
-            architecture, folder, toy=True, scheduler=SCHEDULERS[scheduler]() if scheduler else None
-        )
+        return random_family(architecture, folder, toy=True, scheduler=SCHEDULERS[scheduler]() if scheduler else None)
 
     def member(self, kind: str, guided: bool = True) -> Family:
         """The embedded family with one member of toy width, saved as the recipe saves it."""

@@ -16,9 +16,7 @@ from workers.pipelines.base import Batch, Start
 
 def run(adapter, order, start=None, guidance=None):
     """A request alone: its latents after every step, and its row."""
-    row = adapter.prepare(
-        order, start or Start(order.steps), order.guidance if guidance is None else guidance
-    )
+    row = adapter.prepare(order, start or Start(order.steps), order.guidance if guidance is None else guidance)
     latents = row.latent[None].clone()
     batch = Batch(
         [row],

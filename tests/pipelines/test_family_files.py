@@ -47,8 +47,7 @@ def test_a_family_from_a_local_folder_runs_in_the_engine_at_every_level(toys, ar
     adapter = toys.adapter(architecture)
     engine = Engine(family, dtype=torch.float64, load=lambda model: adapter, threaded=False)
     futures = [
-        engine.submit(make_order(request_id=name, steps=6, level=level))
-        for name, level in family.levels.items()
+        engine.submit(make_order(request_id=name, steps=6, level=level)) for name, level in family.levels.items()
     ]
     while engine.step():
         pass

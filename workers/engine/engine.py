@@ -324,9 +324,7 @@ class Engine:
         if self.levels.without_cache(ticket):
             self._ready.append(ticket)
         else:
-            self._finish(
-                ticket, NotANumber("The latent went NaN or infinite; lower the guidance or use float32.")
-            )
+            self._finish(ticket, NotANumber("The latent went NaN or infinite; lower the guidance or use float32."))
 
     @contextmanager
     def _measured(self, lane: Lane) -> Iterator[None]:

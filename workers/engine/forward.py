@@ -59,9 +59,7 @@ def as_engine_error(error: Exception) -> Exception:
     if hasattr(error, "code"):
         return error
     if is_memory(error):
-        return OutOfMemory(
-            "The request does not fit into the device's memory even alone; use a smaller size or level."
-        )
+        return OutOfMemory("The request does not fit into the device's memory even alone; use a smaller size or level.")
     failure = EngineError(f"The model failed on this request: {error!r}.")
     failure.__cause__ = error
     return failure

@@ -27,9 +27,7 @@ class Levels:
     def prefetch(self, ticket: Ticket) -> None:
         """Start fetching what the cache may offer, while the request waits."""
         candidates = [ticket.level, *(self.family.level(name) for name in ticket.order.allowed_levels)]
-        cached = [
-            level for level in candidates if level.strategy == "ac" and level.model == ticket.level.model
-        ]
+        cached = [level for level in candidates if level.strategy == "ac" and level.model == ticket.level.model]
         if self.cache is not None and cached:
             deepest = max(cached, key=lambda level: level.skip)
             ticket.fetch = self.cache.prefetch(ticket.order, deepest, self.family, ticket.scheduler)
@@ -94,9 +92,7 @@ class Levels:
 
     def _movable(self, ticket: Ticket) -> list[Level]:
         allowed = [self.family.level(name) for name in ticket.order.allowed_levels]
-        same = [
-            level for level in allowed if level.model == ticket.level.model and level.id != ticket.level.id
-        ]
+        same = [level for level in allowed if level.model == ticket.level.model and level.id != ticket.level.id]
         return [level for level in same if level.strategy in MOVABLE]
 
     def _steps_of(self, ticket: Ticket) -> Callable[[Level], int]:
@@ -115,9 +111,7 @@ class Levels:
     def store(self, ticket: Ticket, scheduler: str) -> None:
         """Let the cache have what was set aside of a finished request."""
         if self.cache is not None and ticket.start is not None:
-            self.cache.keep(
-                ticket.order, ticket.level, self.family, scheduler, ticket.start.steps, ticket.kept
-            )
+            self.cache.keep(ticket.order, ticket.level, self.family, scheduler, ticket.start.steps, ticket.kept)
 
     def _forget(self, ticket: Ticket) -> None:
         """Drop the entry that was no good, for all."""

@@ -71,9 +71,7 @@ class Residents:
         with self._lock:
             need = self._size(model_id)
             if self.budget_mb and need > self.budget_mb:
-                raise OutOfMemory(
-                    f"Model {model_id!r} takes {need:.0f} MB; the budget is {self.budget_mb:.0f} MB."
-                )
+                raise OutOfMemory(f"Model {model_id!r} takes {need:.0f} MB; the budget is {self.budget_mb:.0f} MB.")
             while model_id not in self._held and self.budget_mb and self._total() + need > self.budget_mb:
                 victim = min(self._held, key=lambda name: self._held[name].used)
                 if self._held[victim].leases:

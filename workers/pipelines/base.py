@@ -148,9 +148,7 @@ class Adapter:
         if start.latent is None:
             return noise * walk.noise, walk
         if start.latent.shape != noise.shape:
-            raise CacheEntryDamaged(
-                f"A cached latent has shape {tuple(start.latent.shape)}, not {tuple(noise.shape)}."
-            )
+            raise CacheEntryDamaged(f"A cached latent has shape {tuple(start.latent.shape)}, not {tuple(noise.shape)}.")
         resumed = start.latent.to(self.device, self.dtype)
         return (walk.noised(resumed, noise) if start.clean else resumed), walk
 
@@ -162,10 +160,7 @@ class Adapter:
         guided = batch.guided
         if not guided:
             return self._forward(inputs, times, batch.conditioning)
-        both = {
-            name: torch.cat([value, batch.negative[name][guided]])
-            for name, value in batch.conditioning.items()
-        }
+        both = {name: torch.cat([value, batch.negative[name][guided]]) for name, value in batch.conditioning.items()}
         out = self._forward(torch.cat([inputs, inputs[guided]]), torch.cat([times, times[guided]]), both)
         predictions, unconditional = out[: len(batch.rows)].clone(), out[len(batch.rows) :]
         weight = _column([batch.rows[i].guidance for i in guided], out)
@@ -203,9 +198,7 @@ class Adapter:
         """
         pixels = self.image_of(latent[None], size)[0].float()
         if not torch.isfinite(pixels).all():
-            raise DecodeFailed(
-                "The decoder answered values that are not numbers; use another data type or level."
-            )
+            raise DecodeFailed("The decoder answered values that are not numbers; use another data type or level.")
         array = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return Image.fromarray(array.permute(1, 2, 0).cpu().numpy())
 
@@ -248,6 +241,4 @@ def _times(batch: Batch) -> Tensor:
 
 def _column(values: list[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """[n] numbers shaped to multiply an [n, …] tensor."""
-    return torch.tensor(values, dtype=dtype or like.dtype, device=like.device).view(
-        -1, *[1] * (like.dim() - 1)
-    )
+    return torch.tensor(values, dtype=dtype or like.dtype, device=like.device).view(-1, *[1] * (like.dim() - 1))

@@ -50,9 +50,7 @@ class Flux(LatentDiffusion):
 
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         config = self.scheduler.config
-        timing: dict[str, Any] = (
-            {} if config.get("use_flow_sigmas") else {"sigmas": np.linspace(1.0, 1 / steps, steps)}
-        )
+        timing: dict[str, Any] = {} if config.get("use_flow_sigmas") else {"sigmas": np.linspace(1.0, 1 / steps, steps)}
         if config.get("use_dynamic_shifting"):
             timing["mu"] = shift(latent.shape[0], config, calculate_shift, most=1.15)
         return timing
@@ -71,6 +69,4 @@ class Flux(LatentDiffusion):
 
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
         width, height = size
-        return super().image_of(
-            self.pipe._unpack_latents(latent, height, width, self.pipe.vae_scale_factor), size
-        )
+        return super().image_of(self.pipe._unpack_latents(latent, height, width, self.pipe.vae_scale_factor), size)

@@ -99,8 +99,7 @@ def _sdxl(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
                 **changes,
             },
         ),
-        scheduler=scheduler
-        or diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
+        scheduler=scheduler or diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
         force_zeros_for_empty_prompt=True,
     )
 
@@ -165,8 +164,7 @@ def _flux(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
     }
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(**{**config, "guidance_embeds": True, **changes}),
-        scheduler=scheduler
-        or diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+        scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
         vae=_autoencoder(toy, channels=16, scaling_factor=0.3611, shift_factor=0.1159),
         text_encoder=_clip(toy, pooled),
         tokenizer=clip_tokenizer(),

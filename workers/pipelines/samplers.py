@@ -107,9 +107,7 @@ def _cached_table(kind: Any, config: str, steps: int, timing: tuple[tuple[str, A
 
 def _set_timesteps(scheduler: Any, steps: int, timing: dict[str, Any]) -> None:
     if "sigmas" in timing:
-        scheduler.set_timesteps(
-            sigmas=list(timing["sigmas"]), **{k: v for k, v in timing.items() if k != "sigmas"}
-        )
+        scheduler.set_timesteps(sigmas=list(timing["sigmas"]), **{k: v for k, v in timing.items() if k != "sigmas"})
     else:
         scheduler.set_timesteps(steps, **timing)
 
@@ -235,11 +233,7 @@ class Walk:
         _set_timesteps(scheduler, self.steps, self._timing)
         add = scheduler.add_noise if hasattr(scheduler, "add_noise") else None
         time = self.time[None]
-        noisy = (
-            add(clean[None], noise[None], time)
-            if add
-            else scheduler.scale_noise(clean[None], time, noise[None])
-        )
+        noisy = add(clean[None], noise[None], time) if add else scheduler.scale_noise(clean[None], time, noise[None])
         return noisy[0]
 
     def shortened(self, steps: int) -> Table | None:
@@ -250,9 +244,7 @@ class Walk:
         shorter = None if self.done else affine_table(self._template, steps, **_retimed(self._timing, steps))
         if self.table is None or shorter is None:
             return None
-        rest = shorter.after(
-            int((shorter.times >= self.time).sum())
-        )  # from the first of its times that lies ahead
+        rest = shorter.after(int((shorter.times >= self.time).sum()))  # from the first of its times that lies ahead
         if 1 + len(rest) >= self.left:
             return None
         return _bridge(self._template, self.table.after(self.index), float(rest.levels[0])).then(rest)

@@ -31,7 +31,5 @@ STRATEGIES: dict[str, Strategy] = {
 def begin(order: Order, level: Level, family: Family, hit: Hit | None = None) -> Start:
     """Where a request's loop begins at a level; raises `UnknownLevel` for a strategy no worker can run."""
     if level.strategy not in STRATEGIES:
-        raise UnknownLevel(
-            f"No worker can run strategy {level.strategy!r} of level {level.id!r}.", field="level"
-        )
+        raise UnknownLevel(f"No worker can run strategy {level.strategy!r} of level {level.id!r}.", field="level")
     return STRATEGIES[level.strategy](order, level, family, hit)

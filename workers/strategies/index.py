@@ -189,9 +189,7 @@ class VectorIndex:
         if not rows:
             return None
         entries = [Entry(row.key, row.k, row.bytes) for row in rows]
-        return Match(
-            1.0 - rows[0].distance, tuple(entry for entry in entries if entry.trace == entries[0].trace)
-        )
+        return Match(1.0 - rows[0].distance, tuple(entry for entry in entries if entry.trace == entries[0].trace))
 
     def touch(self, key: str) -> None:
         from sqlalchemy import update

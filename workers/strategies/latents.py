@@ -170,9 +170,7 @@ class LatentCache:
         """The K at which latents of a run of so many steps are kept."""
         return kept_depths(family, model_id, steps) if scheduler in RESUMABLE else frozenset()
 
-    def prefetch(
-        self, order: Order, level: Level, family: Family, scheduler: str
-    ) -> Future[Hit | None] | None:
+    def prefetch(self, order: Order, level: Level, family: Family, scheduler: str) -> Future[Hit | None] | None:
         """Begin to look up and fetch, in another thread; None where this sampler can't resume."""
         if scheduler not in RESUMABLE:
             return None
@@ -251,9 +249,7 @@ class LatentCache:
         }
 
     def _vector(self, order: Order) -> np.ndarray:
-        return (
-            self._embed(order.prompt) if order.embedding is None else np.asarray(order.embedding, np.float32)
-        )
+        return self._embed(order.prompt) if order.embedding is None else np.asarray(order.embedding, np.float32)
 
     def _fetch(self, entry: Entry) -> Tensor | None:
         began = time.perf_counter()
