@@ -113,7 +113,7 @@ class Argus(Policy):
             if self.levels[i] in epoch.extra["seconds"]
         )
         slack = max(0.0, self.cluster.slo_s - min(by[i] for by in self.latency.values() for i in self.models[model]))
-        room = workers * slack / seconds
+        room = workers * max(0.0, slack / seconds - 0.5)  # those in service are half done
         return worth_now(epoch.curves[model], rate, scene.waiting.get(model, 0), workers, room, scene.dispersion)
 
     def incoming(self, scene: Scene) -> float:
