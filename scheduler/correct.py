@@ -16,6 +16,7 @@ from core.profiles import LevelProfile, Profile
 
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
+FORGET = 0.05
 LEAST = 5  # timings of a level before they count
 
 
@@ -39,7 +40,8 @@ def expected_s(level: LevelProfile, timing: Timing) -> float:
 def corrections(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
     """Cost factor by model (1: as measured; 2: twice as slow), from recent timings and the factors of the tick before.
 
-    Levels of a model share its weights and batches, so they share its factor.
+    Levels of a model share its weights and batches, so they share its factor. What nobody runs drifts to the factor of
+    what is run: a model that was slow on a busy day is not given up for ever.
     """
     ratios: dict[str, list[float]] = {}
     for timing in timings:
@@ -47,9 +49,11 @@ def corrections(profile: Profile, timings: Sequence[Timing], before: Mapping[str
             level = profile.level(timing.level)
             ratios.setdefault(level.holds, []).append(timing.denoise_s / expected_s(level, timing))
     factors = {model: before.get(model, 1.0) for model in {level.holds for level in profile.levels}}
-    for model, seen in ratios.items():
-        if len(seen) >= LEAST:
-            factors[model] += GAIN * (_bounded(median(seen)) - factors[model])
+    known = {model: median(seen) for model, seen in ratios.items() if len(seen) >= LEAST}
+    for model, ratio in known.items():
+        factors[model] += GAIN * (_bounded(ratio) - factors[model])
+    for model in factors.keys() - known.keys() if known else ():
+        factors[model] += FORGET * (median(factors[m] for m in known) - factors[model])
     return {model: _bounded(factor) for model, factor in factors.items()}
 
 

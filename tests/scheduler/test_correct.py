@@ -61,3 +61,24 @@ def test_one_stray_timing_changes_nothing():
 
 def test_a_level_the_profile_does_not_know_is_ignored():
     assert corrections(PROFILE, [Timing("gone", 1.0, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
+
+
+def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
+    profile = parse_profile(
+        {
+            "family": "f",
+            "device": "d",
+            "levels": [
+                {"id": level, "model": level, "requests_per_minute": 60, "latency_s": 1.0} for level in ("run", "idle")
+            ],
+        }
+    )
+    factors = {"run": 1.0, "idle": 4.0}
+    steady = [Timing("run", 1.0, 10, 1.0)] * 10
+    once = corrections(profile, steady, factors)
+    assert once["run"] == 1.0
+    assert 3.5 < once["idle"] < 4.0
+    for _ in range(200):
+        factors = corrections(profile, steady, factors)
+    assert factors["idle"] == pytest.approx(1.0, abs=0.01)
+    assert corrections(profile, [], {"run": 2.0, "idle": 4.0}) == {"run": 2.0, "idle": 4.0}
