@@ -113,7 +113,7 @@ def _all_pictures(member: EmbeddedMember, prompts: Sequence[str], steps: int, gu
     starts = range(0, len(prompts), BATCH)
     seeds = range(FIRST_SEED, FIRST_SEED + len(prompts))
     return np.concatenate(
-        [pictures(member, prompts[i : i + BATCH], seeds[i : i + BATCH], steps, guidance) for i in starts]
+        [pictures(member, prompts[i : i + BATCH], seeds[i : i + BATCH], steps, guidance, True) for i in starts]
     )
 
 
@@ -128,14 +128,21 @@ def _remembered(key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def pictures(
-    member: EmbeddedMember, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance: float
+    member: EmbeddedMember,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    half: bool = False,
 ) -> np.ndarray:
-    """Pictures (B, 128, 128, 3) in uint8, as the engine would draw them."""
+    """Pictures (B, 128, 128, 3) in uint8, as the engine would draw them; `half` multiplies in bfloat16."""
     noise = noise_of(seeds, member.codec.latent_shape)
     text, empty = member.text.tokens(prompts), member.text.tokens([EMPTY_PROMPT])
     shift = member.scheduler_config["shift"]
-    latents = sample(member.denoiser, noise, text, empty, steps, shift, guidance if member.guided else 1.0)
-    return member.codec.decode(latents).numpy()
+    denoiser = member.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        latents = sample(denoiser, noise, text, empty, steps, shift, guidance if member.guided else 1.0)
+    return member.codec.decode(latents.float()).numpy()
 
 
 def seconds_alone(member: EmbeddedMember, prompts: Sequence[str], steps: int, guidance: float) -> float:
@@ -260,7 +267,7 @@ def write_table(answer: Evaluation, path: Path) -> None:
 def table(answer: Evaluation) -> str:
     """Both tables of the card in Markdown."""
     lines = [
-        f"On {len(answer.scenes)} held-out prompts, one CPU thread, float32:",
+        f"On {len(answer.scenes)} held-out prompts, one CPU thread; drawn in bfloat16 mixed precision, timed in float32:",
         "",
         "| measure | goal | measured |",
         "| --- | --- | --- |",

@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from core.text import WIDTH
 from families.embedded.checksums import verify
 
-COST = 0.5  # of cosine, for a picture wholly spoiled
-
 
 class Judge(ModelMixin, ConfigMixin):
     """Image tower (a residual network over pictures of `side`) and text tower (attention over token states)."""
@@ -57,12 +55,6 @@ class Judge(ModelMixin, ConfigMixin):
         logits = self.pictures(pictures) @ self.texts(states, mask).T * self.temperature.exp().clamp(max=100)
         target = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-    def margin(self, good: Tensor, bad: Tensor, strength: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        """Hinge loss: a picture spoiled by `strength` (B,) lies at least `COST`·strength further from its text."""
-        texts = self.texts(states, mask)
-        gap = ((self.pictures(good) - self.pictures(bad)) * texts).sum(-1)
-        return F.relu(COST * strength - gap).mean() / COST
 
 
 class _Stage(nn.Module):

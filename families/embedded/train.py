@@ -289,36 +289,26 @@ def train_upsampler(run: Run) -> None:
 
 
 def disturb(pictures: Tensor, rng: random.Random) -> Tensor:
-    """The scorer's own augmentations, which change nothing that matters: shift, brightness, contrast, tint."""
+    """The scorer's own augmentations: shift, brightness, contrast, tint; blur in every other batch; noise."""
     pad = F.pad(pictures, (4, 4, 4, 4), mode="replicate")
     top, left = rng.randrange(9), rng.randrange(9)
     moved = pad[..., top : top + pictures.shape[-1], left : left + pictures.shape[-1]]
     count = len(moved)
-    return moved * (1 + 0.12 * torch.randn(count, 1, 1, 1)) + 0.06 * torch.randn(count, 3, 1, 1)
-
-
-def spoil(pictures: Tensor, strength: Tensor, rng: random.Random) -> Tensor:
-    """Pictures gone wrong as small models' do: blurred, speckled in patches, or mixed with another. `strength` (B,) in 0…1."""
-    side = pictures.shape[-1]
-    soft = F.interpolate(F.avg_pool2d(pictures, 8), side, mode="bilinear")
-    speckle = pictures + 0.6 * F.interpolate(torch.randn(len(pictures), 3, side // 2, side // 2), side)
-    mixed = (pictures + pictures.roll(1, 0)) / 2
-    worst = rng.choice((soft, (soft + speckle) / 2, mixed))
-    return torch.lerp(pictures, worst, strength.view(-1, 1, 1, 1))
+    moved = moved * (1 + 0.15 * torch.randn(count, 1, 1, 1)) + 0.08 * torch.randn(count, 3, 1, 1)
+    if rng.random() < 0.5:
+        moved = F.interpolate(F.avg_pool2d(moved, 2), scale_factor=2, mode="bilinear")
+    return moved + 0.08 * rng.random() * torch.randn_like(moved)
 
 
 def train_scorer(run: Run) -> None:
-    """Contrastive learning with the scorer's own data order and augmentations, and a margin that makes spoiled pictures score less."""
+    """Contrastive learning, with the scorer's own data order and augmentations."""
     plan = run.budget.scorer
     torch.manual_seed(9)
     judge = Judge(width=plan.width)
 
     def loss(network: nn.Module, rng: random.Random) -> Tensor:
         batch = run.pool.draw(plan.batch, rng, jitter=0.04, side=judge.side)
-        good, strength = disturb(batch.pictures, rng), torch.rand(len(batch))
-        bad = spoil(good, strength, rng)
-        good, bad, strength, states, mask = run.to_device(good, bad, strength, batch.states, batch.mask)
-        return network.contrast(good, states, mask) + network.margin(good, bad, strength, states, mask)  # type: ignore[operator]
+        return network.contrast(*run.to_device(disturb(batch.pictures, rng), batch.states, batch.mask))  # type: ignore[operator]
 
     def publish(average: nn.Module) -> None:
         half = Judge.from_config(average.config)
