@@ -8,7 +8,7 @@ import time
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -192,7 +192,10 @@ class _Run:
     def _found_dead(self, lost: list[Row]) -> None:
         self._plan()
         for row in lost:
-            self._queue(row.request, self.policy.route(row.request, self.epoch, self._scene()))
+            if row.background:
+                self.background.append((row.request, None))
+            else:
+                self._queue(row.request, self.policy.route(row.request, self.epoch, self._scene()))
 
     def _back(self, worker: SimWorker) -> None:
         worker.alive = True
@@ -383,9 +386,7 @@ class _Run:
             self.scores.append(score)
             better = self.policy.finished(request, level, score, self.epoch, self._scene())
             if better:
-                again = Request(
-                    **{**{k: getattr(request, k) for k in Request.__slots__}, "attempt": request.attempt + 1}
-                )
+                again = replace(request, attempt=request.attempt + 1)
                 self._queue(again, better)
                 return
         self.outcomes[int(request.id)] = Outcome(
