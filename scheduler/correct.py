@@ -17,6 +17,8 @@ from core.profiles import LevelProfile, Profile
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
 FORGET = 0.05
+FETCH = "fetch_s"  # among a device's factors: seconds, not a factor
+ENOUGH = 0.95
 LEAST = 5  # timings of a level before they count
 
 
@@ -62,6 +64,45 @@ def corrected(profile: Profile, factors: Mapping[str, float]) -> Profile:
     return profile.model_copy(
         update={"levels": tuple(_slowed(level, factors.get(level.holds, 1.0)) for level in profile.levels)}
     )
+
+
+def fetching(profile: Profile, seen: Sequence[float], plain: Sequence[float], before: float | None) -> float:
+    """Seconds that fetching a cached latent takes now: how much longer hits (`seen`) took to prepare than others (`plain`).
+
+    Without hits to go by it drifts back to what the profile measured: a cache that was slow is tried again.
+    """
+    measured = max((level.fetch_s for level in profile.levels), default=0.0)
+    known = measured if before is None else before
+    if len(seen) < LEAST or len(plain) < LEAST:
+        return known + FORGET * (measured - known)
+    return known + GAIN * (max(0.0, median(seen) - median(plain)) - known)
+
+
+def with_fetching(profile: Profile, fetch_s: float) -> Profile:
+    """The profile when fetching takes this long. This is what moves load from caching to smaller models (Argus, §4.4).
+
+    A request holds its place in the worker while its latent is fetched. With n places, a level that carries r requests a
+    second when nothing is fetched carries n / (fetch + n/r).
+    """
+    return profile.model_copy(update={"levels": tuple(_fetched(level, fetch_s) for level in profile.levels)})
+
+
+def _fetched(level: LevelProfile, fetch_s: float) -> LevelProfile:
+    if level.strategy != "ac":
+        return level
+    minutes = places(level) / level.requests_per_minute
+    change = {
+        "fetch_s": fetch_s,
+        "latency_s": max(level.latency_s + fetch_s - level.fetch_s, 1e-6),
+        "requests_per_minute": places(level) / (minutes + fetch_s / 60),
+    }
+    return LevelProfile.model_validate({**level.model_dump(), **change})
+
+
+def places(level: LevelProfile) -> int:
+    """Requests that a worker runs at once: as many as give nearly its best throughput."""
+    curve = level.curve
+    return next(n for n in range(1, curve.max_size + 1) if n * curve.speed(n) >= ENOUGH * curve.gain)
 
 
 def _slowed(level: LevelProfile, factor: float) -> LevelProfile:

@@ -25,7 +25,7 @@ from core.settings import settings
 from core.tables import Request as Row
 from core.tables import ServiceClass
 from scheduler import observe
-from scheduler.correct import corrected
+from scheduler.correct import FETCH, corrected, with_fetching
 from scheduler.nearest import cosine_for, nearest
 from scheduler.observe import Demand, LiveWorker
 from scheduler.policies import Cluster, Epoch, Policy, Request, Scene, get
@@ -91,7 +91,7 @@ class Live:
         measured = observe.profiles(self.family, device_types)
         if not measured:
             return None
-        known = {device: corrected(profile, factors.get(device, {})) for device, profile in measured.items()}
+        known = {device: _as_now(profile, factors.get(device, {})) for device, profile in measured.items()}
         return _policy(self.name, tuple(sorted(known.items())), slo_s(measured, self.family), settings().seed)
 
     def _read(self, session: Session) -> Moment:
@@ -225,6 +225,12 @@ def slo_s(measured: Mapping[str, Profile], family: Family) -> float:
 @lru_cache(maxsize=4)
 def _policy(name: str, profiles: tuple[tuple[str, Profile], ...], target_s: float, seed: int) -> Policy:
     return get(name, Cluster(dict(profiles), target_s, seed=seed))
+
+
+def _as_now(profile: Profile, factors: Mapping[str, float]) -> Profile:
+    """The profile as the device and its cache behave now."""
+    now = corrected(profile, factors)
+    return with_fetching(now, factors[FETCH]) if FETCH in factors else now
 
 
 def _half(policy: Policy | None, level: str) -> float:

@@ -139,6 +139,22 @@ def timings(session: Session, device_type: str) -> list[Timing]:
     ]
 
 
+def preparations(session: Session, device_type: str) -> tuple[list[float], list[float]]:
+    """Seconds that recent attempts took to prepare: those that started from the cache, and the others."""
+    query = (
+        select(Attempt.encode_s, Attempt.cache_similarity.is_not(None))
+        .join(tables.Worker, tables.Worker.name == Attempt.worker)
+        .where(Attempt.outcome == "done", Attempt.encode_s.is_not(None), tables.Worker.device_type == device_type)
+        .where(Attempt.ended_at > func.now() - timedelta(minutes=10))
+        .order_by(Attempt.ended_at.desc())
+        .limit(TIMINGS)
+    )
+    found: tuple[list[float], list[float]] = ([], [])
+    for seconds, hit in session.execute(query):
+        found[0 if hit else 1].append(float(seconds or 0.0))
+    return found
+
+
 def profiles(family: Family, device_types: Iterable[str], strict: bool = False) -> dict[str, Profile]:
     """The measured profile of each device type that has one, with the levels that the family still has.
 

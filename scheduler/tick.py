@@ -27,7 +27,7 @@ from core.families import Family
 from core.settings import settings
 from core.tables import Request, ServiceClass, State
 from scheduler import observe, remap
-from scheduler.correct import corrections
+from scheduler.correct import FETCH, corrections, fetching
 from scheduler.forecast import Forecast
 from scheduler.live import Live, Moment, as_request, quality_of
 from scheduler.observe import LiveWorker
@@ -143,13 +143,16 @@ class Scheduler:
         return Seen(workers, policy, forecast, observation, factors, steady)
 
     def _factors(self, session: Session, measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """How much slower than measured each model runs now, by device type (`scheduler.correct`)."""
+        """How much slower than measured each model runs now, and what fetching takes, by device type."""
         newest = select(tables.Plan.observed).where(tables.Plan.in_force).order_by(tables.Plan.epoch.desc()).limit(1)
         before = (session.scalar(newest) or {}).get("factors", {})
-        return {
-            device: corrections(profile, observe.timings(session, device), before.get(device, {}))
-            for device, profile in measured.items()
-        }
+        found = {}
+        for device, profile in measured.items():
+            known = before.get(device, {})
+            factors = corrections(profile, observe.timings(session, device), known)
+            fetch_s = fetching(profile, *observe.preparations(session, device), known.get(FETCH))
+            found[device] = {**factors, FETCH: fetch_s}
+        return found
 
     def _held(self, workers: list[LiveWorker], policy: Policy) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

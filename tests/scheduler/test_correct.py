@@ -3,7 +3,7 @@
 import pytest
 
 from core.profiles import parse_profile
-from scheduler.correct import BOUNDS, Timing, corrected, corrections
+from scheduler.correct import BOUNDS, Timing, corrected, corrections, fetching, with_fetching
 
 PROFILE = parse_profile(
     {
@@ -82,3 +82,40 @@ def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
         factors = corrections(profile, steady, factors)
     assert factors["idle"] == pytest.approx(1.0, abs=0.01)
     assert corrections(profile, [], {"run": 2.0, "idle": 4.0}) == {"run": 2.0, "idle": 4.0}
+
+
+CACHED = parse_profile(
+    {
+        "family": "f",
+        "device": "d",
+        "levels": [
+            {"id": "exact", "requests_per_minute": 60, "latency_s": 1.0},
+            {
+                "id": "ac-10",
+                "strategy": "ac",
+                "model": "exact",
+                "requests_per_minute": 120,
+                "latency_s": 0.5,
+                "fetch_s": 0.0,
+            },
+        ],
+    }
+)
+
+
+def test_slow_fetching_makes_caching_cost_what_it_costs():
+    level = with_fetching(CACHED, 1.0).level("ac-10")
+    assert level.latency_s == pytest.approx(1.5)
+    assert level.requests_per_minute == pytest.approx(40.0)  # one place, held for 1.5 s: less than exact carries
+    assert with_fetching(CACHED, 1.0).level("exact") == CACHED.level("exact")
+    assert with_fetching(CACHED, 0.0).level("ac-10").requests_per_minute == pytest.approx(120.0)
+
+
+def test_fetching_is_what_hits_take_longer_and_is_forgotten_when_there_are_none():
+    slow = None
+    for _ in range(10):
+        slow = fetching(CACHED, [1.1] * 6, [0.1] * 6, slow)
+    assert slow == pytest.approx(1.0, abs=0.01)
+    for _ in range(200):
+        slow = fetching(CACHED, [], [0.1] * 6, slow)
+    assert slow == pytest.approx(0.0, abs=0.01)
