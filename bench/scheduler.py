@@ -1,0 +1,583 @@
+"""The scheduler's goals, measured in the simulator: every policy on one profile, the same traces, prompts and seeds.
+
+    make bench-scheduler                       everything, about a quarter of an hour on one core
+    python -m bench.scheduler --part planner   one part; the page is put together from the last run of each
+
+Parts: `planner`, `steady`, `twitter`, `gentd`, `day`, `ablation`, `classes`. Figures are kept in
+docs/results/scheduler.json, the page is docs/results/scheduler.md. Everything but `planner` is simulated. The published
+profile and the traces are looked for in `--shared` (default: $ARGUS_SHARED, else ../shared beside the repository).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from core.families import ROOT
+from core.profiles import Profile, QualityTable, read_profile, read_quality
+from scheduler.plan import Instance, Level, PromptClass, solve
+from scheduler.policies import NAMES, Cluster, Policy
+from scheduler.policies.argus import Argus
+from scheduler.simulate import Report, SimConfig, Workload, simulate, synthetic_quality, workload
+from scheduler.simulate.bound import bound
+from scheduler.simulate.report import plot
+from traces.reader import Trace, read_trace
+
+RESULTS = ROOT / "docs" / "results"
+PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESULTS / "img"
+EMBEDDED = ROOT / "profiles" / "embedded" / "quality.csv"
+WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
+LOADS = (0.58, 0.66, 0.74, 0.85, 0.90, 0.98)
+STEADY_S = 1800.0
+# Reported load times of the models that Sommelier and Proteus switch between (METHODS.md 1): SDXL … Tiny-SD
+LOAD_S = (47.0, 21.7, 21.7, 15.0, 15.0, 11.8)
+SHOWN = ("clipper-ha", "clipper-ht", "sommelier", "pac", "argus-paper", "argus")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every part shares: the profile, the prompts, the predictions, where the traces are."""
+
+    shared: Path
+    seed: int
+
+    @cached_property
+    def profile(self) -> Profile:
+        return read_profile(self.shared / "profiles" / "argus-paper-a100-sdxl.json")
+
+    @cached_property
+    def quality(self) -> QualityTable:
+        """Measured per-prompt qualities of the embedded family, rescaled to the profile's means; else synthetic ones."""
+        if EMBEDDED.exists():
+            return rescaled(read_quality(EMBEDDED), self.profile)
+        return synthetic_quality(self.profile, self.seed)
+
+    @cached_property
+    def predicted(self) -> QualityTable | None:
+        """What the predictor says of prompts it was not trained on (two folds); None without measured qualities."""
+        return out_of_fold(self.quality, self.seed) if EMBEDDED.exists() else None
+
+    @property
+    def prompts(self) -> str:
+        if not EMBEDDED.exists():
+            return (
+                f"{len(self.quality)} synthetic prompts whose losses are the profile's means times a tolerance spread "
+                f"exponentially; “predicted” is the truth with a log-normal error of {NOISE:g} on the loss"
+            )
+        return (
+            f"{len(self.quality)} prompts measured on the embedded family, their losses rescaled to the profile's "
+            "means; “predicted” is our predictor on prompts it was not trained on (two folds)"
+        )
+
+    @property
+    def seconds(self) -> np.ndarray:
+        return np.array([60 / level.requests_per_minute for level in self.profile.levels])
+
+    @property
+    def capacity(self) -> float:
+        """Requests a minute with every worker at its cheapest level."""
+        return WORKERS * max(level.requests_per_minute for level in self.profile.levels)
+
+    @property
+    def slo_s(self) -> float:
+        return SLO_FACTOR * self.profile.reference.latency_s
+
+    def trace(self, name: str) -> Trace:
+        return read_trace(self.shared / "traces" / f"{name}.csv")
+
+    def work(self, trace: Trace, seed: int, true: bool = False, **rest: Any) -> Workload:
+        told = self.quality if true else self.predicted
+        return workload(trace, self.quality, self.profile.ids, seed, NOISE, told, **rest)
+
+    def config(self, policy: str, **rest: Any) -> SimConfig:
+        loads = dict(zip(self.profile.ids, LOAD_S, strict=True))
+        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s, seed=self.seed, load_s=loads)
+        return replace(base, **rest)
+
+    def run(self, policy: str, work: Workload, made: Policy | None = None, **rest: Any) -> Report:
+        return simulate(self.config(policy, **rest), work, made)
+
+    def least(self, work: Workload) -> dict[str, float]:
+        """The clairvoyant bound of a workload, and the fewest late."""
+        found = bound(work.times, work.truth[work.rows], self.seconds, WORKERS, self.slo_s)
+        return {
+            "quality_lost": found.quality_lost,
+            "violations": found.late,
+            "violation_rate": found.late / len(work.times),
+        }
+
+
+def rescaled(table: QualityTable, profile: Profile) -> QualityTable:
+    """Another family's per-prompt losses under a profile's levels: matched by rank of mean loss, scaled to its means."""
+    losses = {level: 1 - table.column(level) for level in table.levels}
+    sources = sorted((level for level in losses if losses[level].mean() > 1e-3), key=lambda level: losses[level].mean())
+    targets = sorted((lv for lv in profile.levels if lv.quality < 1), key=lambda lv: -lv.quality)
+    at = np.linspace(0, len(sources) - 1, len(targets)).round().astype(int)
+    columns = {level.id: np.zeros(len(table)) for level in profile.levels}
+    for level, i in zip(targets, at, strict=True):
+        loss = losses[sources[i]]
+        columns[level.id] = loss * (1 - level.quality) / loss.mean()
+    return QualityTable(profile.ids, table.prompts, 1 - np.column_stack([columns[level] for level in profile.ids]))
+
+
+def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
+    """Predictions for every prompt by a predictor trained on the half that does not hold it."""
+    from scheduler.predict import Features, train
+
+    features = Features()(table.prompts)
+    fold = np.random.default_rng(seed).permutation(len(table)) % 2
+    values = np.empty_like(table.values)
+    for k in (0, 1):
+        rest = np.flatnonzero(fold != k)
+        half = QualityTable(table.levels, tuple(table.prompts[i] for i in rest), table.values[rest])
+        values[fold == k] = train(half, features[rest], seed=seed).predict(features[fold == k]).mean
+    values[:, table.levels.index("exact")] = 1.0
+    return QualityTable(table.levels, table.prompts, values)
+
+
+# -- parts --------------------------------------------------------------------------------------------------------------
+
+
+def planner(setup: Setup) -> dict[str, Any]:
+    """Solve times: large fleets over model counts and loads, small ones, and the brute-force test's own instances."""
+    rng = np.random.default_rng(setup.seed)
+    loads = (0.5, 0.8, 0.95, 1.2)
+    large = [fleet(rng, 4, 1000, models, 16, 32, load) for models in (1, 2, 4, 8, 16) for load in loads]
+    small = [fleet(rng, 1, 8, 2, 6, 8, load) for load in loads for _ in range(10)]
+    return {"large": timed(large), "small": timed(small)}
+
+
+def timed(instances: Sequence[Instance]) -> dict[str, Any]:
+    """Wall time as the solver sees its limit, and CPU time, which other work on the machine does not change."""
+    plans, cpu = [], []
+    for instance in instances:
+        started = time.process_time()
+        plans.append(solve(instance))
+        cpu.append(time.process_time() - started)
+    return {
+        "instances": len(plans),
+        "cpu_median": float(np.median(cpu)),
+        "cpu_max": max(cpu),
+        "seconds_max": max(p.seconds for p in plans),
+        "gap_max": max(p.gap for p in plans),
+        "optimal": sum(p.status == "optimal" for p in plans),
+    }
+
+
+def fleet(
+    rng: np.random.Generator, types: int, workers: int, models: int, levels: int, classes: int, load: float
+) -> Instance:
+    """A random instance of this size at a share of its capacity, all workers holding the first model."""
+    speed, base = rng.uniform(0.5, 2, types), rng.uniform(10, 30, models)
+    gain = rng.uniform(1, 3, levels)
+    lanes = [
+        {f"d{d}": float(base[i % models] * gain[i] * speed[d] * rng.uniform(0.8, 1.2)) for d in range(types)}
+        for i in range(levels)
+    ]
+    capacity = sum(workers // types * max(lane[f"d{d}"] for lane in lanes) for d in range(types))
+    demand = rng.dirichlet(np.ones(classes)) * capacity * load
+    loss = 0.05 * (gain - 1)
+    prompts = [
+        PromptClass(
+            f"c{j}",
+            float(demand[j]),
+            {f"l{i}": float(max(0.0, 1 - loss[i] * rng.exponential())) for i in range(levels)},
+            0.5 if j % 3 == 0 else 0.0,
+        )
+        for j in range(classes)
+    ]
+    made = tuple(Level(f"l{i}", lane, f"m{i % models}") for i, lane in enumerate(lanes))
+    devices = {f"d{d}": workers // types for d in range(types)}
+    return Instance(devices, made, tuple(prompts), {d: {"m0": n} for d, n in devices.items()})
+
+
+def steady(setup: Setup) -> list[dict[str, float]]:
+    """Poisson arrivals at fixed shares of capacity: how far from PAC to the oracle."""
+    rows = []
+    for load in LOADS:
+        rate = load * setup.capacity / 60
+        trace = Trace("steady", STEADY_S, np.zeros(1), np.full(1, STEADY_S), np.full(1, rate * STEADY_S))
+        true, told = setup.work(trace, setup.seed, true=True), setup.work(trace, setup.seed)
+        runs = {"true": setup.run("argus", true), "told": setup.run("argus", told), "oracle": setup.run("oracle", true)}
+        row: dict[str, float] = {
+            "load": load,
+            "pac": published_pac(setup, load),
+            "bound": setup.least(true)["quality_lost"],
+        }
+        for name, report in runs.items():
+            row[name] = report.figures["quality_mean"]
+            row[f"{name}_violations"] = report.figures["violation_rate"]
+        rows.append(row)
+    return rows
+
+
+def published_pac(setup: Setup, load: float) -> float:
+    """Quality of the prompt-agnostic ceiling: one level a worker, no queueing (the curve of METHODS.md 1)."""
+    levels = tuple(Level(lv.id, {"a100": lv.requests_per_minute}) for lv in setup.profile.levels)
+    means = {lv.id: lv.quality for lv in setup.profile.levels}
+    return solve(Instance({"a100": WORKERS}, levels, (PromptClass("all", load * setup.capacity, means),))).quality
+
+
+def shape(
+    setup: Setup, name: str, trace: Trace, seeds: Sequence[int], peaks: Iterable[float] = (0.95, 1.3)
+) -> dict[str, Any]:
+    """All policies over one shape at several peaks, pooled over seeds; plots of the first seed."""
+    found: dict[str, Any] = {}
+    for peak in peaks:
+        scaled = trace.scaled_to(peak * setup.capacity)
+        works = [setup.work(scaled, seed) for seed in seeds]
+        reports = {policy: [setup.run(policy, work) for work in works] for policy in NAMES}
+        title = f"{trace.name}, peak minute at {peak:.0%} of capacity"
+        shown = [reports[policy][0] for policy in SHOWN]
+        plot(shown, IMAGES / f"scheduler-{name}-{peak * 100:.0f}.png", title, setup.capacity)
+        least = [setup.least(work) for work in works]
+        found[f"{peak:g}"] = {
+            "policies": {policy: pooled(runs) for policy, runs in reports.items()},
+            "bound": {key: float(np.mean([b[key] for b in least])) for key in least[0]},
+        }
+    return found
+
+
+def pooled(reports: Sequence[Report]) -> dict[str, float]:
+    """Figures over several seeds: sums of counts, means weighted by requests."""
+    keys = ("violation_rate", "goodput_per_minute", "quality_mean", "quality_lost", "latency_p50_s", "latency_p99_s")
+    weights = [r.figures["requests"] for r in reports]
+    counts = {key: int(sum(r.figures[key] for r in reports)) for key in ("requests", "served", "violations")}
+    means = {key: float(np.average([r.figures[key] for r in reports], weights=weights)) for key in keys}
+    return {**counts, **means, "seconds": max(r.seconds for r in reports)}
+
+
+def twitter(setup: Setup) -> dict[str, Any]:
+    return shape(setup, "twitter", setup.trace("twitter-burst-hour"), (1, 2, 3))
+
+
+def gentd(setup: Setup) -> dict[str, Any]:
+    return shape(setup, "gentd", setup.trace("gentd26-cluster-qps-first-half").window(10_800, 10_800), (1,))
+
+
+def day(setup: Setup) -> dict[str, Any]:
+    """A whole day of Twitter: how long it takes to simulate, and what the slow shape does to the comparison."""
+    scaled = setup.trace("twitter-days-01-07").window(0, 86_400).scaled_to(0.95 * setup.capacity)
+    work = setup.work(scaled, setup.seed)
+    reports = [setup.run(policy, work, tick_s=30.0) for policy in ("clipper-ha", "clipper-ht", "pac", "argus")]
+    plot(reports, IMAGES / "scheduler-day.png", "twitter-days-01-07, first day, peak minute at 95%", setup.capacity)
+    return {r.policy: pooled([r]) for r in reports}
+
+
+class Blind(Argus):
+    priced = False
+
+
+class Early(Argus):
+    late = False
+
+
+class Queueing(Argus):
+    sets_aside = False
+
+
+def ablation(setup: Setup) -> dict[str, Any]:
+    """What each part of Argus is worth on the Twitter hour."""
+    parts: dict[str, type[Argus]] = {"argus": Argus, "without prompts": Blind, "level bound at arrival": Early}
+    parts["late requests keep their place"] = Queueing
+    found: dict[str, Any] = {}
+    for peak in (0.95, 1.3):
+        trace = setup.trace("twitter-burst-hour").scaled_to(peak * setup.capacity)
+        work, known = setup.work(trace, setup.seed), setup.work(trace, setup.seed, true=True)
+        cluster = Cluster({"a100": setup.profile}, setup.slo_s, seed=setup.seed)
+        rows = {name: pooled([setup.run("argus", work, kind(cluster))]) for name, kind in parts.items()}
+        rows["true qualities told"] = pooled([setup.run("argus", known)])
+        found[f"{peak:g}"] = rows
+    return found
+
+
+def classes(setup: Setup) -> dict[str, Any]:
+    """Two service classes at 130 %, and a worker that dies in the burst at 95 %."""
+    trace = setup.trace("twitter-burst-hour")
+    over, under = (trace.scaled_to(peak * setup.capacity) for peak in (1.3, 0.95))
+    plain = setup.run("argus", setup.work(over, setup.seed))
+    mixed = setup.run("argus", setup.work(over, setup.seed, batch_share=0.25))
+    dead = setup.run("argus", setup.work(under, setup.seed), failures=((2000.0, 0, 120.0),))
+    return {
+        "all interactive": pooled([plain]),
+        "a quarter batch": {**pooled([mixed]), "batch": mixed.batch, "evictions": mixed.ticks["evictions"]},
+        "one of eight workers dead for 120 s": pooled([dead]),
+    }
+
+
+# -- the page -----------------------------------------------------------------------------------------------------------
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines)
+
+
+def percent(value: float, digits: int = 2) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def goal(text: str, reached: bool, figure: str) -> tuple[str, str, str]:
+    return text, figure, "reached" if reached else "**not reached**"
+
+
+def goals(rows: Iterable[tuple[str, str, str]]) -> str:
+    return table(("goal", "figure", ""), rows)
+
+
+def show_planner(data: dict[str, Any]) -> str:
+    large, small = data["large"], data["small"]
+    sizes = (("1,000 workers of 4 types, 16 levels, 32 classes", large), ("8 workers, 6 levels, 8 classes", small))
+    cells = [
+        (
+            name,
+            str(d["instances"]),
+            str(d["optimal"]),
+            f"{d['gap_max']:.1e}",
+            *(f"{1000 * d[key]:.0f}" for key in ("cpu_median", "cpu_max", "seconds_max")),
+        )
+        for name, d in sizes
+    ]
+    checks = [
+        goal(
+            "large: optimal or ≤ 0.1 % gap in under 1 s",
+            large["seconds_max"] < 1 and large["gap_max"] <= 1e-3,
+            f"{large['seconds_max']:.2f} s, gap {large['gap_max']:.1e}",
+        ),
+        goal("small: under 50 ms (CPU)", small["cpu_max"] < 0.05, f"{1000 * small['cpu_max']:.0f} ms"),
+        ("200 random small instances equal brute force", "`tests/scheduler/test_plan.py`", "a test"),
+    ]
+    head = ("instance", "how many", "optimal", "largest gap", "median CPU ms", "longest CPU ms", "longest wall ms")
+    return f"{table(head, cells)}\n\n{goals(checks)}"
+
+
+def show_steady(rows: list[dict[str, float]]) -> str:
+    def way(row: dict[str, float], name: str) -> float:
+        return (row[name] - row["pac"]) / max(1e-9, row["oracle"] - row["pac"])
+
+    cells = [
+        (
+            percent(row["load"], 0),
+            percent(row["pac"]),
+            percent(row["told"]),
+            percent(row["true"]),
+            percent(row["oracle"]),
+            percent(1 - row["bound"]),
+            percent(way(row, "told"), 0),
+            percent(way(row, "true"), 0),
+            f"{percent(row['told_violations'])} / {percent(row['true_violations'])} / {percent(row['oracle_violations'])}",
+        )
+        for row in rows
+    ]
+    head = (
+        "load %", "PAC", "argus, predicted", "argus, true", "oracle", "bound", "way, predicted %", "way, true %",
+        "violations % (predicted / true / oracle)",
+    )  # fmt: skip
+    told, true = (min(way(row, name) for row in rows) for name in ("told", "true"))
+    above = min(row["told"] - row["pac"] for row in rows)
+    checks = [
+        goal("above PAC at every load", above > 0, f"by {100 * above:.2f} points at least"),
+        goal(
+            "≥ 98 % of the way from PAC to `oracle` with true qualities", true >= 0.98, f"{percent(true, 0)} % at least"
+        ),
+        goal("≥ 80 % with predicted ones", told >= 0.8, f"{percent(told, 0)} % at least"),
+    ]
+    return f"{table(head, cells)}\n\n{goals(checks)}"
+
+
+def show_shape(data: dict[str, Any], less_than_pac: float) -> str:
+    under, over = data["0.95"]["policies"], data["1.3"]["policies"]
+    return "\n\n".join(
+        [
+            "Peak minute at 95 % of capacity:",
+            show_policies(data["0.95"]),
+            goals(under_goals(under, less_than_pac, data["0.95"]["bound"])),
+            "Peak minute at 130 % of capacity:",
+            show_policies(data["1.3"]),
+            goals(over_goals(over)),
+        ]
+    )
+
+
+def show_policies(data: dict[str, Any]) -> str:
+    rows = [
+        (
+            f"`{name}`",
+            str(f["requests"]),
+            percent(f["violation_rate"]),
+            f"{f['goodput_per_minute']:.1f}",
+            percent(f["quality_mean"]),
+            f"{f['latency_p50_s']:.1f}",
+            f"{f['latency_p99_s']:.1f}",
+        )
+        for name, f in data["policies"].items()
+    ]
+    least = data.get("bound")
+    if least:
+        rows.append(("*bound*", "", percent(least["violation_rate"]), "", percent(1 - least["quality_lost"]), "", ""))
+    return table(("policy", "requests", "violations %", "goodput/min", "quality %", "p50 s", "p99 s"), rows)
+
+
+def times(more: float, fewer: float) -> str:
+    return f"{more / fewer:.0f}×" if fewer else "none against some"
+
+
+def under_goals(policies: dict[str, Any], less_than_pac: float, least: dict[str, float]) -> list[tuple[str, str, str]]:
+    mine = policies["argus"]
+    rivals = [policies[name] for name in ("clipper-ha", "nirvana", "sommelier")]
+    others = [f for name, f in policies.items() if name not in ("argus", "oracle")]
+    fewest = min(f["violation_rate"] for f in rivals)
+    most = max(f["goodput_per_minute"] for f in rivals)
+    pac, cheapest = (1 - mine["quality_lost"] / policies[name]["quality_lost"] for name in ("pac", "clipper-ht"))
+    possible = 1 - least["quality_lost"] / policies["pac"]["quality_lost"]
+    never_more = min(f["violation_rate"] for f in others)
+    return [
+        goal("violations ≤ 0.1 %", mine["violation_rate"] <= 0.001, f"{percent(mine['violation_rate'], 3)} %"),
+        goal("≥ 10× fewer than `clipper-ha`, `nirvana`, `sommelier`", fewest >= 10 * mine["violation_rate"], times(fewest, mine["violation_rate"])),
+        goal("never more than any policy", mine["violation_rate"] <= never_more, f"fewest of others {percent(never_more, 3)} %"),
+        goal("goodput ≥ 40 % above those three", mine["goodput_per_minute"] >= 1.4 * most, f"+{percent(mine['goodput_per_minute'] / most - 1, 0)} %"),
+        goal("goodput never below any policy", mine["goodput_per_minute"] >= max(f["goodput_per_minute"] for f in others) - 1e-9, f"{mine['goodput_per_minute']:.2f} against {max(f['goodput_per_minute'] for f in others):.2f}"),
+        goal(f"quality lost ≥ {less_than_pac:.0%} less than `pac`", pac >= less_than_pac, f"{percent(pac, 0)} % less (bound {percent(possible, 0)} %)"),
+        goal("quality lost ≥ 60 % less than `clipper-ht`", cheapest >= 0.6, f"{percent(cheapest, 0)} % less"),
+    ]  # fmt: skip
+
+
+def over_goals(policies: dict[str, Any]) -> list[tuple[str, str, str]]:
+    mine = policies["argus"]["violation_rate"]
+    oracle = policies["oracle"]["violation_rate"]
+    queueing = min(policies[name]["violation_rate"] for name in ("pac", "proteus", "clipper-ht", "argus-paper"))
+    return [
+        goal(
+            "violations ≤ 1.1 × `oracle`'s",
+            mine <= 1.1 * oracle,
+            f"{mine / oracle:.2f}×" if oracle else "oracle has none",
+        ),
+        goal(
+            "≥ 5× fewer than `pac`, `proteus`, `clipper-ht`, `argus-paper`", queueing >= 5 * mine, times(queueing, mine)
+        ),
+    ]
+
+
+def show_day(data: dict[str, Any]) -> str:
+    slowest = max(f["seconds"] for f in data.values())
+    return f"{show_policies({'policies': data})}\n\n" + goals(
+        [goal("a day simulates in under 60 s a policy", slowest < 60, f"{slowest:.0f} s the slowest")]
+    )
+
+
+def show_ablation(data: dict[str, Any]) -> str:
+    return "\n\n".join(
+        f"Peak at {float(peak):.0%}:\n\n{show_policies({'policies': rows})}" for peak, rows in data.items()
+    )
+
+
+def show_classes(data: dict[str, Any]) -> str:
+    batch = data["a quarter batch"]["batch"]
+    said = (
+        f"Of {batch['requests']} batch requests {batch['served']} were served, {batch['late']} past their window, at mean "
+        f"quality {percent(batch['quality_mean'])} %; they gave up their place {data['a quarter batch']['evictions']} times."
+    )
+    return f"{show_policies({'policies': data})}\n\n{said}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section: what runs, how it is shown, under which heading, with which words and pictures."""
+
+    run: Callable[[Setup], Any]
+    show: Callable[[Any], str]
+    title: str
+    words: str
+    images: tuple[str, ...] = ()
+
+
+PARTS = {
+    "planner": Part(planner, show_planner, "Planner", "Measured with one thread on a machine that had other work; wall time includes it."),
+    "steady": Part(
+        steady,
+        show_steady,
+        "Steady load",
+        f"Poisson arrivals for {STEADY_S:.0f} s at each share of capacity; relative quality in %. PAC is the published "
+        "curve (one level a worker, no queueing); “way” is the share of the distance from PAC to the oracle. The oracle is "
+        "the same policy told the next arrivals and the true qualities; the bound is a linear programme over the very "
+        "requests (`scheduler/simulate/bound.py`), below any schedule.",
+    ),
+    "twitter": Part(
+        twitter,
+        lambda data: show_shape(data, 0.25),
+        "Twitter, its burstiest hour",
+        "`twitter-burst-hour.csv`, three seeds.",
+        ("scheduler-twitter-95.png", "scheduler-twitter-130.png"),
+    ),
+    "gentd": Part(
+        gentd,
+        lambda data: show_shape(data, 0.30),
+        "GenTD26, a production text-to-image cluster",
+        "`gentd26-cluster-qps-first-half.csv`, hours 3 to 6.",
+        ("scheduler-gentd-95.png", "scheduler-gentd-130.png"),
+    ),
+    "day": Part(
+        day, show_day, "Twitter, a day", "First day of `twitter-days-01-07.csv`, peak at 95 %.", ("scheduler-day.png",)
+    ),
+    "ablation": Part(ablation, show_ablation, "What each part is worth", "The Twitter hour, `argus` with one part taken away."),
+    "classes": Part(classes, show_classes, "Service classes and a dead worker", "The Twitter hour at 130 % and at 95 %."),
+}  # fmt: skip
+
+
+def page(kept: dict[str, Any]) -> str:
+    about = kept["about"]
+    lines = [
+        "# Scheduler: every policy in one simulator",
+        "",
+        "Made by `make bench-scheduler`; reproducible by seed. **Everything but the planner's times is simulated.**",
+        "",
+        f"{WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on A100, unbatched), capacity "
+        f"{about['capacity']:.1f} requests a minute with all at the cheapest level, target latency {about['slo_s']:.1f} s "
+        f"(3 × exact). Prompts: {about['prompts']}.",
+        "",
+        "All policies get the same forecast, ticks (10 s) and engine. `pac` and `argus-paper` also get Argus' headroom "
+        "and backlog term, and `pac` a smooth round robin. `proteus` and `sommelier` choose among models, not levels "
+        f"of one: a change loads weights ({LOAD_S[0]:g} to {LOAD_S[-1]:g} s, as reported). `nirvana`'s cache is modelled by "
+        "similarities that save the 21 % of GPU time it reports. Violations count late, shed and failed requests; "
+        "quality is the mean over what was served, late or not, which flatters policies that queue.",
+    ]
+    for name, part in PARTS.items():
+        if name in kept:
+            lines += ["", f"## {part.title}", "", part.words, "", part.show(kept[name])]
+            for image in part.images:
+                lines += ["", f"![{part.title}](img/{image})"]
+    return "\n".join(lines) + "\n"
+
+
+@click.command()
+@click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only these. Default: all.")
+@click.option(
+    "--shared", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of profiles and traces."
+)
+@click.option("--seed", default=1, show_default=True)
+def main(parts: tuple[str, ...], shared: Path | None, seed: int) -> None:
+    """Run the scheduler's benchmark and write docs/results/scheduler.md."""
+    setup = Setup(shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared")), seed)
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    kept["about"] = {"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed}
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name in parts or PARTS:
+        started = time.perf_counter()
+        kept[name] = PARTS[name].run(setup)
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(kept), encoding="utf-8")
+        click.echo(f"{name}: {time.perf_counter() - started:.0f} s")
+        click.echo(PARTS[name].show(kept[name]))
+
+
+if __name__ == "__main__":
+    main()
