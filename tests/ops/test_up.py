@@ -52,7 +52,8 @@ def home():
             "ARGUS_WEB_WORKERS": "1",
             "ARGUS_DEVICES": "cpu:0",
         }
-        yield Home(Path(folder), {**os.environ, **own})
+        others = {name: value for name, value in os.environ.items() if not name.startswith("ARGUS_")}
+        yield Home(Path(folder), {**others, **own})
 
 
 def wait_until(happened, patience_s=60):
