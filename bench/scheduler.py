@@ -117,16 +117,26 @@ class Setup:
 
 
 def rescaled(table: QualityTable, profile: Profile) -> QualityTable:
-    """Another family's per-prompt losses under a profile's levels: matched by rank of mean loss, scaled to its means."""
-    losses = {level: 1 - table.column(level) for level in table.levels}
-    sources = sorted((level for level in losses if losses[level].mean() > 1e-3), key=lambda level: losses[level].mean())
+    """Another family's per-prompt losses under a profile's levels: matched by rank of mean loss, scaled to its means.
+
+    Levels that lose less than 1 % on average are mostly the noise of single seeds, and are left out; a prompt that scored above
+    `exact` counts as having lost nothing.
+    """
+    losses = {level: np.maximum(0.0, 1 - table.column(level)) for level in table.levels}
+    sources = sorted((level for level in losses if 1 - table.means[level] > 0.01), key=lambda lv: losses[lv].mean())
     targets = sorted((lv for lv in profile.levels if lv.quality < 1), key=lambda lv: -lv.quality)
     at = np.linspace(0, len(sources) - 1, len(targets)).round().astype(int)
     columns = {level.id: np.zeros(len(table)) for level in profile.levels}
     for level, i in zip(targets, at, strict=True):
-        loss = losses[sources[i]]
-        columns[level.id] = loss * (1 - level.quality) / loss.mean()
+        columns[level.id] = scaled_loss(losses[sources[i]], 1 - level.quality)
     return QualityTable(profile.ids, table.prompts, 1 - np.column_stack([columns[level] for level in profile.ids]))
+
+
+def scaled_loss(loss: np.ndarray, mean: float) -> np.ndarray:
+    """The losses times what makes their mean this, none above 1."""
+    for _ in range(20):
+        loss = np.minimum(1.0, loss * mean / loss.mean())
+    return loss
 
 
 def out_of_fold(table: QualityTable, seed: int) -> QualityTable:

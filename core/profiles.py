@@ -22,6 +22,7 @@ from core.errors import BadProfile
 
 MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
 SAME_WEIGHTS = ("exact", "ac")
+ENOUGH = 0.95  # share of the best throughput by batching that is worth waiting for each other
 
 
 class BatchPoint(BaseModel):
@@ -60,6 +61,11 @@ class BatchCurve:
         """Most that batching multiplies throughput by (1 when the device gains nothing)."""
         return max(n * self._speeds[n - 1] for n in range(1, self.max_size + 1))
 
+    @property
+    def worthwhile(self) -> int:
+        """The least batch that gives nearly all of the gain: more rows would only wait for each other."""
+        return next(n for n in range(1, self.max_size + 1) if n * self.speed(n) >= ENOUGH * self.gain)
+
     @cached_property
     def _speeds(self) -> tuple[float, ...]:
         alone = self.step_s(1)
@@ -96,6 +102,16 @@ class LevelProfile(BaseModel):
         if sizes and (sizes[0] != 1 or any(b <= a for a, b in pairwise(sizes))):
             raise ValueError("batch sizes must rise and start at 1")
         return self
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows of this level's model that a worker runs at once."""
+        return self.curve.worthwhile
+
+    @property
+    def crowded_s(self) -> float:
+        """Seconds of one request in a batch of `rows`: at that batch the worker carries `requests_per_minute`."""
+        return max(self.latency_s, self.rows * 60 / self.requests_per_minute)
 
     @property
     def holds(self) -> str:

@@ -106,6 +106,11 @@ class Cluster:
         profile = self.profiles[device]
         return tuple(profile.level(lv).latency_s if lv in profile.ids else float("inf") for lv in self.levels)
 
+    def crowded(self, device: str) -> tuple[float, ...]:
+        """The same in a batch as large as pays: what to count on under load."""
+        profile = self.profiles[device]
+        return tuple(profile.level(lv).crowded_s if lv in profile.ids else float("inf") for lv in self.levels)
+
     def seconds(self, device: str) -> tuple[float, ...]:
         """Worker-seconds a request takes at the best batch, by level."""
         profile = self.profiles[device]
@@ -220,11 +225,12 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The worker that has a free row: its device type and the model it holds."""
+    """The worker that has a free row: its device type, the model it holds, the rows it is running."""
 
     id: str
     device: str
     model: str
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Argus(Policy):
         super().__init__(cluster)
         self.seconds = {d: np.array(self.cluster.seconds(d)) for d in self.cluster.profiles}
         self.latency = {d: self.cluster.latency(d) for d in self.cluster.profiles}
+        self.crowded = {d: self.cluster.crowded(d) for d in self.cluster.profiles}
         self.models = self.cluster.models
         self.margin = MARGIN * self.cluster.slo_s
 
@@ -112,7 +113,7 @@ class Argus(Policy):
             for i in self.models[model]
             if self.levels[i] in epoch.extra["seconds"]
         )
-        slack = max(0.0, self.cluster.slo_s - min(by[i] for by in self.latency.values() for i in self.models[model]))
+        slack = self.cluster.slo_s - min(by[i] for by in self.crowded.values() for i in self.models[model])
         room = workers * max(0.0, slack / seconds - 0.5)  # those in service are half done
         return worth_now(epoch.curves[model], rate, scene.waiting.get(model, 0), workers, room, scene.dispersion)
 
@@ -132,18 +133,25 @@ class Argus(Policy):
     # -- admit ------------------------------------------------------------------------------------------------------
 
     def admit(self, worker: Worker, waiting: Sequence[tuple[Request, str]], epoch: Epoch, scene: Scene) -> Admission:
-        latency = self.latency[worker.device]
         aside: list[int] = []
         for place, (request, level) in enumerate(waiting):
             options = self._allowed(request, self.models[worker.model]) if self.late else (self.index[level],)
             left = request.deadline - scene.now - self.margin
-            timely = [i for i in options if latency[i] <= left]
+            timely = self._timely(options, left, worker, len(waiting) - place > 1)
             if timely:
                 return Admission(place, self._bind(request, timely, place, worker, waiting, epoch, scene), tuple(aside))
             if not self.sets_aside:
-                return Admission(place, self.levels[min(options, key=latency.__getitem__)])
+                return Admission(place, self.levels[min(options, key=self.latency[worker.device].__getitem__)])
             aside.append(place)
         return Admission(aside=tuple(aside))
+
+    def _timely(self, options: Sequence[int], left: float, worker: Worker, crowd: bool) -> list[int]:
+        """Levels that end in time in the batch to expect; else the quickest, if it does in the batch there is."""
+        latency, crowded = self.latency[worker.device], self.crowded[worker.device]
+        expected = crowded if crowd or worker.rows else latency
+        found = [i for i in options if expected[i] <= left]
+        quickest = min(options, key=latency.__getitem__)
+        return found or [quickest] * (latency[quickest] <= left)
 
     def _bind(
         self,
@@ -168,16 +176,22 @@ class Argus(Policy):
     def _room(self, place: int, worker: Worker, waiting: Sequence[tuple[Request, str]], scene: Scene) -> float:
         """Most worker-seconds that this start may take so that those behind, at their fastest, are still in time.
 
-        The pool as a fluid: the k-th behind starts when the work before it is done, spread over all workers.
+        The pool as a fluid: the k-th behind starts when the work before it is done, spread over all workers, but for
+        what those beside it in a batch still have to do.
         """
-        latency, seconds = self.latency[worker.device], self.seconds[worker.device]
+        crowded, latency, seconds = (
+            self.crowded[worker.device],
+            self.latency[worker.device],
+            self.seconds[worker.device],
+        )
         mine = self.models[worker.model]
-        fast, least = min(latency[i] for i in mine), float(min(seconds[i] for i in mine))
+        quickest = min(mine, key=crowded.__getitem__)
+        least = float(min(seconds[i] for i in mine))
         workers = scene.workers.get(worker.model, 1)
-        busy = scene.busy_s.get(worker.model, 0.0)
-        until = scene.now + fast + self.margin
+        beside = max(0.0, crowded[quickest] - latency[quickest]) / 2
+        before = scene.busy_s.get(worker.model, 0.0) - beside * workers
+        until = scene.now + crowded[quickest] + self.margin
         room = float("inf")
-        before = busy
         for k in range(place + 1, len(waiting)):
             slack = waiting[k][0].deadline - until
             if slack > 0:
@@ -219,7 +233,7 @@ def classes(levels: Sequence[str], sample: np.ndarray, floors: np.ndarray, deman
         rows = sample[floors == floor]
         parts = np.array_split(rows[np.argsort(rows.mean(axis=1), kind="stable")], min(CLASSES, len(rows)))
         for k, part in enumerate(parts):
-            mean = dict(zip(levels, map(float, part.mean(axis=0)), strict=True))
+            mean = dict(zip(levels, map(float, np.maximum(part.mean(axis=0), 0.0)), strict=True))
             reachable = min(float(floor), max(mean.values()))
             found.append(PromptClass(f"{floor:g}/{k}", demand * len(part) / len(sample), mean, reachable))
     return tuple(found)

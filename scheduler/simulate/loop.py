@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from core.errors import BadInput
-from core.profiles import BatchCurve, Profile
+from core.profiles import Profile
 from scheduler.forecast import Forecaster
 from scheduler.policies import Cluster, Epoch, Observation, Policy, Request, Scene, Worker, get
 from scheduler.remap import Seat, seatings
@@ -22,7 +22,6 @@ from scheduler.simulate.worker import Row, SimWorker
 from scheduler.simulate.workload import Workload
 
 SAMPLE = 256  # recent requests that a plan is made for
-ENOUGH = 0.95  # a worker fuses as many rows as give this share of its best throughput
 DRAIN_S = 3600.0  # how long after the last arrival the run goes on for what still waits
 
 
@@ -69,7 +68,8 @@ class _Run:
         self.levels, self.index = self.cluster.levels, self.policy.index
         self.latency = {d: self.cluster.latency(d) for d in config.profiles}
         self.seconds = {d: self.cluster.seconds(d) for d in config.profiles}
-        self.curves = {d: self._curves(p) for d, p in config.profiles.items()}
+        self.crowded = {d: self.cluster.crowded(d) for d in config.profiles}
+        self.places = {d: self._places(p) for d, p in config.profiles.items()}
         self.known = work.truth if self.policy.clairvoyant else work.predicted
         self.quality = [tuple(row) for row in self.known.tolist()]
         self.truth = work.truth.tolist()
@@ -216,7 +216,7 @@ class _Run:
             models = [m for m, k in epoch.plan.workers.get(device, {}).items() for _ in range(k)]
             models += [next(iter(self.waiting))] * (n - len(models))
             for model in models[:n]:
-                self.workers.append(SimWorker(len(self.workers), device, model, self.curves[device][model]))
+                self.workers.append(SimWorker(len(self.workers), device, model, self.places[device][model]))
         return epoch
 
     def _decide(self, rate: float, error: float, current: Mapping[str, Mapping[str, int]]) -> Epoch:
@@ -279,7 +279,7 @@ class _Run:
             self.switches += 1
             worker.changed_at = self.now
         worker.model, worker.wanted = worker.wanted, ""
-        worker.curve = self.curves[worker.device][worker.model]
+        worker.places = self.places[worker.device][worker.model]
         worker.ready_at = self.now + load
         self._at(worker.ready_at, "ready", worker)
 
@@ -337,7 +337,7 @@ class _Run:
         queue = self.waiting[worker.model]
         if not queue:
             return not worker.rows and self._start_background(worker)
-        who = Worker(str(worker.id), worker.device, worker.model)
+        who = Worker(str(worker.id), worker.device, worker.model, len(worker.rows))
         admission = self.policy.admit(who, queue, self.epoch, self._scene(worker.model))
         chosen = None if admission.place is None else queue[admission.place][0]
         for place in sorted(admission.taken, reverse=True):
@@ -350,8 +350,12 @@ class _Run:
         return True
 
     def _start(self, worker: SimWorker, request: Request, level: int, background: bool = False) -> None:
-        latency = self.latency[worker.device][level]
-        row = Row(request, level, latency, latency, self.seconds[worker.device][level], background)
+        """A row joins the batch; batch work beside an interactive one makes way."""
+        if not background:
+            self._park(worker)
+        latency, crowded = self.latency[worker.device][level], self.crowded[worker.device][level]
+        drag = (crowded / latency - 1) / max(1, worker.places - 1)
+        row = Row(request, level, latency, latency, self.seconds[worker.device][level], drag, background)
         worker.change(self.now, lambda rows: rows.append(row))
 
     def _start_background(self, worker: SimWorker) -> bool:
@@ -359,7 +363,7 @@ class _Run:
         if not self.background:
             return False
         request, parked = self.background.popleft()
-        if parked is None:
+        if parked is None or parked.level not in self.cluster.models[worker.model]:
             best = max(self.cluster.models[worker.model], key=lambda i: request.quality[i])
             self._start(worker, request, best, background=True)
         else:
@@ -372,12 +376,17 @@ class _Run:
         if any(w.has_room(self.now) for w in mine):
             return
         for worker in mine:
-            parked = [row for row in worker.rows if row.background]
-            if parked:
-                worker.change(self.now, lambda rows, gone=parked[0]: rows.remove(gone))  # type: ignore[misc]
-                self.background.appendleft((parked[0].request, parked[0]))
-                self.evictions += 1
+            if self._park(worker):
                 return
+
+    def _park(self, worker: SimWorker) -> bool:
+        """Take the background rows out of a batch; whether there were any."""
+        parked = [row for row in worker.rows if row.background]
+        if parked:
+            worker.change(self.now, lambda rows: rows.__setitem__(slice(None), [r for r in rows if not r.background]))
+            self.background.extendleft((row.request, row) for row in parked)
+            self.evictions += len(parked)
+        return bool(parked)
 
     def _done(self, row: Row) -> None:
         request, level = row.request, self.levels[row.level]
@@ -399,15 +408,9 @@ class _Run:
         window = self.config.batch_window_s if batch else self.config.slo_s
         return Outcome(at, at + window, math.inf, 0.0, "", batch)
 
-    def _curves(self, profile: Profile) -> dict[str, BatchCurve]:
-        """A model's batch curve, cut where more rows stop paying."""
-        return {m: _worthwhile(profile.level(self.levels[ids[0]]).curve) for m, ids in self.cluster.models.items()}
-
-
-def _worthwhile(curve: BatchCurve) -> BatchCurve:
-    sizes = range(1, curve.max_size + 1)
-    enough = next(n for n in sizes if n * curve.speed(n) >= ENOUGH * curve.gain)
-    return BatchCurve(tuple(range(1, enough + 1)), tuple(curve.step_s(n) for n in range(1, enough + 1)))
+    def _places(self, profile: Profile) -> dict[str, int]:
+        """Rows that a worker runs at once, by model."""
+        return {m: profile.level(self.levels[ids[0]]).rows for m, ids in self.cluster.models.items()}
 
 
 def _deadline(pair: tuple[Request, str]) -> float:

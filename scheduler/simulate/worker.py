@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from core.profiles import BatchCurve
 from scheduler.policies import Request
 
 DONE = 1e-9
@@ -13,14 +12,22 @@ DONE = 1e-9
 
 @dataclass(slots=True)
 class Row:
-    """One request in a batch: `left` seconds of work as if alone, `seconds` of worker time in all at the best batch."""
+    """One request in a batch: `left` of its `latency` seconds alone, `seconds` of worker time in all at the best batch.
+
+    Each row beside it slows it by `drag`: from its latency alone to what the measured throughput of a full batch says.
+    """
 
     request: Request
     level: int
     left: float
     latency: float
     seconds: float
+    drag: float
     background: bool = False
+
+    def takes(self, rows: int) -> float:
+        """Seconds to its end while so many rows run."""
+        return max(0.0, self.left) * (1 + self.drag * (rows - 1))
 
 
 @dataclass(slots=True)
@@ -30,7 +37,7 @@ class SimWorker:
     id: int
     device: str
     model: str
-    curve: BatchCurve
+    places: int
     rows: list[Row] = field(default_factory=list)
     wanted: str = ""  # the model it changes to when its rows are done
     ready_at: float = 0.0  # it is loading until then
@@ -40,14 +47,13 @@ class SimWorker:
     version: int = 0
 
     def has_room(self, now: float) -> bool:
-        return self.alive and not self.wanted and self.ready_at <= now and len(self.rows) < self.curve.max_size
+        return self.alive and not self.wanted and self.ready_at <= now and len(self.rows) < self.places
 
     def advance(self, now: float) -> None:
         """Let the running rows go on until now."""
         if self.rows and now > self.at:
-            done = (now - self.at) * self.curve.speed(len(self.rows))
             for row in self.rows:
-                row.left -= done
+                row.left -= (now - self.at) / (1 + row.drag * (len(self.rows) - 1))
         self.at = now
 
     def change(self, now: float, act: Callable[[list[Row]], None]) -> None:
@@ -57,7 +63,7 @@ class SimWorker:
         self.version += 1
 
     def next_finish(self) -> float:
-        return self.at + max(0.0, min(row.left for row in self.rows)) / self.curve.speed(len(self.rows))
+        return self.at + min(row.takes(len(self.rows)) for row in self.rows)
 
     def finished(self, now: float) -> list[Row]:
         """Take out the rows whose work is done."""
@@ -69,7 +75,6 @@ class SimWorker:
 
     def busy_s(self, now: float) -> float:
         """Worker-seconds that the foreground rows still need."""
-        speed = self.curve.speed(len(self.rows)) if self.rows else 1.0
-        gone = (now - self.at) * speed
-        busy = sum(max(0.0, row.left - gone) / row.latency * row.seconds for row in self.rows if not row.background)
+        self.advance(now)
+        busy = sum(max(0.0, row.left) / row.latency * row.seconds for row in self.rows if not row.background)
         return busy + max(0.0, self.ready_at - now)

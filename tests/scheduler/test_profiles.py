@@ -52,6 +52,15 @@ def test_a_batch_curve_is_straight_between_measurements_and_says_what_it_gains()
     assert curve.speed(4) == pytest.approx(0.5)
     assert curve.gain == pytest.approx(2.0)
     assert curve.speed(99) == curve.speed(4)
+    assert curve.worthwhile == 4
+    assert BatchCurve((1, 2, 4), (1.0, 1.2, 2.35)).worthwhile == 2
+
+
+def test_in_a_full_batch_a_request_takes_what_the_measured_throughput_says() -> None:
+    batch = [{"size": 1, "step_s": 1.0}, {"size": 4, "step_s": 2.0}]
+    level = parse_profile(changed(0, batch=batch, requests_per_minute=24, latency_s=4.2)).level("exact")
+    assert level.rows == 4
+    assert level.crowded_s == pytest.approx(4 * 60 / 24)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from core.errors import BadInput, BadInstance, BadProfile
-from core.profiles import QualityTable, parse_profile, write_profile, write_quality
+from core.profiles import Profile, QualityTable, parse_profile, write_profile, write_quality
 from scheduler.cli import simulate as simulate_command
 from scheduler.cli import solve as solve_command
 from scheduler.policies import Cluster
@@ -124,6 +124,39 @@ def test_the_bound_is_exact_where_it_is_plain() -> None:
     found = bound(np.zeros(2), quality, np.array([4.0, 3.0, 2.0]), 1, 6.0)
     assert (found.late, found.quality_lost) == (0, pytest.approx(0.1))
     assert fewest_late(np.zeros(5), 1, 2.0, 6.0) == 2
+
+
+def several_models() -> Profile:
+    """Three models on CPUs that gain by batching: exact and two cheaper levels on `large`, one on `turbo`."""
+
+    def level(name: str, model: str, steps: int, quality: float) -> dict:
+        batch = [{"size": n, "step_s": s} for n, s in ((1, 0.05), (2, 0.08), (4, 0.14))]
+        return {
+            "id": name,
+            "strategy": "fs",
+            "model": model,
+            "requests_per_minute": 60 * 4 / (0.14 * steps + 0.1),
+            "latency_s": 0.05 * steps + 0.1,
+            "quality": quality,
+            "batch": batch,
+            "load_s": 0.3,
+        }
+
+    levels = [level("exact", "large", 24, 1.0), level("fs-12", "large", 12, 0.97), level("fs-8", "large", 8, 0.93)]
+    return parse_profile({"family": "f", "device": "cpu", "levels": [*levels, level("fs-4", "turbo", 4, 0.94)]})
+
+
+@pytest.mark.parametrize("load", [1.2, 2.5])
+def test_two_batching_workers_with_several_models_meet_the_target_above_exact_capacity(load: float) -> None:
+    device = several_models()
+    rate = load * 2 * device.level("exact").requests_per_minute / 60
+    trace = Trace("step", 240.0, np.array([0.0, 60.0]), np.array([60.0, 180.0]), np.array([15.0, 180 * rate]))
+    work = workload(trace, synthetic_quality(device, 1), device.ids, 1, 0.2)
+    base = SimConfig("argus", {"cpu": device}, {"cpu": 2}, 3 * device.reference.latency_s)
+    argus, exact, pac = (simulate(replace(base, policy=name), work).figures for name in ("argus", "clipper-ha", "pac"))
+    assert argus["violation_rate"] < 0.01
+    assert argus["violation_rate"] < min(exact["violation_rate"], pac["violation_rate"])
+    assert argus["quality_mean"] > pac["quality_mean"]
 
 
 def test_batch_work_fills_idle_time_at_the_best_level_and_takes_none_from_interactive_work() -> None:
