@@ -21,6 +21,7 @@ from traces.reader import read_trace
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
 SLO_FACTOR = 3.0
+TICK_S, LONG_S = 10.0, 6 * 3600.0
 
 
 @click.command()
@@ -50,14 +51,20 @@ def solve(file: Path, out: Path | None, time_limit: float) -> None:
     "--quality", type=FILE, help="True relative quality by prompt and level, CSV. Without: spread around the means."
 )
 @click.option("--predicted", type=FILE, help="A predictor's answers for the same prompts, CSV.")
-@click.option("--noise", default=0.3, show_default=True, help="Error of predictions (log loss) where none are given.")
+@click.option(
+    "--noise",
+    type=click.FloatRange(0),
+    default=0.3,
+    show_default=True,
+    help="Error of predictions (log loss) where none are given.",
+)
 @click.option("--policy", default="argus", show_default=True, help=f"`all`, or some of: {', '.join(NAMES)}.")
 @click.option("--workers", default="8", show_default=True, help="Workers: a number, or by device type (a100=4,l4=8).")
-@click.option("--scale-to", type=float, help="Stretch the trace so that its busiest minute has so many requests.")
+@click.option("--scale-to", type=float, help="Stretch what is run so that its busiest minute has so many requests.")
 @click.option("--start", default=0.0, show_default=True, help="Second of the trace to begin at.")
 @click.option("--duration", type=float, help="Seconds of the trace to run.")
 @click.option("--slo", type=float, help=f"Latency target in seconds. Default: {SLO_FACTOR:g} × latency of exact.")
-@click.option("--tick", default=10.0, show_default=True, help="Seconds between plans.")
+@click.option("--tick", type=float, help="Seconds between plans. Default: 10, and 30 for runs of more than 6 hours.")
 @click.option("--batch-share", type=click.FloatRange(0, 1), default=0.0, help="Share of requests in the batch class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "out", type=OUT, help="Also write the figures as JSON (DESIGN.md, Contracts).")
@@ -74,7 +81,7 @@ def simulate(
     start: float,
     duration: float | None,
     slo: float | None,
-    tick: float,
+    tick: float | None,
     batch_share: float,
     seed: int,
     out: Path | None,
@@ -97,12 +104,13 @@ def simulate(
     answers = read_quality(predicted) if predicted else None
     work: Workload = workload(arrivals, table, levels, seed, noise, answers, batch_share)
     target = slo if slo is not None else SLO_FACTOR * first.reference.latency_s
+    pace = tick if tick is not None else (TICK_S if arrivals.duration_s <= LONG_S else 3 * TICK_S)
     reports = []
     for name in names:
-        config = SimConfig(name, known, _workers(workers, known), target, tick_s=tick, seed=seed)
+        config = SimConfig(name, known, _workers(workers, known), target, tick_s=pace, seed=seed)
         reports.append(run(config, work))
         click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s", err=True)
-    about = {"trace": arrivals.name, "slo_s": target, "seed": seed, "workers": _workers(workers, known), "tick_s": tick}
+    about = {"trace": arrivals.name, "slo_s": target, "seed": seed, "workers": _workers(workers, known), "tick_s": pace}
     if out:
         _write(out, as_json(reports, about))
     draw(
