@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from core.images import ImageStore
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Generate, Judge, Route
 from core.tables import Assignment, Attempt, Image, Plan, Request, Score, ServiceClass, State
 from live.conftest import Stack
+from scheduler.live import FRESH_S
 from scheduler.queues import served_by
 from scheduler.sweep import sweep
 from traces.replay import replay
@@ -138,6 +140,7 @@ def test_batch_work_gives_its_place_to_a_request_with_a_target(stack: Stack):
 
 def test_what_cannot_be_in_time_is_told_so_and_served_last(stack: Stack):
     stack.tick(lambda: bool(stack.rows(Plan, Plan.in_force)), "a plan")
+    time.sleep(1.5 * FRESH_S)  # so old may a worker's picture of the moment be: without a plan it sets nothing aside
     late = stack.submit(1, seconds=-5.0)
     stack.publish(late)
     stack.wait_done(late)
