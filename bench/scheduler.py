@@ -3,7 +3,7 @@
     make bench-scheduler                       everything, about a quarter of an hour on one core
     python -m bench.scheduler --part planner   one part; the page is put together from the last run of each
 
-Parts: `planner`, `steady`, `twitter`, `gentd`, `day`, `ablation`, `classes`. Figures are kept in
+Parts: `planner`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `classes`. Figures are kept in
 docs/results/scheduler.json, the page is docs/results/scheduler.md. Everything but `planner` is simulated. The published
 profile and the traces are looked for in `--shared` (default: $ARGUS_SHARED, else ../shared beside the repository).
 """
@@ -36,6 +36,7 @@ RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESULTS / "img"
 EMBEDDED = ROOT / "profiles" / "embedded" / "quality.csv"
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
+EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
 LOADS = (0.58, 0.66, 0.74, 0.85, 0.90, 0.98)
 STEADY_S = 1800.0
 # Reported load times of the models that Sommelier and Proteus switch between (METHODS.md 1): SDXL … Tiny-SD
@@ -49,6 +50,11 @@ class Setup:
 
     shared: Path
     seed: int
+    measured: bool = True  # prompts of the embedded family, where its table is there; else synthetic ones
+
+    @property
+    def from_table(self) -> bool:
+        return self.measured and EMBEDDED.exists()
 
     @cached_property
     def profile(self) -> Profile:
@@ -57,18 +63,18 @@ class Setup:
     @cached_property
     def quality(self) -> QualityTable:
         """Measured per-prompt qualities of the embedded family, rescaled to the profile's means; else synthetic ones."""
-        if EMBEDDED.exists():
+        if self.from_table:
             return rescaled(read_quality(EMBEDDED), self.profile)
         return synthetic_quality(self.profile, self.seed)
 
     @cached_property
     def predicted(self) -> QualityTable | None:
         """What the predictor says of prompts it was not trained on (two folds); None without measured qualities."""
-        return out_of_fold(self.quality, self.seed) if EMBEDDED.exists() else None
+        return out_of_fold(self.quality, self.seed) if self.from_table else None
 
     @property
     def prompts(self) -> str:
-        if not EMBEDDED.exists():
+        if not self.from_table:
             return (
                 f"{len(self.quality)} synthetic prompts whose losses are the profile's means times a tolerance spread "
                 f"exponentially; “predicted” is the truth with a log-normal error of {NOISE:g} on the loss"
@@ -237,6 +243,23 @@ def published_pac(setup: Setup, load: float) -> float:
     return solve(Instance({"a100": WORKERS}, levels, (PromptClass("all", load * setup.capacity, means),))).quality
 
 
+def spread(setup: Setup) -> dict[str, Any]:
+    """Steady load and the Twitter peak with synthetic prompts and a fairly good predictor."""
+    synthetic = replace(setup, measured=False)
+    scaled = setup.trace("twitter-burst-hour").scaled_to(0.95 * setup.capacity)
+    works = [synthetic.work(scaled, seed) for seed in (1, 2, 3)]
+    least = [setup.least(work) for work in works]
+    names = ("clipper-ht", "pac", "argus", "oracle")
+    return {
+        "prompts": synthetic.prompts,
+        "steady": steady(synthetic),
+        "twitter": {
+            "policies": {name: pooled([setup.run(name, work) for work in works]) for name in names},
+            "bound": {key: float(np.mean([b[key] for b in least])) for key in least[0]},
+        },
+    }
+
+
 def shape(
     setup: Setup, name: str, trace: Trace, seeds: Sequence[int], peaks: Iterable[float] = (0.95, 1.3)
 ) -> dict[str, Any]:
@@ -263,7 +286,17 @@ def pooled(reports: Sequence[Report]) -> dict[str, float]:
     weights = [r.figures["requests"] for r in reports]
     counts = {key: int(sum(r.figures[key] for r in reports)) for key in ("requests", "served", "violations")}
     means = {key: float(np.average([r.figures[key] for r in reports], weights=weights)) for key in keys}
-    return {**counts, **means, "seconds": max(r.seconds for r in reports)}
+    return {**counts, **means, "burst_per_minute": in_burst(reports), "seconds": max(r.seconds for r in reports)}
+
+
+def in_burst(reports: Sequence[Report]) -> float:
+    """Requests in time a minute, of those that arrive in minutes with more than all workers carry at the exact level."""
+    in_time, minutes = 0.0, 0
+    for r in reports:
+        for demand, late in zip(r.timeline["demand"], r.timeline["violations"], strict=True):
+            if demand > EXACT_CAPACITY:
+                in_time, minutes = in_time + demand - late, minutes + 1
+    return in_time / max(1, minutes)
 
 
 def twitter(setup: Setup) -> dict[str, Any]:
@@ -425,6 +458,7 @@ def show_policies(data: dict[str, Any]) -> str:
             str(f["requests"]),
             percent(f["violation_rate"]),
             f"{f['goodput_per_minute']:.1f}",
+            f"{f['burst_per_minute']:.1f}",
             percent(f["quality_mean"]),
             f"{f['latency_p50_s']:.1f}",
             f"{f['latency_p99_s']:.1f}",
@@ -433,8 +467,12 @@ def show_policies(data: dict[str, Any]) -> str:
     ]
     least = data.get("bound")
     if least:
-        rows.append(("*bound*", "", percent(least["violation_rate"]), "", percent(1 - least["quality_lost"]), "", ""))
-    return table(("policy", "requests", "violations %", "goodput/min", "quality %", "p50 s", "p99 s"), rows)
+        rows.append(
+            ("*bound*", "", percent(least["violation_rate"]), "", "", percent(1 - least["quality_lost"]), "", "")
+        )
+    return table(
+        ("policy", "requests", "violations %", "goodput/min", "in the burst", "quality %", "p50 s", "p99 s"), rows
+    )
 
 
 def times(more: float, fewer: float) -> str:
@@ -446,7 +484,8 @@ def under_goals(policies: dict[str, Any], less_than_pac: float, least: dict[str,
     rivals = [policies[name] for name in ("clipper-ha", "nirvana", "sommelier")]
     others = [f for name, f in policies.items() if name not in ("argus", "oracle")]
     fewest = min(f["violation_rate"] for f in rivals)
-    most = max(f["goodput_per_minute"] for f in rivals)
+    most, burst = (max(f[key] for f in rivals) for key in ("goodput_per_minute", "burst_per_minute"))
+    offered = mine["goodput_per_minute"] / (1 - mine["violation_rate"])
     pac, cheapest = (1 - mine["quality_lost"] / policies[name]["quality_lost"] for name in ("pac", "clipper-ht"))
     possible = 1 - least["quality_lost"] / policies["pac"]["quality_lost"]
     never_more = min(f["violation_rate"] for f in others)
@@ -454,7 +493,8 @@ def under_goals(policies: dict[str, Any], less_than_pac: float, least: dict[str,
         goal("violations ≤ 0.1 %", mine["violation_rate"] <= 0.001, f"{percent(mine['violation_rate'], 3)} %"),
         goal("≥ 10× fewer than `clipper-ha`, `nirvana`, `sommelier`", fewest >= 10 * mine["violation_rate"], times(fewest, mine["violation_rate"])),
         goal("never more than any policy", mine["violation_rate"] <= never_more, f"fewest of others {percent(never_more, 3)} %"),
-        goal("goodput ≥ 40 % above those three", mine["goodput_per_minute"] >= 1.4 * most, f"+{percent(mine['goodput_per_minute'] / most - 1, 0)} %"),
+        goal("goodput ≥ 40 % above those three", mine["goodput_per_minute"] >= 1.4 * most, f"+{percent(mine['goodput_per_minute'] / most - 1, 0)} % (bound: all in time, +{percent(offered / most - 1, 0)} %)"),
+        goal("the same in minutes above the exact capacity", mine["burst_per_minute"] >= 1.4 * burst, f"+{percent(mine['burst_per_minute'] / burst - 1, 0)} %"),
         goal("goodput never below any policy", mine["goodput_per_minute"] >= max(f["goodput_per_minute"] for f in others) - 1e-9, f"{mine['goodput_per_minute']:.2f} against {max(f['goodput_per_minute'] for f in others):.2f}"),
         goal(f"quality lost ≥ {less_than_pac:.0%} less than `pac`", pac >= less_than_pac, f"{percent(pac, 0)} % less (bound {percent(possible, 0)} %)"),
         goal("quality lost ≥ 60 % less than `clipper-ht`", cheapest >= 0.6, f"{percent(cheapest, 0)} % less"),
@@ -475,6 +515,11 @@ def over_goals(policies: dict[str, Any]) -> list[tuple[str, str, str]]:
             "≥ 5× fewer than `pac`, `proteus`, `clipper-ht`, `argus-paper`", queueing >= 5 * mine, times(queueing, mine)
         ),
     ]
+
+
+def show_spread(data: dict[str, Any]) -> str:
+    said = f"Prompts here: {data['prompts']}."
+    return f"{said}\n\n{show_steady(data['steady'])}\n\nTwitter's hour at 95 %:\n\n{show_policies(data['twitter'])}"
 
 
 def show_day(data: dict[str, Any]) -> str:
@@ -537,6 +582,12 @@ PARTS = {
     ),
     "day": Part(
         day, show_day, "Twitter, a day", "First day of `twitter-days-01-07.csv`, peak at 95 %.", ("scheduler-day.png",)
+    ),
+    "spread": Part(
+        spread,
+        show_spread,
+        "With prompts spread as in METHODS.md",
+        "The same with the other model of prompts, to tell the scheduler's share from the predictor's.",
     ),
     "ablation": Part(ablation, show_ablation, "What each part is worth", "The Twitter hour, `argus` with one part taken away."),
     "classes": Part(classes, show_classes, "Service classes and a dead worker", "The Twitter hour at 130 % and at 95 %."),
