@@ -1,9 +1,9 @@
 """Arrival rate a tick ahead: a slow average that starts anew when a fast one says demand has changed; time of day.
 
-Noise and change look alike for a while. The slow average grows to two minutes and is steady under Poisson noise; as soon
-as the fast one (ten seconds) leaves the band that noise explains, demand has changed, and the slow one starts again from
-the fast. Over days the same time of earlier days says where demand goes within the tick. Every forecast is held against
-what came; the mean relative error sets the planner's headroom.
+Noise and change look alike for a while. The slow average grows to five minutes and is steady under Poisson noise. When the
+fast one (ten seconds) is further off than noise explains, the slow one doubts, and follows more quickly; when it is far
+off, demand has jumped, and the slow one starts again from it. Over days the same time of earlier days says where demand
+goes within the tick. Every forecast is held against what came; the mean relative error sets the planner's headroom.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-FAST_S, SLOW_S = 10.0, 120.0
-BURST_SIGMA = 2.5  # deviations that the fast average may differ by
+FAST_S, DOUBT_S, SLOW_S = 10.0, 30.0, 300.0
+DOUBT, JUMP = 2.5, 3.5  # deviations of the fast average from the slow one
 DAY_S, SLOT_S = 86_400.0, 300.0
 GROWTH = (0.5, 2.0)  # the time of day moves a forecast by this at most
 HEADROOM_MAX = 1.25
@@ -57,9 +57,12 @@ class Forecaster:
         share = min(1.0, seconds / self.span)
         self.slow += (rate - self.slow) * share
         self.fast += (rate - self.fast) * max(1 - math.exp(-seconds / FAST_S), share)
-        self.burst = self.span > FAST_S and abs(self.fast - self.slow) > BURST_SIGMA * self._noise()
+        off = abs(self.fast - self.slow) / self._noise() if self.span > FAST_S else 0.0
+        self.burst = off > JUMP
         if self.burst:
             self.slow, self.span = self.fast, FAST_S
+        elif off > DOUBT:
+            self.span = min(self.span, DOUBT_S)
         self._remember(start, seconds, requests)
         self.now = start + seconds
         self._settle(requests)

@@ -35,7 +35,7 @@ import numpy as np
 Array = np.ndarray
 TIE = 1e-9
 POINTS = 64  # of a curve: finer than the noise of any sample
-IN_TIME = 1.0  # what one request in time is worth, in relative quality: a whole image
+IN_TIME = 1.25  # what one request in time is worth, in relative quality: more than a whole image
 BISECTIONS = 40
 GRID = 1.03  # rates are rounded to powers of this, so that the recursion runs a few times an epoch
 LUMPS = (1.0, 1.5, 2.0, 3.0, 4.0)
