@@ -8,7 +8,7 @@ a model whose queues were cancelled stays held while memory allows: a cancelled 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,7 @@ class Posting:
         self.rows_of = rows_of
         self.post = Post((), ())
         self.problem: str | None = None
+        self.on_change: Callable[[], object] = lambda: None  # told when the post is another
         self._consumer: Consumer | None = None
         self._ordered: Post | None = None  # by command; the row confirms it
         self._wake = threading.Event()
@@ -144,6 +145,7 @@ class Posting:
             self._consumer.controller.max_concurrency = self.places  # what `worker_disable_prefetch` goes by
         self._in_consumer("cancel_task_queue", [queue for queue in served if queue not in post.queues])
         self.problem = None
+        self.on_change()
         log.info("posted", worker=self.me.name, models=post.models, queues=len(post.queues))
         if row is not None:
             with transaction() as session:

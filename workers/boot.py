@@ -34,6 +34,7 @@ from workers.serve import serve
 from workers.tasks import Generation, register_task
 
 if TYPE_CHECKING:
+    from core.profiles import Profile
     from workers.engine.curve import StepCurve
     from workers.engine.engine import Engine
 
@@ -71,14 +72,16 @@ def run(device: str, name: str) -> int:
         queues=[],
         stats={},
     )
-    known = curves(family, device)
+    measured = profile(family, device)
+    known = curves(measured)
     rows_of = {
         model: worthwhile_rows(known[model]) if model in known else settings().max_batch for model in family.models
     }
     engine = make_engine(family, device, known, max(rows_of.values()))
     posting = Posting(me, family, engine, rows_of)
     admission = plugged_in(family, me, devices.device_type(device))
-    generation = Generation(me, family, engine, posting, ImageStore(), admission)
+    means = {level.id: level.quality for level in measured.levels} if measured else {}
+    generation = Generation(me, family, engine, posting, ImageStore(), admission, means)
     heartbeat = Heartbeat(generation)
     heartbeat.start()
     posting.take_up()
@@ -132,16 +135,21 @@ def warm_up(engine: Engine, family: Family) -> None:
         engine.submit(Order("warm-up", "warm-up", 0, level, 2, size.guidance, size.width, size.height)).result()
 
 
-def curves(family: Family, device: str) -> dict[str, StepCurve]:
-    """Seconds a step by rows, a model, as the profile of this device has them; nothing when it was never measured."""
+def profile(family: Family, device: str) -> Profile | None:
+    """The profile of this device's type; None when it was never measured."""
     from core.profiles import read_profile
-    from workers.engine.curve import StepCurve
 
     path = devices.profile_path(family, devices.device_type(device))
-    if not path.is_file():
-        return {}
-    measured = {level.holds: level.batch for level in read_profile(path).levels if level.batch}
-    return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in measured.items()}
+    return read_profile(path) if path.is_file() else None
+
+
+def curves(measured: Profile | None) -> dict[str, StepCurve]:
+    """Seconds a step by rows, a model, as a profile has them."""
+    from workers.engine.curve import StepCurve
+
+    levels = measured.levels if measured else ()
+    points = {level.holds: level.batch for level in levels if level.batch}
+    return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in points.items()}
 
 
 def worthwhile_rows(curve: StepCurve) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ from core.tables import Request
 from workers import rows
 from workers.admission import Admission, claim, claim_background
 from workers.assignment import Posting
+from workers.choices import allowed
 from workers.engine.order import Order, Outcome
 from workers.rows import Claim, Me
 
@@ -41,11 +42,22 @@ class Generation:
     """A worker's way from message to stored image.
 
     `open` are the requests it is at. Those in the `background` (set aside, batch) fill a worker that has nothing else,
-    and give their place back at the next step when somebody with a latency target needs it.
+    and give their place back at the next step when somebody with a latency target needs it. What runs follows the post:
+    see `workers.choices`.
+
+    Args:
+        means: relative quality by level, from the profile.
     """
 
     def __init__(
-        self, me: Me, family: Family, engine: Engine, posting: Posting, images: ImageStore, admission: Admission
+        self,
+        me: Me,
+        family: Family,
+        engine: Engine,
+        posting: Posting,
+        images: ImageStore,
+        admission: Admission,
+        means: Mapping[str, float] | None = None,
     ) -> None:
         self.me = me
         self.family = family
@@ -53,12 +65,14 @@ class Generation:
         self.posting = posting
         self.images = images
         self.admission = admission
+        self.means = means or {}
         self.open: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self._yielding: set[uuid.UUID] = set()
         self._desk = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
         self._claiming = threading.Lock()
         self.stopping = threading.Event()
+        posting.on_change = self.follow_post
 
     @property
     def places(self) -> int:
@@ -92,6 +106,14 @@ class Generation:
     def _run_and_fill(self, claimed: Claim) -> None:
         self._run(claimed)
         self.fill()
+
+    def follow_post(self) -> None:
+        """The post has changed: what runs at a level that is no longer offered moves on at the next step."""
+        for claimed in list(self.open.values()):
+            self.engine.allow(str(claimed.request.id), self._allowed(claimed.request))
+
+    def _allowed(self, request: Request) -> tuple[str, ...]:
+        return allowed(self.family, request, self.posting.levels(), self.means)
 
     def stop(self, drain_s: float) -> None:
         """Begin nothing more; what is open ends within `drain_s` seconds or goes back to its queue."""
@@ -133,20 +155,18 @@ class Generation:
             del self.open[request]
 
     def _order(self, request: Request) -> Order:
-        level = self.family.level(request.level or self.family.reference)
-        asked = request.level_asked != "auto"
         return Order(
             request_id=str(request.id),
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
             seed=request.seed,
-            level=level,
+            level=self.family.level(request.level or self.family.reference),
             steps=request.steps,
             guidance=request.guidance,
             width=request.width,
             height=request.height,
             deadline=request.deadline_at.timestamp(),
-            allowed_levels=(level.id,) if asked else (),
+            allowed_levels=self._allowed(request),
         )
 
     def _keep(self, claimed: Claim, outcome: Outcome) -> None:

@@ -145,6 +145,20 @@ def test_a_request_that_would_miss_its_deadline_moves_to_the_mildest_level_it_ma
     assert (future.result(0).steps_run < 20) == bool(allowed)
 
 
+def test_a_request_whose_level_is_no_longer_allowed_moves_while_one_that_keeps_its_level_stays(bench):
+    b = bench()
+    moves, stays = b.submit(steps=20), b.submit(steps=20)
+    for _ in range(5):
+        b.engine.step()
+    assert b.engine.allow("r0", ("fs-10", "fs-4"))
+    assert b.engine.allow("r1", ("exact", "fs-4"))
+    b.run()
+    assert moves.result(0).level_id == "fs-10"
+    assert "moved from exact to fs-10 with 15 steps left" in moves.result(0).reason
+    assert (stays.result(0).level_id, stays.result(0).steps_run) == ("exact", 20)
+    assert not b.engine.allow("r0", ("exact",))
+
+
 def test_the_level_is_chosen_again_when_a_request_gets_its_place(bench):
     b = bench(late_binding=lambda order, left, rows: "fs-4")
     free, fixed = b.submit(), b.submit(allowed_levels=("exact",))

@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from workers.engine.curve import StepCurve
 from workers.engine.desks import Desks
 from workers.engine.forward import predict
 from workers.engine.lane import Lane
-from workers.engine.levels import MOVABLE, Levels
+from workers.engine.levels import Levels
 from workers.engine.order import LateBinding, Order, Outcome
 from workers.engine.residents import Resident, Residents
 from workers.engine.ticket import Ticket
@@ -100,6 +101,7 @@ class Engine:
         self._stopping = False
         self._counts: Counter[str] = Counter()
         self._row_steps = 0
+        self._after: dict[str, StepCurve] = {}  # from the last step to the image, by model
 
     # from outside, any thread
 
@@ -138,9 +140,18 @@ class Engine:
         reason says so. Levels of other models, and those that only begin differently (`ac`), can't be moved to.
         """
         ticket = self._ticket(request_id)
-        if ticket is None or level.model != ticket.level.model or level.strategy not in MOVABLE:
+        if ticket is None or not self.levels.can_move(ticket, level):
             return False
         ticket.wish = level
+        self._wake.set()
+        return True
+
+    def allow(self, request_id: str, levels: tuple[str, ...]) -> bool:
+        """Change what an open request may be moved to; where its own level is not named it moves at the next step."""
+        ticket = self._ticket(request_id)
+        if ticket is None:
+            return False
+        ticket.order = replace(ticket.order, allowed_levels=levels)
         self._wake.set()
         return True
 
@@ -212,7 +223,7 @@ class Engine:
             lane = self._lane_of(ticket)
             if len(lane) < self._room(lane):
                 self._ready.remove(ticket)
-                self.levels.bind(ticket, len(lane))
+                self.levels.bind(ticket, len(lane), self._step_s(lane, len(lane) + 1), self._after_s(ticket))
                 lane.join(ticket)
                 self._lanes[_key(ticket)] = lane
 
@@ -225,9 +236,7 @@ class Engine:
             step_s = self._step_s(lane, len(lane))
             for index in reversed(range(len(lane))):
                 ticket = lane.tickets[index]
-                self.levels.rescue(ticket, step_s)
-                if ticket.wish is not None:
-                    self.levels.change(ticket)
+                self.levels.follow(ticket, step_s, self._after_s(ticket))
                 if (error := _given_up(ticket)) is not None:
                     self._leave(lane, index)
                     self._finish(ticket, error)
@@ -317,7 +326,12 @@ class Engine:
     def _step_s(self, lane: Lane, rows: int) -> float:
         """Seconds between two steps of a lane with so many rows, the other lanes' turns included; 0 when unknown."""
         curve = self.curves.get(lane.adapter.model.id, StepCurve())
-        return max(1, len(self._lanes)) * (curve.seconds(rows) or 0.0)
+        turns = len(self._lanes) + (not lane.tickets)  # one that is empty is not yet among them
+        return turns * (curve.seconds(rows) or 0.0)
+
+    def _after_s(self, ticket: Ticket) -> float:
+        """Seconds from a request's last step to its image; 0 when unknown."""
+        return self._after.get(ticket.level.model, StepCurve()).seconds(1) or 0.0
 
     def _not_a_number(self, ticket: Ticket) -> None:
         """A latent went bad: when it came from the cache the request runs in full, else it fails."""
@@ -361,6 +375,8 @@ class Engine:
         if isinstance(end, Exception):
             ticket.future.set_exception(end)
         else:
+            after = self._after.setdefault(ticket.level.model, StepCurve())
+            after.observe(1, ticket.times.decoded - ticket.times.denoised)
             ticket.future.set_result(ticket.outcome(end))
         self._wake.set()
 

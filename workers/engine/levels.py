@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
-from workers.engine.order import LateBinding
+from workers.engine.order import MOVABLE, LateBinding
 from workers.engine.ticket import Ticket
 from workers.strategies import begin
 from workers.strategies.latents import LatentCache
-
-MOVABLE = ("exact", "fs")  # a running request can go on along their schedules
 
 
 class Levels:
@@ -50,53 +48,91 @@ class Levels:
         if ticket.start.note:
             ticket.because(ticket.start.note)
 
-    def bind(self, ticket: Ticket, running: int) -> None:
+    def bind(self, ticket: Ticket, running: int, step_s: float, after_s: float) -> None:
         """Ask once more for the level, now that the request gets its place among `running` rows."""
-        if self.late_binding is None:
+        level = self._bound_late(ticket, running)
+        if level is None:
+            level, cause = self._demanded(ticket, step_s, after_s, self._steps_of(ticket))
+        else:
+            cause = "when its turn came"
+        if level is None:
             return
+        ticket.because(f"{level.id} instead of {ticket.level.id} {cause}")
+        ticket.level = level
+        self._restart(ticket)
+
+    def _bound_late(self, ticket: Ticket, running: int) -> Level | None:
+        """What the hook wishes for, where the order and the model allow it."""
+        if self.late_binding is None:
+            return None
         left = None if ticket.order.deadline is None else ticket.seconds_left
         wanted = self.late_binding(ticket.order, left, running)
         allowed = ticket.order.allowed_levels
         if wanted is None or wanted == ticket.level.id or (allowed and wanted not in allowed):
-            return
+            return None
         level = self.family.level(wanted)
-        if level.model != ticket.level.model or self.guidance(ticket, level) != ticket.row.guidance:
-            return
-        ticket.because(f"{level.id} instead of {ticket.level.id} when its turn came")
-        ticket.level = level
-        self._restart(ticket)
+        return level if self._fits(ticket, level) else None
 
-    def change(self, ticket: Ticket) -> None:
-        """Go on at the level that was wished for, from here: the shorter schedule's remaining noise levels."""
-        level, ticket.wish = ticket.wish, None
-        assert level is not None
+    def follow(self, ticket: Ticket, step_s: float, after_s: float) -> None:
+        """Move a running request, where its deadline or what is allowed demands it, or somebody asked for it."""
+        level, cause, ticket.wish = ticket.wish, "as was asked", None
+        if level is None:
+            level, cause = self._demanded(ticket, step_s, after_s, self._rest_of(ticket))
+        if level is not None:
+            self._change(ticket, level, cause)
+
+    def _change(self, ticket: Ticket, level: Level, cause: str) -> None:
+        """Go on at another level from here: the shorter schedule's remaining noise levels."""
         before = ticket.steps_left
         if not ticket.row.walk.shorten(self._steps_of(ticket)(level)):
             ticket.because(f"asked to move to {level.id}, which would save nothing")
             return
+        after = ticket.steps_left
         ticket.because(
-            f"moved from {ticket.level.id} to {level.id} with {before} steps left, {ticket.steps_left} run instead"
+            f"moved from {ticket.level.id} to {level.id} with {before} steps left, {after} run instead, {cause}"
         )
         ticket.level, ticket.keep = level, frozenset()
 
-    def rescue(self, ticket: Ticket, step_s: float) -> None:
-        """Where the deadline would pass at so many seconds a step: wish for the mildest allowed level that meets it."""
-        left_s = ticket.seconds_left
-        if not ticket.order.allowed_levels or left_s <= 0 or ticket.steps_left * step_s <= left_s:
-            return
+    def _demanded(
+        self, ticket: Ticket, step_s: float, after_s: float, steps_of: Callable[[Level], int | None]
+    ) -> tuple[Level | None, str]:
+        """The mildest allowed level that is in time, and why, where the request may not stay as it is.
+
+        Args:
+            step_s: seconds of a step, now.
+            after_s: seconds from the last step to the image.
+            steps_of: forwards that a level would still take; None where it can't be moved to.
+        """
+        allowed, left_s = ticket.order.allowed_levels, ticket.seconds_left - after_s
+        late = ticket.steps_left * step_s > left_s
+        unoffered = bool(allowed) and ticket.level.id not in allowed
+        if left_s <= 0 or not (unoffered or (late and allowed)):
+            return None, ""
+        cause = f"as {ticket.level.id} is no longer offered" if unoffered else f"to be in time at {step_s:.2g} s a step"
         for level in sorted(self._movable(ticket), key=self._steps_of(ticket), reverse=True):
-            table = ticket.row.walk.shortened(self._steps_of(ticket)(level))
-            if table is not None and len(table) * step_s <= left_s:
-                ticket.wish = level
-                return
+            steps = steps_of(level)
+            if steps is not None and steps < ticket.steps_left and steps * step_s <= left_s:
+                return level, cause
+        return None, ""
 
     def _movable(self, ticket: Ticket) -> list[Level]:
         allowed = [self.family.level(name) for name in ticket.order.allowed_levels]
-        same = [level for level in allowed if level.model == ticket.level.model and level.id != ticket.level.id]
-        return [level for level in same if level.strategy in MOVABLE]
+        return [level for level in allowed if level.id != ticket.level.id and self.can_move(ticket, level)]
+
+    def can_move(self, ticket: Ticket, level: Level) -> bool:
+        """Whether a request could go on at this level from where it stands: same model, a schedule of its own."""
+        return level.strategy in MOVABLE and self._fits(ticket, level)
+
+    def _fits(self, ticket: Ticket, level: Level) -> bool:
+        """Whether a row that is prepared can run at this level: its conditioning does not change."""
+        same = level.model == ticket.level.model
+        return same and self.guidance(ticket, level) == self.guidance(ticket, ticket.level)
 
     def _steps_of(self, ticket: Ticket) -> Callable[[Level], int]:
         return lambda level: level.schedule(ticket.order.steps, self.family.defaults.steps)[0]
+
+    def _rest_of(self, ticket: Ticket) -> Callable[[Level], int | None]:
+        return lambda level: ticket.row.walk.left_of(self._steps_of(ticket)(level))
 
     def without_cache(self, ticket: Ticket) -> bool:
         """Start again in full, when it was a cached latent that went bad; False when it was not."""

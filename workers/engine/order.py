@@ -10,14 +10,16 @@ from PIL.Image import Image
 
 from core.families import Level
 
+MOVABLE = ("exact", "fs")  # strategies whose schedules a running request can go on along
+
 
 @dataclass(frozen=True)
 class Order:
     """One request, as the engine sees it.
 
     `steps` and `guidance` are the request's own; the level scales or replaces them. `deadline` is Unix seconds.
-    `allowed_levels` are ids the engine may change to. A running request is moved to one of them by itself when it would
-    miss its deadline; at its place it is bound late to one of them, or to any of its model's where none is named.
+    `allowed_levels` are ids the engine may change to by itself: to the mildest cheaper one of the same model, when the
+    request would miss its deadline or its own level is not among them any more. Where none is named it stays as it is.
     `embedding` is the prompt's (384 float32), when whoever routed it has it at hand; approximate caching uses it.
     A request past its deadline goes behind those still in time; with `drop_late` it is given up instead.
     """

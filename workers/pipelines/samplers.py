@@ -236,25 +236,29 @@ class Walk:
         noisy = add(clean[None], noise[None], time) if add else scheduler.scale_noise(clean[None], time, noise[None])
         return noisy[0]
 
-    def shortened(self, steps: int) -> Table | None:
-        """What would remain on the schedule of fewer steps: one bridging step to its next time, then its own.
+    def left_of(self, steps: int) -> int | None:
+        """Forwards that would remain on the schedule of fewer steps; None where that would save nothing."""
+        rest = self._rest_of(steps)
+        return None if rest is None else 1 + len(rest)
 
-        None where that would save nothing, or the sampler has no table.
-        """
+    def _rest_of(self, steps: int) -> Table | None:
+        """The steps of a shorter schedule that lie ahead; None where they save nothing, or the sampler has no table."""
         shorter = None if self.done else affine_table(self._template, steps, **_retimed(self._timing, steps))
         if self.table is None or shorter is None:
             return None
         rest = shorter.after(int((shorter.times >= self.time).sum()))  # from the first of its times that lies ahead
-        if 1 + len(rest) >= self.left:
-            return None
-        return _bridge(self._template, self.table.after(self.index), float(rest.levels[0])).then(rest)
+        return rest if 1 + len(rest) < self.left else None
 
     def shorten(self, steps: int) -> bool:
-        """Go on as `shortened` says; False where it says nothing."""
-        table = self.shortened(steps)
-        if table is None:
+        """Go on along the schedule of fewer steps: one bridging step to its next time, then its own.
+
+        False where that would save nothing.
+        """
+        rest = self._rest_of(steps)
+        if self.table is None or rest is None:
             return False
-        self.table, self.index, self.steps = table, 0, steps
+        bridge = _bridge(self._template, self.table.after(self.index), float(rest.levels[0]))
+        self.table, self.index, self.steps = bridge.then(rest), 0, steps
         return True
 
 
