@@ -46,6 +46,7 @@ class Heartbeat:
         turn = 0
         while not self._stop.wait(CANCEL_EVERY_S):
             self._quietly(self._obey_cancels)
+            self._quietly(self.generation.drop_parked)
             self._quietly(self.generation.fill)
             turn = (turn + 1) % rounds
             if turn == 0:

@@ -248,6 +248,12 @@ def cancelled_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:
         return list(session.scalars(select(Request.id).join(Job).where(Request.id.in_(requests), unwanted)))
 
 
+def queued_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these requests wait for a worker."""
+    with transaction() as session:
+        return list(session.scalars(select(Request.id).where(Request.id.in_(requests), Request.state == State.QUEUED)))
+
+
 def register(me: Me, **columns: Any) -> None:
     """Write the worker's row, new or over that of an earlier boot."""
     with transaction() as session:

@@ -126,7 +126,14 @@ class Generation:
         staying = [request for request in list(self.background) if request not in self._yielding]
         for request in staying[: max(0, len(self.open) - len(self._yielding) - self.places)]:
             self._yielding.add(request)
-            self.engine.cancel(str(request))
+            self.engine.park(str(request))
+
+    def drop_parked(self) -> None:
+        """Forget where requests stood that wait no longer: another worker has them, or nobody wants them."""
+        with self._claiming:  # what this worker takes again is `open` before anybody looks
+            parked = {uuid.UUID(request) for request in self.engine.parked()} - set(self.open)
+            if parked:
+                self.engine.unpark(map(str, parked - set(rows.queued_among(list(parked)))))
 
     def _stray(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
         """A message can come from a queue given up a moment ago: its own row, while the model is still in memory."""
@@ -140,7 +147,7 @@ class Generation:
     def _run(self, claimed: Claim) -> None:
         request = claimed.request.id
         try:
-            outcome = self.engine.submit(self._order(claimed.request)).result()
+            outcome = self.engine.submit(self._order(claimed)).result()
             self._keep(claimed, outcome)
         except Cancelled as error:
             if request in self._yielding:
@@ -154,7 +161,8 @@ class Generation:
             self.background.pop(request, None)
             del self.open[request]
 
-    def _order(self, request: Request) -> Order:
+    def _order(self, claimed: Claim) -> Order:
+        request = claimed.request
         return Order(
             request_id=str(request.id),
             prompt=request.prompt,
@@ -167,6 +175,7 @@ class Generation:
             height=request.height,
             deadline=request.deadline_at.timestamp(),
             allowed_levels=self._allowed(request),
+            attempt=claimed.number,
         )
 
     def _keep(self, claimed: Claim, outcome: Outcome) -> None:
@@ -199,7 +208,7 @@ class Generation:
         reason = error.message if isinstance(error, ArgusError) else repr(error)
         outcome = "failed"
         if claimed.request.id in self._yielding:
-            outcome, reason = "returned", "Background work gave its place to a request with a latency target."
+            outcome, reason = "returned", f"Background work gave its place to a request with a latency target. {reason}"
         elif self.stopping.is_set() or isinstance(error, ModelNotHeld):
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)

@@ -59,7 +59,7 @@ class Pencil(Adapter):
         return latent.tanh()
 
 
-def pencil_family(models: int = 1) -> Family:
+def pencil_family(models: int = 1, scheduler: str | None = None) -> Family:
     names = ["large", "small", "tiny"][:models]
     levels = [Level(id="exact" if name == "large" else f"sm-{name}", strategy="exact", model=name) for name in names]
     if models > 1:
@@ -78,7 +78,7 @@ def pencil_family(models: int = 1) -> Family:
         reference="exact",
         defaults=Defaults(steps=20, guidance=2.0, width=SIDE, height=SIDE),
         limits=Limits(steps=(1, 60), guidance=(0, 12), sizes=((SIDE, SIDE),)),
-        models={name: Model(id=name, pipeline="pencil", path=name) for name in names},
+        models={name: Model(id=name, pipeline="pencil", path=name, scheduler=scheduler) for name in names},
         levels={level.id: level for level in levels},
         scorer=Scorer(kind="hf-clip", path=""),
     )
@@ -120,10 +120,9 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Callable[..., Bench]:
-    def make(models: int = 1, **options: Any) -> Bench:
-        made = Bench(pencil_family(models), **options)
-        if options.get("preload", True):
-            made.engine.load("large")
+    def make(models: int = 1, scheduler: str | None = None, **options: Any) -> Bench:
+        made = Bench(pencil_family(models, scheduler), **options)
+        made.engine.load("large")
         return made
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -208,3 +209,43 @@ def test_a_request_whose_turn_comes_too_late_for_its_level_begins_at_a_cheaper_o
     (attempt,) = site.attempts(request)
     assert (attempt.level, attempt.steps_run) == ("fs-4", 20)
     assert "fs-4 instead of exact to be in time" in attempt.reason
+
+
+def test_batch_work_that_gives_its_place_goes_on_where_it_stood(site: Site):
+    batch = site.submit(seconds=86_400.0, service_class=ServiceClass.BATCH)
+    site.adapter.stops_at = 7
+    site.generation.fill()
+    assert site.adapter.reached.wait(PATIENCE_S)
+    urgent = site.submit(steps=3)
+    slot = threading.Thread(target=site.generation.generate, args=(urgent, 0))
+    slot.start()
+    while not site.engine._tickets[str(batch)].parking:
+        time.sleep(0.01)
+    site.finish(slot)
+    while site.row(batch).state != State.DONE:
+        site.generation.drop_parked()
+        site.generation.fill()
+        time.sleep(0.05)
+    first, second = site.attempts(batch)
+    assert first.outcome == "returned"
+    assert first.reason.endswith("It ran 7 steps; 33 are left.")
+    assert (second.outcome, second.steps_run, second.reason) == ("done", 33, "resumed with 33 steps left")
+    assert site.adapter.forwards == 40 + 3
+
+
+def test_where_a_request_stood_is_forgotten_when_another_worker_has_it(site: Site):
+    batch = site.submit(seconds=86_400.0, service_class=ServiceClass.BATCH)
+    site.adapter.stops_at = 7
+    site.generation.fill()
+    assert site.adapter.reached.wait(PATIENCE_S)
+    site.generation.stopping.set()  # nothing new is begun: it stays parked
+    site.generation._yielding.add(batch)
+    site.engine.park(str(batch))
+    site.adapter.go_on.set()
+    site.generation._desk.shutdown()
+    site.generation.drop_parked()
+    assert site.engine.parked() == [str(batch)]
+    with transaction() as session:
+        session.get_one(Request, batch).state = State.RUNNING
+    site.generation.drop_parked()
+    assert not site.engine.parked()

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -133,6 +133,23 @@ class Engine:
         self._wake.set()
         return True
 
+    def park(self, request_id: str) -> bool:
+        """`cancel`, but keep where the request stands: its next attempt goes on from there."""
+        ticket = self._ticket(request_id)
+        if ticket is None:
+            return False
+        ticket.parking = ticket.cancelled = True
+        self._wake.set()
+        return True
+
+    def parked(self) -> list[str]:
+        """Ids of the requests that can go on here."""
+        return self.levels.parking.ids()
+
+    def unpark(self, request_ids: Iterable[str]) -> None:
+        """Forget where these requests stood."""
+        self.levels.parking.drop(request_ids)
+
     def relevel(self, request_id: str, level: Level) -> bool:
         """Ask for a running request to go on at a cheaper level of its model; False where that can't be.
 
@@ -190,6 +207,7 @@ class Engine:
             "rows_mean": self._row_steps / steps if steps else 0.0,
             "running": sum(len(lane) for lane in list(self._lanes.values())),
             "open": len(self._tickets),
+            "parked": len(self.parked()),
             "models": self.residents.stats(),
             "loads": dict(self.residents.loads),
             "step_s": {name: dict(curve.points) for name, curve in list(self.curves.items())},
@@ -239,7 +257,12 @@ class Engine:
                 self.levels.follow(ticket, step_s, self._after_s(ticket))
                 if (error := _given_up(ticket)) is not None:
                     self._leave(lane, index)
-                    self._finish(ticket, error)
+                    self._finish(ticket, self._parked(ticket) if ticket.parking else error)
+
+    def _parked(self, ticket: Ticket) -> Cancelled:
+        """Keep where a running request stands; answers what to end this attempt with."""
+        self.levels.parking.put(ticket)
+        return Cancelled(f"It ran {len(ticket.rows)} steps; {ticket.steps_left} are left.")
 
     def _next_lane(self) -> Lane | None:
         """Lanes take turns: each once a round, the most urgent of a round first."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
 from workers.engine.order import MOVABLE, LateBinding
+from workers.engine.parking import Parked, Parking
 from workers.engine.ticket import Ticket
+from workers.pipelines.base import Start
 from workers.strategies import begin
 from workers.strategies.latents import LatentCache
 
@@ -17,13 +20,17 @@ class Levels:
 
     def __init__(self, family: Family, cache: LatentCache | None, late_binding: LateBinding | None) -> None:
         self.family, self.cache, self.late_binding = family, cache, late_binding
+        self.parking = Parking()
 
     def guidance(self, ticket: Ticket, level: Level) -> float:
         """The level's own guidance where it has one, else the request's."""
         return ticket.order.guidance if level.guidance is None else level.guidance
 
     def prefetch(self, ticket: Ticket) -> None:
-        """Start fetching what the cache may offer, while the request waits."""
+        """Start fetching what the cache may offer, while the request waits; one that goes on needs nothing."""
+        ticket.parked = self.parking.take(ticket.order)
+        if ticket.parked is not None:
+            return
         candidates = [ticket.level, *(self.family.level(name) for name in ticket.order.allowed_levels)]
         cached = [level for level in candidates if level.strategy == "ac" and level.model == ticket.level.model]
         if self.cache is not None and cached:
@@ -32,6 +39,9 @@ class Levels:
 
     def prepare(self, ticket: Ticket) -> None:
         """Prompt to conditioning, seed to noise, level to schedule: the ticket has its row."""
+        if ticket.parked is not None:
+            self._resume(ticket, ticket.parked)
+            return
         ticket.hit = None if ticket.fetch is None else ticket.fetch.result()
         try:
             self._prepare(ticket)
@@ -48,8 +58,19 @@ class Levels:
         if ticket.start.note:
             ticket.because(ticket.start.note)
 
+    def _resume(self, ticket: Ticket, parked: Parked) -> None:
+        """The row as it was when it gave up its place."""
+        ticket.level, ticket.start, ticket.kept = parked.level, parked.start, parked.kept
+        parked.walk.move(ticket.adapter.device)
+        row = ticket.adapter.prepare(ticket.order, Start(1), self.guidance(ticket, ticket.level))
+        ticket.row = replace(row, latent=parked.latent.to(ticket.adapter.device), walk=parked.walk)
+        ticket.keep = self._keep(ticket)
+        ticket.because(f"resumed with {ticket.steps_left} steps left")
+
     def bind(self, ticket: Ticket, running: int, step_s: float, after_s: float) -> None:
         """Ask once more for the level, now that the request gets its place among `running` rows."""
+        if ticket.parked is not None:
+            return
         level = self._bound_late(ticket, running)
         if level is None:
             level, cause = self._demanded(ticket, step_s, after_s, self._steps_of(ticket))

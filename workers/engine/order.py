@@ -21,6 +21,7 @@ class Order:
     `allowed_levels` are ids the engine may change to by itself: to the mildest cheaper one of the same model, when the
     request would miss its deadline or its own level is not among them any more. Where none is named it stays as it is.
     `embedding` is the prompt's (384 float32), when whoever routed it has it at hand; approximate caching uses it.
+    `attempt` counts the tries at this request: one that was parked goes on where it stood at the very next.
     A request past its deadline goes behind those still in time; with `drop_late` it is given up instead.
     """
 
@@ -36,6 +37,7 @@ class Order:
     deadline: float | None = None
     allowed_levels: tuple[str, ...] = ()
     drop_late: bool = False
+    attempt: int = 1
     embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 from torch import Tensor
@@ -14,6 +15,9 @@ from core.families import Level
 from workers.engine.order import Order, Outcome, Times
 from workers.pipelines.base import Adapter, Row, Start
 from workers.strategies.latents import Hit
+
+if TYPE_CHECKING:
+    from workers.engine.parking import Parked
 
 
 @dataclass(eq=False)
@@ -32,12 +36,14 @@ class Ticket:
     fetch: Future[Hit | None] | None = None  # what the cache offers, on its way
     hit: Hit | None = None
     start: Start | None = None
+    parked: Parked | None = None  # where an earlier attempt stood
     rows: list[int] = field(default_factory=list)  # how many shared each of its forwards
     keep: frozenset[int] = frozenset()  # the K at which the cache wants its latent
     kept: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     error: Exception | None = None
     cancelled: bool = False
+    parking: bool = False  # cancelled for a while only: where it stands is kept
     wish: Level | None = None  # change of level asked for while running
     _row: Row | None = None
 

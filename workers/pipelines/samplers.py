@@ -227,6 +227,16 @@ class Walk:
         extra = {} if self.generator is None or not _draws(self.scheduler) else {"generator": self.generator}
         return self.scheduler.step(prediction, self.time, latent, return_dict=False, **extra)[0]
 
+    def memory(self) -> list[Tensor]:
+        """What the sampler remembers of earlier steps, where it has no table."""
+        return [] if self.table is not None else _latents(list(vars(self.scheduler).values()))
+
+    def move(self, device: torch.device) -> None:
+        """Bring that memory to a device; the schedule stays where it is."""
+        if self.table is None:
+            for name, value in list(vars(self.scheduler).items()):
+                setattr(self.scheduler, name, _moved(value, device))
+
     def noised(self, clean: Tensor, noise: Tensor) -> Tensor:
         """A finished latent as it would look where this walk begins."""
         scheduler = copy.deepcopy(self._template)
@@ -260,6 +270,19 @@ class Walk:
         bridge = _bridge(self._template, self.table.after(self.index), float(rest.levels[0]))
         self.table, self.index, self.steps = bridge.then(rest), 0, steps
         return True
+
+
+def _latents(value: Any) -> list[Tensor]:
+    """The tensors of several axes in a value or list: a scheduler's other tensors are its schedule."""
+    if isinstance(value, list):
+        return [tensor for one in value for tensor in _latents(one)]
+    return [value] if isinstance(value, Tensor) and value.dim() > 1 else []
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [_moved(one, device) for one in value]
+    return value.to(device) if _latents(value) else value
 
 
 def _draws(scheduler: Any) -> bool:
