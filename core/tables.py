@@ -304,6 +304,7 @@ class CachedLatent(Base):
             postgresql_ops={"embedding": "halfvec_cosine_ops"},
         ),
         Index("ix_cached_latent_kind", "family", "model", "version", "width", "height", "steps", "scheduler"),
+        Index("ix_cached_latent_key", "key"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
