@@ -7,7 +7,7 @@ database that is away costs a tick, which is recorded as failed where that is po
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ from workers.rows import publish_requests
 
 log = structlog.get_logger(__name__)
 SAMPLE = 256  # recent requests whose predicted qualities stand for those to come
+FAILURES = 100  # failed ticks remembered while the database is away
 REALIGNED = 10_000  # waiting requests that a tick looks at, most urgent first
 
 REALIGN = text(
@@ -84,11 +85,13 @@ class Scheduler:
     def __init__(self, family: Family, policy: str | None = None) -> None:
         self.family = family
         self.live = Live(family, policy)
+        self._failed: deque[dict[str, Any]] = deque(maxlen=FAILURES)  # ticks whose row could not be written yet
 
     def tick(self) -> int | None:
         """One turn of the loop; returns the new epoch, or None when the plan in force stays."""
         started = time.perf_counter()
         try:
+            self._record_failures()
             with transaction() as session:
                 seen = self.observe(session)
             epoch = seen.policy.plan(seen.observation) if seen else None
@@ -193,22 +196,30 @@ class Scheduler:
             return row.epoch
 
     def record_failure(self, error: Exception, seconds: float) -> None:
-        """A failed tick is a row too, where the database can be reached."""
+        """A failed tick is a row too; while the database cannot be reached it waits for the next tick that can."""
+        self._failed.append(
+            {
+                "created_at": datetime.now(UTC),
+                "policy": self.live.name,
+                "status": "failed",
+                "in_force": False,
+                "observed": {},
+                "decided": {},
+                "reason": f"{type(error).__name__}: {error}",
+                "seconds": seconds,
+            }
+        )
         try:
-            with transaction() as session:
-                session.add(
-                    tables.Plan(
-                        policy=self.live.name,
-                        status="failed",
-                        in_force=False,
-                        observed={},
-                        decided={},
-                        reason=f"{type(error).__name__}: {error}",
-                        seconds=seconds,
-                    )
-                )
+            self._record_failures()
         except SQLAlchemyError as away:
-            log.warning("failed tick not recorded", error=str(away).splitlines()[0])
+            log.warning("failed tick not recorded yet", error=str(away).splitlines()[0])
+
+    def _record_failures(self) -> None:
+        if not self._failed:
+            return
+        with transaction() as session:
+            session.add_all([tables.Plan(**failed) for failed in self._failed])
+        self._failed.clear()
 
     # re-align, remap
 
