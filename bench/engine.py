@@ -1,6 +1,6 @@
 """Step-level batching against whole-request batching and one at a time: same device, same requests, one run.
 
-    make bench-engine                  everything, about ten minutes
+    make bench-engine                  everything, about twelve minutes
     python -m bench.engine --part loop --seconds 60
 
 Four parts: `loop` (random arrivals below and above what the engine carries offline), `cache` (hit rates on real prompts),
@@ -11,23 +11,24 @@ into docs/results/engine.md, `--json OUT` into a file for programs.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import statistics
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import numpy as np
 import torch
 
+from bench import lookups
 from core.families import ROOT, Family, load_family
 from workers.engine.curve import StepCurve
 from workers.engine.engine import Engine
@@ -39,9 +40,10 @@ from workers.pipelines.base import Adapter
 from workers.profiling import PROMPT, _hardware
 from workers.strategies import begin
 from workers.strategies.approximate_cache import deepest
-from workers.strategies.index import Entry, ExactIndex, Index, Kind, VectorIndex
+from workers.strategies.index import Entry, ExactIndex, Kind
 
-PROMPTS = ROOT.parent / "shared" / "prompts" / "diffusiondb-0001-2500.txt"
+SHARED = Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))
+PROMPTS = SHARED / "prompts" / "diffusiondb-0001-2500.txt"
 RESULTS = ROOT / "docs" / "results" / "engine.md"
 LOAD, FLOOD = 0.9, 1.1  # arrivals, as shares of the offline throughput
 SLO = 3.0  # times what one exact request takes alone
@@ -267,15 +269,19 @@ def _engine(family: Family, adapter: Adapter, most: int) -> Iterator[Engine]:
 # --- the cache --------------------------------------------------------------------------------------------------
 
 
-def bench_cache(prompts: Sequence[str]) -> dict[str, Any]:
-    """Prompts in their order, each looked up among those before it: how deep it could have started, of 50 steps."""
+def embedded(prompts: Sequence[str]) -> np.ndarray:
+    """Sentence vectors [n, 384]."""
     from core.text import shared_encoder
 
     order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))  # alike lengths waste no padding
-    chunks = [order[i : i + 64] for i in range(0, len(order), 64)]
     vectors = np.zeros((len(prompts), 384), np.float32)
-    for chunk in chunks:
+    for chunk in (order[i : i + 64] for i in range(0, len(order), 64)):
         vectors[chunk] = shared_encoder().sentences([prompts[n] for n in chunk]).numpy()
+    return vectors
+
+
+def bench_cache(vectors: np.ndarray) -> dict[str, Any]:
+    """Prompts in their order, each looked up among those before it: how deep it could have started, of 50 steps."""
     kind = Kind("bench", "", "", 0, 0, 50, "")
     index, depths = ExactIndex(), Counter[int]()
     for number, vector in enumerate(vectors):
@@ -283,136 +289,13 @@ def bench_cache(prompts: Sequence[str]) -> dict[str, Any]:
         allowed = 0 if match is None else deepest(match.similarity, max(KEPT), 50)
         depths[max((k for k in KEPT if k <= allowed), default=0)] += 1
         index.add(kind, vector, [Entry(f"{number}-{k}", k, 0) for k in KEPT])
-    total = len(prompts)
+    total = len(vectors)
     return {
         "prompts": total,
         "hit_rate": 1 - depths[0] / total,
         "by_k": {str(k): depths[k] / total for k in KEPT},
         "steps_saved": sum(k * n for k, n in depths.items()) / (50 * total),
     }
-
-
-# --- the index --------------------------------------------------------------------------------------------------
-
-
-def bench_index(sizes: Sequence[int], lookups: int = 200) -> list[dict[str, Any]]:
-    """Nearest of so many random prompts, exactly and by pgvector; `bytes` is memory or table with index."""
-    rows = [_lookups("numpy, exact", ExactIndex(), size, lookups, lambda size: size * 384 * 4) for size in sizes]
-    with _postgres() as engine:
-        from sqlalchemy import text
-
-        def table_bytes(_: int) -> int:
-            with engine.connect() as connection:
-                return int(connection.execute(text("SELECT pg_total_relation_size('cached_latent')")).scalar_one())
-
-        for size in sizes:
-            with engine.begin() as connection:
-                connection.execute(text("TRUNCATE cached_latent"))
-            rows.append(_lookups("pgvector, HNSW", VectorIndex(engine), size, lookups, table_bytes))
-    return rows
-
-
-def _lookups(name: str, index: Index, size: int, lookups: int, measure: Callable[[int], int]) -> dict[str, Any]:
-    kind = Kind("bench", "m", "1", 1, 1, 50, "s")
-    vectors = _prompt_like(size, seed=0)
-    began = time.perf_counter()
-    _fill(index, kind, vectors)
-    filled = time.perf_counter() - began
-    seconds, right = [], 0
-    for wanted, probe in _probes(vectors, lookups):
-        began = time.perf_counter()
-        match = index.nearest(kind, probe)
-        seconds.append(time.perf_counter() - began)
-        right += match is not None and match.entries[0].trace == str(wanted)
-    return {
-        "index": name,
-        "prompts": size,
-        "p50_ms": 1000 * float(np.quantile(seconds, 0.5)),
-        "p95_ms": 1000 * float(np.quantile(seconds, 0.95)),
-        "found": right / lookups,
-        "fill_s": filled,
-        "mb": measure(size) / 1e6,
-    }
-
-
-def _prompt_like(size: int, seed: int) -> np.ndarray:
-    """Unit vectors [size, 384] in clusters, as prompts are: 1 centre for 50."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(max(1, size // 50), 384)).astype(np.float32)
-    vectors = centres[rng.integers(len(centres), size=size)] + 0.7 * rng.normal(size=(size, 384)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def _probes(vectors: np.ndarray, count: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Kept prompts, slightly changed, and which they were."""
-    rng = np.random.default_rng(1)
-    for number in rng.integers(len(vectors), size=count):
-        probe = vectors[number] + 0.01 * rng.normal(size=384)
-        yield int(number), (probe / np.linalg.norm(probe)).astype(np.float32)
-
-
-def _fill(index: Index, kind: Kind, vectors: np.ndarray) -> None:
-    """One entry a prompt; a table in bulk, its HNSW built at the end."""
-    if isinstance(index, VectorIndex):
-        with index._engine.connect() as connection:
-            _copy(cast(Any, connection.connection).cursor(), kind, vectors)
-            connection.connection.commit()
-    else:
-        for number, vector in enumerate(vectors):
-            index.add(kind, vector, [Entry(f"{number}-5", 5, 0)])
-
-
-def _copy(cursor: Any, kind: Kind, vectors: np.ndarray) -> None:
-    columns = "family,model,version,width,height,steps,scheduler,k,embedding,key,bytes,uses"
-    fields = "\t".join(str(value) for value in asdict(kind).values())
-    lines = (
-        f"{fields}\t5\t[{','.join(map('%.4f'.__mod__, vector.tolist()))}]\t{number}-5\t0\t0\n"
-        for number, vector in enumerate(vectors)
-    )
-    cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_cached_latent_embedding'")
-    (definition,) = cursor.fetchone()
-    cursor.execute("DROP INDEX ix_cached_latent_embedding")
-    cursor.copy_expert(f"COPY cached_latent ({columns}) FROM STDIN", _Lines(lines))
-    cursor.execute("SET maintenance_work_mem = '512MB'")
-    cursor.execute(definition)
-    cursor.execute("ANALYZE cached_latent")
-
-
-class _Lines:
-    """A file to read from, out of lines."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self.lines, self.rest = lines, ""
-
-    def read(self, size: int) -> str:
-        while len(self.rest) < size and (line := next(self.lines, None)) is not None:
-            self.rest += line
-        taken, self.rest = self.rest[:size], self.rest[size:]
-        return taken
-
-
-@contextmanager
-def _postgres() -> Iterator[Any]:
-    """A PostgreSQL of our own, migrated, gone afterwards."""
-    from sqlalchemy import create_engine
-
-    from core.database import migrate, sqlalchemy_url
-    from core.services import postgres
-    from core.supervisor import Supervisor
-
-    with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        supervisor = Supervisor(home / "logs")
-        try:
-            service, url = postgres(home)
-            supervisor.start(service)
-            migrate(url)
-            engine = create_engine(sqlalchemy_url(url))
-            yield engine
-            engine.dispose()
-        finally:
-            supervisor.stop()
 
 
 # --- memory -----------------------------------------------------------------------------------------------------
@@ -461,7 +344,7 @@ def report(found: dict[str, Any]) -> str:
     for part, write in (
         ("loop", _loop_text),
         ("cache", _cache_text),
-        ("index", _index_text),
+        ("index", lookups.report),
         ("memory", _memory_text),
     ):
         if part in found:
@@ -514,38 +397,6 @@ def _cache_text(cache: dict[str, Any]) -> list[str]:
     ]
 
 
-def _index_text(index: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        f"| {row['index']} | {row['prompts']:,} | {row['p50_ms']:.2f} | {row['p95_ms']:.2f} | {row['found']:.1%} | {row['fill_s']:.0f} "
-        f"| {row['mb']:.0f} |"
-        for row in index
-    ]
-    return [
-        "## Looking up the nearest prompt",
-        "",
-        "| index | prompts | p50, ms | p95, ms | right | fill, s | MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *rows,
-        "",
-        *_extrapolated(index),
-    ]
-
-
-def _extrapolated(index: list[dict[str, Any]]) -> list[str]:
-    """1.5 million on paper: exact search grows with n, HNSW's look-up with log n, both memories with n."""
-    lines = []
-    for name in dict.fromkeys(row["index"] for row in index):
-        small, large = ([row for row in index if row["index"] == name] * 2)[:2]
-        mb = large["mb"] / large["prompts"] * 1.5e6
-        if name.startswith("numpy"):
-            ms = large["p95_ms"] / large["prompts"] * 1.5e6
-        else:
-            slope = (large["p95_ms"] - small["p95_ms"]) / max(1e-9, np.log(large["prompts"] / small["prompts"]))
-            ms = large["p95_ms"] + max(0.0, slope) * np.log(1.5e6 / large["prompts"])
-        lines.append(f"Extrapolated to 1,500,000 prompts, {name}: p95 {ms:.1f} ms, {mb / 1000:.1f} GB.")
-    return lines
-
-
 def _memory_text(memory: dict[str, Any]) -> list[str]:
     return [
         "## Memory",
@@ -553,6 +404,19 @@ def _memory_text(memory: dict[str, Any]) -> list[str]:
         f"{memory['requests']:,} requests through `{memory['model']}`: {memory['first_mb']:.0f} MB after the first tenth, "
         f"{memory['last_mb']:.0f} MB after the last.",
     ]
+
+
+def _on_prompts(wanted: Sequence[str], sizes: Sequence[int]) -> dict[str, Any]:
+    """The parts that need real prompts."""
+    if not PROMPTS.is_file():
+        raise click.ClickException(f"{PROMPTS} is not there: set ARGUS_SHARED, or name other parts with --part.")
+    vectors = embedded(PROMPTS.read_text(encoding="utf-8").splitlines())
+    found: dict[str, Any] = {}
+    if "cache" in wanted:
+        found["cache"] = bench_cache(vectors)
+    if "index" in wanted:
+        found["index"] = lookups.bench(vectors, sizes)
+    return found
 
 
 @click.command()
@@ -564,11 +428,11 @@ def _memory_text(memory: dict[str, Any]) -> list[str]:
     type=click.Choice(["loop", "cache", "index", "memory"]),
     help="Only these parts.",
 )
-@click.option("--seconds", default=30.0, show_default=True, help="Length of the arrivals of `loop`.")
+@click.option("--seconds", default=45.0, show_default=True, help="Length of the arrivals of `loop`.")
 @click.option("--max-batch", default=8, show_default=True, help="Most rows of a step.")
 @click.option("--threads", default=1, show_default=True, help="torch threads.")
 @click.option("--index-sizes", default="10000,100000", show_default=True, help="Prompts in the index.")
-@click.option("--requests", default=1_000, show_default=True, help="Requests of `memory`.")
+@click.option("--requests", default=10_000, show_default=True, help="Requests of `memory`.")
 @click.option("--write", is_flag=True, help="Write docs/results/engine.md.")
 @click.option("--json", "out", type=click.Path(path_type=Path), default=None, help="Write the numbers here.")
 def main(
@@ -583,8 +447,6 @@ def main(
     out: Path | None,
 ) -> None:
     """Measure the engine on this machine."""
-    import os
-
     torch.set_num_threads(threads)
     served = load_family(family)
     wanted = parts or ("loop", "cache", "index", "memory")
@@ -596,10 +458,8 @@ def main(
     }
     if "loop" in wanted:
         found["loop"] = bench_loop(served, seconds, max_batch)
-    if "cache" in wanted and PROMPTS.is_file():
-        found["cache"] = bench_cache(PROMPTS.read_text(encoding="utf-8").splitlines())
-    if "index" in wanted:
-        found["index"] = bench_index([int(size) for size in index_sizes.split(",")])
+    if {"cache", "index"} & set(wanted):
+        found |= _on_prompts(wanted, [int(size) for size in index_sizes.split(",")])
     if "memory" in wanted:
         found["memory"] = bench_memory(served, requests, max_batch)
     text = report(found)

@@ -51,7 +51,7 @@ CLI = (sys.executable, "-P", "-m", "app.cli")
 OURS, BASELINES, PROMPT_AGNOSTIC = "argus", ("clipper-ha", "pac"), "pac"
 UP_S = 180.0  # patience until workers are ready and a plan is in force
 WARM_S, WARM_LOAD = 20.0, 0.4  # before the replay: seconds, and share of exact capacity
-REFERENCES_S = 900.0  # patience with the references
+REFERENCES_S = 400.0  # patience with the references
 VERSIONS = ("torch", "diffusers", "celery", "numpy")
 
 

@@ -3,9 +3,9 @@
     make bench-scheduler                       everything, about a quarter of an hour on one core
     python -m bench.scheduler --part planner   one part; the page is put together from the last run of each
 
-Parts: `planner`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `classes`. Figures are kept in
-docs/results/scheduler.json, the page is docs/results/scheduler.md. Everything but `planner` is simulated. The published
-profile and the traces are looked for in `--shared` (default: $ARGUS_SHARED, else ../shared beside the repository).
+Parts: `planner`, `backlog`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `classes`. Figures are kept in
+docs/results/scheduler.json, the page is docs/results/scheduler.md. Everything but `planner` and `backlog` is simulated. The
+published profile and the traces are looked for in `--shared` (default: $ARGUS_SHARED, else ../shared beside the repository).
 """
 
 from __future__ import annotations
@@ -216,6 +216,12 @@ def fleet(
     return Instance(devices, made, tuple(prompts), {d: {"m0": n} for d, n in devices.items()})
 
 
+def deep(setup: Setup) -> dict[str, Any]:
+    from bench.backlog import backlog
+
+    return backlog(setup.seed)
+
+
 def steady(setup: Setup) -> list[dict[str, float]]:
     """Poisson arrivals at fixed shares of capacity: how far from PAC to the oracle."""
     rows = []
@@ -375,6 +381,15 @@ def goal(text: str, reached: bool, figure: str) -> tuple[str, str, str]:
 
 def goals(rows: Iterable[tuple[str, str, str]]) -> str:
     return table(("goal", "figure", ""), rows)
+
+
+def show_backlog(data: dict[str, Any]) -> str:
+    longest, moved = max(data["seconds"]), max(data["moved"])
+    said = (
+        f"{data['waiting']} requests wait on {data['workers']} workers; ticks took "
+        f"{', '.join(f'{seconds:.2f}' for seconds in data['seconds'])} s and moved up to {moved} of them to another level."
+    )
+    return f"{said}\n\n" + goals([goal("a tick with 10,000 waiting in under 1 s", longest < 1, f"{longest:.2f} s")])
 
 
 def show_planner(data: dict[str, Any]) -> str:
@@ -557,6 +572,13 @@ class Part:
 
 PARTS = {
     "planner": Part(planner, show_planner, "Planner", "Measured with one thread on a machine that had other work; wall time includes it."),
+    "backlog": Part(
+        deep,
+        show_backlog,
+        "A deep backlog",
+        "Measured: the live tick on real PostgreSQL and Valkey, wall time from observing to published messages, on a "
+        "machine that had other work.",
+    ),
     "steady": Part(
         steady,
         show_steady,
@@ -599,7 +621,7 @@ def page(kept: dict[str, Any]) -> str:
     lines = [
         "# Scheduler: every policy in one simulator",
         "",
-        "Made by `make bench-scheduler`; reproducible by seed. **Everything but the planner's times is simulated.**",
+        "Made by `make bench-scheduler`; reproducible by seed. **Everything but the times of planner and backlog is simulated.**",
         "",
         f"{WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on A100, unbatched), capacity "
         f"{about['capacity']:.1f} requests a minute with all at the cheapest level, target latency {about['slo_s']:.1f} s "

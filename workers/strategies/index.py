@@ -204,8 +204,7 @@ class VectorIndex:
     def nearest(self, kind: Kind, embedding: np.ndarray) -> Match | None:
         from sqlalchemy import text
 
-        vector = str(np.round(np.asarray(embedding, float), 5).tolist())
-        rows = self._at_once(text(NEAREST), {**asdict(kind), "vector": vector})
+        rows = self._at_once(text(NEAREST), {**asdict(kind), "vector": as_text(embedding)})
         if not rows:
             return None
         entries = [Entry(row.key, row.k, row.bytes) for row in rows]
@@ -260,6 +259,11 @@ class VectorIndex:
 
         with self._engine.begin() as connection:
             return int(connection.execute(text(f"SELECT {what} FROM cached_latent")).scalar_one())
+
+
+def as_text(embedding: np.ndarray) -> str:
+    """A vector as pgvector reads it, to the five decimals that half precision keeps."""
+    return str(np.round(np.asarray(embedding, float), 5).tolist())
 
 
 def _enough(entries: Sequence[Entry], excess: int) -> list[Entry]:
