@@ -20,7 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ROOT / "families"
 
 Strategy = Literal["exact", "ac", "sm", "fc", "fs", "sub"]
+FeatureCache = Literal["first-block", "taylorseer"]
 Size = tuple[int, int]
+
+#: What an `fc` level's options may say, by its cache (diffusers' names).
+CACHE_OPTIONS = {
+    "first-block": {"threshold"},
+    "taylorseer": {"cache_interval", "disable_cache_before_step", "disable_cache_after_step", "max_order"},
+}
 
 
 class _Frozen(BaseModel):
@@ -76,7 +83,20 @@ class Level(_Frozen):
     fixed_steps: bool = False
     skip: int = Field(default=0, ge=0)
     guidance: float | None = Field(default=None, ge=0)
+    cache: FeatureCache | None = None  # of `fc` levels
     options: dict[str, float | int | str | bool] = {}
+
+    @model_validator(mode="after")
+    def _a_feature_cache_is_named_and_has_its_own_options(self) -> Level:
+        if (self.strategy == "fc") != (self.cache is not None):
+            raise ValueError(
+                f"level {self.id!r}: strategy fc names its cache ({', '.join(CACHE_OPTIONS)}), others do not"
+            )
+        unknown = sorted(set(self.options) - CACHE_OPTIONS[self.cache]) if self.cache else []
+        if unknown:
+            known = ", ".join(sorted(CACHE_OPTIONS[str(self.cache)]))
+            raise ValueError(f"level {self.id!r}: cache {self.cache} has no option {unknown[0]!r}; it has {known}")
+        return self
 
     def schedule(self, steps: int, default_steps: int) -> tuple[int, int]:
         """Steps of the sampler and how many of them are skipped, for a request that asks for `steps`."""

@@ -144,11 +144,11 @@ def profile(family: Family, device: str) -> Profile | None:
 
 
 def curves(measured: Profile | None) -> dict[str, StepCurve]:
-    """Seconds a step by rows, a model, as a profile has them."""
+    """Seconds a step by rows, a model (or a level that runs alone), as a profile has them."""
     from workers.engine.curve import StepCurve
 
     levels = measured.levels if measured else ()
-    points = {level.holds: level.batch for level in levels if level.batch}
+    points = {level.id if level.strategy == "fc" else level.holds: level.batch for level in levels if level.batch}
     return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in points.items()}
 
 

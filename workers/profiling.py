@@ -13,7 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +41,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class ModelCost:
-    """One model on one device, in seconds; `step_s` by rows at the family's default guidance."""
+    """One model on one device, in seconds; `step_s` by rows at the family's default guidance.
+
+    `kept_s` is the mean step of a whole run at each level that keeps features: how much it reuses depends on the prompt.
+    """
 
     load_s: float
     memory_mb: float
@@ -49,6 +52,7 @@ class ModelCost:
     decode_s: float
     fetch_s: float
     step_s: dict[int, float]
+    kept_s: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -91,7 +95,9 @@ def measure_model(
     encode_s = _median(lambda: adapter.prepare(order, Start(order.steps), guidance), repeats, adapter)
     decode_s = _median(lambda: adapter.decode(row.latent, row.size), repeats, adapter)
     step_s = {size: _step(adapter, order, guidance, size, repeats) for size in sizes}
-    return ModelCost(load_s, adapter.memory_mb, encode_s, decode_s, _fetch(row, repeats), step_s)
+    keeping = [level for level in family.levels_of(model_id) if level.strategy == "fc"]
+    kept_s = {level.id: _kept(adapter, level, order, guidance) for level in keeping}
+    return ModelCost(load_s, adapter.memory_mb, encode_s, decode_s, _fetch(row, repeats), step_s, kept_s)
 
 
 def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype) -> dict[str, Any]:
@@ -128,8 +134,10 @@ def mean_quality(family: Family, folder: Path = ROOT / "profiles") -> dict[str, 
 def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, float]) -> dict[str, Any]:
     total, skip = level.schedule(family.defaults.steps, family.defaults.steps)
     run, fetch_s = total - skip, cost.fetch_s if level.strategy == "ac" else 0.0
-    fixed_s, per_row_s = fit(cost.step_s)
-    device_s = min(run * seconds / size for size, seconds in cost.step_s.items()) + cost.encode_s + cost.decode_s
+    alone_s = cost.kept_s.get(level.id)  # such rows share no forwards
+    step_s = cost.step_s if alone_s is None else {size: size * alone_s for size in cost.step_s}
+    fixed_s, per_row_s = fit(step_s)
+    device_s = min(run * seconds / size for size, seconds in step_s.items()) + cost.encode_s + cost.decode_s
     return {
         "id": level.id,
         "strategy": level.strategy,
@@ -137,9 +145,9 @@ def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, flo
         "steps": total,
         "skipped_steps": skip,
         "requests_per_minute": 60 / device_s,
-        "latency_s": cost.encode_s + fetch_s + run * cost.step_s[min(cost.step_s)] + cost.decode_s,
+        "latency_s": cost.encode_s + fetch_s + run * step_s[min(step_s)] + cost.decode_s,
         **({"quality": quality[level.id]} if level.id in quality else {}),
-        "batch": [{"size": size, "step_s": seconds} for size, seconds in sorted(cost.step_s.items())],
+        "batch": [{"size": size, "step_s": seconds} for size, seconds in sorted(step_s.items())],
         "curve": {"fixed_s": fixed_s, "per_row_s": per_row_s},
         "encode_s": cost.encode_s,
         "decode_s": cost.decode_s,
@@ -169,6 +177,24 @@ def _step(adapter: Adapter, order: Order, guidance: float, size: int, repeats: i
 
     step()
     return _median(step, repeats, adapter)
+
+
+def _kept(adapter: Adapter, level: Level, order: Order, guidance: float) -> float:
+    """Mean seconds a step of one whole run at a level that keeps features, after a run that warms the kernels."""
+    adapter.keep_features(level)
+    runs = []
+    for name in ("warm-up", "measured"):
+        row = adapter.prepare(order, Start(order.steps), guidance)
+        row.features = adapter.keepers[level.id].of(name)
+        batch = _batch([row])
+
+        def run(row: Row = row, batch: Batch = batch) -> None:
+            while not row.walk.done:
+                adapter.advance(batch, adapter.denoise(batch))
+
+        runs.append(_median(run, 1, adapter) / order.steps)
+        row.features.forget()
+    return runs[-1]
 
 
 def _batch(rows: list[Row]) -> Batch:

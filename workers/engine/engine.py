@@ -57,7 +57,7 @@ class Engine:
         memory_budget_mb: most weights held; 0 for no limit.
         late_binding: asked for the level again when a request gets its place.
         cache: latents of earlier requests, for `ac` levels; None runs those in full.
-        curves: seconds a step by rows, a model, from the profile; measured further as it runs.
+        curves: seconds a step by rows, a model or an `fc` level, from the profile; measured further as it runs.
         load: makes an adapter of a model; tests give their own.
         compile_blocks: compile the denoisers' repeated blocks (CUDA).
         threaded: False does everything inside `submit` and `step`.
@@ -257,7 +257,7 @@ class Engine:
                 self.levels.follow(ticket, step_s, self._after_s(ticket))
                 if (error := _given_up(ticket)) is not None:
                     self._leave(lane, index)
-                    self._finish(ticket, self._parked(ticket) if ticket.parking else error)
+                    self._finish(ticket, self._parked(ticket) if ticket.parks else error)
 
     def _parked(self, ticket: Ticket) -> Cancelled:
         """Keep where a running request stands; answers what to end this attempt with."""
@@ -328,10 +328,12 @@ class Engine:
 
     def _lane_of(self, ticket: Ticket) -> Lane:
         key = _key(ticket)
-        return self._lanes.get(key) or Lane(ticket.adapter, self._limits.get(key, self.max_batch))
+        alone = ticket.level.id if ticket.row.features else None
+        return self._lanes.get(key) or Lane(ticket.adapter, self._limits.get(key, self.max_batch), alone=alone)
 
     def _leave(self, lane: Lane, index: int) -> None:
         ticket = lane.leave(index)
+        ticket.forget_features()
         if not len(lane):
             del self._lanes[_key(ticket)]
             self._served.discard(id(lane))
@@ -348,7 +350,7 @@ class Engine:
 
     def _step_s(self, lane: Lane, rows: int) -> float:
         """Seconds between two steps of a lane with so many rows, the other lanes' turns included; 0 when unknown."""
-        curve = self.curves.get(lane.adapter.model.id, StepCurve())
+        curve = self.curves.get(lane.pace, StepCurve())
         turns = len(self._lanes) + (not lane.tickets)  # one that is empty is not yet among them
         return turns * (curve.seconds(rows) or 0.0)
 
@@ -374,7 +376,7 @@ class Engine:
         self._counts["steps"] += 1
         self._row_steps += rows
         if shortages == self._counts["out_of_memory"] and rows <= lane.limit:
-            curve = self.curves.setdefault(lane.adapter.model.id, StepCurve())
+            curve = self.curves.setdefault(lane.pace, StepCurve())
             curve.observe(rows, time.perf_counter() - began)
 
     # ends
@@ -404,6 +406,8 @@ class Engine:
         self._wake.set()
 
     def _fail_all(self, error: EngineError) -> None:
+        for ticket in [ticket for lane in self._lanes.values() for ticket in lane.tickets]:
+            ticket.forget_features()
         self._lanes.clear()
         self._ready.clear()
         self._arrived.clear()
@@ -427,13 +431,13 @@ class Engine:
 
 def _key(ticket: Ticket) -> tuple[Any, ...]:
     """Rows with the same key share a lane."""
-    return (ticket.level.model, ticket.row.shape)
+    return (ticket.level.model, ticket.row.shape, ticket.level.id if ticket.row.features else None)
 
 
 def _given_up(ticket: Ticket) -> EngineError | None:
     """Why a request is not to be continued, if so."""
     if ticket.cancelled:
-        return Cancelled("The request was cancelled.")
+        return Cancelled("Nothing of it is kept; it starts again." if ticket.parking else "The request was cancelled.")
     if ticket.order.drop_late and ticket.late:
         return DeadlinePassed("The deadline passed before the image was finished; nothing was kept.")
     return None

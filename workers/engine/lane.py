@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Lane:
     """The running rows of one model and shape. Row i is slice i of every tensor; the tensors grow by doubling.
 
-    `limit` is the most rows of one forward; it shrinks when the device runs out of memory.
+    `limit` is the most rows of one forward; it shrinks when the device runs out of memory. `alone` names the `fc` level
+    whose rows each take a forward of their own.
     """
 
     adapter: Adapter
@@ -27,9 +28,15 @@ class Lane:
     latents: Tensor = field(default_factory=lambda: torch.empty(0))
     conditioning: Tensors = field(default_factory=dict)
     negative: Tensors = field(default_factory=dict)
+    alone: str | None = None
 
     def __len__(self) -> int:
         return len(self.tickets)
+
+    @property
+    def pace(self) -> str:
+        """Whose steps its steps cost the same as: the model's, or those of a level alone."""
+        return self.alone or self.adapter.model.id
 
     @property
     def deadline(self) -> float:
@@ -54,8 +61,9 @@ class Lane:
         return gone
 
     def batches(self) -> list[tuple[int, int]]:
-        """(start, stop) of the forwards that one step takes: one, unless memory forbids."""
-        return [(start, min(start + self.limit, len(self))) for start in range(0, len(self), self.limit)]
+        """(start, stop) of the forwards that one step takes: one, unless memory or features forbid."""
+        most = 1 if self.alone else self.limit
+        return [(start, min(start + most, len(self))) for start in range(0, len(self), most)]
 
     def batch(self, start: int, stop: int) -> Batch:
         """A view of some neighbouring rows."""

@@ -54,6 +54,8 @@ class Levels:
         ticket.start = begin(ticket.order, ticket.level, self.family, ticket.hit)
         guidance = self.guidance(ticket, ticket.level)
         ticket.row = ticket.adapter.prepare(ticket.order, ticket.start, guidance)
+        if ticket.level.strategy == "fc":
+            ticket.row.features = ticket.adapter.keepers[ticket.level.id].of(ticket.order.request_id)
         ticket.keep = self._keep(ticket)
         if ticket.start.note:
             ticket.because(ticket.start.note)
@@ -145,8 +147,8 @@ class Levels:
         return level.strategy in MOVABLE and self._fits(ticket, level)
 
     def _fits(self, ticket: Ticket, level: Level) -> bool:
-        """Whether a row that is prepared can run at this level: its conditioning does not change."""
-        same = level.model == ticket.level.model
+        """Whether a row that is prepared can run at this level: neither its lane nor its conditioning change."""
+        same = level.model == ticket.level.model and "fc" not in (level.strategy, ticket.level.strategy)
         return same and self.guidance(ticket, level) == self.guidance(ticket, ticket.level)
 
     def _steps_of(self, ticket: Ticket) -> Callable[[Level], int]:

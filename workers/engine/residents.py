@@ -87,12 +87,19 @@ class Residents:
             self._lock.wait_for(lambda: model_id in self._held or self.make_room(model_id))
 
     def load(self, model_id: str) -> Resident:
-        """Load a model now, whatever else is held; measured."""
+        """Load a model now, whatever else is held; measured.
+
+        Raises:
+            BadFamily: it has a level with a feature cache that diffusers does not have for its denoiser.
+        """
         with self._lock:
             if model_id in self._held:
                 return self._held[model_id]
         began = time.perf_counter()
         adapter = self._load(self.family.models[model_id])
+        for level in self.family.levels_of(model_id):
+            if level.strategy == "fc":
+                adapter.keep_features(level)
         seconds = time.perf_counter() - began
         resident = Resident(adapter, seconds, adapter.memory_mb)
         with self._lock:

@@ -72,6 +72,11 @@ class Ticket:
         return self.row.walk.left
 
     @property
+    def parks(self) -> bool:
+        """Whether where it stands is to be kept; features, which it would need as well, are too large for that."""
+        return self.parking and self.row.features is None
+
+    @property
     def late(self) -> bool:
         return self.order.deadline is not None and self.order.deadline < time.time()
 
@@ -89,6 +94,11 @@ class Ticket:
     def mark(self, **moment: float) -> None:
         """Note when something happened: `mark(encoded=time.time())`."""
         self.times = replace(self.times, **moment)
+
+    def forget_features(self) -> None:
+        """Let go of what an `fc` level kept from step to step."""
+        if self._row is not None and self._row.features is not None:
+            self._row.features.forget()
 
     def because(self, reason: str) -> None:
         """Add to what the record says of it."""

@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import CacheEntryDamaged, DecodeFailed
-from core.families import Model
+from core.families import Level, Model
 from workers.engine.order import Order
+from workers.pipelines.feature_cache import HALVES, Features, Keeper
 from workers.pipelines.samplers import Walk, safe_scheduler
 
 Tensors = dict[str, Tensor]
@@ -49,6 +50,7 @@ class Row:
     guidance: float
     walk: Walk
     size: tuple[int, int]  # width, height in pixels
+    features: Features | None = None  # kept from step to step, at an `fc` level: such a row is denoised alone
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -79,12 +81,15 @@ class Adapter:
     and sampler stay float32.
     """
 
+    net: Any = None  # the denoiser, of those that come as a diffusers pipeline
+
     def __init__(self, model: Model, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.model = model
         self.device = torch.device(device)
         self.products = dtype if self.device.type == "cpu" and dtype in HALF else None
         self.dtype = torch.float32 if self.products else dtype
         self.forwards = 0
+        self.keepers: dict[str, Keeper] = {}  # by `fc` level
         self.scheduler = safe_scheduler(self.load(), model.scheduler)
 
     # what a pipeline class must say for itself
@@ -125,6 +130,10 @@ class Adapter:
         """Whether this guidance needs an unconditional half."""
         return guidance > 1.0
 
+    def keep_features(self, level: Level) -> None:
+        """Make ready for an `fc` level; raises `BadFamily` where diffusers has no cache for this denoiser."""
+        self.keepers[level.id] = Keeper(self, level)
+
     # the four methods
 
     @torch.inference_mode()
@@ -157,17 +166,20 @@ class Adapter:
         """Guided predictions [n, …] in one forward: n conditional halves and one more for each guided row."""
         self.forwards += 1
         inputs, times = _inputs(batch), _times(batch).to(self.device)
+        if batch.rows[0].features is not None:
+            return _denoise_alone(batch, inputs, times)
         guided = batch.guided
         if not guided:
-            return self._forward(inputs, times, batch.conditioning)
+            return self.predict(inputs, times, batch.conditioning)
         both = {name: torch.cat([value, batch.negative[name][guided]]) for name, value in batch.conditioning.items()}
-        out = self._forward(torch.cat([inputs, inputs[guided]]), torch.cat([times, times[guided]]), both)
+        out = self.predict(torch.cat([inputs, inputs[guided]]), torch.cat([times, times[guided]]), both)
         predictions, unconditional = out[: len(batch.rows)].clone(), out[len(batch.rows) :]
         weight = _column([batch.rows[i].guidance for i in guided], out)
         predictions[guided] = unconditional + weight * (predictions[guided] - unconditional)
         return predictions
 
-    def _forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+    def predict(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+        """`forward`, its products in half precision where that was asked for on a CPU."""
         if self.products is None:
             return self.forward(latents, times, conditioning)
         with torch.autocast(self.device.type, self.products):
@@ -224,6 +236,18 @@ class Adapter:
         )
         self.denoise(batch)
         self.decode(row.latent, row.size)
+
+
+def _denoise_alone(batch: Batch, inputs: Tensor, times: Tensor) -> Tensor:
+    """The guided prediction [1, …] of a row that keeps features: each half in a forward and a context of its own."""
+    (row,) = batch.rows
+    assert row.features is not None
+    conditional, unconditional = HALVES
+    prediction = row.features.forward(conditional, inputs, times, batch.conditioning)
+    if row.negative is None:
+        return prediction
+    without = row.features.forward(unconditional, inputs, times, batch.negative)
+    return without + row.guidance * (prediction - without)
 
 
 def _inputs(batch: Batch) -> Tensor:

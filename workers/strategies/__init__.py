@@ -8,7 +8,7 @@ from core.errors import UnknownLevel
 from core.families import Family, Level
 from workers.engine.order import Order
 from workers.pipelines.base import Start
-from workers.strategies import approximate_cache, exact, fewer_steps, smaller_model
+from workers.strategies import approximate_cache, exact, feature_cache, fewer_steps, smaller_model
 
 if TYPE_CHECKING:
     from workers.strategies.latents import Hit
@@ -25,6 +25,7 @@ STRATEGIES: dict[str, Strategy] = {
     "sm": smaller_model.start,
     "fs": fewer_steps.start,
     "ac": approximate_cache.start,
+    "fc": feature_cache.start,
 }
 
 

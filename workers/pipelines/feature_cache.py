@@ -1,0 +1,104 @@
+"""Feature caches of diffusers, one state a request: what a denoiser computed at one step is reused at the next.
+
+diffusers' hooks decide once a forward whether to compute or to reuse, and keep their state by the name of a
+`cache_context`. In a shared forward one decision would stand for all, and a batch that grew would get stale rows
+(METHODS.md §3). So each request is denoised alone, in contexts of its own, by a twin of the denoiser: the same weights
+in modules of its own, which alone carry the hooks. The fused rows of other levels never meet them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
+from diffusers.hooks.hooks import StateManager
+from diffusers.models.cache_utils import CacheMixin
+from torch import Tensor
+
+from core.errors import BadFamily
+from core.families import Level
+
+if TYPE_CHECKING:
+    from workers.pipelines.base import Adapter
+
+HALVES = ("cond", "uncond")  # a context each, as diffusers' pipelines have them
+
+#: Those of diffusers whose whole state is kept by context. PyramidAttentionBroadcast and FasterCache count steps in the
+#: hook itself, MagCache and SeaCache want a run's length or sigmas: they serve one run at a time.
+CONFIGS: dict[str, Callable[..., Any]] = {
+    "first-block": lambda dtype, **options: FirstBlockCacheConfig(**options),
+    "taylorseer": lambda dtype, **options: TaylorSeerCacheConfig(taylor_factors_dtype=dtype, **options),
+}
+
+
+class Keeper:
+    """An adapter's twin that keeps features as one `fc` level says.
+
+    Raises:
+        BadFamily: the denoiser is none that diffusers' caches know (UNets, SD3, PixArt).
+    """
+
+    def __init__(self, adapter: Adapter, level: Level) -> None:
+        if not isinstance(adapter.net, CacheMixin):
+            raise BadFamily(
+                f"Level {level.id!r} keeps features (strategy fc), but diffusers has no feature cache for the denoiser of "
+                f"model {level.model!r} (pipeline {adapter.model.pipeline!r}). Take the level out of the family file.",
+                field=f"levels.{level.id}",
+            )
+        assert level.cache is not None
+        keeping = twin(adapter.net)
+        keeping.enable_cache(CONFIGS[level.cache](adapter.dtype, **level.options))
+        self._states = _state_managers(keeping)
+        self.adapter = copy.copy(adapter)
+        self.adapter.net = keeping
+
+    def of(self, request_id: str) -> Features:
+        """The features of one request; nothing is kept before its first forward."""
+        return Features(self, request_id)
+
+    def held(self) -> set[str]:
+        """Names of the contexts that hold something."""
+        return {name for states in self._states for name in states._state_cache}
+
+    def drop(self, names: list[str]) -> None:
+        """Let go of contexts; diffusers itself can only let go of all."""
+        for states in self._states:
+            for name in names:
+                states._state_cache.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one request has of a keeper."""
+
+    keeper: Keeper
+    request_id: str
+
+    def forward(self, half: str, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor:
+        """The adapter's forward of one row [1, …], for the conditional or the unconditional `half`."""
+        adapter = self.keeper.adapter
+        with adapter.net.cache_context(self._context(half)):
+            return adapter.predict(latents, times, conditioning)
+
+    def forget(self) -> None:
+        """The request has left: nothing of it stays."""
+        self.keeper.drop([self._context(half) for half in HALVES])
+
+    def _context(self, half: str) -> str:
+        return f"{self.request_id}/{half}"
+
+
+def twin(net: Any) -> Any:
+    """The same weights in modules of their own: hooks on these are no hooks on those."""
+    shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
+    return copy.deepcopy(net, shared)
+
+
+def _state_managers(net: torch.nn.Module) -> list[StateManager]:
+    registries: list[Any] = [m._diffusers_hook for m in net.modules() if hasattr(m, "_diffusers_hook")]
+    found = [value for registry in registries for hook in registry.hooks.values() for value in vars(hook).values()]
+    return list({id(value): value for value in found if isinstance(value, StateManager)}.values())
