@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -398,6 +399,7 @@ def main(
     drain_s: float, seed: int, shared: Path | None, home: Path | None, write: bool,
 ) -> None:  # fmt: skip
     """Replay the Twitter burst against a live Argus under each policy, and compare."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an Argus in the background must not be left running
     console, load_before = Console(stderr=True), os.getloadavg()[0]
     wanted = [policy.strip() for policy in policies.split(",")]
     if unknown := set(wanted) - set(NAMES):
