@@ -14,6 +14,7 @@ import json
 import os
 import queue
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -451,7 +452,7 @@ def main(
     served = load_family(family)
     wanted = parts or ("loop", "cache", "index", "memory")
     found: dict[str, Any] = {
-        "command": "python -m bench.engine" + "".join(f" --part {part}" for part in parts),
+        "command": " ".join(["python -m bench.engine", *sys.argv[1:]]),
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "hardware": _hardware("cpu", torch.float32),
         "load_before": os.getloadavg()[0],
