@@ -159,7 +159,11 @@ def profiled(home: Path, family: Family) -> list[dict[str, Any]]:
         for device, file in zip(DEVICES, files, strict=True)
     ]
     started = [subprocess.Popen(each, env=settings, cwd=ROOT, stdout=subprocess.DEVNULL) for each in words]
-    statuses = [process.wait() for process in started]
+    try:
+        statuses = [process.wait() for process in started]
+    finally:
+        for process in started:
+            process.terminate()
     if any(statuses):
         raise ServiceDown("argus profile failed; what it said stands above.")
     return [json.loads(file.read_text()) for file in files]
