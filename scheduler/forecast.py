@@ -1,9 +1,11 @@
-"""Arrival rate a tick ahead: a slow average that starts anew when a fast one says demand has changed; time of day.
+"""Arrival rate a tick ahead: how long demand has been as it is, by Bayes' rule; time of day.
 
-Noise and change look alike for a while. The slow average grows to five minutes and is steady under Poisson noise. When the
-fast one (ten seconds) is further off than noise explains, the slow one doubts, and follows more quickly; when it is far
-off, demand has jumped, and the slow one starts again from it. Over days the same time of earlier days says where demand
-goes within the tick. Every forecast is held against what came; the mean relative error sets the planner's headroom.
+Noise and change look alike for a while, and no one length of average is right: five minutes waver by 3 % under steady demand
+and lag behind a burst. So every second might have begun a run of constant rate (Adams & MacKay 2007, Bayesian Online
+Changepoint Detection, algorithm 1, with Poisson counts and gamma rates). Each run that is still likely holds its own mean;
+what is seen next makes it more or less likely; the rate is the mean over runs. Over days the same time of earlier days
+says where demand goes within the tick. Every forecast is held against what came: the mean relative error sets the planner's
+headroom, the variance around it the price's caution.
 """
 
 from __future__ import annotations
@@ -11,13 +13,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-FAST_S, DOUBT_S, SLOW_S = 10.0, 30.0, 300.0
-DOUBT, JUMP = 2.5, 3.5  # deviations of the fast average from the slow one
+import numpy as np
+from scipy.special import gammaln
+
+HAZARD_S, MEMORY_S = 1800.0, 3600.0  # a run's expected length; how long what a run has seen counts
+RUNS = 96  # kept, the likeliest
+YOUNG_S = 15.0  # demand has just jumped when the likely runs are younger
 DAY_S, SLOT_S = 86_400.0, 300.0
 GROWTH = (0.5, 2.0)  # the time of day moves a forecast by this at most
 HEADROOM_MAX = 1.25
 ERROR_WEIGHT = 0.1
-DISPERSION_MAX, DISPERSION_WEIGHT = 4.0, 0.08
+WATCHED_S = 30.0  # counts over as long as a queue takes to follow
+DISPERSION_MAX, DISPERSION_WEIGHT = 8.0, 0.1
+DISPERSION_NOISE = math.sqrt(2 * DISPERSION_WEIGHT / (2 - DISPERSION_WEIGHT))  # of the average, for a Poisson stream
 
 
 @dataclass(frozen=True)
@@ -34,17 +42,61 @@ class Forecast:
         return min(HEADROOM_MAX, 1.0 + self.error)
 
 
+class Runs:
+    """Since when the rate has been as it is: for each run its log weight, requests, seconds (both with its prior) and age."""
+
+    def __init__(self) -> None:
+        self._table = np.zeros((4, 0))
+
+    def observe(self, seconds: float, requests: float, before: float) -> None:
+        """Weigh every run by how well it expected this count; a new one may have begun with it.
+
+        A new run expects what it sees first, or, when that is nothing, the rate of `before`, with the weight of one request.
+        """
+        weight, shape, span, age = self._table
+        kept = math.exp(-seconds / MEMORY_S)
+        born = requests / seconds or before
+        change = 1 - math.exp(-seconds / HAZARD_S)
+        new = np.array([math.log(change), 1.0, 1 / born, 0.0])
+        old = np.stack([weight + math.log1p(-change), shape * kept, span * kept, age])
+        weight, shape, span, age = np.column_stack([old, new])
+        weight = weight + (  # the negative binomial, without what is the same for all runs
+            gammaln(shape + requests) - gammaln(shape)
+            - shape * np.log1p(seconds / span) - requests * np.log1p(span / seconds)
+        )  # fmt: skip
+        weight -= np.logaddexp.reduce(weight)
+        table = np.stack([weight, shape + requests, span + seconds, age + seconds])
+        if table.shape[1] > RUNS:
+            oldest_first = np.sort(np.argpartition(-weight[:-1], RUNS - 1)[: RUNS - 1])
+            table = table[:, [*oldest_first, -1]]
+        self._table = table
+
+    @property
+    def rate(self) -> float:
+        """Mean requests a second over the runs."""
+        weight, shape, span, _ = self._table
+        likely = np.exp(weight)
+        return float(likely @ (shape / span) / likely.sum())
+
+    def younger(self, seconds: float) -> float:
+        """How likely it is that the rate has changed within so many seconds."""
+        weight, _, _, age = self._table
+        return float(np.exp(weight[age < seconds]).sum())
+
+
 class Forecaster:
     """Feed it counts in order (`observe`), ask for the rate (`rate`, now) or a forecast (`ahead`)."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.fast = self.slow = 0.0
-        self.span = 0.0  # seconds that the slow average stands on
+        self.rate = 0.0  # requests a second, now
         self.error = 0.0
         self.burst = False
-        self.dispersion = 1.0  # of counts in ten seconds around what was expected: 1 for a Poisson stream
-        self._window = [0.0, 0.0, 0.0]  # seconds, requests, requests expected
+        self.dispersion = 1.0  # of counts around what was expected of `WATCHED_S`: 1 for a Poisson stream
+        self._runs: Runs | None = None  # from the first request on
+        self._seen_s = 0.0  # since then
+        self._spread = 1.0
+        self._watched = (0.0, 0.0, 0.0)  # seconds left, requests expected in all, requests so far
         self._pending: list[tuple[float, float, float]] = []  # end, forecast and count so far of open forecasts
         self._today: dict[int, list[float]] = {}  # slot of the day → [requests, seconds], this day and days before
         self._days: dict[int, float] = {}
@@ -52,48 +104,34 @@ class Forecaster:
     def observe(self, start: float, seconds: float, requests: float) -> None:
         """So many requests came in [start, start + seconds)."""
         self._disperse(seconds, requests)
-        rate = requests / seconds
-        self.span = min(SLOW_S, self.span + seconds)
-        share = min(1.0, seconds / self.span)
-        self.slow += (rate - self.slow) * share
-        self.fast += (rate - self.fast) * max(1 - math.exp(-seconds / FAST_S), share)
-        off = abs(self.fast - self.slow) / self._noise() if self.span > FAST_S else 0.0
-        self.burst = off > JUMP
-        if self.burst:
-            self.slow, self.span = self.fast, FAST_S
-        elif off > DOUBT:
-            self.span = min(self.span, DOUBT_S)
+        if self._runs is None and requests:
+            self._runs = Runs()
+        if self._runs is not None:
+            self._runs.observe(seconds, requests, self.rate)
+            self._seen_s += seconds
+            self.rate = self._runs.rate
+            self.burst = self._seen_s > 2 * YOUNG_S and self._runs.younger(YOUNG_S) > 0.5
         self._remember(start, seconds, requests)
         self.now = start + seconds
         self._settle(requests)
 
-    @property
-    def rate(self) -> float:
-        """Requests a second, now."""
-        return self.slow
-
     def ahead(self, horizon_s: float) -> Forecast:
         """The mean rate over the next `horizon_s` seconds. Its error is known, and counted, once they have passed."""
-        rate = self.slow * self._growth(horizon_s)
+        rate = self.rate * self._growth(horizon_s)
         self._pending.append((self.now + horizon_s, rate * horizon_s, 0.0))
         return Forecast(rate, self.error, self.burst)
 
     def _disperse(self, seconds: float, requests: float) -> None:
-        window = self._window = [
-            self._window[0] + seconds,
-            self._window[1] + requests,
-            self._window[2] + self.slow * seconds,
-        ]
-        if window[0] >= FAST_S and self.span >= FAST_S:
-            index = (window[1] - window[2]) ** 2 / max(window[2], 1.0)
-            self.dispersion += (min(index, DISPERSION_MAX * 4) - self.dispersion) * DISPERSION_WEIGHT
-            self.dispersion = min(DISPERSION_MAX, max(1.0, self.dispersion))
-            self._window = [0.0, 0.0, 0.0]
-
-    def _noise(self) -> float:
-        """Deviation of the fast average from the slow one under Poisson arrivals that do not change."""
-        rate = max(self.slow, 1.0 / SLOW_S)
-        return math.sqrt(rate / (2 * FAST_S) * max(0.05, 1 - FAST_S / self.span))
+        """The mean squared error over what was expected, beyond what noise makes of it."""
+        left, expected, counted = self._watched
+        left, counted = left - seconds, counted + requests
+        if left <= 0:
+            if expected:
+                index = min((counted - expected) ** 2 / max(expected, 1.0), 4 * DISPERSION_MAX)
+                self._spread += (index - self._spread) * DISPERSION_WEIGHT
+                self.dispersion = min(DISPERSION_MAX, max(1.0, self._spread - DISPERSION_NOISE))
+            left, expected, counted = WATCHED_S, self.rate * WATCHED_S * (self._seen_s >= WATCHED_S), 0.0
+        self._watched = (left, expected, counted)
 
     def _settle(self, requests: float) -> None:
         """Errors of forecasts whose horizon has passed, beyond what a Poisson draw around them explains."""

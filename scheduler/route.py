@@ -35,10 +35,10 @@ import numpy as np
 Array = np.ndarray
 TIE = 1e-9
 POINTS = 64  # of a curve: finer than the noise of any sample
-IN_TIME = 1.25  # what one request in time is worth, in relative quality: more than a whole image
+IN_TIME = 2.0  # what one request in time is worth, in relative quality: two whole images
 BISECTIONS = 40
-GRID = 1.03  # rates are rounded to powers of this, so that the recursion runs a few times an epoch
-LUMPS = (1.0, 1.5, 2.0, 3.0, 4.0)
+GRID = 1.01  # rates are rounded to powers of this, so that the recursion runs a few times an epoch
+LUMPS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,11 @@ def worth_now(curve: Curve, rate: float, waiting: float, workers: float, room: f
     """Worth of a worker-second at this moment, in relative quality.
 
     `rate` requests a second come in for `workers`; `waiting` are queued, of `room` that could be before the last is late.
-    `dispersion` is the variance of arrivals over their mean: they are taken to come in lumps of that size.
+    `dispersion` is the variance of arrivals over their mean. The chain's service is as random as its arrivals, where real
+    service times hardly vary; so the queue's variance is right when both come in lumps of half that size.
     """
     steady_rate = GRID ** round(math.log(max(rate, 1e-3)) / math.log(GRID))
-    lump = min(LUMPS, key=lambda size: abs(size - dispersion))
+    lump = min(LUMPS, key=lambda size: abs(size - dispersion / 2))
     table = queue_worths(curve, steady_rate, round(workers, 2), max(1, int(room / lump)), lump)
     at = min(max(waiting, 0.0) / lump, len(table) - 1.0)
     low = int(at)

@@ -30,7 +30,8 @@ class SimConfig:
     """One run. `workers` by device type, as in `profiles`; times in seconds.
 
     `load_s` by level replaces the profile's load times for policies whose variants are models. `failures` are (at, which
-    worker, for how long); what a dead worker ran is found `stale_s` later.
+    worker, for how long); what a dead worker ran is found `stale_s` later. `history` holds the requests in each second before
+    the run, which the forecaster has seen, as live it reads the rows of the past hours.
     """
 
     policy: str
@@ -46,6 +47,7 @@ class SimConfig:
     failures: tuple[tuple[float, int, float], ...] = ()
     stale_s: float = 15.0
     batch_window_s: float = 86_400.0
+    history: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not sum(self.workers.values()):
@@ -74,6 +76,8 @@ class _Run:
         self.quality = [tuple(row) for row in self.known.tolist()]
         self.truth = work.truth.tolist()
         self.forecaster = Forecaster()
+        for ago, requests in zip(range(len(config.history), 0, -1), config.history, strict=True):
+            self.forecaster.observe(-float(ago), 1.0, requests)
         self.events: list[tuple[float, int, str, tuple]] = []
         self.serial = 0
         self.now = 0.0

@@ -20,6 +20,22 @@ def test_noise_around_a_steady_rate_stays_small() -> None:
     assert np.sqrt(np.mean(np.square(errors))) < 0.1
 
 
+def test_an_hour_of_steady_demand_is_known_to_two_percent() -> None:
+    errors = [fed(np.full(3600, 3.5), seed).rate / 3.5 - 1 for seed in range(5)]
+    assert np.sqrt(np.mean(np.square(errors))) < 0.02
+
+
+def test_an_hour_of_calm_does_not_hide_a_jump_nor_its_end() -> None:
+    burst = np.concatenate([np.full(3600, 0.7), np.full(30, 3.8)])
+    assert fed(burst).rate == pytest.approx(3.8, rel=0.25)
+    assert fed(np.concatenate([burst, np.full(60, 0.7)])).rate == pytest.approx(0.7, rel=0.3)
+
+
+def test_a_jump_is_said_to_be_one_and_calm_is_not() -> None:
+    assert fed(np.concatenate([np.full(900, 0.7), np.full(8, 3.8)])).burst
+    assert not any(fed(np.full(900, 3.5), seed).burst for seed in range(5))
+
+
 def test_a_jump_is_followed_within_twenty_seconds() -> None:
     rates = [fed(np.concatenate([np.full(900, 0.7), np.full(20, 3.8)]), seed).rate for seed in range(20)]
     assert np.mean(rates) == pytest.approx(3.8, rel=0.25)

@@ -109,6 +109,20 @@ def test_above_capacity_setting_the_hopeless_aside_is_near_the_fewest_possible()
     assert without["violations"] > 2 * argus["violations"]
 
 
+def test_demand_seen_before_the_run_is_known_at_its_first_second() -> None:
+    rates: list[float] = []
+
+    class Listening(Argus):
+        def incoming(self, scene):
+            rates.append(scene.rate)
+            return super().incoming(scene)
+
+    work = steady(0.9, 20.0)
+    config = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO, history=(3,) * 900)
+    simulate(config, work, Listening(Cluster(config.profiles, SLO)))
+    assert rates[0] == pytest.approx(3.0, rel=0.01)
+
+
 def test_no_policy_loses_less_than_the_bound() -> None:
     work = steady(0.85, 150.0, noise=0.0)
     least = bound(work.times, work.truth[work.rows], SECONDS, 8, SLO)
