@@ -1,9 +1,12 @@
 """How well a prompt would survive each level, before anything is drawn.
 
-Argus' predictor (Argus paper, §4.2) tells how far each prompt can be approximated. Ours is a Gaussian process
-(Rasmussen & Williams 2006, §2.2 and algorithm 2.1) from what is known of a prompt before it runs (MiniLM sentence
-embedding, surface features) to relative quality at every level: a few hundred measured prompts are enough for it, it
-says how unsure it is, and what is stored is the measurements themselves, no weights that age apart from them.
+Argus' predictor (Argus paper, §4.2) tells how far each prompt can be approximated. Ours is a Gaussian process a level
+(Rasmussen & Williams 2006, §2.2 and algorithm 2.1) from what is known of a prompt before it runs to relative quality: a
+few hundred measured prompts are enough for it, it says how unsure it is, and what is stored is the measurements
+themselves, no weights that age apart from them. Its kernel adds up three likenesses of two prompts: of meaning (MiniLM
+sentence embedding), of shape (how many things are asked for, how they stand: `surface`), and of words in prompts of a
+shape (`vocabulary`: a thing that is hard to draw is so in other prompts). How much each counts, and how much of what was
+measured is the noise of seeds, is chosen a level by the error of leaving one out (§5.4.2, equations 5.10 and 5.12).
 
 Approximate caching has a condition of its own: a level that skips K steps is open to a prompt only when a cached
 neighbour is near enough (NIRVANA, §4.2: cosine .65 … .95). Otherwise the level costs and gives what `exact` does.
@@ -12,15 +15,17 @@ neighbour is near enough (NIRVANA, §4.2: cosine .65 … .95). Otherwise the lev
 from __future__ import annotations
 
 import io
+import itertools
 import re
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, eigh
 
 from core.profiles import QualityTable
 
@@ -29,10 +34,27 @@ Encode = Callable[[Sequence[str]], Array]  # prompts → unit vectors (N, 384)
 
 HELD_OUT = 0.2
 MOST_ROWS = 1500  # the process is cubic in rows: 1,500 take half a second
+CHOSEN_ON = 500  # rows that kernels are chosen on
+NOISES = (0.1, 0.3, 0.6, 1.0, 2.0)  # share of a level's variance, tried with each kernel
 REMEMBERED = 20_000  # prompts whose embedding is kept: repeats are frequent
-NUMBERS = {"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "several", "many"}
-PLACES = {"above", "below", "left", "right", "next", "under", "over", "behind", "between", "beside", "on"}
-JOINS = {"and", "with", "beside", "near"}
+SURFACE, WORDS = 8, 256  # columns of features after the embedding
+NUMBERS = {
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "several": 4,
+    "many": 6,
+}
+PLACES = {"above", "below", "left", "right", "under", "over", "beneath", "underneath", "behind", "between", "top"}
+JOINS = {"and", "with", "beside", "near", "next"}
+SETTINGS = {"background", "backdrop", "wall", "front", "scene", "sky", "style", "light", "lighting"}
+SIZES = {"tiny", "little", "small", "big", "large", "huge", "giant"}
 COLOURS = {
     "red",
     "green",
@@ -48,14 +70,51 @@ COLOURS = {
     "black",
     "white",
 }
+PLAIN = {*NUMBERS, *PLACES, *JOINS, *SETTINGS, *SIZES, *COLOURS, "the", "one", "picture", "photo"}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
 
 
 def surface(prompt: str) -> list[float]:
-    """What counting tells about a prompt: length, numbers, places, joins, colours, commas; each about 0..1."""
-    words = re.findall(r"[a-z0-9']+", prompt.lower())
-    kinds = (NUMBERS, PLACES, JOINS, COLOURS)
-    counts = [sum(word in kind for word in words) for kind in kinds]
-    return [np.log1p(len(words)) / 4, *(min(count, 4) / 2 for count in counts), min(prompt.count(","), 8) / 4]
+    """What counting tells about a prompt (`SURFACE` numbers, each about 0..2).
+
+    Things asked for, kinds of thing, the largest number, whether places, joins and a setting are named, size words, length.
+    """
+    parts = [_words(part) for part in prompt.split(",")]
+    said = [word for part in parts for word in part]
+    numbers = [NUMBERS[word] for word in said if word in NUMBERS]
+    joins, placed = sum(word in JOINS for word in said), any(word in PLACES for word in said)
+    kinds = max(1, sum(bool(_content(part)) for part in parts)) + joins + placed
+    things = sum(numbers) + max(0, kinds - len(numbers))
+    sizes, set_somewhere = sum(word in SIZES for word in said), bool(SETTINGS & set(said))
+    counts = (things, kinds, max(numbers, default=1))
+    return [
+        *(min(count, 8) / 2 for count in counts),
+        *map(float, (placed, joins > 0, set_somewhere, sizes > 0)),
+        len(said) / 8,
+    ]
+
+
+def vocabulary(prompt: str) -> Array:
+    """The prompt's content words, singular, hashed to `WORDS` columns; unit length."""
+    row = np.zeros(WORDS)
+    for word in _content(_words(prompt)):
+        row[zlib.crc32(_singular(word).encode()) % WORDS] = 1.0
+    return row / max(1.0, np.sqrt(row.sum()))
+
+
+def _content(words: Sequence[str]) -> set[str]:
+    """Those that name or describe things."""
+    return {word for word in words if len(word) > 2} - PLAIN
+
+
+def _singular(word: str) -> str:
+    for plural, one in (("ies", "y"), ("xes", "x"), ("ses", "s"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss")):
+        if word.endswith(plural):
+            return word.removesuffix(plural) + one
+    return word.removesuffix("s")
 
 
 @dataclass(frozen=True)
@@ -69,19 +128,47 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Kernel:
-    """k(x, x') = signal · exp(−|x − x'|²/2·length²) + linear · x·x', plus noise; targets have unit variance."""
+    """k(x, x') = meaning · exp(−|Δembedding|²/2·length²) + (shape + words · w·w') · exp(−|Δsurface|²/2·reach²), plus noise.
 
-    signal: float = 0.5
-    length: float = 1.0
-    linear: float = 0.3
-    noise: float = 0.5
+    Targets have unit variance.
+    """
 
-    def __call__(self, a: Array, b: Array) -> Array:
-        squared = np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T, 0)
-        return self.signal * np.exp(-squared / (2 * self.length**2)) + self.linear * a @ b.T
+    meaning: float = 0.3
+    shape: float = 0.3
+    words: float = 0.2
+    noise: float = 0.7
 
-    def diagonal(self, a: Array) -> Array:
-        return self.signal + self.linear * (a * a).sum(1)
+    LENGTH: ClassVar[float] = 0.5
+    REACH: ClassVar[float] = 1.5
+
+    def __call__(self, alike: Alike) -> Array:
+        return self.meaning * alike.meaning + (self.shape + self.words * alike.words) * alike.shape
+
+    @property
+    def diagonal(self) -> float:
+        """k(x, x), at most: a prompt without content words has `words` less."""
+        return self.meaning + self.shape + self.words
+
+
+@dataclass(frozen=True)
+class Alike:
+    """How alike prompts (N, M) are in meaning, shape and words, each 0..1."""
+
+    meaning: Array
+    shape: Array
+    words: Array
+
+    @staticmethod
+    def of(a: Array, b: Array) -> Alike:
+        """From features (N, F) and (M, F): embedding, `SURFACE` columns, `WORDS` columns."""
+        ends = (a.shape[1] - SURFACE - WORDS, a.shape[1] - WORDS)
+        (ma, sa, wa), (mb, sb, wb) = (np.split(x, ends, axis=1) for x in (a, b))
+        return Alike(_near(ma, mb, Kernel.LENGTH), _near(sa, sb, Kernel.REACH), wa @ wb.T)
+
+
+def _near(a: Array, b: Array, length: float) -> Array:
+    squared = np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T, 0)
+    return np.exp(-squared / (2 * length**2))
 
 
 @dataclass(frozen=True)
@@ -99,15 +186,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A fitted Gaussian process, all levels sharing one kernel matrix.
+    """A fitted Gaussian process a level, over the same measured prompts: `features` (M, F), `quality` (M, L).
 
-    `features` (M, F) and `quality` (M, L) are the measured prompts;
+    `kernels` has one for each level.
     """
 
     levels: tuple[str, ...]
     features: Array
     quality: Array
-    kernel: Kernel
+    kernels: tuple[Kernel, ...]
     version: int = 1
     figures: Figures | None = None
 
@@ -120,45 +207,52 @@ class Predictor:
         return np.maximum(self.quality.std(axis=0), 1e-6)
 
     @cached_property
-    def _factor(self) -> Any:
-        gram = self.kernel(self.features, self.features)
-        return cho_factor(gram + self.kernel.noise * np.eye(len(gram)), lower=True)
-
-    @cached_property
-    def _weights(self) -> Array:
-        return cho_solve(self._factor, (self.quality - self.means) / self._scale)
+    def _fits(self) -> list[tuple[Kernel, list[int], Any, Array]]:
+        """For each distinct kernel: its levels, the factor of its matrix, the weights of the measured prompts."""
+        alike = Alike.of(self.features, self.features)
+        targets = (self.quality - self.means) / self._scale
+        fits = []
+        for kernel in dict.fromkeys(self.kernels):
+            mine = [i for i, other in enumerate(self.kernels) if other == kernel]
+            factor = cho_factor(kernel(alike) + kernel.noise * np.eye(len(targets)), lower=True)
+            fits.append((kernel, mine, factor, cho_solve(factor, targets[:, mine])))
+        return fits
 
     def predict(self, features: Array) -> Prediction:
         """Mean and standard deviation for prompts given as features (N, F)."""
-        cross = self.kernel(features, self.features)
-        mean = self.means + cross @ self._weights * self._scale
-        explained = (cross * cho_solve(self._factor, cross.T).T).sum(1)
-        variance = np.maximum(self.kernel.diagonal(features) - explained, 1e-9) + self.kernel.noise
-        return Prediction(self.levels, mean, np.sqrt(variance)[:, None] * self._scale)
+        alike = Alike.of(features, self.features)
+        mean, std = np.empty((2, len(features), len(self.levels)))
+        for kernel, mine, factor, weights in self._fits:
+            cross = kernel(alike)
+            mean[:, mine] = cross @ weights
+            explained = (cross * cho_solve(factor, cross.T).T).sum(1)
+            std[:, mine] = np.sqrt(np.maximum(kernel.diagonal - explained, 1e-9) + kernel.noise)[:, None]
+        return Prediction(self.levels, self.means + mean * self._scale, std * self._scale)
 
     def dump(self) -> bytes:
         """The predictor as an .npz archive (numbers only, nothing that runs when read)."""
         sink = io.BytesIO()
-        kernel = [self.kernel.signal, self.kernel.length, self.kernel.linear, self.kernel.noise]
         np.savez_compressed(
             sink,
             levels=np.array(self.levels),
             features=self.features.astype(np.float32),
             quality=self.quality.astype(np.float32),
-            kernel=np.array(kernel),
+            kernels=np.array([astuple(kernel) for kernel in self.kernels]),
             version=np.array(self.version),
         )
         return sink.getvalue()
 
     @staticmethod
     def load(data: bytes) -> Predictor:
-        """What `dump` wrote."""
+        """What `dump` wrote. `ValueError` for what another version of Argus wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+            if "kernels" not in parts:
+                raise ValueError("this predictor was written by another version of Argus")
             return Predictor(
                 levels=tuple(str(level) for level in parts["levels"]),
                 features=parts["features"].astype(np.float64),
                 quality=parts["quality"].astype(np.float64),
-                kernel=Kernel(*(float(value) for value in parts["kernel"])),
+                kernels=tuple(Kernel(*map(float, row)) for row in parts["kernels"]),
                 version=int(parts["version"]),
             )
 
@@ -166,17 +260,37 @@ class Predictor:
 def train(table: QualityTable, features: Array, *, seed: int = 0, version: int = 1) -> Predictor:
     """Fit on a quality table whose prompts have these features (N, F); figures are from prompts held out.
 
-    The kernel is chosen by the held-out error, then all rows are used. Tables of more than `MOST_ROWS` are sampled.
+    Kernels are chosen without those; then all rows are used. Tables of more than `MOST_ROWS` are sampled.
     """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(table))[:MOST_ROWS]
+    order = np.random.default_rng(seed).permutation(len(table))[:MOST_ROWS]
     cut = max(1, int(len(order) * HELD_OUT))
     held, rest = order[:cut], order[cut:]
-    tried = [_fitted(table, features, rest, kernel, version) for kernel in _kernels()]
-    best = min(tried, key=lambda predictor: _mse(predictor, features[held], table.values[held]))
-    figures = judge(best, features[held], table.values[held])
-    final = _fitted(table, features, order, best.kernel, version)
-    return Predictor(final.levels, final.features, final.quality, final.kernel, version, figures)
+    kernels = _chosen(table.values[rest[:CHOSEN_ON]], features[rest[:CHOSEN_ON]])
+    figures = judge(_fitted(table, features, rest, kernels, version), features[held], table.values[held])
+    return replace(_fitted(table, features, order, kernels, version), figures=figures)
+
+
+def _chosen(quality: Array, features: Array) -> tuple[Kernel, ...]:
+    """For each level the kernel with the least error on quality (N, L) when each prompt is left out."""
+    alike = Alike.of(features, features)
+    scale = np.maximum(quality.std(axis=0), 1e-6)
+    targets = (quality - quality.mean(axis=0)) / scale
+    best, errors = [Kernel(0.0, 0.0, 0.0, 1.0)] * quality.shape[1], (targets**2).mean(axis=0)
+    for kernel in _kernels():
+        values, vectors = eigh(kernel(alike) + 1.0)  # + 1: the mean is left out as well
+        turned = vectors.T @ targets
+        for noise in NOISES:
+            inverse = 1 / (np.maximum(values, 0) + noise)
+            left_out = (vectors @ (turned * inverse[:, None])) / ((vectors**2) @ inverse)[:, None]
+            error = (left_out**2).mean(axis=0)
+            for i in np.flatnonzero(error < errors):
+                best[i], errors[i] = replace(kernel, noise=noise), error[i]
+    return tuple(best)
+
+
+def _kernels() -> list[Kernel]:
+    weights = itertools.product((0.0, 0.3, 1.0), (0.0, 0.3, 1.0), (0.0, 0.3, 1.0))
+    return [Kernel(*weight) for weight in weights if any(weight)]
 
 
 def judge(predictor: Predictor, features: Array, quality: Array) -> Figures:
@@ -216,12 +330,12 @@ class Features:
         self._known: OrderedDict[str, Array] = OrderedDict()
 
     def __call__(self, prompts: Sequence[str]) -> Array:
-        """Features (N, F) of the prompts: unit sentence embedding, then surface features."""
+        """Features (N, F) of the prompts: unit sentence embedding, `surface`, `vocabulary`."""
         missing = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._known))
         if missing:
             vectors = np.asarray(self._encode(missing), dtype=np.float64)
             for prompt, vector in zip(missing, vectors, strict=True):
-                self._known[prompt] = np.concatenate([vector, surface(prompt)])
+                self._known[prompt] = np.concatenate([vector, surface(prompt), vocabulary(prompt)])
         rows = np.stack([self._known[prompt] for prompt in prompts])
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -240,17 +354,8 @@ def _minilm(prompts: Sequence[str], batch: int = 32) -> Array:
     return out
 
 
-def _kernels() -> list[Kernel]:
-    return [
-        Kernel(signal=signal, length=length, linear=linear, noise=noise)
-        for signal, linear in ((0.0, 0.5), (0.5, 0.3), (0.8, 0.1))
-        for length in (0.5, 0.8, 1.2)
-        for noise in (0.3, 0.8, 2.0)
-    ]
-
-
-def _fitted(table: QualityTable, features: Array, rows: Array, kernel: Kernel, version: int) -> Predictor:
-    return Predictor(table.levels, features[rows].astype(np.float64), table.values[rows], kernel, version)
+def _fitted(table: QualityTable, features: Array, rows: Array, kernels: tuple[Kernel, ...], version: int) -> Predictor:
+    return Predictor(table.levels, features[rows].astype(np.float64), table.values[rows], kernels, version)
 
 
 def _mse(predictor: Predictor, features: Array, quality: Array) -> float:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,11 @@ def in_force(session: Session, family: Family) -> Predictor | None:
         .order_by(tables.Predictor.version.desc())
     )
     row = session.scalars(query).first()
-    return Predictor.load(row.content) if row else None
+    try:
+        return Predictor.load(row.content) if row else None
+    except ValueError as unreadable:
+        log.warning("predictor not used", version=row.version if row else None, reason=str(unreadable))
+        return None
 
 
 def put_in_force(session: Session, family: Family, predictor: Predictor, reason: str) -> int:
@@ -109,13 +113,7 @@ def retrain(session: Session, family: Family, features: Features, audits: Sequen
     unseen = _rows(held, predictor, features)
     if not better(new, predictor, features([audit.prompt for audit in held]), unseen):
         return "drift, but training again is no better"
-    new = Predictor(
-        new.levels,
-        new.features,
-        new.quality,
-        new.kernel,
-        figures=judge(new, features([a.prompt for a in held]), unseen),
-    )
+    new = replace(new, figures=judge(new, features([audit.prompt for audit in held]), unseen))
     return f"drift: version {put_in_force(session, family, new, 'drift')} in force"
 
 

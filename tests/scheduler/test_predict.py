@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from core.profiles import QualityTable
-from scheduler.predict import Features, Kernel, Predictor, better, drifted, surface, train
+from scheduler.predict import SURFACE, WORDS, Features, Kernel, Predictor, better, drifted, surface, train, vocabulary
+
+
+def shapes(things: np.ndarray) -> np.ndarray:
+    """Surface columns of prompts that differ in the number of things alone."""
+    return np.column_stack([things / 2, np.zeros((len(things), SURFACE - 1))])
 
 
 def made_up(rows: int, seed: int = 0, noise: float = 0.01) -> tuple[QualityTable, np.ndarray]:
     """Prompts whose quality at `small` falls with the number of things asked for."""
     rng = np.random.default_rng(seed)
     hard = rng.integers(0, 3, rows)
-    features = np.column_stack([hard / 2, rng.normal(size=(rows, 8)) / 4])
+    features = np.column_stack([rng.normal(size=(rows, 8)) / 4, shapes(hard), np.eye(WORDS)[rng.integers(0, 9, rows)]])
     small = 0.98 - 0.15 * hard + rng.normal(scale=noise, size=rows)
     values = np.column_stack([np.ones(rows), small])
     return QualityTable(("exact", "small"), tuple(f"p{i}" for i in range(rows)), values), features
@@ -21,7 +26,7 @@ def test_it_learns_which_prompts_suffer():
     predictor = train(*made_up(300))
     assert predictor.figures is not None
     assert predictor.figures.skill > 0.8
-    easy, hard = np.zeros((1, 9)), np.eye(1, 9)
+    easy, hard = (np.concatenate([np.zeros(8), row, np.zeros(WORDS)])[None] for row in shapes(np.array([0, 2])))
     assert predictor.predict(easy).mean[0, 1] == pytest.approx(0.98, abs=0.04)
     assert predictor.predict(hard).mean[0, 1] == pytest.approx(0.68, abs=0.06)
 
@@ -33,7 +38,7 @@ def test_the_reference_level_is_one_for_everybody():
 
 def test_it_is_less_sure_far_from_what_was_measured():
     table, features = made_up(200)
-    predictor = Predictor(table.levels, features, table.values, Kernel())
+    predictor = Predictor(table.levels, features, table.values, (Kernel(), Kernel()))
     near, far = predictor.predict(features[:1]).std[0, 1], predictor.predict(features[:1] + 5).std[0, 1]
     assert far > near
 
@@ -58,7 +63,7 @@ def test_only_a_better_predictor_is_swapped_in():
     unseen, unseen_features = made_up(80, seed=9)
     good = train(table, features)
     rng = np.random.default_rng(2)
-    bad = Predictor(table.levels, features, rng.permutation(table.values), good.kernel)
+    bad = Predictor(table.levels, features, rng.permutation(table.values), good.kernels)
     assert better(good, bad, unseen_features, unseen.values)
     assert not better(bad, good, unseen_features, unseen.values)
 
@@ -82,7 +87,29 @@ def test_repeated_prompts_are_embedded_once():
     features(["a fox", "a pear", "a fox"])
     rows = features(["a pear", "two foxes above a pear"])
     assert seen == ["a fox", "a pear", "two foxes above a pear"]
-    assert rows.shape == (2, 4 + len(surface("a fox")))
+    assert rows.shape == (2, 4 + SURFACE + WORDS)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "things", "kinds", "placed", "setting"),
+    [
+        ("a fox", 1, 1, 0, 0),
+        ("four clouds, yellow background", 4, 1, 0, 1),
+        ("two houses below an avocado on a red background", 3, 2, 1, 1),
+        ("a bus, a banana and a butterfly in front of a brown wall", 3, 3, 0, 1),
+        ("a cat next to a dog", 2, 2, 0, 0),
+    ],
+)
+def test_what_a_prompt_asks_for_is_counted(prompt, things, kinds, placed, setting):
+    row = surface(prompt)
+    assert len(row) == SURFACE
+    assert (row[0] * 2, row[1] * 2, row[3], row[5]) == (things, kinds, placed, setting)
+
+
+def test_a_thing_is_the_same_word_in_one_and_in_many():
+    assert vocabulary("two foxes") == pytest.approx(vocabulary("a fox"))
+    assert vocabulary("three buses on red") == pytest.approx(vocabulary("a blue bus"))
+    assert vocabulary("a fox") @ vocabulary("a pear") == 0
 
 
 def test_real_prompts_of_one_meaning_lie_close():
