@@ -20,7 +20,7 @@ from scheduler.live import Live, as_request, quality_of
 from workers.rows import publish_requests
 
 log = structlog.get_logger(__name__)
-REFERENCES = 200  # recent images of the reference level whose mean score is what relative quality is relative to
+REFERENCES = 1000  # recent images of the reference level that say what relative quality is relative to
 
 
 def review(live: Live, request_id: uuid.UUID) -> str | None:
@@ -28,7 +28,7 @@ def review(live: Live, request_id: uuid.UUID) -> str | None:
     with transaction() as session:
         row = session.get(Request, request_id)
         score = _newest_score(session, request_id)
-        reference = _reference_score(session, live.family)
+        reference = _reference_score(session, live.family, row.prompt) if row else None
         images = session.scalar(select(func.count()).where(Image.request_id == request_id)) or 0
         moment = live.moment(session)
     policy, epoch = moment.policy, moment.epoch
@@ -67,8 +67,17 @@ def _newest_score(session: Session, request_id: uuid.UUID) -> float | None:
     return session.scalar(query.order_by(Image.created_at.desc()).limit(1))
 
 
-def _reference_score(session: Session, family: Family) -> float | None:
-    """What an image of the reference level scores on average; of this very prompt nobody knows."""
-    newest = select(Score.value).join(Image).where(Image.level == family.reference)
-    newest = newest.order_by(Image.created_at.desc()).limit(REFERENCES)
-    return session.scalar(select(func.avg(newest.subquery().c.value)))
+def _reference_score(session: Session, family: Family, prompt: str) -> float | None:
+    """What the reference level scores on this prompt, where it was drawn there lately (by audits, say); else on average."""
+    recent = (
+        select(Score.value, Request.prompt)
+        .join(Image, Image.id == Score.image_id)
+        .join(Request, Request.id == Image.request_id)
+        .where(Image.level == family.reference, Request.family == family.id)
+        .order_by(Image.created_at.desc())
+        .limit(REFERENCES)
+        .subquery()
+    )
+    score = recent.c.value
+    known, mean = session.execute(select(func.avg(score).filter(recent.c.prompt == prompt), func.avg(score))).one()
+    return mean if known is None else known

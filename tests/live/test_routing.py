@@ -34,7 +34,7 @@ def submit(count: int = 1, **columns: Any) -> uuid.UUID:
     job = Job(id=uuid.uuid4(), family="toy", source="api", size=count)
     plain = {"family": "toy", "seed": 1, "width": 32, "height": 32, "steps": 8, "guidance": 2.0}
     plain["deadline_at"] = datetime.now(UTC) + timedelta(seconds=60)
-    rows = [Request(position=i, prompt=f"{i} foxes", **{**plain, **columns}) for i in range(count)]
+    rows = [Request(position=i, **{"prompt": f"{i} foxes", **plain, **columns}) for i in range(count)]
     with transaction() as session:
         session.add(job)
         session.flush()
@@ -198,6 +198,19 @@ def test_a_score_under_the_floor_is_drawn_again_at_a_better_level_once(family):
         second.bytes, second.sha256, second.level, second.model, second.family_version = 1, "0", "exact", "large", "1"
         session.add(second)
     assert review(live, row.id) is None
+
+
+def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family):
+    join()
+    Scheduler(family).tick()
+    scored(submit(5), "exact", 2.0)
+    scored(submit(1, prompt="a hard one"), "exact", 1.0)
+    hard, plain = submit(1, prompt="a hard one", min_quality=0.85), submit(1, min_quality=0.85)
+    scored(hard, "fs-4", 0.95)
+    scored(plain, "fs-4", 0.95)
+    live = Live(family)
+    assert review(live, requests(hard)[0].id) is None
+    assert review(live, requests(plain)[0].id) == "exact"
 
 
 def test_the_cache_opens_its_levels_to_prompts_it_knows(family):
