@@ -3,7 +3,7 @@
     make bench-scheduler                       everything, about a quarter of an hour on one core
     python -m bench.scheduler --part planner   one part; the page is put together from the last run of each
 
-Parts: `planner`, `backlog`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `classes`. Figures are kept in
+Parts: `planner`, `backlog`, `predictor`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `classes`. Figures are kept in
 docs/results/scheduler.json, the page is docs/results/scheduler.md. Everything but `planner` and `backlog` is simulated. The
 published profile and the traces are looked for in `--shared` (default: $ARGUS_SHARED, else ../shared beside the repository).
 """
@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,12 @@ from traces.reader import Trace, read_trace
 RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESULTS / "img"
 EMBEDDED = ROOT / "profiles" / "embedded" / "quality.csv"
+SEEDS = EMBEDDED.with_name("quality-seeds.npz")  # every score behind the table: by level, prompts × seeds
+FOLDS = 10
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
 LOADS = (0.58, 0.66, 0.74, 0.85, 0.90, 0.98)
-STEADY_S = 1800.0
+STEADY_S, HISTORY_S, STEADY_SEEDS = 1800.0, 3600, (1, 2, 3)
 # Reported load times of the models that Sommelier and Proteus switch between (METHODS.md 1): SDXL … Tiny-SD
 LOAD_S = (47.0, 21.7, 21.7, 15.0, 15.0, 11.8)
 SHOWN = ("clipper-ha", "clipper-ht", "sommelier", "pac", "argus-paper", "argus")
@@ -69,7 +71,7 @@ class Setup:
 
     @cached_property
     def predicted(self) -> QualityTable | None:
-        """What the predictor says of prompts it was not trained on (two folds); None without measured qualities."""
+        """What the predictor says of prompts it was not trained on; None without measured qualities."""
         return out_of_fold(self.quality, self.seed) if self.from_table else None
 
     @property
@@ -81,7 +83,7 @@ class Setup:
             )
         return (
             f"{len(self.quality)} prompts measured on the embedded family, their losses rescaled to the profile's "
-            "means; “predicted” is our predictor on prompts it was not trained on (two folds)"
+            f"means; “predicted” is our predictor on prompts it was not trained on ({FOLDS} folds)"
         )
 
     @property
@@ -146,18 +148,25 @@ def scaled_loss(loss: np.ndarray, mean: float) -> np.ndarray:
 
 
 def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
-    """Predictions for every prompt by a predictor trained on the half that does not hold it."""
-    from scheduler.predict import Features, train
+    """Predictions for every prompt by a predictor trained on the folds that do not hold it."""
+    from scheduler.predict import train
 
-    features = Features()(table.prompts)
-    fold = np.random.default_rng(seed).permutation(len(table)) % 2
+    features = features_of(table.prompts)
+    fold = np.random.default_rng(seed).permutation(len(table)) % FOLDS
     values = np.empty_like(table.values)
-    for k in (0, 1):
+    for k in range(FOLDS):
         rest = np.flatnonzero(fold != k)
-        half = QualityTable(table.levels, tuple(table.prompts[i] for i in rest), table.values[rest])
-        values[fold == k] = train(half, features[rest], seed=seed).predict(features[fold == k]).mean
+        known = QualityTable(table.levels, tuple(table.prompts[i] for i in rest), table.values[rest])
+        values[fold == k] = train(known, features[rest], seed=seed).predict(features[fold == k]).mean
     values[:, table.levels.index("exact")] = 1.0
     return QualityTable(table.levels, table.prompts, values)
+
+
+@lru_cache(maxsize=2)
+def features_of(prompts: tuple[str, ...]) -> np.ndarray:
+    from scheduler.predict import Features
+
+    return Features()(prompts)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------------
@@ -222,24 +231,93 @@ def deep(setup: Setup) -> dict[str, Any]:
     return backlog(setup.seed)
 
 
-def steady(setup: Setup) -> list[dict[str, float]]:
-    """Poisson arrivals at fixed shares of capacity: how far from PAC to the oracle."""
+def predictor(setup: Setup) -> dict[str, Any]:
+    """What is predicted of unseen prompts, what of the table is the noise of seeds, and what a perfect predictor would reach."""
+    table = read_quality(EMBEDDED)
+    noise = seed_noise(table) if SEEDS.exists() else np.zeros_like(table.values)
+    told = out_of_fold(table, setup.seed).values
+    spread = table.values.var(axis=0)
+    rows = [
+        {
+            "level": level,
+            "mean": float(table.values[:, i].mean()),
+            "spread": float(np.sqrt(spread[i])),
+            "skill": float(1 - ((told - table.values)[:, i] ** 2).mean() / spread[i]),
+            "most": float(1 - (noise[:, i] ** 2).mean() / spread[i]),
+        }
+        for i, level in enumerate(table.levels)
+        if spread[i] > 0
+    ]
+    return {"levels": rows, "perfect": perfect(setup, table, noise), "prompts": len(table)}
+
+
+def seed_noise(table: QualityTable) -> np.ndarray:
+    """Standard error of each cell (P×L): how the levels' scores scatter over seeds around their share of exact's."""
+    errors = np.zeros_like(table.values)
+    with np.load(SEEDS) as scores:
+        exact = scores["exact"].astype(float)
+        for i, level in enumerate(table.levels):
+            rest = scores[level].astype(float) - table.values[:, i : i + 1] * exact
+            errors[:, i] = rest.std(axis=1, ddof=1) / np.sqrt(exact.shape[1]) / exact.mean(axis=1)
+    return errors
+
+
+def perfect(setup: Setup, table: QualityTable, noise: np.ndarray, draws: int = 50) -> list[dict[str, float]]:
+    """Steady load told what each prompt scores on average over seeds, where the truth has the table's noise on top.
+
+    The table stands for those averages, though it is more spread than they are: no predictor does better.
+    """
+    rng = np.random.default_rng([setup.seed, 3])
+    noisy = [
+        rescaled(replace(table, values=table.values + rng.normal(size=noise.shape) * noise), setup.profile)
+        for _ in range(draws)
+    ]
+    expected = replace(noisy[0], values=np.mean([draw.values for draw in noisy[1:]], axis=0))
     rows = []
     for load in LOADS:
-        rate = load * setup.capacity / 60
-        trace = Trace("steady", STEADY_S, np.zeros(1), np.full(1, STEADY_S), np.full(1, rate * STEADY_S))
-        true, told = setup.work(trace, setup.seed, true=True), setup.work(trace, setup.seed)
-        runs = {"true": setup.run("argus", true), "told": setup.run("argus", told), "oracle": setup.run("oracle", true)}
-        row: dict[str, float] = {
-            "load": load,
-            "pac": published_pac(setup, load),
-            "bound": setup.least(true)["quality_lost"],
-        }
-        for name, report in runs.items():
-            row[name] = report.figures["quality_mean"]
-            row[f"{name}_violations"] = report.figures["violation_rate"]
-        rows.append(row)
+        trace = steady_trace(setup, load)
+        works = [workload(trace, noisy[0], setup.profile.ids, setup.seed, NOISE, told) for told in (noisy[0], expected)]
+        run = partial(setup.run, history=history(setup, load, setup.seed))
+        oracle, knowing = run("oracle", works[0]), run("argus", works[1])
+        pac = published_pac(setup, load)
+        mine, best = (report.figures["quality_mean"] - pac for report in (knowing, oracle))
+        rows.append({"load": load, "way": mine / best})
     return rows
+
+
+def steady(setup: Setup, seeds: Sequence[int] = STEADY_SEEDS) -> list[dict[str, float]]:
+    """Poisson arrivals at fixed shares of capacity, means over seeds: how far from PAC to the oracle."""
+    return [mean_row([steady_row(setup, load, seed) for seed in seeds]) for load in LOADS]
+
+
+def mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def steady_row(setup: Setup, load: float, seed: int) -> dict[str, float]:
+    """One load, one seed. The forecaster has seen an hour of it before, as a live one has."""
+    trace, run = steady_trace(setup, load), partial(setup.run, history=history(setup, load, seed))
+    true, told = setup.work(trace, seed, true=True), setup.work(trace, seed)
+    runs = {
+        "true": run("argus", true),
+        "told": run("argus", told),
+        "oracle": run("oracle", true),
+    }
+    row = {"load": load, "pac": published_pac(setup, load), "bound": setup.least(true)["quality_lost"]}
+    for name, report in runs.items():
+        row[name] = report.figures["quality_mean"]
+        row[f"{name}_violations"] = report.figures["violation_rate"]
+    return row
+
+
+def steady_trace(setup: Setup, load: float) -> Trace:
+    requests = load * setup.capacity / 60 * STEADY_S
+    return Trace("steady", STEADY_S, np.zeros(1), np.full(1, STEADY_S), np.full(1, requests))
+
+
+def history(setup: Setup, load: float, seed: int) -> tuple[int, ...]:
+    """Requests in each second of the hour before."""
+    return tuple(map(int, np.random.default_rng([seed, 4]).poisson(load * setup.capacity / 60, HISTORY_S)))
 
 
 def published_pac(setup: Setup, load: float) -> float:
@@ -258,7 +336,7 @@ def spread(setup: Setup) -> dict[str, Any]:
     names = ("clipper-ht", "pac", "argus", "oracle")
     return {
         "prompts": synthetic.prompts,
-        "steady": steady(synthetic),
+        "steady": steady(synthetic, (setup.seed,)),
         "twitter": {
             "policies": {name: pooled([setup.run(name, work) for work in works]) for name in names},
             "bound": {key: float(np.mean([b[key] for b in least])) for key in least[0]},
@@ -416,6 +494,25 @@ def show_planner(data: dict[str, Any]) -> str:
     ]
     head = ("instance", "how many", "optimal", "largest gap", "median CPU ms", "longest CPU ms", "longest wall ms")
     return f"{table(head, cells)}\n\n{goals(checks)}"
+
+
+def show_predictor(data: dict[str, Any]) -> str:
+    cells = [
+        (
+            f"`{row['level']}`",
+            percent(row["mean"]),
+            percent(row["spread"]),
+            percent(row["skill"], 0),
+            percent(row["most"], 0),
+        )
+        for row in data["levels"]
+    ]
+    head = ("level", "mean relative quality %", "spread over prompts, points", "skill R² %", "most there can be %")
+    ways = [(percent(row["load"], 0), percent(row["way"], 0)) for row in data["perfect"]]
+    return (
+        f"{table(head, cells)}\n\nSteady load, way from PAC to the oracle, had the predictor known of each prompt what it "
+        f"scores on average (simulated):\n\n{table(('load %', 'way %'), ways)}"
+    )
 
 
 def show_steady(rows: list[dict[str, float]]) -> str:
@@ -579,11 +676,21 @@ PARTS = {
         "Measured: the live tick on real PostgreSQL and Valkey, wall time from observing to published messages, on a "
         "machine that had other work.",
     ),
+    "predictor": Part(
+        predictor,
+        show_predictor,
+        "Predictor",
+        f"On the measured table of the embedded family, each prompt predicted by a predictor that was not trained on it ({FOLDS} "
+        "folds). Skill is the share of the variance over prompts that is predicted. What a prompt scores differs from seed to "
+        "seed; the table has means over a few seeds, and what is left of that noise nobody can predict from the prompt: “most "
+        "there can be” is one minus its share, from the scatter over seeds.",
+    ),
     "steady": Part(
         steady,
         show_steady,
         "Steady load",
-        f"Poisson arrivals for {STEADY_S:.0f} s at each share of capacity; relative quality in %. PAC is the published "
+        f"Poisson arrivals for {STEADY_S:.0f} s at each share of capacity, means over {len(STEADY_SEEDS)} seeds; the forecast has "
+        "seen an hour of the same before. Relative quality in %. PAC is the published "
         "curve (one level a worker, no queueing); “way” is the share of the distance from PAC to the oracle. The oracle is "
         "the same policy told the next arrivals and the true qualities; the bound is a linear programme over the very "
         "requests (`scheduler/simulate/bound.py`), below any schedule.",
@@ -641,6 +748,10 @@ def page(kept: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read_kept() -> dict[str, Any]:
+    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+
+
 @click.command()
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only these. Default: all.")
 @click.option(
@@ -650,12 +761,12 @@ def page(kept: dict[str, Any]) -> str:
 def main(parts: tuple[str, ...], shared: Path | None, seed: int) -> None:
     """Run the scheduler's benchmark and write docs/results/scheduler.md."""
     setup = Setup(shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared")), seed)
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    kept["about"] = {"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed}
+    about = {"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed}
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in parts or PARTS:
         started = time.perf_counter()
-        kept[name] = PARTS[name].run(setup)
+        found = PARTS[name].run(setup)
+        kept = {**read_kept(), "about": about, name: found}  # read again: parts may run side by side
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(kept), encoding="utf-8")
         click.echo(f"{name}: {time.perf_counter() - started:.0f} s")

@@ -1,0 +1,135 @@
+"""How long a tick takes with a deep backlog: the live scheduler on PostgreSQL and Valkey of its own.
+
+Every request waits at the reference level, with qualities around the level means, so that the first tick has to look at
+all of them and move most: observe, plan, record, re-align, publish again. Nothing is simulated but the workers' rows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, insert, select, update
+
+from core.database import forget_connections, migrate, transaction
+from core.families import Family, load_family
+from core.services import postgres, valkey
+from core.settings import settings
+from core.supervisor import Supervisor
+from core.tables import Job, Plan, Request, State, Worker
+from scheduler.tick import Scheduler
+
+WAITING, TICKS = 10_000, 5
+HOLD = ("large", "large", "small", "small")  # what the workers hold when the ticks begin
+SPREAD = 0.05
+
+
+def backlog(seed: int) -> dict[str, Any]:
+    """Wall seconds of ticks with `WAITING` requests, each after everything was put back to the reference level."""
+    with _services():
+        family = load_family("embedded")
+        _join(family)
+        _queue(family, seed)
+        scheduler = Scheduler(family)
+        ticks = [_tick(scheduler, family) for _ in range(TICKS)]
+    return {
+        "waiting": WAITING,
+        "workers": len(HOLD),
+        "seconds": [seconds for seconds, _ in ticks],
+        "moved": [moved for _, moved in ticks],
+    }
+
+
+def _tick(scheduler: Scheduler, family: Family) -> tuple[float, int]:
+    """Wall seconds of a tick, and how many requests it moved to another level."""
+    with transaction() as session:
+        session.execute(update(Request).values(level=family.reference))
+    started = time.perf_counter()
+    epoch = scheduler.tick()
+    seconds = time.perf_counter() - started
+    with transaction() as session:
+        if epoch is None:
+            raise RuntimeError(session.scalar(select(Plan.reason).order_by(Plan.epoch.desc())))
+        moved = session.scalar(select(func.count()).where(Request.level != family.reference)) or 0
+    return seconds, moved
+
+
+def _join(family: Family) -> None:
+    """Rows of workers that are ready, for as long as the benchmark takes."""
+    with transaction() as session:
+        for place, model in enumerate(HOLD):
+            row = Worker(name=f"cpu{place}@bench", boot=uuid.uuid4(), device=f"cpu:{place}", device_type="cpu")
+            row.family, row.state, row.stats = family.id, "ready", {}
+            row.models, row.queues = [model], family.queues_of([model])
+            row.seen_at = datetime.now(UTC) + timedelta(hours=1)
+            session.add(row)
+
+
+def _queue(family: Family, seed: int) -> None:
+    """`WAITING` queued requests with deadlines over the next ten minutes."""
+    rng, now = np.random.default_rng(seed), datetime.now(UTC)
+    losses = np.linspace(0, 0.15, len(family.levels)) * rng.exponential(size=(WAITING, 1))
+    losses += rng.normal(0, SPREAD, losses.shape) * (losses > 0)
+    qualities = [dict(zip(family.levels, np.clip(1 - row, 0, 1).round(4).tolist(), strict=True)) for row in losses]
+    job = Job(id=uuid.uuid4(), family=family.id, source="replay", size=WAITING)
+    given = family.defaults
+    rows = [
+        {
+            "id": uuid.uuid4(),
+            "job_id": job.id,
+            "position": place,
+            "family": family.id,
+            "prompt": f"prompt {place}",
+            "seed": place,
+            "width": given.width,
+            "height": given.height,
+            "steps": given.steps,
+            "guidance": given.guidance,
+            "deadline_at": now + timedelta(seconds=600 * place / WAITING),
+            "state": State.QUEUED,
+            "level": family.reference,
+            "epoch": 0,
+            "qualities": quality,
+            "published_at": now,
+        }
+        for place, quality in enumerate(qualities)
+    ]
+    with transaction() as session:
+        session.add(job)
+        session.flush()
+        session.execute(insert(Request), rows)
+
+
+@contextmanager
+def _services() -> Iterator[None]:
+    """PostgreSQL (migrated) and Valkey in a folder that goes afterwards; this process's settings point at them."""
+    before = {name: os.environ.get(name) for name in ("ARGUS_HOME", "ARGUS_DATABASE_URL", "ARGUS_BROKER_URL")}
+    with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)  # as root, PostgreSQL runs as nobody
+        supervisor = Supervisor(home / "logs")
+        try:
+            (database, database_url), (broker, broker_url) = postgres(home), valkey(home)
+            supervisor.start(database)
+            supervisor.start(broker)
+            os.environ.update(dict(zip(before, (str(home), database_url, broker_url), strict=True)))
+            settings.cache_clear()
+            forget_connections()
+            migrate()
+            yield
+        finally:
+            forget_connections()
+            supervisor.stop()
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+            settings.cache_clear()
