@@ -21,7 +21,7 @@ COMMANDS = {
     "status": ("app.up:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("app.generate:generate", "Draw images of prompts with the Argus that runs."),
     "profile": ("workers.cli:profile", "Measure what every level costs on this machine."),
-    "evaluate": ("families.embedded.evaluate", "Judge every level of the embedded family by its scorer."),
+    "evaluate": ("workers.cli:evaluate", "Judge what quality every level of a family keeps, by its scorer."),
     "solve": (
         "scheduler.cli:solve",
         "Plan the instance in FILE (JSON): workers per model, load per class and level, prices.",

@@ -1,4 +1,4 @@
-"""`argus profile`: measure every level of a family on this machine."""
+"""`argus profile` and `argus evaluate`: what every level of a family costs on this machine, and what quality it keeps."""
 
 from __future__ import annotations
 
@@ -56,6 +56,63 @@ def profile(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     _show(measured, target)
+
+
+@click.command()
+@click.option("--family", "name", default=None, help="Family to judge: a file of families/ or a path. [ARGUS_FAMILY]")
+@click.option(
+    "--prompts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="Prompts, one a line; those after the first COUNT fill the cache. [held-out prompts of the embedded family]",
+)
+@click.option("--count", default=500, show_default=True, help="Prompts to judge.")
+@click.option("--seeds", default=3, show_default=True, help="Seeds a prompt; its quality is their mean.")
+@click.option("--fill", default=500, show_default=True, help="Other prompts that fill the cache of `ac` levels.")
+@click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
+@click.option("--threads", default=None, type=int, help="CPU threads to draw with; timing takes one. [all]")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="[profiles/<family>/quality.csv]")
+@click.option("--card", is_flag=True, help="Write figures and pictures of the embedded family into docs/model-card.md.")
+def evaluate(
+    name: str | None,
+    prompts: Path | None,
+    count: int,
+    seeds: int,
+    fill: int,
+    device: str,
+    threads: int | None,
+    out: Path | None,
+    card: bool,
+) -> None:
+    """Draw prompts at every level with the same seeds, judge them, and write the quality table."""
+    import torch
+
+    from families.embedded import card as embedded
+    from workers import devices, evaluation
+    from workers.quality import load_scorer
+
+    family = load_family(name or settings().family)
+    if (prompts is None or card) and family.id != "embedded":
+        raise click.UsageError(
+            "Only the embedded family has prompts and a card of its own: give --prompts, leave --card out."
+        )
+    lines = embedded.prompts(count, fill) if prompts is None else prompts.read_text(encoding="utf-8").splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    if threads:
+        torch.set_num_threads(threads)
+    target = devices.torch_device(device)
+    kept = settings().home / "evaluations"
+    drawing = evaluation.Evaluator(family, load_scorer(family), target, seeds, kept, lines[count : count + fill])
+    answer = drawing.run(
+        lines[:count], lambda level, d: click.echo(f"{level}: CLIPScore {d.scores.mean():.3f}", err=True)
+    )
+    evaluation.write_table(answer, out or ROOT / "profiles" / family.id / "quality.csv")
+    table = evaluation.figures(answer)
+    if card:
+        scenes = embedded.scenes(count)
+        page = evaluation.side_by_side(answer, embedded.varied(scenes, 10))
+        table = embedded.write(answer, family.reference, scenes, table, page)
+    click.echo(table)
 
 
 class _progress:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from families.embedded.model import predict_clean
+from families.embedded.model import EMPTY_PROMPT, EmbeddedMember, predict_clean
 
 
 def shifted_sigmas(steps: int, shift: float) -> Tensor:
@@ -59,3 +60,14 @@ def sample(
     for here, there in pairwise(sigmas):
         latents = euler(latents, guided_clean(denoiser, latents, here, text, empty, guidance), here, there)
     return latents
+
+
+def pictures(
+    member: EmbeddedMember, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance: float
+) -> np.ndarray:
+    """Pictures (B, 128, 128, 3) in uint8, as the engine would draw them."""
+    noise = noise_of(seeds, member.codec.latent_shape)
+    text, empty = member.text.tokens(prompts), member.text.tokens([EMPTY_PROMPT])
+    shift = member.scheduler_config["shift"]
+    latents = sample(member.denoiser, noise, text, empty, steps, shift, guidance if member.guided else 1.0)
+    return member.codec.decode(latents).numpy()

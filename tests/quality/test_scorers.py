@@ -29,8 +29,8 @@ def test_the_scorer_ranks_the_true_prompt_above_a_wrong_one_on_real_held_out_sce
 
 
 def test_the_scorer_prefers_the_prompt_that_a_picture_was_drawn_from() -> None:
-    from families.embedded.evaluate import pictures
     from families.embedded.model import WEIGHTS, load_member
+    from families.embedded.sample import pictures
 
     scorer = load_scorer(load_family("embedded"))
     prompts = [f"a red apple on a {colour} background" for colour in ("blue", "green", "purple", "grey")]
