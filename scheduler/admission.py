@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from core.database import transaction
 from core.families import Family
 from core.tables import Request, ServiceClass
 from scheduler.live import Live, as_request, quality_of
-from scheduler.policies import Policy, Worker
+from scheduler.policies import Policy, Worker, kind
 from scheduler.policies import Request as PolicyRequest
 from workers.admission import Pick, first_come
 
 
-def admission(family: Family, worker: str, device_type: str) -> Callable[[Sequence[Request], Sequence[str]], Pick]:
+class PolicyAdmission:
     """The admission of one worker under the policy in force."""
-    live = Live(family)
 
-    def admit(waiting: Sequence[Request], levels: Sequence[str]) -> Pick:
+    def __init__(self, family: Family, worker: str, device_type: str) -> None:
+        self.live = Live(family)
+        self.worker, self.device_type = worker, device_type
+        self.moves = kind(self.live.name).moves
+
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str]) -> Pick:
         """Levels asked for by name are kept; without a plan it is first come, first served."""
         with transaction() as session:
-            moment = live.moment(session)
+            moment = self.live.moment(session)
         policy, epoch = moment.policy, moment.epoch
-        if policy is None or epoch is None or device_type not in policy.cluster.profiles:
+        if policy is None or epoch is None or self.device_type not in policy.cluster.profiles:
             return first_come(waiting, levels)
         if waiting[0].level not in policy.index:  # no profile has it: nobody knows what it costs
             return first_come(waiting, levels)
@@ -32,14 +36,12 @@ def admission(family: Family, worker: str, device_type: str) -> Callable[[Sequen
             i for i, row in enumerate(waiting) if row.level in policy.index and policy.cluster.holds(row.level) == held
         ]
         shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
-        answer = policy.admit(Worker(worker, device_type, held), shown, epoch, moment.scene)
+        answer = policy.admit(Worker(self.worker, self.device_type, held), shown, epoch, moment.scene)
         aside = tuple(places[i] for i in answer.aside)
         if answer.place is None:
             return Pick(aside=aside)
         chosen = waiting[places[answer.place]]
         return Pick(places[answer.place], answer.level if _free(chosen) and answer.level in levels else None, aside)
-
-    return admit
 
 
 def _free(row: Request) -> bool:

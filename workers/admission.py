@@ -20,7 +20,7 @@ from workers import rows
 from workers.rows import Claim, Me
 
 log = structlog.get_logger(__name__)
-POLICY = "scheduler.admission:admission"
+POLICY = "scheduler.admission:PolicyAdmission"
 LOOK = 32  # waiting requests the policy is shown at a time
 TRIES = 8  # lost races, or rounds in which all that was shown is set aside
 
@@ -35,14 +35,26 @@ class Pick:
 
 
 class Admission(Protocol):
-    """Picks among waiting requests (earliest deadline first) for a worker that has a free place."""
+    """Picks among waiting requests (earliest deadline first) for a worker that has a free place.
+
+    `moves` says whether what runs may be moved to a cheaper level on the way: the published baselines do not.
+    """
+
+    moves: bool
 
     def __call__(self, waiting: Sequence[Request], levels: Sequence[str]) -> Pick: ...
 
 
-def first_come(waiting: Sequence[Request], levels: Sequence[str]) -> Pick:
+class FirstCome:
     """The most urgent, at the level it was routed to."""
-    return Pick(0 if waiting else None)
+
+    moves = True
+
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str]) -> Pick:
+        return Pick(0 if waiting else None)
+
+
+first_come = FirstCome()
 
 
 def plugged_in(family: Family, me: Me, device_type: str) -> Admission:

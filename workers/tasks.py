@@ -113,7 +113,8 @@ class Generation:
             self.engine.allow(str(claimed.request.id), self._allowed(claimed.request))
 
     def _allowed(self, request: Request) -> tuple[str, ...]:
-        return allowed(self.family, request, self.posting.levels(), self.means)
+        offered = self.posting.levels() if self.admission.moves else ()
+        return allowed(self.family, request, offered, self.means)
 
     def stop(self, drain_s: float) -> None:
         """Begin nothing more; what is open ends within `drain_s` seconds or goes back to its queue."""

@@ -254,6 +254,7 @@ class Policy:
     source: ClassVar[str]
     shared: ClassVar[bool] = True  # levels of one model share its workers
     variants: ClassVar[bool] = False  # its levels are separate models: a worker that changes level loads weights
+    moves: ClassVar[bool] = False  # what runs may be moved to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
 
     def __init__(self, cluster: Cluster) -> None:
@@ -325,8 +326,13 @@ class Policy:
 
 
 def get(name: str, cluster: Cluster) -> Policy:
-    """The policy of that name. `BadInput` lists the names there are."""
+    """The policy of that name over a cluster; raises as `kind` does."""
+    return kind(name)(cluster)
+
+
+def kind(name: str) -> type[Policy]:
+    """The policy's class. `BadInput` lists the names there are."""
     if name not in NAMES:
         raise BadInput(f"unknown policy {name!r}; there are {', '.join(NAMES)}", field="policy")
     module = importlib.import_module(f"scheduler.policies.{name.replace('-', '_')}")
-    return module.policy(cluster)
+    return module.policy  # type: ignore[no-any-return]

@@ -26,7 +26,8 @@ ESCALATE = 0.05  # share of the workers that has to be spare before scores below
 
 class Argus(Policy):
     name = "argus"
-    source = "this repository: docs/decisions/0010 to 0013"
+    source = "this repository: docs/decisions/0010 to 0013, 0022"
+    moves = True
     priced = True  # by prompt; False: everyone is a mean prompt (what the predictor is worth)
     late = True  # level bound when service starts; False: at arrival
     sets_aside = True  # False: late requests keep their place

@@ -17,7 +17,8 @@ from core.database import transaction
 from core.families import load_family
 from core.images import ImageStore
 from core.tables import Attempt, Image, Job, Request, ServiceClass, State
-from workers.admission import first_come
+from scheduler.policies import NAMES, kind
+from workers.admission import FirstCome, first_come
 from workers.assignment import Post, Posting
 from workers.engine.curve import StepCurve
 from workers.engine.engine import Engine
@@ -131,6 +132,10 @@ def site(database: Any, toy: Path) -> Iterator[Site]:
     made.generation.stop(0)
 
 
+class Baseline(FirstCome):
+    moves = False
+
+
 def slowed_down(site: Site, **columns: Any) -> uuid.UUID:
     """A request whose deadline the full schedule misses from its fifth step on, and half of it meets."""
     request = site.submit(**columns)
@@ -165,6 +170,15 @@ def test_a_running_request_with_a_fixed_level_or_a_floor_is_not_moved_though_lat
     request = slowed_down(site, **columns)
     (attempt,) = site.attempts(request)
     assert (site.row(request).level, attempt.level, attempt.steps_run) == ("exact", "exact", 40)
+    assert not attempt.reason
+
+
+def test_under_a_policy_that_binds_at_admission_nothing_is_moved(site: Site):
+    """The published baselines know no such thing; they are compared as they are."""
+    assert [name for name in NAMES if kind(name).moves] == ["argus", "oracle"]
+    site.generation.admission = Baseline()
+    (attempt,) = site.attempts(slowed_down(site))
+    assert (attempt.level, attempt.steps_run) == ("exact", 40)
     assert not attempt.reason
 
 
