@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models docs clean
+.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live docs clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ check: install ## Lint, format, types, and that the documents say what the code 
 	@$(BIN)/mypy
 	@$(BIN)/python -m bench.docs --check
 
-bench: bench-scheduler bench-engine bench-models ## Everything the README's numbers come from
+bench: bench-scheduler bench-engine bench-models bench-live ## Everything the README's numbers come from
 
 bench-engine: install ## Batching at the step against whole requests, caches, memory
-	@$(BIN)/python -m bench.engine
+	@$(BIN)/python -m bench.engine --write
+
+bench-live: install ## Argus and two baselines on this machine, ten minutes each, into docs/results/live.md
+	@$(BIN)/python -m bench.live --write
 
 bench-scheduler: install ## Policies under one profile, trace and simulator, into docs/results/scheduler.md
 	@$(BIN)/python -m bench.scheduler

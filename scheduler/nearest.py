@@ -36,6 +36,7 @@ def nearest(family: Family, rows: Sequence[Request], features: Features) -> np.n
         if session.scalar(kept.limit(1)) is None:
             return found
         vectors = features([row.prompt for row in rows])[:, :EMBEDDING_WIDTH]
+        session.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))  # or a rare kind's rows may not be met
         texts = ["[" + ",".join(f"{x:.5f}" for x in vector) + "]" for vector in vectors]
         asked = NEAREST.bindparams(
             bindparam("vectors", texts, type_=ARRAY(Text())),

@@ -10,7 +10,7 @@ STRATEGIES = {
     "exact": "the exact model, all steps",
     "ac": "starts from a similar prompt's cached latent",
     "sm": "a smaller model",
-    "fc": "feature cache and int8",
+    "fc": "feature cache",
     "fs": "fewer steps",
     "sub": "early steps at lower resolution",
 }
