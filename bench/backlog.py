@@ -1,7 +1,7 @@
 """How long a tick takes with a deep backlog: the live scheduler on PostgreSQL and Valkey of its own.
 
-Every request waits at the reference level, with qualities around the level means, so that the first tick has to look at
-all of them and move most: observe, plan, record, re-align, publish again. Nothing is simulated but the workers' rows.
+Every request waits at the reference level, which nobody serves, so that the tick has to look at all of them and move as many as
+it may: observe, plan, record, re-align, publish again. Nothing is simulated but the workers' rows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from core.tables import Job, Plan, Request, State, Worker
 from scheduler.tick import Scheduler
 
 WAITING, TICKS = 10_000, 5
-HOLD = ("large", "large", "small", "small")  # what the workers hold when the ticks begin
+HOLD = ("turbo",) * 4  # what the workers hold: what a plan for so deep a backlog wants
 SPREAD = 0.05
+OURS = ("ARGUS_HOME", "ARGUS_DATABASE_URL", "ARGUS_BROKER_URL")
 
 
 def backlog(seed: int) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _queue(family: Family, seed: int) -> None:
 @contextmanager
 def _services() -> Iterator[None]:
     """PostgreSQL (migrated) and Valkey in a folder that goes afterwards; this process's settings point at them."""
-    before = {name: os.environ.get(name) for name in ("ARGUS_HOME", "ARGUS_DATABASE_URL", "ARGUS_BROKER_URL")}
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ARGUS_")}
     with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:
         home = Path(folder)
         home.chmod(0o755)  # as root, PostgreSQL runs as nobody
@@ -120,7 +121,7 @@ def _services() -> Iterator[None]:
             (database, database_url), (broker, broker_url) = postgres(home), valkey(home)
             supervisor.start(database)
             supervisor.start(broker)
-            os.environ.update(dict(zip(before, (str(home), database_url, broker_url), strict=True)))
+            os.environ.update(ARGUS_HOME=str(home), ARGUS_DATABASE_URL=database_url, ARGUS_BROKER_URL=broker_url)
             settings.cache_clear()
             forget_connections()
             migrate()
@@ -128,8 +129,7 @@ def _services() -> Iterator[None]:
         finally:
             forget_connections()
             supervisor.stop()
-            for name, value in before.items():
+            for name in OURS:
                 os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+            os.environ.update(before)
             settings.cache_clear()

@@ -465,7 +465,7 @@ def show_backlog(data: dict[str, Any]) -> str:
     longest, moved = max(data["seconds"]), max(data["moved"])
     said = (
         f"{data['waiting']} requests wait on {data['workers']} workers; ticks took "
-        f"{', '.join(f'{seconds:.2f}' for seconds in data['seconds'])} s and moved up to {moved} of them to another level."
+        f"{', '.join(f'{seconds:.2f}' for seconds in data['seconds'])} s and moved up to {moved} of them to other workers."
     )
     return f"{said}\n\n" + goals([goal("a tick with 10,000 waiting in under 1 s", longest < 1, f"{longest:.2f} s")])
 

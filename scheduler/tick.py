@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 SAMPLE = 256  # recent requests whose predicted qualities stand for those to come
 FAILURES = 100  # failed ticks remembered while the database is away
 REALIGNED = 10_000  # waiting requests that a tick looks at, most urgent first
+REPUBLISHED = 500  # of them, those that a tick moves to other workers: each costs a message
 
 REALIGN = text(
     """
@@ -232,12 +233,9 @@ class Scheduler:
         levels = policy.realign(
             [(as_request(row, quality_of(row, policy)), row.level) for row in rows], epoch, moment.scene
         )
-        moved = {
-            row.id: level for row, level in zip(rows, levels, strict=True) if level != row.level and moment.open(level)
-        }
+        moved, published = self._moves(policy, moment, rows, levels)
         if not moved:
             return 0
-        before = {row.id: row.level for row in rows}
         statement = REALIGN.bindparams(
             bindparam("ids", list(moved), type_=ARRAY(UUID())),
             bindparam("levels", list(moved.values()), type_=ARRAY(Text())),
@@ -246,8 +244,24 @@ class Scheduler:
         )
         with transaction() as session:
             changed = set(session.scalars(statement))
-        self._publish_moved([i for i in changed if not self._same_workers(policy, before[i], moved[i])])
+        self._publish_moved([i for i in published if i in changed])
         return len(changed)
+
+    def _moves(
+        self, policy: Policy, moment: Moment, rows: Sequence[Any], levels: Sequence[str]
+    ) -> tuple[dict[Any, str], list[Any]]:
+        """New levels by id, and the ids whose message has to move too: the most urgent of them, the others with the next tick."""
+        moved: dict[Any, str] = {}
+        published: list[Any] = []
+        for row, level in zip(rows, levels, strict=True):
+            if level == row.level or not moment.open(level):
+                continue
+            if not self._same_workers(policy, row.level, level):
+                if len(published) == REPUBLISHED:
+                    continue
+                published.append(row.id)
+            moved[row.id] = level
+        return moved, published
 
     def restore_batch_work(self, moment: Moment) -> int:
         """Batch work that was routed while nobody served the reference level waits for that again; returns how much."""

@@ -204,8 +204,13 @@ class Argus(Policy):
 
     def realign(self, waiting: Sequence[tuple[Request, str]], epoch: Epoch, scene: Scene) -> list[str]:
         """Least predicted loss within the workers' time (`scheduler.align`). One model: its levels are bound late anyway."""
-        if len(epoch.curves) < 2 or not waiting:
+        if not epoch.curves or not waiting:
             return super().realign(waiting, epoch, scene)
+        if len(epoch.curves) == 1:
+            (model,) = epoch.curves
+            best = self.levels[max(self.models[model], key=self.cluster.quality.__getitem__)]
+            held = {level for level in self.levels if epoch.held.get(self.cluster.holds(level))}
+            return [level if level in held else best for _, level in waiting]
         models = list(self.models)
         seconds = np.array([epoch.extra["seconds"].get(level, np.inf) for level in self.levels])
         latency = np.min([self.latency[d] for d in self.latency], axis=0)
