@@ -109,7 +109,7 @@ def simulate(
     for name in names:
         config = SimConfig(name, known, _workers(workers, known), target, tick_s=pace, seed=seed)
         reports.append(run(config, work))
-        click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s", err=True)
+        click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s of CPU", err=True)
     about = {"trace": arrivals.name, "slo_s": target, "seed": seed, "workers": _workers(workers, known), "tick_s": pace}
     if out:
         _write(out, as_json(reports, about))

@@ -39,7 +39,7 @@ class Report:
     policy: str
     figures: dict[str, Any]
     timeline: dict[str, list[float]]
-    seconds: float  # of real time that the simulation took
+    seconds: float  # of CPU time that the simulation took
     batch: dict[str, float] = field(default_factory=dict)
     ticks: dict[str, Any] = field(default_factory=dict)
 
