@@ -38,7 +38,7 @@ from workers.engine.order import Order
 from workers.engine.ticket import Ticket
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
-from workers.profiling import PROMPT, _hardware
+from workers.profiling import PROMPT, hardware
 from workers.strategies import begin
 from workers.strategies.approximate_cache import deepest
 from workers.strategies.index import Entry, ExactIndex, Kind
@@ -454,7 +454,7 @@ def main(
     found: dict[str, Any] = {
         "command": " ".join(["python -m bench.engine", *sys.argv[1:]]),
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "hardware": _hardware("cpu", torch.float32),
+        "hardware": hardware("cpu", torch.float32),
         "load_before": os.getloadavg()[0],
     }
     if "loop" in wanted:

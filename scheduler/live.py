@@ -72,6 +72,10 @@ class Live:
             self._kept = kept = self._read(session)
         return kept
 
+    def forget(self) -> None:
+        """Something has changed that is worth a fresh look: the next moment is read anew."""
+        self._kept = None
+
     def note(self, level: str) -> None:
         """A request was routed: it counts at once, not when the rows are next read."""
         if self._kept is None:

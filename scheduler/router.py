@@ -34,10 +34,10 @@ MOST = 500  # requests of one commit: a job of thousands lets others in between
 
 COMMIT = text(
     """
-UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, hopeless = false, epoch = :epoch,
-       level = c.level, note = c.note, predicted_quality = c.quality, qualities = c.qualities
+UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, epoch = :epoch,
+       hopeless = r.hopeless AND r.deadline_at < now(), level = c.level, note = c.note, predicted_quality = c.quality, qualities = c.qualities
 FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
-WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id
+WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.hopeless
 """
 )
 
@@ -70,7 +70,9 @@ class Router:
             sent = self._commit(self.choose(batch, moment), moment)
             if not sent:  # somebody else had them
                 break
-            publish_requests(sent)
+            publish_requests(
+                [request for request in sent if not request.hopeless]
+            )  # workers find the others themselves
             routed += len(sent)
         return routed
 
@@ -130,7 +132,9 @@ class Router:
         bound = (bindparam(name, values, type_=kind) for name, (values, kind) in columns.items())
         statement = COMMIT.bindparams(*bound, epoch=epoch)
         with transaction() as session:
-            moved = set(session.scalars(statement))
-        for choice in choices:
+            hopeless = {row.id: row.hopeless for row in session.execute(statement)}
+        moved = [choice for choice in choices if choice.request.id in hopeless]
+        for choice in moved:
             choice.request.level, choice.request.epoch = choice.level, epoch
-        return [choice.request for choice in choices if choice.request.id in moved]
+            choice.request.hopeless = hopeless[choice.request.id]
+        return [choice.request for choice in moved]

@@ -2,7 +2,8 @@
 
 Broker and workers may forget; rows do not. A row that has been in its state for longer than that state should take is
 published again. Doubles do no harm (the row decides), but a deep backlog must not be doubled at every sweep: rows that
-merely wait are left alone as long as their queue is as deep as they are many.
+merely wait are left alone as long as their queue is as deep as they are many, and so is background work, which workers
+find by its row.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from core.database import transaction
 from core.families import Family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Judge, Route
 from core.settings import settings
-from core.tables import Attempt, Image, Job, Request, State, Worker
+from core.tables import Attempt, Image, Job, Request, ServiceClass, State, Worker
 from scheduler.observe import live_workers
 from scheduler.queues import depths
 from workers.rows import publish_requests, release
@@ -92,7 +93,7 @@ def publish_again(family: Family) -> int:
     lossy = _lossy_levels(family, _waiting_by_level(family), deep)
     which = or_(unsent, and_(overdue, Request.level.in_(lossy)))
     with transaction() as session:
-        rows = select(Request).where(*_queued(family), which).order_by(Request.deadline_at).limit(MOST)
+        rows = select(Request).where(*_foreground(family), which).order_by(Request.deadline_at).limit(MOST)
         requests = list(session.scalars(rows))
     return publish_requests(requests)
 
@@ -110,7 +111,7 @@ def _lossy_levels(family: Family, waiting: Mapping[str, int], deep: Mapping[str,
 
 
 def _waiting_by_level(family: Family, which: ColumnElement[bool] | None = None) -> dict[str, int]:
-    query = select(Request.level, func.count()).where(*_queued(family)).group_by(Request.level)
+    query = select(Request.level, func.count()).where(*_foreground(family)).group_by(Request.level)
     query = query if which is None else query.where(which)
     with transaction() as session:
         return {level: count for level, count in session.execute(query) if level in family.levels}
@@ -118,6 +119,11 @@ def _waiting_by_level(family: Family, which: ColumnElement[bool] | None = None) 
 
 def _queued(family: Family) -> tuple[ColumnElement[bool], ...]:
     return (Request.state == State.QUEUED, Request.family == family.id)
+
+
+def _foreground(family: Family) -> tuple[ColumnElement[bool], ...]:
+    """Those of the queued that need a message: without batch work and what was set aside."""
+    return (*_queued(family), Request.service_class == ServiceClass.INTERACTIVE, ~Request.hopeless)
 
 
 def route_unserved(family: Family) -> int:

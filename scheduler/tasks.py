@@ -42,6 +42,7 @@ def register_tasks(app: Celery, family: Family) -> None:
 
     @app.task(name=Sweep.task)
     def sweep_up() -> None:
+        routing.live.forget()  # a worker with another post asks for a sweep: what is routed again must know of it
         alone("sweep", lambda: sweep(family))
 
     @app.task(name=Learn.task)

@@ -83,6 +83,7 @@ def run(device: str, name: str) -> int:
     means = {level.id: level.quality for level in measured.levels} if measured else {}
     generation = Generation(me, family, engine, posting, ImageStore(), admission, means)
     heartbeat = Heartbeat(generation)
+    posting.on_change = heartbeat.posted
     heartbeat.start()
     posting.take_up()
     warm_up(engine, family)

@@ -84,7 +84,10 @@ def evaluate(
     out: Path | None,
     card: bool,
 ) -> None:
-    """Draw prompts at every level with the same seeds, judge them, and write the quality table."""
+    """Judge what quality every level of a family keeps, by its scorer.
+
+    Prompts are drawn at every level with the same seeds; the quality table is written.
+    """
     import torch
 
     from families.embedded import card as embedded
@@ -111,7 +114,9 @@ def evaluate(
     if card:
         scenes = embedded.scenes(count)
         page = evaluation.side_by_side(answer, embedded.varied(scenes, 10))
-        table = embedded.write(answer, family.reference, scenes, table, page)
+        table = embedded.write(
+            answer, family.reference, scenes, table, page, evaluation.made_on(target, drawing.engine.dtype)
+        )
     click.echo(table)
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from PIL import Image, ImageDraw
 from core.families import Family, Level
 from workers.engine.engine import Engine
 from workers.engine.order import Order, Outcome
+from workers.profiling import hardware
 from workers.quality.base import Scorer
 from workers.strategies.index import ExactIndex
 from workers.strategies.latents import Folder, LatentCache
@@ -222,6 +224,15 @@ def figures(answer: Evaluation) -> str:
             f"| {(relative >= 0.98).mean():.0%} |"
         )
     return "\n".join(lines)
+
+
+def made_on(device: str, dtype: torch.dtype) -> str:
+    """On what, with what and when seconds and pictures were made."""
+    used = hardware(device, dtype)
+    return (
+        f"{used['name']}, one thread when timed, {used['dtype']}, torch {used['torch']}, diffusers {used['diffusers']}, "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    )
 
 
 def side_by_side(answer: Evaluation, rows: Sequence[int]) -> Image.Image:

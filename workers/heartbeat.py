@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.celery import publish
+from core.messages import SCHEDULER_QUEUE, Sweep
 from workers import rows
 from workers.tasks import Generation
 
@@ -34,6 +36,12 @@ class Heartbeat:
         """The worker consumes now."""
         self.state = "ready"
         self._quietly(self._beat)
+
+    def posted(self) -> None:
+        """The worker has another post: the row says so now, and what waits where nobody serves any more is looked for."""
+        self.generation.follow_post()
+        self._quietly(self._beat)
+        publish(SCHEDULER_QUEUE, [Sweep()])
 
     def stop(self) -> None:
         """Say that this worker has left, and beat no more."""

@@ -115,7 +115,7 @@ def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: 
         "family_version": family.version,
         "random_weights": random,
         "quality_measured": bool(quality),
-        "hardware": _hardware(device, dtype),
+        "hardware": hardware(device, dtype),
         "levels": [_level(family, level, costs[level.model], quality) for level in family.levels.values()],
     }
 
@@ -228,7 +228,8 @@ def _median(work: Callable[[], Any], repeats: int, adapter: Adapter | None = Non
     return statistics.median(seconds)
 
 
-def _hardware(device: str, dtype: torch.dtype) -> dict[str, Any]:
+def hardware(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """What a measurement was made on and with."""
     on_gpu = device.startswith("cuda")
     return {
         "name": torch.cuda.get_device_name(device) if on_gpu else _processor(),

@@ -130,15 +130,18 @@ def figures(drawn: Drawn, reference: str, budget: Budget, scenes: Sequence[Scene
     ]  # fmt: skip
 
 
-def write(drawn: Drawn, reference: str, scenes: Sequence[Scene], levels: str, page: Image.Image) -> str:
-    """Replace what stands between the card's markers, and both pictures; answers what was written."""
+def write(drawn: Drawn, reference: str, scenes: Sequence[Scene], levels: str, page: Image.Image, made: str) -> str:
+    """Replace what stands between the card's markers, and both pictures; answers what was written.
+
+    `levels` is the table of levels, `page` the side-by-side picture, `made` says on what and when it was measured.
+    """
     prompts, seeds = drawn.levels[reference].scores.shape
     rows = [
         f"| {measure} | {goal} | {value} |"
         for measure, goal, value in figures(drawn, reference, load_budget("cpu"), scenes)
     ]
     text = "\n".join(
-        [f"On {prompts} held-out prompts with {seeds} seeds each (pictures of the first), one CPU thread, float32:", "",
+        [f"On {prompts} held-out prompts with {seeds} seeds each (pictures of the first). {made}", "",
          "| measure | goal | measured |", "| --- | --- | --- |", *rows, "", levels]
     )  # fmt: skip
     before, rest = CARD.read_text().split(BEGIN)

@@ -159,6 +159,27 @@ def test_a_deep_backlog_is_not_published_again(family, database):
     assert depth(database, "exact") + depth(database, "fs-4") == 200
 
 
+def test_background_work_is_not_published_again_workers_find_it_by_its_row(family, database):
+    """After a burst thousands may be set aside: a message for each would cost the others a claim for each."""
+    join()
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    submit(100, state=State.QUEUED, level="exact", epoch=1, hopeless=True, published_at=long_ago)
+    submit(100, state=State.QUEUED, level="exact", epoch=1, service_class=ServiceClass.BATCH, published_at=long_ago)
+    waits = submit(3, state=State.QUEUED, level="exact", epoch=1, published_at=long_ago)
+    assert sweep(family).published == 3
+    assert all(row.published_at > long_ago for row in requests(waits))
+
+
+def test_what_is_past_its_deadline_stays_set_aside_when_it_is_routed_again(family, database):
+    join()
+    late = submit(2, hopeless=True, deadline_at=datetime.now(UTC) - timedelta(seconds=5))
+    early = submit(1, hopeless=True, deadline_at=datetime.now(UTC) + timedelta(minutes=5))
+    Router(family).route([late, early])
+    assert {row.hopeless for row in requests(late)} == {True}
+    assert {row.hopeless for row in requests(early)} == {False}
+    assert depth(database, "exact") + depth(database, "fs-4") == 1
+
+
 def scored(job: uuid.UUID, level: str, value: float) -> None:
     """The job's requests have an image of this level, scored."""
     with transaction() as session:
