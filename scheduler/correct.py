@@ -16,9 +16,8 @@ from core.profiles import LevelProfile, Profile
 
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
-FORGET = 0.05
+FORGET = 0.05  # of the gap a tick, for what nobody measures any more
 FETCH = "fetch_s"  # among a device's factors: seconds, not a factor
-ENOUGH = 0.95
 LEAST = 5  # timings of a level before they count
 
 
@@ -90,19 +89,13 @@ def with_fetching(profile: Profile, fetch_s: float) -> Profile:
 def _fetched(level: LevelProfile, fetch_s: float) -> LevelProfile:
     if level.strategy != "ac":
         return level
-    minutes = places(level) / level.requests_per_minute
+    minutes = level.rows / level.requests_per_minute
     change = {
         "fetch_s": fetch_s,
         "latency_s": max(level.latency_s + fetch_s - level.fetch_s, 1e-6),
-        "requests_per_minute": places(level) / (minutes + fetch_s / 60),
+        "requests_per_minute": level.rows / (minutes + fetch_s / 60),
     }
     return LevelProfile.model_validate({**level.model_dump(), **change})
-
-
-def places(level: LevelProfile) -> int:
-    """Requests that a worker runs at once: as many as give nearly its best throughput."""
-    curve = level.curve
-    return next(n for n in range(1, curve.max_size + 1) if n * curve.speed(n) >= ENOUGH * curve.gain)
 
 
 def _slowed(level: LevelProfile, factor: float) -> LevelProfile:

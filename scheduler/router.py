@@ -72,7 +72,7 @@ class Router:
                 break
             publish_requests(
                 [request for request in sent if not request.hopeless]
-            )  # workers find the others themselves
+            )  # the others are found by their rows
             routed += len(sent)
         return routed
 

@@ -24,6 +24,7 @@ from core.errors import ArgusError
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.log import set_up_logging
+from core.profiles import ENOUGH
 from core.settings import settings
 from workers import devices, rows
 from workers.admission import plugged_in
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from workers.engine.engine import Engine
 
 log = structlog.get_logger(__name__)
-ENOUGH = 0.95  # share of the best throughput by batching: more rows only wait longer for each other
 DRAIN_S = 8.0  # the supervisor waits 15 s before it kills
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import socket
 from pathlib import Path
@@ -65,3 +66,10 @@ def memory_mb(device: str) -> float:
     import psutil
 
     return 0.8 * psutil.virtual_memory().total / 1e6 / max(1, settings().devices.count("cpu:"))
+
+
+def processor() -> str:
+    """The CPU's model, as Linux names it."""
+    info = Path("/proc/cpuinfo").read_text()
+    names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -104,6 +104,7 @@ class Evaluator:
         self.others = others
         self.engine = Engine(family, device, threaded=False)
         self._cached: Engine | None = None
+        self._latents = tempfile.TemporaryDirectory(prefix="argus-evaluate-")
 
     def run(self, prompts: Sequence[str], tell: Callable[[str, Drawn], None]) -> Evaluation:
         """All levels, `tell` after each."""
@@ -159,7 +160,7 @@ class Evaluator:
         if level.strategy != "ac":
             return self.engine
         if self._cached is None:
-            folder = Folder(Path(tempfile.mkdtemp(prefix="argus-evaluate-")))
+            folder = Folder(Path(self._latents.name))
             index, reference = ExactIndex(), self.family.level(self.family.reference)
             filling = Engine(self.family, self.device, cache=LatentCache(index, folder, 4096), threaded=False)
             for start in range(0, len(self.others), TOGETHER):
@@ -189,10 +190,10 @@ def together(engine: Engine, orders: Sequence[Order]) -> list[Outcome]:
     return [future.result() for future in futures]
 
 
-def weights_of(location: str) -> list[tuple[str, int, str]]:
-    """Names, sizes and digests of a local model's files; nothing for a hub name."""
+def weights_of(location: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a local model's files; nothing for a hub name."""
     files = sorted(Path(location).rglob("*.safetensors")) if Path(location).is_dir() else []
-    return [(file.name, file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 # --- what is written -------------------------------------------------------------------------------------------------

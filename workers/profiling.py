@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from core.families import ROOT, Family, Level
+from workers import devices
 from workers.engine.curve import fit
 from workers.engine.order import Order
 from workers.pipelines import load_adapter
@@ -102,13 +103,12 @@ def measure_model(
 
 def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype) -> dict[str, Any]:
     """The profile file's content from what was measured, with what it was measured on and with."""
-    from workers.devices import device_type
 
     quality = mean_quality(family)
     random = any(model.path.startswith("random:") for model in family.models.values())
     return {
         "family": family.id,
-        "device": device_type(device),
+        "device": devices.device_type(device),
         "model": family.title,
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by argus profile",
         "version": VERSION,
@@ -232,16 +232,10 @@ def hardware(device: str, dtype: torch.dtype) -> dict[str, Any]:
     """What a measurement was made on and with."""
     on_gpu = device.startswith("cuda")
     return {
-        "name": torch.cuda.get_device_name(device) if on_gpu else _processor(),
+        "name": torch.cuda.get_device_name(device) if on_gpu else devices.processor(),
         "threads": torch.get_num_threads(),
         "dtype": str(dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
         "python": platform.python_version(),
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
