@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
 
 from core.messages import SCHEDULER_QUEUE, Learn, Message, Sweep, Tick
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 SWEEP_S = 5.0
 LEARN_S = 60.0
 PIPELINE = 1000  # messages a round trip to the broker
+
+AWAY = (OperationalError, BatchPublishError, ConnectionError, OSError)
 
 # Publishing must answer at once when the broker is away: what was not published is swept up later.
 PATIENCE = {
@@ -42,7 +45,6 @@ def make_celery() -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,  # waiting messages stay where re-alignment can reach them
         worker_send_task_events=True,
-        task_send_sent_event=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={**PATIENCE, "visibility_timeout": 3600},
@@ -79,20 +81,25 @@ def publish(queue: str, messages: Sequence[Message]) -> int:
     A broker that is away is logged, not raised: the rows are committed, and the sweep publishes again. What it took
     without saying so then comes twice, which the rows allow for.
     """
-    app, sent = celery_app(), 0
-    try:
-        with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
-            connection.ensure_connection(max_retries=1, timeout=2)
-            for some in batched(messages, PIPELINE):
-                with producer.batch(max_size=2 * PIPELINE):  # each is announced by an event
-                    for message in some:
-                        app.send_task(
-                            message.task, kwargs=message.kwargs(), queue=queue, producer=producer, retry=False
-                        )
-                sent += len(some)
-    except (OperationalError, BatchPublishError, ConnectionError, OSError) as error:
-        log.warning("broker away", queue=queue, unsent=len(messages) - sent, error=str(error))
+    sent, kept = 0, True
+    while kept and sent < len(messages):  # a connection that was kept may be dead: then once more, with a new one
+        try:
+            with celery_app().pool.acquire(block=True) as connection:
+                kept = connection.connected
+                for some in batched(messages[sent:], PIPELINE):
+                    _send(queue, some, connection)
+                    sent += len(some)
+        except AWAY as error:
+            log.warning("broker away", queue=queue, unsent=len(messages) - sent, error=str(error))
     return sent
+
+
+def _send(queue: str, messages: Sequence[Message], connection: Connection) -> None:
+    app = celery_app()
+    connection.ensure_connection(max_retries=1, timeout=2)
+    with app.amqp.Producer(connection) as producer, producer.batch(max_size=PIPELINE):
+        for message in messages:
+            app.send_task(message.task, kwargs=message.kwargs(), queue=queue, producer=producer, retry=False)
 
 
 def batched(items: Sequence[Message], size: int) -> Iterator[Sequence[Message]]:

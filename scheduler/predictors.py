@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,17 @@ def quality_path(family: Family) -> Path:
 
 def table_of(family: Family) -> QualityTable | None:
     """The family's quality table, the levels it still has; none when it was never evaluated."""
-    if not quality_path(family).is_file():
+    path = quality_path(family)
+    if not path.is_file():
         return None
-    table = read_quality(quality_path(family))
+    table = _read(path, path.stat().st_mtime_ns)
     known = tuple(level for level in table.levels if level in family.levels)
     return table.select(known) if known else None
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed: int) -> QualityTable:
+    return read_quality(path)
 
 
 def in_force(session: Session, family: Family) -> Predictor | None:

@@ -26,6 +26,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core.families import Family, Level
+from core.text import shared_encoder
 from workers.engine.engine import Engine
 from workers.engine.order import Order, Outcome
 from workers.profiling import hardware
@@ -148,6 +149,7 @@ class Evaluator:
         engine, threads, times = self._engine(level), torch.get_num_threads(), []
         together(engine, [self._order(level, prompts[0], 0)])  # loads the model
         torch.set_num_threads(1)
+        shared_encoder(self.device).forget()  # each prompt costs what a new one costs
         for row, prompt in enumerate(prompts[:: max(1, len(prompts) // ALONE)]):
             began = time.perf_counter()
             together(engine, [self._order(level, prompt, row)])
