@@ -32,6 +32,7 @@ from core.settings import ROOT, settings
 from core.supervisor import Child
 
 PYTHON = (sys.executable, "-P", "-m")  # -P: a folder `app` where the user stands must not be taken for ours
+NICE = 10  # of what may lag in a burst
 WEB_THREADS = 16  # a page that follows a job holds one
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -160,6 +161,7 @@ def _run_beat() -> None:
 def _run_flower() -> None:
     from core.celery import celery_app
 
+    os.nice(NICE)
     where = [f"--address={settings().host}", f"--port={settings().flower_port}"]
     celery_app().start(argv=["flower", *where, "--logging=warning"])
 
