@@ -1,34 +1,108 @@
 """Profiles that learn: live timings correct the profile in force, within bounds and visibly.
 
-A profile is measured on an idle device. A device that is shared, hot or simply another one of its kind is slower;
-planning it at the measured speed fills its queue. So the ratio of what a request took to what the profile says it should
-have taken, in batches of the size it really ran in, multiplies the level's cost. The correction is the median of recent
-requests (a page fault is no trend), moves by `GAIN` of the gap a tick, and stays in `BOUNDS`.
+A profile is measured on an idle device, request by request, without claims and stores. A device that is shared, hot or
+simply another one of its kind is slower, and a worker has more to do than steps; planning it at the measured speed
+fills its queue. Learned are, from recent requests (docs/decisions/0037):
+
+- `factors`, by model: what steps take over what the profile gives them, in batches as full as they really were. The
+  median of recent requests (a page fault is no trend).
+- `beside_s`, by model: seconds of a worker that each request takes beside its steps. Where a device steps on while
+  others are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
+- `fetch_s`: what fetching a cached latent takes.
+
+Each moves by `GAIN` of the gap a tick and stays in `BOUNDS`.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, median
+from typing import Any
 
 from core.profiles import LevelProfile, Profile
 
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
 FORGET = 0.05  # of the gap a tick, for what nobody measures any more
-FETCH = "fetch_s"  # among a device's factors: seconds, not a factor
 LEAST = 5  # timings of a level before they count
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one finished request took. `denoise_s` seconds from first to last step, `rows` mean rows a forward."""
+    """What one finished request took.
+
+    `denoise_s` seconds from first to last step, `rows` mean rows a forward; `started` and `ended`, Unix seconds, are
+    from claim to stored image on `worker`.
+    """
 
     level: str
     denoise_s: float
     steps: int
     rows: float
+    worker: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How a type of device differs now from its profile; see above. Empty: as measured."""
+
+    factors: Mapping[str, float] = field(default_factory=dict)
+    beside_s: Mapping[str, float] = field(default_factory=dict)
+    fetch_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def learned(
+    profile: Profile,
+    timings: Sequence[Timing],
+    prepared: tuple[Sequence[float], Sequence[float]],
+    before: Correction,
+) -> Correction:
+    """The correction of the coming tick, from that of the tick before and what recent requests took.
+
+    Args:
+        prepared: seconds that requests took to prepare: those that found a cached latent, and the others.
+    """
+    return Correction(
+        factors(profile, timings, before.factors),
+        beside(profile, timings, before.beside_s),
+        fetching(profile, *prepared, before.fetch_s),
+    )
+
+
+def corrected(profile: Profile, now: Correction) -> Profile:
+    """The profile as the device and its cache behave now."""
+    slowed = tuple(_slowed(level, now) for level in profile.levels)
+    new = profile.model_copy(update={"levels": slowed})
+    return new if now.fetch_s is None else with_fetching(new, now.fetch_s)
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
+    """Cost factor of steps by model (1: as measured; 2: twice as slow).
+
+    Levels of a model share its weights and batches, so they share its factor. What nobody runs drifts to the factor of
+    what is run: a model that was slow on a busy day is not given up for ever.
+    """
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for model, timing in _known(profile, timings):
+        if timing.steps > 0 and timing.denoise_s > 0:
+            ratios[model].append(timing.denoise_s / expected_s(profile.level(timing.level), timing))
+    now = {model: before.get(model, 1.0) for model in {level.holds for level in profile.levels}}
+    known = {model: median(seen) for model, seen in ratios.items() if len(seen) >= LEAST}
+    for model, ratio in known.items():
+        now[model] += GAIN * (_bounded(ratio) - now[model])
+    for model in now.keys() - known.keys() if known else ():
+        now[model] += FORGET * (median(now[m] for m in known) - now[model])
+    return {model: _bounded(factor) for model, factor in now.items()}
 
 
 def expected_s(level: LevelProfile, timing: Timing) -> float:
@@ -38,31 +112,46 @@ def expected_s(level: LevelProfile, timing: Timing) -> float:
     return max(level.latency_s - level.encode_s - level.decode_s, 1e-6)
 
 
-def corrections(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
-    """Cost factor by model (1: as measured; 2: twice as slow), from recent timings and the factors of the tick before.
+# --- beside the steps ------------------------------------------------------------------------------------------------
 
-    Levels of a model share its weights and batches, so they share its factor. What nobody runs drifts to the factor of
-    what is run: a model that was slow on a busy day is not given up for ever.
+
+def beside(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
+    """Worker-seconds of a request beside its steps, by model; empty while nothing has been seen.
+
+    Between the first and the last of a worker's requests to end, the seconds in which it had any, over their number,
+    is what one takes of it; what its share of the forwards took is taken off. A model that nobody has run yet is given
+    what the first one showed. At most what `BOUNDS` makes of the model's dearest request alone.
     """
-    ratios: dict[str, list[float]] = {}
-    for timing in timings:
-        if timing.level in profile.ids and timing.steps > 0 and timing.denoise_s > 0:
-            level = profile.level(timing.level)
-            ratios.setdefault(level.holds, []).append(timing.denoise_s / expected_s(level, timing))
-    factors = {model: before.get(model, 1.0) for model in {level.holds for level in profile.levels}}
-    known = {model: median(seen) for model, seen in ratios.items() if len(seen) >= LEAST}
-    for model, ratio in known.items():
-        factors[model] += GAIN * (_bounded(ratio) - factors[model])
-    for model in factors.keys() - known.keys() if known else ():
-        factors[model] += FORGET * (median(factors[m] for m in known) - factors[model])
-    return {model: _bounded(factor) for model, factor in factors.items()}
+    runs: dict[tuple[str, str], list[Timing]] = defaultdict(list)
+    for model, timing in _known(profile, timings):
+        if timing.ended > timing.started:
+            runs[timing.worker, model].append(timing)
+    seen: dict[str, list[float]] = defaultdict(list)
+    for (_, model), run in runs.items():
+        if len(run) > LEAST:
+            seen[model].append(_beside_s(run))
+    if not seen:
+        return dict(before)
+    values = {model: max(fmean(of_workers), 0.0) for model, of_workers in seen.items()}
+    alone = {level.holds: level.latency_s for level in sorted(profile.levels, key=lambda level: level.latency_s)}
+    now = {model: before.get(model, fmean(values.values())) for model in alone}
+    for model, value in values.items():
+        now[model] += GAIN * (value - now[model])
+    return {model: min(value, BOUNDS[1] * alone[model]) for model, value in now.items()}
 
 
-def corrected(profile: Profile, factors: Mapping[str, float]) -> Profile:
-    """The profile with each level's steps slowed by its model's factor; what is outside the loop stays as measured."""
-    return profile.model_copy(
-        update={"levels": tuple(_slowed(level, factors.get(level.holds, 1.0)) for level in profile.levels)}
-    )
+def _beside_s(run: Sequence[Timing]) -> float:
+    """Of one worker's requests on one model: its busy seconds a request, less their steps."""
+    run = sorted(run, key=lambda timing: timing.ended)
+    first, counted = run[0].ended, run[1:]
+    busy, reached = 0.0, first
+    for timing in sorted(counted, key=lambda timing: timing.started):
+        busy += max(0.0, timing.ended - max(timing.started, reached))
+        reached = max(reached, timing.ended)
+    return busy / len(counted) - fmean(timing.denoise_s / max(timing.rows, 1.0) for timing in counted)
+
+
+# --- fetching --------------------------------------------------------------------------------------------------------
 
 
 def fetching(profile: Profile, seen: Sequence[float], plain: Sequence[float], before: float | None) -> float:
@@ -98,12 +187,23 @@ def _fetched(level: LevelProfile, fetch_s: float) -> LevelProfile:
     return LevelProfile.model_validate({**level.model_dump(), **change})
 
 
-def _slowed(level: LevelProfile, factor: float) -> LevelProfile:
-    outside = min(level.encode_s + level.decode_s + level.fetch_s, level.latency_s)
-    latency = outside + (level.latency_s - outside) * factor
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _known(profile: Profile, timings: Sequence[Timing]) -> list[tuple[str, Timing]]:
+    """Timings of the profile's levels, with the model each holds."""
+    return [(profile.level(t.level).holds, t) for t in timings if t.level in profile.ids]
+
+
+def _slowed(level: LevelProfile, now: Correction) -> LevelProfile:
+    """Steps slowed by the model's factor; what is beside them as it was seen, else as measured."""
+    factor, measured = now.factors.get(level.holds, 1.0), level.encode_s + level.decode_s
+    beside_s = now.beside_s.get(level.holds, measured)
+    steps_s = max(60 / level.requests_per_minute - measured, 1e-6)
+    alone_s = max(level.latency_s - measured - level.fetch_s, 0.0)
     change = {
-        "latency_s": latency,
-        "requests_per_minute": level.requests_per_minute * level.latency_s / latency,
+        "latency_s": level.fetch_s + max(beside_s, measured) + alone_s * factor,
+        "requests_per_minute": 60 / (steps_s * factor + beside_s),
         "batch": [{"size": point.size, "step_s": point.step_s * factor} for point in level.batch],
     }
     return LevelProfile.model_validate({**level.model_dump(), **change})

@@ -25,7 +25,7 @@ from core.settings import settings
 from core.tables import Request as Row
 from core.tables import ServiceClass
 from scheduler import observe
-from scheduler.correct import FETCH, corrected, with_fetching
+from scheduler.correct import Correction, corrected
 from scheduler.nearest import cosine_for, nearest
 from scheduler.observe import Demand, LiveWorker
 from scheduler.policies import Cluster, Epoch, Policy, Request, Scene, get
@@ -62,7 +62,7 @@ class Live:
         self.demand = Demand(family)
         self.quality = Qualities(family)
         self._kept: Moment | None = None
-        self._plan: tuple[int, Epoch | None, Mapping[str, Any]] = (0, None, {})
+        self._plan: tuple[int, Epoch | None, Mapping[str, Correction]] = (0, None, {})
         self._done: Counter[str] = Counter()
 
     def moment(self, session: Session, fresh: bool = False) -> Moment:
@@ -90,19 +90,21 @@ class Live:
         known = policy is not None and level in policy.index
         return policy.cluster.holds(level) if policy and known else self.family.level(level).model
 
-    def policy_for(self, device_types: Sequence[str], factors: Mapping[str, Mapping[str, float]]) -> Policy | None:
+    def policy_for(self, device_types: Sequence[str], corrections: Mapping[str, Correction]) -> Policy | None:
         """The policy over the profiles of these device types, corrected by what was seen live; none without profiles."""
         measured = observe.profiles(self.family, device_types)
         if not measured:
             return None
-        known = {device: _as_now(profile, factors.get(device, {})) for device, profile in measured.items()}
+        known = {
+            device: corrected(profile, corrections.get(device, Correction())) for device, profile in measured.items()
+        }
         return _policy(self.name, tuple(sorted(known.items())), slo_s(measured, self.family), settings().seed)
 
     def _read(self, session: Session) -> Moment:
         workers = tuple(observe.live_workers(session, self.family))
         self._read_plan(session)
-        _, epoch, factors = self._plan
-        policy = self.policy_for([worker.device_type for worker in workers], factors)
+        _, epoch, corrections = self._plan
+        policy = self.policy_for([worker.device_type for worker in workers], corrections)
         scene = self._scene(session, workers, policy)
         served = frozenset(level for level in self.family.levels if _is_served(self.family, level, workers))
         return Moment(workers, policy, epoch if policy is not None else None, scene, served)
@@ -115,9 +117,14 @@ class Live:
             self._plan = (0, None, {})
         elif newest.epoch != self._plan[0]:
             row = session.get_one(tables.Plan, newest.epoch)
-            factors = row.observed.get("factors", {})
-            self._plan = (newest.epoch, Epoch.from_json({**row.decided, "number": newest.epoch}), factors)
+            epoch = Epoch.from_json({**row.decided, "number": newest.epoch})
+            self._plan = (newest.epoch, epoch, _corrections(row.observed))
             self._done.clear()
+
+    def corrections(self, session: Session) -> dict[str, Correction]:
+        """What the plan in force, whoever made it, knew of each type of device."""
+        newest = select(tables.Plan.observed).where(tables.Plan.in_force).order_by(tables.Plan.epoch.desc()).limit(1)
+        return _corrections(session.scalar(newest) or {})
 
     def _scene(self, session: Session, workers: Sequence[LiveWorker], policy: Policy | None) -> Scene:
         def by_model(levels: Mapping[str, float]) -> dict[str, float]:
@@ -231,10 +238,8 @@ def _policy(name: str, profiles: tuple[tuple[str, Profile], ...], target_s: floa
     return get(name, Cluster(dict(profiles), target_s, seed=seed))
 
 
-def _as_now(profile: Profile, factors: Mapping[str, float]) -> Profile:
-    """The profile as the device and its cache behave now."""
-    now = corrected(profile, factors)
-    return with_fetching(now, factors[FETCH]) if FETCH in factors else now
+def _corrections(observed: Mapping[str, Any]) -> dict[str, Correction]:
+    return {device: Correction(**parts) for device, parts in observed.get("corrections", {}).items()}
 
 
 def _half(policy: Policy | None, level: str) -> float:

@@ -127,15 +127,17 @@ def timings(session: Session, device_type: str) -> list[Timing]:
         .where(other.started_at < Attempt.ended_at, other.ended_at > Attempt.started_at)
         .exists()
     )
+    began, ended = (func.extract("epoch", column) for column in (Attempt.started_at, Attempt.ended_at))
     query = (
-        select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean)
+        select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean, Attempt.worker, began, ended)
         .join(tables.Worker, tables.Worker.name == Attempt.worker)
         .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type, ~beside)
         .order_by(Attempt.ended_at.desc())
         .limit(TIMINGS)
     )
     return [
-        Timing(level, seconds or 0.0, steps or 0, rows or 1.0) for level, seconds, steps, rows in session.execute(query)
+        Timing(level, seconds or 0.0, steps or 0, rows or 1.0, worker, float(began), float(ended))
+        for level, seconds, steps, rows, worker, began, ended in session.execute(query)
     ]
 
 

@@ -24,10 +24,11 @@ from sqlalchemy.types import Text
 from core import tables
 from core.database import transaction
 from core.families import Family
+from core.profiles import Profile
 from core.settings import settings
 from core.tables import Request, ServiceClass, State
 from scheduler import observe, remap
-from scheduler.correct import FETCH, corrections, fetching
+from scheduler.correct import Correction, learned
 from scheduler.forecast import Forecast
 from scheduler.live import Live, Moment, as_request, quality_of
 from scheduler.observe import LiveWorker
@@ -51,13 +52,13 @@ WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
 
 @dataclass(frozen=True)
 class Seen:
-    """What a tick saw. `factors` are live corrections of the profile, by device type and model."""
+    """What a tick saw. `corrections` are what live timings make of the profiles, by device type."""
 
     workers: list[LiveWorker]
     policy: Policy
     forecast: Forecast
     observation: Observation
-    factors: dict[str, dict[str, float]]
+    corrections: dict[str, Correction]
     steady: set[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Seen:
             "workers": dict(seen.workers),
             "current": {device: dict(models) for device, models in seen.current.items()},
             "pinned": {device: dict(models) for device, models in seen.pinned.items()},
-            "factors": self.factors,
+            "corrections": {device: correction.to_json() for device, correction in self.corrections.items()},
             "quality": {
                 lv: round(float(q), 4) for lv, q in zip(self.policy.levels, seen.sample.mean(axis=0), strict=True)
             }
@@ -124,8 +125,8 @@ class Scheduler:
         if not measured:
             return None
         observe.remember_profiles(session, measured)
-        factors = self._factors(session, measured)
-        policy = self.live.policy_for(list(measured), factors)
+        corrections = self._corrections(session, measured)
+        policy = self.live.policy_for(list(measured), corrections)
         assert policy is not None
         assigned = remap.assignments(session, workers)
         steady = remap.steady(assigned, datetime.now(UTC))
@@ -144,19 +145,20 @@ class Scheduler:
             tick_s=settings().tick_s,
             switch_cost=_switch_cost(policy),
         )
-        return Seen(workers, policy, forecast, observation, factors, steady)
+        return Seen(workers, policy, forecast, observation, corrections, steady)
 
-    def _factors(self, session: Session, measured: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """How much slower than measured each model runs now, and what fetching takes, by device type."""
-        newest = select(tables.Plan.observed).where(tables.Plan.in_force).order_by(tables.Plan.epoch.desc()).limit(1)
-        before = (session.scalar(newest) or {}).get("factors", {})
-        found = {}
-        for device, profile in measured.items():
-            known = before.get(device, {})
-            factors = corrections(profile, observe.timings(session, device), known)
-            fetch_s = fetching(profile, *observe.preparations(session, device), known.get(FETCH))
-            found[device] = {**factors, FETCH: fetch_s}
-        return found
+    def _corrections(self, session: Session, measured: Mapping[str, Profile]) -> dict[str, Correction]:
+        """How each type of device behaves now, against its profile."""
+        before = self.live.corrections(session)
+        return {
+            device: learned(
+                profile,
+                observe.timings(session, device),
+                observe.preparations(session, device),
+                before.get(device, Correction()),
+            )
+            for device, profile in measured.items()
+        }
 
     def _held(self, workers: list[LiveWorker], policy: Policy) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

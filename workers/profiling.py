@@ -93,7 +93,7 @@ def measure_model(
     order = _order(family, model_id)
     guidance = _guidance(family, family.levels_of(model_id)[0])
     row = adapter.prepare(order, Start(order.steps), guidance)
-    new = (replace(order, prompt=f"{PROMPT}, {number}") for number in range(repeats))  # what was seen costs nothing
+    new = (replace(order, prompt=f"{PROMPT}, {model_id} {n}") for n in range(repeats))  # one seen before costs nothing
     encode_s = _median(lambda: adapter.prepare(next(new), Start(order.steps), guidance), repeats, adapter)
     decode_s = _median(lambda: adapter.decode(row.latent, row.size), repeats, adapter)
     step_s = {size: _step(adapter, order, guidance, size, repeats) for size in sizes}

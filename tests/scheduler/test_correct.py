@@ -3,7 +3,7 @@
 import pytest
 
 from core.profiles import parse_profile
-from scheduler.correct import BOUNDS, Timing, corrected, corrections, fetching, with_fetching
+from scheduler.correct import BOUNDS, Correction, Timing, beside, corrected, factors, fetching, learned, with_fetching
 
 PROFILE = parse_profile(
     {
@@ -32,35 +32,35 @@ def slow(times: float, count: int = 10, rows: float = 1.0) -> list[Timing]:
 
 
 def test_a_device_twice_as_slow_is_planned_twice_as_slow_after_a_few_ticks():
-    factors: dict[str, float] = {}
+    now: dict[str, float] = {}
     for _ in range(8):
-        factors = corrections(PROFILE, slow(2.0), factors)
-    assert factors["large"] == pytest.approx(2.0, abs=0.02)
-    level = corrected(PROFILE, factors).level("exact")
-    assert level.latency_s == pytest.approx(0.1 + 1.0 * factors["large"])
-    assert level.requests_per_minute == pytest.approx(60 * 1.1 / level.latency_s)
-    assert level.curve.step_s(2) == pytest.approx(0.16 * factors["large"])
+        now = factors(PROFILE, slow(2.0), now)
+    assert now["large"] == pytest.approx(2.0, abs=0.02)
+    level = corrected(PROFILE, Correction(now)).level("exact")
+    assert level.latency_s == pytest.approx(0.1 + 1.0 * now["large"])
+    assert 60 / level.requests_per_minute == pytest.approx(0.1 + 0.9 * now["large"])  # of a second, a tenth is no step
+    assert level.curve.step_s(2) == pytest.approx(0.16 * now["large"])
 
 
 def test_a_fused_batch_is_no_slowness():
-    assert corrections(PROFILE, slow(1.0, rows=2.0), {})["large"] == pytest.approx(1.0)
+    assert factors(PROFILE, slow(1.0, rows=2.0), {})["large"] == pytest.approx(1.0)
 
 
 def test_corrections_stay_in_bounds():
-    factors: dict[str, float] = {}
+    now: dict[str, float] = {}
     for _ in range(30):
-        factors = corrections(PROFILE, slow(100.0), factors)
-    assert factors["large"] == pytest.approx(BOUNDS[1])
+        now = factors(PROFILE, slow(100.0), now)
+    assert now["large"] == pytest.approx(BOUNDS[1])
 
 
 def test_one_stray_timing_changes_nothing():
-    assert corrections(PROFILE, slow(9.0, count=1), {})["large"] == 1.0
+    assert factors(PROFILE, slow(9.0, count=1), {})["large"] == 1.0
     mixed = slow(1.0, count=9) + slow(50.0, count=2)
-    assert corrections(PROFILE, mixed, {})["large"] == pytest.approx(1.0)
+    assert factors(PROFILE, mixed, {})["large"] == pytest.approx(1.0)
 
 
 def test_a_level_the_profile_does_not_know_is_ignored():
-    assert corrections(PROFILE, [Timing("gone", 1.0, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
+    assert factors(PROFILE, [Timing("gone", 1.0, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
 
 
 def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
@@ -73,15 +73,49 @@ def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
             ],
         }
     )
-    factors = {"run": 1.0, "idle": 4.0}
+    now = {"run": 1.0, "idle": 4.0}
     steady = [Timing("run", 1.0, 10, 1.0)] * 10
-    once = corrections(profile, steady, factors)
+    once = factors(profile, steady, now)
     assert once["run"] == 1.0
     assert 3.5 < once["idle"] < 4.0
     for _ in range(200):
-        factors = corrections(profile, steady, factors)
-    assert factors["idle"] == pytest.approx(1.0, abs=0.01)
-    assert corrections(profile, [], {"run": 2.0, "idle": 4.0}) == {"run": 2.0, "idle": 4.0}
+        now = factors(profile, steady, now)
+    assert now["idle"] == pytest.approx(1.0, abs=0.01)
+    assert factors(profile, [], {"run": 2.0, "idle": 4.0}) == {"run": 2.0, "idle": 4.0}
+
+
+def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
+    """Requests of ten steps of 0.1 s each, one ending every `every_s` seconds, `takes_s` from claim to store."""
+    return [
+        Timing("exact", 1.0 * rows, 10, rows, worker, every_s * n - takes_s, every_s * n) for n in range(1, count + 1)
+    ]
+
+
+def test_what_a_request_takes_of_a_worker_beside_its_steps_is_seen_where_nothing_overlaps():
+    alone = beside(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {})  # idle time between them is nobody's
+    assert alone["large"] == pytest.approx(0.4)
+    level = corrected(PROFILE, Correction(beside_s=alone)).level("exact")
+    assert level.latency_s == pytest.approx(1.4)
+    assert 60 / level.requests_per_minute == pytest.approx(0.9 + 0.4)
+
+
+def test_what_goes_on_while_others_step_costs_no_capacity():
+    hidden = beside(PROFILE, handled(40, every_s=1.0, takes_s=2.4, rows=2.0), {"large": 0.0, "small": 0.3})
+    assert hidden["large"] == pytest.approx(0.0, abs=1e-9)
+    assert hidden["small"] == 0.3
+
+
+def test_a_model_nobody_has_run_is_given_what_the_first_one_showed_within_bounds():
+    first = beside(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {})
+    assert first["small"] == pytest.approx(0.4)
+    endless = beside(PROFILE, handled(10, every_s=500.0, takes_s=300.0), {})
+    assert endless == {"large": pytest.approx(BOUNDS[1] * 1.1), "small": pytest.approx(BOUNDS[1] * 0.25)}
+
+
+def test_without_timings_what_was_learned_stays():
+    before = Correction({"large": 2.0, "small": 1.0}, {"large": 0.2}, 0.0)
+    assert learned(PROFILE, [], ([], []), before) == before
+    assert Correction(**before.to_json()) == before
 
 
 CACHED = parse_profile(
