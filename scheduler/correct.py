@@ -6,8 +6,8 @@ fills its queue. Learned are, from recent requests (docs/decisions/0037):
 
 - `factors`, by model: what steps take over what the profile gives them, in batches as full as they really were. The
   median of recent requests (a page fault is no trend).
-- `beside_s`, by model: seconds of a worker that each request takes beside its steps. Where a device steps on while
-  others are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
+- `beside_s`, by model: seconds of a full worker that each request takes beside its steps. Where a device steps on
+  while others are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
 - `fetch_s`: what fetching a cached latent takes.
 
 Each moves by `GAIN` of the gap a tick and stays in `BOUNDS`.
@@ -25,7 +25,8 @@ from core.profiles import LevelProfile, Profile
 
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
-FORGET = 0.05  # of the gap a tick, for what nobody measures any more
+FULL = 0.8  # share of the time from which a worker that has requests is full
+FORGET = 0.1  # of the gap a tick, for what nobody measures any more
 LEAST = 5  # timings of a level before they count
 
 
@@ -116,39 +117,38 @@ def expected_s(level: LevelProfile, timing: Timing) -> float:
 
 
 def beside(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
-    """Worker-seconds of a request beside its steps, by model; empty while nothing has been seen.
+    """Worker-seconds of a request beside its steps, by model; as measured where nothing has been seen.
 
     Between the first and the last of a worker's requests to end, the seconds in which it had any, over their number,
-    is what one takes of it; what its share of the forwards took is taken off. A model that nobody has run yet is given
-    what the first one showed. At most what `BOUNDS` makes of the model's dearest request alone.
+    is what one takes of it; what its share of the forwards took is taken off. A worker that is not full has nothing to
+    step on with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's quickest
+    request alone.
     """
     runs: dict[tuple[str, str], list[Timing]] = defaultdict(list)
     for model, timing in _known(profile, timings):
         if timing.ended > timing.started:
             runs[timing.worker, model].append(timing)
+    now = {level.holds: before.get(level.holds, level.encode_s + level.decode_s) for level in profile.levels}
     seen: dict[str, list[float]] = defaultdict(list)
     for (_, model), run in runs.items():
         if len(run) > LEAST:
-            seen[model].append(_beside_s(run))
-    if not seen:
-        return dict(before)
-    values = {model: max(fmean(of_workers), 0.0) for model, of_workers in seen.items()}
-    alone = {level.holds: level.latency_s for level in sorted(profile.levels, key=lambda level: level.latency_s)}
-    now = {model: before.get(model, fmean(values.values())) for model in alone}
-    for model, value in values.items():
-        now[model] += GAIN * (value - now[model])
-    return {model: min(value, BOUNDS[1] * alone[model]) for model, value in now.items()}
+            share, each_s = _busy(run)
+            seen[model].append(each_s if share >= FULL else min(each_s, now[model]))
+    for model, values in seen.items():
+        most = BOUNDS[1] * min(level.latency_s for level in profile.levels if level.holds == model)
+        now[model] += GAIN * (min(max(fmean(values), 0.0), most) - now[model])
+    return now
 
 
-def _beside_s(run: Sequence[Timing]) -> float:
-    """Of one worker's requests on one model: its busy seconds a request, less their steps."""
-    run = sorted(run, key=lambda timing: timing.ended)
-    first, counted = run[0].ended, run[1:]
-    busy, reached = 0.0, first
+def _busy(run: Sequence[Timing]) -> tuple[float, float]:
+    """Of one worker's requests on one model: share of the time it had any, and its busy seconds a request less steps."""
+    first, *counted = sorted(run, key=lambda timing: timing.ended)
+    busy, reached = 0.0, first.ended
     for timing in sorted(counted, key=lambda timing: timing.started):
         busy += max(0.0, timing.ended - max(timing.started, reached))
         reached = max(reached, timing.ended)
-    return busy / len(counted) - fmean(timing.denoise_s / max(timing.rows, 1.0) for timing in counted)
+    steps_s = fmean(timing.denoise_s / max(timing.rows, 1.0) for timing in counted)
+    return busy / max(reached - first.ended, 1e-9), busy / len(counted) - steps_s
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
