@@ -113,6 +113,11 @@ class LevelProfile(BaseModel):
         """Seconds of one request in a batch of `rows`: at that batch the worker carries `requests_per_minute`."""
         return max(self.latency_s, self.rows * 60 / self.requests_per_minute)
 
+    def among_s(self, rows: int) -> float:
+        """Seconds of one request while so many rows run: a line from alone to crowded."""
+        full = max(1, self.rows - 1)
+        return self.latency_s + (self.crowded_s - self.latency_s) * min(rows - 1, full) / full
+
     @property
     def holds(self) -> str:
         """The model a worker must hold to serve this level."""

@@ -22,7 +22,7 @@ class PolicyAdmission:
         self.worker, self.device_type = worker, device_type
         self.moves = kind(self.live.name).moves
 
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str]) -> Pick:
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Pick:
         """Levels asked for by name are kept; without a plan it is first come, first served."""
         with transaction() as session:
             moment = self.live.moment(session)
@@ -36,7 +36,7 @@ class PolicyAdmission:
             i for i, row in enumerate(waiting) if row.level in policy.index and policy.cluster.holds(row.level) == held
         ]
         shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
-        answer = policy.admit(Worker(self.worker, self.device_type, held), shown, epoch, moment.scene)
+        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, moment.scene)
         aside = tuple(places[i] for i in answer.aside)
         if answer.place is None:
             return Pick(aside=aside)

@@ -45,7 +45,8 @@ LUMPS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 class Curve:
     """How prompts that choose freely answer to the worth of a worker-second: mean seconds fall, mean loss rises.
 
-    `worth` in relative quality a worker-second, rising from 0; `seconds` a request; `loss` of relative quality a request.
+    `worth` in relative quality a worker-second, rising from 0; `seconds` a request; `loss` a request, of relative quality
+    against the best its prompt could have: what everybody loses, priced or not, is nobody's choice.
     """
 
     worth: tuple[float, ...]
@@ -92,7 +93,8 @@ def curve(quality: Array, seconds: Array, floors: Array | None = None) -> Curve:
         knots = np.concatenate([knots, np.quantile(steps, np.linspace(0, 1, POINTS - 2)), [steps.max() * (1 + 1e-6)]])
     value = np.where(allowed, quality, -np.inf)[None] - knots[:, None, None] * seconds
     picked = value.argmax(axis=2)
-    loss = 1 - quality[np.arange(len(quality))[None], picked]
+    best = np.where(allowed, quality, -np.inf).max(axis=1)
+    loss = best - quality[np.arange(len(quality))[None], picked]
     return Curve(*(tuple(map(float, line)) for line in (knots, seconds[picked].mean(axis=1), loss.mean(axis=1))))
 
 

@@ -35,14 +35,14 @@ class Pick:
 
 
 class Admission(Protocol):
-    """Picks among waiting requests (earliest deadline first) for a worker that has a free place.
+    """Picks among waiting requests (earliest deadline first) for a worker that has a free place beside `running` others.
 
     `moves` says whether what runs may be moved to a cheaper level on the way: the published baselines do not.
     """
 
     moves: bool
 
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str]) -> Pick: ...
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Pick: ...
 
 
 class FirstCome:
@@ -50,7 +50,7 @@ class FirstCome:
 
     moves = True
 
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str]) -> Pick:
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Pick:
         return Pick(0 if waiting else None)
 
 
@@ -63,11 +63,11 @@ def plugged_in(family: Family, me: Me, device_type: str) -> Admission:
     return getattr(import_module(module), name)(family, me.name, device_type)  # type: ignore[no-any-return]
 
 
-def claim(family: Family, me: Me, levels: Sequence[str], admission: Admission) -> Claim | None:
-    """Claim the request that the policy gives a place to; None when nobody waits at these levels who can be in time."""
+def claim(family: Family, me: Me, levels: Sequence[str], admission: Admission, running: int = 0) -> Claim | None:
+    """Claim the request that the policy gives a place to, beside those `running`; None when nobody waits at these levels who can be in time."""
     for _ in range(TRIES):
         shown = rows.waiting(family, levels, False, LOOK)
-        pick = _asked(admission, shown, levels)
+        pick = _asked(admission, shown, levels, running)
         if pick.aside:
             rows.set_aside([shown[place].id for place in pick.aside])
         if pick.place is not None:
@@ -88,10 +88,10 @@ def claim_background(family: Family, me: Me, levels: Sequence[str]) -> Claim | N
     return None
 
 
-def _asked(admission: Admission, shown: Sequence[Request], levels: Sequence[str]) -> Pick:
+def _asked(admission: Admission, shown: Sequence[Request], levels: Sequence[str], running: int) -> Pick:
     """The policy's answer; first come first served when it fails, because a free place must not stay empty."""
     try:
-        return admission(shown, levels) if shown else Pick()
+        return admission(shown, levels, running) if shown else Pick()
     except Exception:
         log.exception("admission failed; first come, first served")
         return first_come(shown, levels)

@@ -84,9 +84,9 @@ class Generation:
         if self.stopping.is_set():
             return
         with self._claiming:  # one at a time: the claimed is `open` before the next looks
-            claimed = claim(self.family, self.me, self.posting.levels(), self.admission) or self._stray(
-                request_id, epoch
-            )
+            running = len(self.open) - len(self.background)
+            claimed = claim(self.family, self.me, self.posting.levels(), self.admission, running)
+            claimed = claimed or self._stray(request_id, epoch)
             if claimed is None:
                 return
             self.open[claimed.request.id] = claimed

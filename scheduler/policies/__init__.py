@@ -111,6 +111,11 @@ class Cluster:
         profile = self.profiles[device]
         return tuple(profile.level(lv).crowded_s if lv in profile.ids else float("inf") for lv in self.levels)
 
+    def among(self, device: str, rows: int) -> tuple[float, ...]:
+        """The same while so many rows run."""
+        profile = self.profiles[device]
+        return tuple(profile.level(lv).among_s(rows) if lv in profile.ids else float("inf") for lv in self.levels)
+
     def seconds(self, device: str) -> tuple[float, ...]:
         """Worker-seconds a request takes at the best batch, by level."""
         profile = self.profiles[device]

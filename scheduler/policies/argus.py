@@ -20,6 +20,7 @@ from scheduler.policies import Admission, Cluster, Epoch, Observation, Policy, R
 from scheduler.route import Curve, choose, curve, draw, worth_now
 
 CLASSES = 8
+COMING = 2  # rows that will have joined a batch before a request is done
 MARGIN = 0.01  # of the target latency: what a start may slip
 ESCALATE = 0.05  # share of the workers that has to be spare before scores below a floor are regenerated
 
@@ -37,6 +38,7 @@ class Argus(Policy):
         self.seconds = {d: np.array(self.cluster.seconds(d)) for d in self.cluster.profiles}
         self.latency = {d: self.cluster.latency(d) for d in self.cluster.profiles}
         self.crowded = {d: self.cluster.crowded(d) for d in self.cluster.profiles}
+        self._expected: dict[str, dict[int, tuple[float, ...]]] = {}
         self.models = self.cluster.models
         self.margin = MARGIN * self.cluster.slo_s
 
@@ -94,7 +96,9 @@ class Argus(Policy):
             seconds = epoch.extra["seconds"].get(level)
             if seconds is None:
                 continue
-            net = self._quality(request, i) - worth[self.cluster.holds(level)] * seconds
+            net = self._quality(request, i) - self._price(
+                level, worth[self.cluster.holds(level)] * seconds, epoch, scene
+            )
             if net > value + 1e-9:
                 best, value = [level], net
             elif net > value - 1e-9:
@@ -104,6 +108,16 @@ class Argus(Policy):
         shares = epoch.shares
         weights = np.cumsum([shares.get(level, 0.0) + 1e-9 for level in best])
         return best[int(np.searchsorted(weights / weights[-1], draw(request.key, epoch.number), side="right"))]
+
+    def _price(self, level: str, now: float, epoch: Epoch, scene: Scene) -> float:
+        """The price of the moment; while the level's model has had its share of the plan, the plan's price at least.
+
+        What waits shows too late that a model is asked for more than it was planned for: its rows are running by then.
+        """
+        model = self.cluster.holds(level)
+        routed = sum(scene.done.get(self.levels[i], 0) for i in self.models[model])
+        behind = routed < epoch.extra["shares"].get(model, 0.0) * sum(scene.done.values())
+        return now if behind else max(now, epoch.plan.prices.get(level, 0.0))
 
     def _worth(self, model: str, epoch: Epoch, scene: Scene) -> float:
         """Worth of a worker-second of a model, now."""
@@ -138,7 +152,7 @@ class Argus(Policy):
         for place, (request, level) in enumerate(waiting):
             options = self._allowed(request, self.models[worker.model]) if self.late else (self.index[level],)
             left = request.deadline - scene.now - self.margin
-            timely = self._timely(options, left, worker, len(waiting) - place > 1)
+            timely = self._timely(options, left, worker.device, worker.rows + len(waiting) - place + COMING)
             if timely:
                 return Admission(place, self._bind(request, timely, place, worker, waiting, epoch, scene), tuple(aside))
             if not self.sets_aside:
@@ -146,13 +160,18 @@ class Argus(Policy):
             aside.append(place)
         return Admission(aside=tuple(aside))
 
-    def _timely(self, options: Sequence[int], left: float, worker: Worker, crowd: bool) -> list[int]:
-        """Levels that end in time in the batch to expect; else the quickest, if it does in the batch there is."""
-        latency, crowded = self.latency[worker.device], self.crowded[worker.device]
-        expected = crowded if crowd or worker.rows else latency
+    def _timely(self, options: Sequence[int], left: float, device: str, rows: int) -> list[int]:
+        """Levels that end in time among so many rows: those that run, this, all behind, a few more; else the quickest, alone."""
+        latency, expected = self.latency[device], self._among(device, rows)
         found = [i for i in options if expected[i] <= left]
         quickest = min(options, key=latency.__getitem__)
         return found or [quickest] * (latency[quickest] <= left)
+
+    def _among(self, device: str, rows: int) -> tuple[float, ...]:
+        known = self._expected.setdefault(device, {})
+        if rows not in known:
+            known[rows] = self.cluster.among(device, rows)
+        return known[rows]
 
     def _bind(
         self,
