@@ -24,7 +24,7 @@ from typing import Any
 import click
 import numpy as np
 
-from core.families import ROOT
+from core.families import ROOT, load_family
 from core.profiles import Profile, QualityTable, read_profile, read_quality
 from scheduler.plan import Instance, Level, PromptClass, solve
 from scheduler.policies import NAMES, Cluster, Policy
@@ -39,7 +39,8 @@ RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESULTS / "img"
 EMBEDDED = ROOT / "profiles" / "embedded" / "quality.csv"
 SEEDS = EMBEDDED.with_name("quality-seeds.npz")  # every score behind the table: by level, prompts × seeds
-FOLDS = 10
+TRAINING = EMBEDDED.with_name("quality-train.csv")  # other prompts of the same make, what the predictor learns from
+FOLDS = 10  # where there is no such table
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
 VERSIONS = ("numpy", "scipy")
@@ -76,7 +77,12 @@ class Setup:
     @cached_property
     def predicted(self) -> QualityTable | None:
         """What the predictor says of prompts it was not trained on; None without measured qualities."""
-        return out_of_fold(self.quality, self.seed) if self.from_table else None
+        if not self.from_table:
+            return None
+        if not TRAINING.exists():
+            return out_of_fold(self.quality, self.seed)
+        learnt = rescaled(read_quality(TRAINING), self.profile, like=read_quality(EMBEDDED))
+        return told(learnt, self.quality.prompts, self.seed)
 
     @property
     def prompts(self) -> str:
@@ -87,7 +93,7 @@ class Setup:
             )
         return (
             f"{len(self.quality)} prompts measured on the embedded family, their losses rescaled to the profile's "
-            f"means; “predicted” is our predictor on prompts it was not trained on ({FOLDS} folds)"
+            f"means; “predicted” is our predictor, {learnt_from()}"
         )
 
     @property
@@ -128,27 +134,51 @@ class Setup:
         }
 
 
-def rescaled(table: QualityTable, profile: Profile) -> QualityTable:
+def rescaled(table: QualityTable, profile: Profile, like: QualityTable | None = None) -> QualityTable:
     """Another family's per-prompt losses under a profile's levels: matched by rank of mean loss, scaled to its means.
 
     Levels that lose less than 1 % on average are mostly the noise of single seeds, and are left out; a prompt that scored above
-    `exact` counts as having lost nothing.
+    `exact` counts as having lost nothing. What is matched, and how scaled, is seen from the table `like`, if given.
     """
-    losses = {level: np.maximum(0.0, 1 - table.column(level)) for level in table.levels}
-    sources = sorted((level for level in losses if 1 - table.means[level] > 0.01), key=lambda lv: losses[lv].mean())
+    seen = like or table
+    means = {level: lost(seen, level).mean() for level in seen.levels if 1 - seen.means[level] > 0.01}
+    sources = sorted(means, key=lambda level: means[level])
     targets = sorted((lv for lv in profile.levels if lv.quality < 1), key=lambda lv: -lv.quality)
     at = np.linspace(0, len(sources) - 1, len(targets)).round().astype(int)
     columns = {level.id: np.zeros(len(table)) for level in profile.levels}
     for level, i in zip(targets, at, strict=True):
-        columns[level.id] = scaled_loss(losses[sources[i]], 1 - level.quality)
+        factor = factor_for(lost(seen, sources[i]), 1 - level.quality)
+        columns[level.id] = np.minimum(1.0, factor * lost(table, sources[i]))
     return QualityTable(profile.ids, table.prompts, 1 - np.column_stack([columns[level] for level in profile.ids]))
 
 
-def scaled_loss(loss: np.ndarray, mean: float) -> np.ndarray:
-    """The losses times what makes their mean this, none above 1."""
+def lost(table: QualityTable, level: str) -> np.ndarray:
+    """Losses of all prompts at a level (N,), none negative."""
+    return np.maximum(0.0, 1 - table.column(level))
+
+
+def factor_for(loss: np.ndarray, mean: float) -> float:
+    """What the losses are multiplied by to have this mean, none above 1."""
+    factor = 1.0
     for _ in range(20):
-        loss = np.minimum(1.0, loss * mean / loss.mean())
-    return loss
+        factor *= mean / np.minimum(1.0, factor * loss).mean()
+    return float(factor)
+
+
+def told(learnt: QualityTable, prompts: tuple[str, ...], seed: int) -> QualityTable:
+    """What a predictor trained on one table says of other prompts."""
+    from scheduler.predict import train
+
+    values = train(learnt, features_of(learnt.prompts), seed=seed).predict(features_of(prompts)).mean
+    values[:, learnt.levels.index("exact")] = 1.0
+    return QualityTable(learnt.levels, prompts, values)
+
+
+def learnt_from() -> str:
+    """Which prompts the predictor learnt from, in words."""
+    if TRAINING.exists():
+        return f"trained on {len(read_quality(TRAINING))} other prompts with one seed each"
+    return f"on prompts it was not trained on ({FOLDS} folds)"
 
 
 def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
@@ -170,7 +200,7 @@ def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
 def features_of(prompts: tuple[str, ...]) -> np.ndarray:
     from scheduler.predict import Features
 
-    return Features()(prompts)
+    return Features.of(load_family("embedded"))(prompts)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------------
@@ -239,18 +269,21 @@ def predictor(setup: Setup) -> dict[str, Any]:
     """What is predicted of unseen prompts, what of the table is the noise of seeds, and what a perfect predictor would reach."""
     table = read_quality(EMBEDDED)
     noise = seed_noise(table) if SEEDS.exists() else np.zeros_like(table.values)
-    told = out_of_fold(table, setup.seed).values
+    if TRAINING.exists():
+        found = told(read_quality(TRAINING), table.prompts, setup.seed)
+    else:
+        found = out_of_fold(table, setup.seed)
     spread = table.values.var(axis=0)
     rows = [
         {
             "level": level,
             "mean": float(table.values[:, i].mean()),
             "spread": float(np.sqrt(spread[i])),
-            "skill": float(1 - ((told - table.values)[:, i] ** 2).mean() / spread[i]),
+            "skill": float(1 - ((found.column(level) - table.values[:, i]) ** 2).mean() / spread[i]),
             "most": float(1 - (noise[:, i] ** 2).mean() / spread[i]),
         }
         for i, level in enumerate(table.levels)
-        if spread[i] > 0
+        if spread[i] > 0 and level in found.levels
     ]
     return {"levels": rows, "perfect": perfect(setup, table, noise), "prompts": len(table)}
 
@@ -684,8 +717,8 @@ PARTS = {
         predictor,
         show_predictor,
         "Predictor",
-        f"On the measured table of the embedded family, each prompt predicted by a predictor that was not trained on it ({FOLDS} "
-        "folds). Skill is the share of the variance over prompts that is predicted. What a prompt scores differs from seed to "
+        "On the measured table of the embedded family, each prompt predicted by a predictor that was not trained on it but on "
+        "`quality-train.csv`, other prompts with one seed each (without that file: on the other folds). Skill is the share of the variance over prompts that is predicted. What a prompt scores differs from seed to "
         "seed; the table has means over a few seeds, and what is left of that noise nobody can predict from the prompt: “most "
         "there can be” is one minus its share, from the scatter over seeds.",
     ),

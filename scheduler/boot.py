@@ -15,14 +15,18 @@ import argparse
 import socket
 import sys
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from core.celery import celery_app
 from core.errors import ArgusError
-from core.families import load_family
+from core.families import Family, load_family
 from core.log import set_up_logging
 from core.messages import ROUTER_QUEUE, SCHEDULER_QUEUE
 from core.settings import settings
 from workers.serve import serve
 
+log = structlog.get_logger(__name__)
 QUEUES = (SCHEDULER_QUEUE, ROUTER_QUEUE)
 SLOTS = 8
 
@@ -48,9 +52,21 @@ def run(queues: list[str], name: str) -> int:
     """Register the tasks and serve the queues."""
     from scheduler.tasks import register_tasks
 
-    app = celery_app()
-    register_tasks(app, load_family(settings().family))
+    app, family = celery_app(), load_family(settings().family)
+    register_tasks(app, family)
+    if SCHEDULER_QUEUE in queues:
+        have_predictor(family)
     return serve(app, name, queues, SLOTS)
+
+
+def have_predictor(family: Family) -> None:
+    """A predictor in force before the first request; where the database is not there yet, the first `learn` sees to it."""
+    from scheduler.learn import Learner
+
+    try:
+        Learner(family).prepare()
+    except SQLAlchemyError as error:
+        log.warning("no predictor yet", reason=str(error))
 
 
 if __name__ == "__main__":

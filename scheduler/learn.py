@@ -30,10 +30,10 @@ class Learner:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self.features = Features()
+        self.features = Features.of(family)
 
     def prepare(self) -> None:
-        """Have a predictor in force before the first request is routed, where a quality table allows it."""
+        """Have a predictor in force before the first request is routed: cheap where one is shipped."""
         with transaction() as session:
             first(session, self.family, self.features)
 

@@ -29,8 +29,8 @@ from scheduler.correct import Correction, corrected
 from scheduler.nearest import cosine_for, nearest
 from scheduler.observe import Demand, LiveWorker
 from scheduler.policies import Cluster, Epoch, Policy, Request, Scene, get
-from scheduler.predict import Features, Predictor
-from scheduler.predictors import in_force, predict, table_of
+from scheduler.predict import REMEMBERED, Features, Predictor
+from scheduler.predictors import in_force, table_of, version_in_force
 
 log = structlog.get_logger(__name__)
 FRESH_S = 1.0  # a moment is used for so long
@@ -162,14 +162,17 @@ class Qualities:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self.features = Features()
-        self._predictor: Predictor | None = None
+        self.features, self.sentences = Features.of(family), Features()
+        self._predictor: tuple[Predictor | None, dict[str, np.ndarray]] = (None, {})  # and what it said of prompts (L,)
+        self._version: int | None = None
         self._looked = -PREDICTOR_S
 
     def look(self, session: Session) -> None:
         """Take up a newer predictor, when it is time to look."""
         if time.monotonic() - self._looked >= PREDICTOR_S:
-            self._predictor = in_force(session, self.family)
+            newest = version_in_force(session, self.family)
+            if newest != self._version:
+                self._predictor, self._version = (in_force(session, self.family), {}), newest
             self._looked = time.monotonic()
 
     def of(self, rows: Sequence[Row], policy: Policy) -> tuple[np.ndarray, np.ndarray]:
@@ -182,17 +185,26 @@ class Qualities:
         means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
         table = table_of(self.family)
         means.update({level: mean for level, mean in (table.means if table else {}).items() if level in means})
-        found = predict(self._predictor, means, prompts, self.features)
-        columns = {level: found.mean[:, i] for i, level in enumerate(found.levels)}
+        predictor, known = self._predictor
+        columns = dict(zip(predictor.levels, self._said(predictor, known, prompts).T, strict=True)) if predictor else {}
         columns[self.family.reference] = np.ones(len(prompts))
         quality = np.column_stack([columns.get(level, np.full(len(prompts), means[level])) for level in policy.levels])
         return self._as_cached(rows, quality, policy)
+
+    def _said(self, predictor: Predictor, known: dict[str, np.ndarray], prompts: Sequence[str]) -> np.ndarray:
+        """Predicted means (N, L); a prompt that came before is not predicted again."""
+        if missing := [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]:
+            known.update(zip(missing, predictor.predict(self.features(missing)).mean, strict=True))
+        said = np.stack([known[prompt] for prompt in prompts])
+        if len(known) > REMEMBERED:
+            known.clear()
+        return said
 
     def _as_cached(self, rows: Sequence[Row], quality: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
         steps = self.family.defaults.steps
         shares = {level.id: level.skip / steps for level in self.family.levels.values() if level.strategy == "ac"}
         cached = [(i, shares[level]) for i, level in enumerate(policy.levels) if level in shares]
-        similarity = nearest(self.family, rows, self.features) if cached else np.zeros(len(rows))
+        similarity = nearest(self.family, rows, self.sentences) if cached else np.zeros(len(rows))
         for i, share in cached:
             quality[similarity <= cosine_for(share), i] = 0.0
         return quality, similarity

@@ -1,12 +1,14 @@
 """How well a prompt would survive each level, before anything is drawn.
 
 Argus' predictor (Argus paper, §4.2) tells how far each prompt can be approximated. Ours is a Gaussian process a level
-(Rasmussen & Williams 2006, §2.2 and algorithm 2.1) from what is known of a prompt before it runs to relative quality: a
-few hundred measured prompts are enough for it, it says how unsure it is, and what is stored is the measurements
-themselves, no weights that age apart from them. Its kernel adds up three likenesses of two prompts: of meaning (MiniLM
-sentence embedding), of shape (how many things are asked for, how they stand: `surface`), and of words in prompts of a
-shape (`vocabulary`: a thing that is hard to draw is so in other prompts). How much each counts, and how much of what was
-measured is the noise of seeds, is chosen a level by the error of leaving one out (§5.4.2, equations 5.10 and 5.12).
+(Rasmussen & Williams 2006, §2.2 and algorithm 2.1) from what is known of a prompt before it runs to relative quality. What is
+kept are the measured prompts' features and their weights; a prompt costs a likeness to each of them. How unsure it is comes
+from the first `SURE` of them (§8.3.1, a subset of data), which never says less than all of them would.
+
+Its kernel compares prompts by what they mean (as the family's judge reads them, where that is cheap; else MiniLM), by shape
+(how many things are asked for, how they stand: `surface`) and by words (`vocabulary`; squared, so that pairs of things count:
+which pair is hard to draw is much of what there is to know). How much of what was measured is the noise of seeds is chosen a
+level by the error of leaving one out (§5.4.2).
 
 Approximate caching has a condition of its own: a level that skips K steps is open to a prompt only when a cached
 neighbour is near enough (NIRVANA, §4.2: cosine .65 … .95). Otherwise the level costs and gives what `exact` does.
@@ -15,27 +17,32 @@ neighbour is near enough (NIRVANA, §4.2: cosine .65 … .95). Otherwise the lev
 from __future__ import annotations
 
 import io
-import itertools
+import json
 import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field, replace
-from functools import cached_property
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 
+from core.families import Family
 from core.profiles import QualityTable
 
 Array = np.ndarray
-Encode = Callable[[Sequence[str]], Array]  # prompts → unit vectors (N, 384)
+Encode = Callable[[Sequence[str]], Array]  # prompts → unit vectors (N, D)
 
 HELD_OUT = 0.2
-MOST_ROWS = 1500  # the process is cubic in rows: 1,500 take half a second
-CHOSEN_ON = 500  # rows that kernels are chosen on
-NOISES = (0.1, 0.3, 0.6, 1.0, 2.0)  # share of a level's variance, tried with each kernel
+MOST_ROWS = 8000  # the process is cubic in rows: 6,000 take ten seconds a noise
+SURE = 800  # rows that noise is chosen on, and that tell how unsure it is
+NOISES = (0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 1e3)  # variance of the noise, tried a level; the kernel's is `DIAGONAL`
+MEANING, SHAPE, WORD = 0.6, 0.2, 0.3  # what each likeness counts
+LENGTH, REACH = 0.4, 1.5  # how far it goes, in embedding and in surface
+DIAGONAL = MEANING + SHAPE + WORD  # k(x, x), at most: a prompt without content words has `WORD` less
 REMEMBERED = 20_000  # prompts whose embedding is kept: repeats are frequent
 SURFACE, WORDS = 8, 256  # columns of features after the embedding
 NUMBERS = {
@@ -126,44 +133,14 @@ class Prediction:
     std: Array
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """k(x, x') = meaning · exp(−|Δembedding|²/2·length²) + (shape + words · w·w') · exp(−|Δsurface|²/2·reach²), plus noise.
+def alike(a: Array, b: Array) -> Array:
+    """k(x, x') = (meaning · exp(−|Δembedding|²/2·length²) + shape + words · (w·w')²) · exp(−|Δsurface|²/2·reach²).
 
-    Targets have unit variance.
+    From features (N, F) and (M, F), embedding, `SURFACE` columns, `WORDS` columns, to (N, M).
     """
-
-    meaning: float = 0.3
-    shape: float = 0.3
-    words: float = 0.2
-    noise: float = 0.7
-
-    LENGTH: ClassVar[float] = 0.5
-    REACH: ClassVar[float] = 1.5
-
-    def __call__(self, alike: Alike) -> Array:
-        return self.meaning * alike.meaning + (self.shape + self.words * alike.words) * alike.shape
-
-    @property
-    def diagonal(self) -> float:
-        """k(x, x), at most: a prompt without content words has `words` less."""
-        return self.meaning + self.shape + self.words
-
-
-@dataclass(frozen=True)
-class Alike:
-    """How alike prompts (N, M) are in meaning, shape and words, each 0..1."""
-
-    meaning: Array
-    shape: Array
-    words: Array
-
-    @staticmethod
-    def of(a: Array, b: Array) -> Alike:
-        """From features (N, F) and (M, F): embedding, `SURFACE` columns, `WORDS` columns."""
-        ends = (a.shape[1] - SURFACE - WORDS, a.shape[1] - WORDS)
-        (ma, sa, wa), (mb, sb, wb) = (np.split(x, ends, axis=1) for x in (a, b))
-        return Alike(_near(ma, mb, Kernel.LENGTH), _near(sa, sb, Kernel.REACH), wa @ wb.T)
+    ends = (a.shape[1] - SURFACE - WORDS, a.shape[1] - WORDS)
+    (ma, sa, wa), (mb, sb, wb) = (np.split(x, ends, axis=1) for x in (a, b))
+    return (MEANING * _near(ma, mb, LENGTH) + SHAPE + WORD * (wa @ wb.T) ** 2) * _near(sa, sb, REACH)
 
 
 def _near(a: Array, b: Array, length: float) -> Array:
@@ -186,111 +163,101 @@ class Figures:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A fitted Gaussian process a level, over the same measured prompts: `features` (M, F), `quality` (M, L).
+    """A fitted Gaussian process a level over the same measured prompts: `features` (M, F), `weights` (M, L).
 
-    `kernels` has one for each level.
+    Targets have zero mean and unit variance; `means` and `scale` (L,) undo that, `noise` (L,) is their noise's variance.
+    `of` says for which family and version it was trained.
     """
 
     levels: tuple[str, ...]
     features: Array
-    quality: Array
-    kernels: tuple[Kernel, ...]
+    weights: Array
+    noise: Array
+    means: Array
+    scale: Array
     version: int = 1
+    of: str = ""
     figures: Figures | None = None
-
-    @property
-    def means(self) -> Array:
-        return self.quality.mean(axis=0)
-
-    @cached_property
-    def _scale(self) -> Array:
-        return np.maximum(self.quality.std(axis=0), 1e-6)
-
-    @cached_property
-    def _fits(self) -> list[tuple[Kernel, list[int], Any, Array]]:
-        """For each distinct kernel: its levels, the factor of its matrix, the weights of the measured prompts."""
-        alike = Alike.of(self.features, self.features)
-        targets = (self.quality - self.means) / self._scale
-        fits = []
-        for kernel in dict.fromkeys(self.kernels):
-            mine = [i for i, other in enumerate(self.kernels) if other == kernel]
-            factor = cho_factor(kernel(alike) + kernel.noise * np.eye(len(targets)), lower=True)
-            fits.append((kernel, mine, factor, cho_solve(factor, targets[:, mine])))
-        return fits
 
     def predict(self, features: Array) -> Prediction:
         """Mean and standard deviation for prompts given as features (N, F)."""
-        alike = Alike.of(features, self.features)
-        mean, std = np.empty((2, len(features), len(self.levels)))
-        for kernel, mine, factor, weights in self._fits:
-            cross = kernel(alike)
-            mean[:, mine] = cross @ weights
-            explained = (cross * cho_solve(factor, cross.T).T).sum(1)
-            std[:, mine] = np.sqrt(np.maximum(kernel.diagonal - explained, 1e-9) + kernel.noise)[:, None]
-        return Prediction(self.levels, self.means + mean * self._scale, std * self._scale)
+        likeness = alike(features, self.features)
+        variance = np.empty((len(features), len(self.levels)))
+        for noise, factor in self._sure.items():
+            cross = likeness[:, :SURE].T
+            unexplained = DIAGONAL - (cross * cho_solve(factor, cross)).sum(0)
+            variance[:, self.noise == noise] = (np.maximum(unexplained, 0) + noise)[:, None]
+        return Prediction(
+            self.levels, self.means + likeness @ self.weights * self.scale, np.sqrt(variance) * self.scale
+        )
+
+    @cached_property
+    def _sure(self) -> dict[float, Any]:
+        """For each noise the factor of the first rows' matrix."""
+        some = alike(self.features[:SURE], self.features[:SURE])
+        return {noise: cho_factor(some + noise * np.eye(len(some))) for noise in np.unique(self.noise)}
 
     def dump(self) -> bytes:
         """The predictor as an .npz archive (numbers only, nothing that runs when read)."""
         sink = io.BytesIO()
-        np.savez_compressed(
-            sink,
-            levels=np.array(self.levels),
-            features=self.features.astype(np.float32),
-            quality=self.quality.astype(np.float32),
-            kernels=np.array([astuple(kernel) for kernel in self.kernels]),
-            version=np.array(self.version),
-        )
+        parts: dict[str, Any] = {name: np.asarray(getattr(self, name), np.float32) for name in NUMBERED}
+        parts |= {"features": parts["features"].astype(np.float16), "levels": np.array(self.levels)}
+        parts |= {"version": self.version, "of": self.of}
+        parts["figures"] = json.dumps(asdict(self.figures) if self.figures else None)
+        np.savez_compressed(sink, **parts)
         return sink.getvalue()
 
     @staticmethod
     def load(data: bytes) -> Predictor:
         """What `dump` wrote. `ValueError` for what another version of Argus wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as parts:
-            if "kernels" not in parts:
+            if "weights" not in parts:
                 raise ValueError("this predictor was written by another version of Argus")
             return Predictor(
                 levels=tuple(str(level) for level in parts["levels"]),
-                features=parts["features"].astype(np.float64),
-                quality=parts["quality"].astype(np.float64),
-                kernels=tuple(Kernel(*map(float, row)) for row in parts["kernels"]),
+                **{name: parts[name].astype(np.float64) for name in NUMBERED},
                 version=int(parts["version"]),
+                of=str(parts["of"]),
+                figures=Figures(**known) if (known := json.loads(str(parts["figures"]))) else None,
             )
 
 
-def train(table: QualityTable, features: Array, *, seed: int = 0, version: int = 1) -> Predictor:
-    """Fit on a quality table whose prompts have these features (N, F); figures are from prompts held out.
+NUMBERED = ("features", "weights", "noise", "means", "scale")
 
-    Kernels are chosen without those; then all rows are used. Tables of more than `MOST_ROWS` are sampled.
+
+def train(table: QualityTable, features: Array, *, seed: int = 0, version: int = 1, of: str = "") -> Predictor:
+    """Fit on a quality table whose prompts have these features (N, F); figures are from a fifth that was held out at first.
+
+    Tables of more than `MOST_ROWS` are sampled.
     """
     order = np.random.default_rng(seed).permutation(len(table))[:MOST_ROWS]
     cut = max(1, int(len(order) * HELD_OUT))
     held, rest = order[:cut], order[cut:]
-    kernels = _chosen(table.values[rest[:CHOSEN_ON]], features[rest[:CHOSEN_ON]])
-    figures = judge(_fitted(table, features, rest, kernels, version), features[held], table.values[held])
-    return replace(_fitted(table, features, order, kernels, version), figures=figures)
+    figures = judge(fitted(table, features, rest), features[held], table.values[held])
+    return replace(fitted(table, features, order), figures=figures, version=version, of=of)
 
 
-def _chosen(quality: Array, features: Array) -> tuple[Kernel, ...]:
-    """For each level the kernel with the least error on quality (N, L) when each prompt is left out."""
-    alike = Alike.of(features, features)
-    scale = np.maximum(quality.std(axis=0), 1e-6)
-    targets = (quality - quality.mean(axis=0)) / scale
-    best, errors = [Kernel(0.0, 0.0, 0.0, 1.0)] * quality.shape[1], (targets**2).mean(axis=0)
-    for kernel in _kernels():
-        values, vectors = eigh(kernel(alike) + 1.0)  # + 1: the mean is left out as well
-        turned = vectors.T @ targets
-        for noise in NOISES:
-            inverse = 1 / (np.maximum(values, 0) + noise)
-            left_out = (vectors @ (turned * inverse[:, None])) / ((vectors**2) @ inverse)[:, None]
-            error = (left_out**2).mean(axis=0)
-            for i in np.flatnonzero(error < errors):
-                best[i], errors[i] = replace(kernel, noise=noise), error[i]
-    return tuple(best)
+def fitted(table: QualityTable, features: Array, rows: Array) -> Predictor:
+    """The process over these rows of the table."""
+    features, quality = features[rows].astype(np.float16).astype(np.float64), table.values[rows]
+    means, scale = quality.mean(axis=0), np.maximum(quality.std(axis=0), 1e-6)
+    targets, likeness = (quality - means) / scale, alike(features, features)
+    noise, weights = _noise(likeness[:SURE, :SURE], targets[:SURE]), np.empty_like(targets)
+    for one in np.unique(noise):
+        mine = noise == one
+        weights[:, mine] = cho_solve(cho_factor(likeness + one * np.eye(len(rows)), overwrite_a=True), targets[:, mine])
+    return Predictor(table.levels, features, weights, noise, means, scale)
 
 
-def _kernels() -> list[Kernel]:
-    weights = itertools.product((0.0, 0.3, 1.0), (0.0, 0.3, 1.0), (0.0, 0.3, 1.0))
-    return [Kernel(*weight) for weight in weights if any(weight)]
+def _noise(likeness: Array, targets: Array) -> Array:
+    """The noise (L,) with the least error of targets (N, L) when each row is left out (equations 5.10 and 5.12)."""
+    values, vectors = eigh(likeness + 1.0)  # + 1: the mean is left out as well
+    errors = []
+    for noise in NOISES:
+        inverse = 1 / (np.maximum(values, 0) + noise)
+        left_out = (vectors @ (vectors.T @ targets * inverse[:, None])) / ((vectors**2) @ inverse)[:, None]
+        errors.append((left_out**2).mean(axis=0))
+    return np.array(NOISES)[np.argmin(errors, axis=0)]
 
 
 def judge(predictor: Predictor, features: Array, quality: Array) -> Figures:
@@ -323,14 +290,19 @@ def drifted(predicted: Array, measured: Array, tolerance: float = 0.05, least: i
 
 
 class Features:
-    """Prompts to features, in batches, remembering repeats. Embedding costs 5 ms a prompt in a batch, 23 ms alone."""
+    """Prompts to features, in batches, remembering repeats. Reading costs 5 ms a prompt in a batch, 23 ms alone."""
 
     def __init__(self, encode: Encode | None = None) -> None:
         self._encode = encode or _minilm
         self._known: OrderedDict[str, Array] = OrderedDict()
 
+    @staticmethod
+    def of(family: Family) -> Features:
+        """As the family's judge reads prompts, where its text side is small; else sentence embeddings."""
+        return Features(_as_judged(family) if family.scorer.kind == "embedded-clip" else None)
+
     def __call__(self, prompts: Sequence[str]) -> Array:
-        """Features (N, F) of the prompts: unit sentence embedding, `surface`, `vocabulary`."""
+        """Features (N, F) of the prompts: unit embedding, `surface`, `vocabulary`."""
         missing = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._known))
         if missing:
             vectors = np.asarray(self._encode(missing), dtype=np.float64)
@@ -340,6 +312,27 @@ class Features:
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return rows
+
+
+def _as_judged(family: Family) -> Encode:
+    """The judge's unit text vectors (N, 128); it is loaded with the first prompt."""
+
+    @cache
+    def judge() -> Any:
+        from families.embedded.judge import load_judge
+
+        return load_judge(Path(family.scorer.location))
+
+    def read(prompts: Sequence[str]) -> Array:
+        import torch
+
+        from core.text import shared_encoder
+
+        blocks = [prompts[start : start + 32] for start in range(0, len(prompts), 32)]
+        with torch.inference_mode():
+            return torch.cat([judge().texts(*shared_encoder().tokens(block)) for block in blocks]).numpy()
+
+    return read
 
 
 def _minilm(prompts: Sequence[str], batch: int = 32) -> Array:
@@ -352,10 +345,6 @@ def _minilm(prompts: Sequence[str], batch: int = 32) -> Array:
         chosen = order[start : start + batch]
         out[chosen] = shared_encoder().sentences([prompts[i] for i in chosen]).numpy()
     return out
-
-
-def _fitted(table: QualityTable, features: Array, rows: Array, kernels: tuple[Kernel, ...], version: int) -> Predictor:
-    return Predictor(table.levels, features[rows].astype(np.float64), table.values[rows], kernels, version)
 
 
 def _mse(predictor: Predictor, features: Array, quality: Array) -> float:

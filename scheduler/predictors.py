@@ -1,9 +1,11 @@
-"""The predictor in force: kept in PostgreSQL, trained first from the quality table, retrained when it drifts.
+"""The predictor in force: kept in PostgreSQL, shipped or trained first from the quality table, retrained when it drifts.
 
 ::
 
-    quality table ──train──▶ predictor 1 (in force)
+    training table ──python -m scheduler.predictors──▶ predictor.npz ──▶ predictor 1 (in force)
     audits (predicted against measured) ──drifted?──▶ train on table + audits ──better on held-out audits?──▶ swap
+
+The training table is `quality-train.csv`, many prompts with a seed each; where a family has none, the quality table itself.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from core import tables
-from core.families import Family
+from core.families import Family, load_family
 from core.profiles import QualityTable, read_quality
-from core.settings import ROOT
+from core.settings import ROOT, settings
 from scheduler.audit import Audited
-from scheduler.predict import Array, Features, Prediction, Predictor, better, drifted, judge, train
+from scheduler.predict import Array, Features, Predictor, better, drifted, judge, train
 
 log = structlog.get_logger(__name__)
+RECALLED = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
 
 
 def quality_path(family: Family) -> Path:
@@ -35,7 +38,37 @@ def quality_path(family: Family) -> Path:
 
 def table_of(family: Family) -> QualityTable | None:
     """The family's quality table, the levels it still has; none when it was never evaluated."""
-    path = quality_path(family)
+    return _known(quality_path(family), family)
+
+
+def training_table(family: Family) -> QualityTable | None:
+    """What the predictor learns from: `quality-train.csv` beside the quality table; without it, the quality table."""
+    return _known(quality_path(family).with_name("quality-train.csv"), family) or table_of(family)
+
+
+def shipped(family: Family) -> Predictor | None:
+    """The predictor beside the quality table, where it is of this version of the family and knows no other levels."""
+    path = quality_path(family).with_name("predictor.npz")
+    try:
+        predictor = Predictor.load(path.read_bytes()) if path.is_file() else None
+    except ValueError as unreadable:
+        log.warning("predictor not used", path=str(path), reason=str(unreadable))
+        return None
+    fits = predictor and predictor.of == _name(family) and set(predictor.levels) <= set(family.levels)
+    return predictor if fits else None
+
+
+def trained(family: Family, features: Features) -> Predictor | None:
+    """One trained from the training table; none without a table."""
+    table = training_table(family)
+    return train(table, features(table.prompts), of=_name(family)) if table else None
+
+
+def _name(family: Family) -> str:
+    return f"{family.id} {family.version}"
+
+
+def _known(path: Path, family: Family) -> QualityTable | None:
     if not path.is_file():
         return None
     table = _read(path, path.stat().st_mtime_ns)
@@ -48,19 +81,24 @@ def _read(path: Path, _changed: int) -> QualityTable:
     return read_quality(path)
 
 
-def in_force(session: Session, family: Family) -> Predictor | None:
-    """The predictor that routes this version of the family, or none."""
-    query = (
-        select(tables.Predictor)
+def version_in_force(session: Session, family: Family) -> int | None:
+    """The number of the predictor that routes this version of the family."""
+    return session.scalar(
+        select(tables.Predictor.version)
         .where(tables.Predictor.family == family.id, tables.Predictor.family_version == family.version)
         .where(tables.Predictor.in_force)
         .order_by(tables.Predictor.version.desc())
+        .limit(1)
     )
-    row = session.scalars(query).first()
+
+
+def in_force(session: Session, family: Family) -> Predictor | None:
+    """The predictor that routes this version of the family, or none."""
+    version = version_in_force(session, family)
     try:
-        return Predictor.load(row.content) if row else None
+        return Predictor.load(session.get_one(tables.Predictor, version).content) if version is not None else None
     except ValueError as unreadable:
-        log.warning("predictor not used", version=row.version if row else None, reason=str(unreadable))
+        log.warning("predictor not used", version=version, reason=str(unreadable))
         return None
 
 
@@ -82,41 +120,29 @@ def put_in_force(session: Session, family: Family, predictor: Predictor, reason:
 
 
 def first(session: Session, family: Family, features: Features) -> Predictor | None:
-    """The predictor in force; the first time, one trained from the quality table. None without a table."""
+    """The predictor in force; the first time, the shipped one, else one trained now. None without a table."""
     known = in_force(session, family)
     if known is not None:
         return known
-    table = table_of(family)
-    if table is None:
-        return None
-    predictor = train(table, features(table.prompts))
-    version = put_in_force(session, family, predictor, "first")
-    log.info("predictor trained", version=version, **(asdict(predictor.figures) if predictor.figures else {}))
-    return predictor
-
-
-def predict(
-    predictor: Predictor | None, means: dict[str, float], prompts: Sequence[str], features: Features
-) -> Prediction:
-    """Relative quality of the prompts at every level; the level means (`means`) stand in without a predictor."""
+    predictor = shipped(family) or trained(family, features)
     if predictor is not None:
-        return predictor.predict(features(prompts))
-    row = np.array(list(means.values()))
-    mean = np.tile(row, (len(prompts), 1))
-    return Prediction(tuple(means), mean, np.full_like(mean, 0.1))
+        version = put_in_force(session, family, predictor, "first")
+        log.info("first predictor in force", version=version, prompts=len(predictor.features))
+    return predictor
 
 
 def retrain(session: Session, family: Family, features: Features, audits: Sequence[Audited]) -> str:
     """Look for drift; train again and swap if that is better on audits held out. Says what was done, for the log."""
-    predictor, table = in_force(session, family), table_of(family)
+    predictor, table = in_force(session, family), training_table(family)
     if predictor is None or table is None:
         return "no predictor"
     known = [audit for audit in audits if audit.predicted is not None and audit.level in predictor.levels]
     gaps = np.array([(audit.predicted, audit.measured) for audit in known], dtype=float).reshape(-1, 2)
     if not drifted(gaps[:, 0], gaps[:, 1]):
         return "no drift"
+    table = QualityTable(table.levels, table.prompts[:RECALLED], table.values[:RECALLED])
     held, rest = known[::3], [audit for place, audit in enumerate(known) if place % 3]
-    new = train(_with_audits(table, rest, predictor, features), features(_prompts(table, rest)))
+    new = train(_with_audits(table, rest, predictor, features), features(_prompts(table, rest)), of=_name(family))
     unseen = _rows(held, predictor, features)
     if not better(new, predictor, features([audit.prompt for audit in held]), unseen):
         return "drift, but training again is no better"
@@ -140,3 +166,18 @@ def _rows(audits: Sequence[Audited], old: Predictor, features: Features) -> Arra
     for row, audit in zip(rows, audits, strict=True):
         row[old.levels.index(audit.level)] = audit.measured
     return rows
+
+
+def main() -> None:
+    """`python -m scheduler.predictors`: train on the family's training table and write the predictor that is shipped."""
+    family = load_family(settings().family)
+    predictor = trained(family, Features.of(family))
+    if predictor is None:
+        raise SystemExit(f"{family.id} has no quality table: run `argus evaluate` first")
+    path = quality_path(family).with_name("predictor.npz")
+    path.write_bytes(predictor.dump())
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {predictor.figures}")
+
+
+if __name__ == "__main__":
+    main()

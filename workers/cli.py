@@ -71,7 +71,17 @@ def profile(
 @click.option("--fill", default=500, show_default=True, help="Other prompts that fill the cache of `ac` levels.")
 @click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
 @click.option("--threads", default=None, type=int, help="CPU threads to draw with; timing takes one. [all]")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="[profiles/<family>/quality.csv]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="[profiles/<family>/quality.csv, with --train quality-train.csv]",
+)
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Draw other prompts than the judged ones, at levels without a cache: what the predictor learns from.",
+)
 @click.option("--card", is_flag=True, help="Write figures and pictures of the embedded family into docs/model-card.md.")
 def evaluate(
     name: str | None,
@@ -82,11 +92,13 @@ def evaluate(
     device: str,
     threads: int | None,
     out: Path | None,
+    train: bool,
     card: bool,
 ) -> None:
     """Judge what quality every level of a family keeps, by its scorer.
 
-    Prompts are drawn at every level with the same seeds; the quality table is written.
+    Prompts are drawn at every level with the same seeds; the quality table is written. `--train --count 6000 --seeds 1` made
+    the embedded family's training table; `python -m scheduler.predictors` then trains on it.
     """
     import torch
 
@@ -99,17 +111,24 @@ def evaluate(
         raise click.UsageError(
             "Only the embedded family has prompts and a card of its own: give --prompts, leave --card out."
         )
-    lines = embedded.prompts(count, fill) if prompts is None else prompts.read_text(encoding="utf-8").splitlines()
-    lines = [line.strip() for line in lines if line.strip()]
+    if train:
+        family = family.model_copy(update={"levels": {i: lv for i, lv in family.levels.items() if lv.strategy != "ac"}})
+    if prompts is None:
+        lines = embedded.beyond(count) if train else embedded.prompts(count, fill)
+    else:
+        lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
     if threads:
         torch.set_num_threads(threads)
     target = devices.torch_device(device)
     kept = settings().home / "evaluations"
     drawing = evaluation.Evaluator(family, load_scorer(family), target, seeds, kept, lines[count : count + fill])
     answer = drawing.run(
-        lines[:count], lambda level, d: click.echo(f"{level}: CLIPScore {d.scores.mean():.3f}", err=True)
+        lines[:count], lambda level, d: click.echo(f"{level}: CLIPScore {d.scores.mean():.3f}", err=True), not train
     )
-    evaluation.write_table(answer, out or ROOT / "profiles" / family.id / "quality.csv")
+    table_name = "quality-train.csv" if train else "quality.csv"
+    evaluation.write_table(answer, out or ROOT / "profiles" / family.id / table_name)
+    if train:
+        return
     table = evaluation.figures(answer)
     if card:
         scenes = embedded.scenes(count)

@@ -107,13 +107,13 @@ class Evaluator:
         self._cached: Engine | None = None
         self._latents = tempfile.TemporaryDirectory(prefix="argus-evaluate-")
 
-    def run(self, prompts: Sequence[str], tell: Callable[[str, Drawn], None]) -> Evaluation:
-        """All levels, `tell` after each."""
+    def run(self, prompts: Sequence[str], tell: Callable[[str, Drawn], None], timed: bool = True) -> Evaluation:
+        """All levels, `tell` after each; seconds only where `timed`."""
         answer, levels = Evaluation(self.family, prompts), self.family.levels.values()
         for level in levels:
             answer.levels[level.id] = self.level(level, prompts)
             tell(level.id, answer.levels[level.id])
-        for level in levels:  # together, at the end: under the same load, and never remembered
+        for level in levels if timed else ():  # together, at the end: under the same load, and never remembered
             answer.levels[level.id] = replace(answer.levels[level.id], seconds=self._alone(level, prompts))
         return answer
 

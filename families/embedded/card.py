@@ -27,6 +27,7 @@ from families.embedded.scenes import Scene, render
 CARD = ROOT / "docs" / "model-card.md"
 PICTURES = ROOT / "docs" / "img"
 BEGIN, END = "<!-- measured by argus evaluate -->", "<!-- end -->"
+JUDGED = 500  # prompts that levels are judged on; those after them are for training
 GALLERY = (8, 4)  # columns, rows
 
 
@@ -61,6 +62,11 @@ def prompts(count: int, others: int) -> list[str]:
     judged = [scene.prompt for scene in scenes(count)]
     more = dict.fromkeys(scene.prompt for scene in held_out(load_budget("cpu"), others + count, seed=78))
     return [*judged, *[prompt for prompt in more if prompt not in set(judged)][:others]]
+
+
+def beyond(count: int) -> list[str]:
+    """Prompts of the same make that are not judged: what a predictor is trained on."""
+    return [scene.prompt for scene in scenes(JUDGED + count)[JUDGED:]]
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,18 @@ def test_losses_are_scaled_to_the_profiles_means(drawn: Drawn) -> None:
     assert table.levels == ("exact", "half", "fast")
     assert table.values.mean(axis=0) == pytest.approx([1.0, 0.95, 0.9])
     assert (table.values <= 1).all()
+
+
+def test_other_prompts_are_rescaled_as_the_judged_ones_are(drawn: Drawn) -> None:
+    levels = [
+        {"id": name, "requests_per_minute": rate, "latency_s": 60 / rate, "quality": quality}
+        for name, rate, quality in (("exact", 10, 1.0), ("half", 15, 0.95), ("fast", 20, 0.9))
+    ]
+    profile = parse_profile({"family": "f", "device": "d", "levels": levels})
+    half = replace(drawn.table, prompts=drawn.table.prompts[:80], values=drawn.table.values[:80])
+    assert np.allclose(
+        bench.rescaled(half, profile, drawn.table).values, bench.rescaled(drawn.table, profile).values[:80]
+    )
 
 
 def test_the_noise_of_seeds_is_read_off_their_scatter(

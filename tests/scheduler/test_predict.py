@@ -1,10 +1,13 @@
 """The predictor learns what there is to learn, and knows when it knows nothing."""
 
+import io
+
 import numpy as np
 import pytest
 
+from core.families import load_family
 from core.profiles import QualityTable
-from scheduler.predict import SURFACE, WORDS, Features, Kernel, Predictor, better, drifted, surface, train, vocabulary
+from scheduler.predict import SURFACE, WORDS, Features, Predictor, better, drifted, fitted, surface, train, vocabulary
 
 
 def shapes(things: np.ndarray) -> np.ndarray:
@@ -38,7 +41,7 @@ def test_the_reference_level_is_one_for_everybody():
 
 def test_it_is_less_sure_far_from_what_was_measured():
     table, features = made_up(200)
-    predictor = Predictor(table.levels, features, table.values, (Kernel(), Kernel()))
+    predictor = fitted(table, features, np.arange(200))
     near, far = predictor.predict(features[:1]).std[0, 1], predictor.predict(features[:1] + 5).std[0, 1]
     assert far > near
 
@@ -52,10 +55,11 @@ def test_without_anything_to_learn_it_stays_near_the_level_means():
 
 def test_a_predictor_survives_being_stored():
     table, features = made_up(120)
-    before = train(table, features, version=7)
+    before = train(table, features, version=7, of="toy 1")
     after = Predictor.load(before.dump())
-    assert after.version == 7
-    assert after.predict(features).mean == pytest.approx(before.predict(features).mean, abs=1e-5)
+    assert (after.version, after.of) == (7, "toy 1")
+    assert after.predict(features).mean == pytest.approx(before.predict(features).mean, abs=1e-4)
+    assert after.predict(features).std == pytest.approx(before.predict(features).std, abs=1e-4)
 
 
 def test_only_a_better_predictor_is_swapped_in():
@@ -63,7 +67,7 @@ def test_only_a_better_predictor_is_swapped_in():
     unseen, unseen_features = made_up(80, seed=9)
     good = train(table, features)
     rng = np.random.default_rng(2)
-    bad = Predictor(table.levels, features, rng.permutation(table.values), good.kernels)
+    bad = fitted(QualityTable(table.levels, table.prompts, rng.permutation(table.values)), features, np.arange(300))
     assert better(good, bad, unseen_features, unseen.values)
     assert not better(bad, good, unseen_features, unseen.values)
 
@@ -110,6 +114,20 @@ def test_a_thing_is_the_same_word_in_one_and_in_many():
     assert vocabulary("two foxes") == pytest.approx(vocabulary("a fox"))
     assert vocabulary("three buses on red") == pytest.approx(vocabulary("a blue bus"))
     assert vocabulary("a fox") @ vocabulary("a pear") == 0
+
+
+def test_what_another_version_wrote_is_not_read():
+    sink = io.BytesIO()
+    np.savez(sink, kernels=np.zeros(4))
+    with pytest.raises(ValueError, match="another version"):
+        Predictor.load(sink.getvalue())
+
+
+def test_a_prompt_is_read_as_the_family_s_judge_reads_it():
+    rows = Features.of(load_family("embedded"))(["a red apple", "an apple", "three trucks below a cloud"])
+    vectors = rows[:, : -SURFACE - WORDS]
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
 
 
 def test_real_prompts_of_one_meaning_lie_close():

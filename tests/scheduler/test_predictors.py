@@ -77,12 +77,33 @@ def test_the_first_predictor_comes_from_the_table_and_is_kept(database, table):
     assert kept.predict(FEATURES(["a fox and a fox and pear"])).mean[0, 1] == pytest.approx(0.77, abs=0.05)
 
 
-def test_without_a_table_the_level_means_stand_in(database, monkeypatch, tmp_path):
+def test_the_training_table_is_learnt_from_where_there_is_one(database, table, tmp_path):
+    write_quality(QualityTable(table.levels, PROMPTS, table.values - [0, 0.2]), tmp_path / "quality-train.csv")
+    with transaction() as session:
+        made = predictors.first(session, FAMILY, FEATURES)
+    assert made is not None
+    assert made.means == pytest.approx(table.values.mean(axis=0) - [0, 0.2], abs=1e-3)
+
+
+def test_a_shipped_predictor_is_put_in_force_without_reading_a_prompt(database, table, tmp_path):
+    made = predictors.trained(FAMILY, FEATURES)
+    (tmp_path / "predictor.npz").write_bytes(made.dump())
+    with transaction() as session:
+        known = predictors.first(session, FAMILY, Features(lambda prompts: pytest.fail("a prompt was read")))
+        assert known.figures == made.figures
+        assert predictors.in_force(session, FAMILY) is not None
+
+
+def test_a_predictor_of_another_version_of_the_family_is_not_used(table, tmp_path):
+    (tmp_path / "predictor.npz").write_bytes(predictors.trained(FAMILY, FEATURES).dump())
+    assert predictors.shipped(FAMILY) is not None
+    assert predictors.shipped(FAMILY.model_copy(update={"version": "2"})) is None
+
+
+def test_without_a_table_there_is_no_predictor(database, monkeypatch, tmp_path):
     monkeypatch.setattr(predictors, "quality_path", lambda family: tmp_path / "none.csv")
     with transaction() as session:
         assert predictors.first(session, FAMILY, FEATURES) is None
-    found = predictors.predict(None, {"exact": 1.0, "fs-5": 0.9}, ["x", "y"], FEATURES)
-    assert found.mean.tolist() == [[1.0, 0.9], [1.0, 0.9]]
 
 
 def test_an_audit_draws_an_approximated_request_again_at_the_reference(database):
