@@ -181,7 +181,7 @@ class Predictor:
 
     def predict(self, features: Array) -> Prediction:
         """Mean and standard deviation for prompts given as features (N, F)."""
-        likeness = alike(features, self.features)
+        likeness = alike(features.astype(self.features.dtype), self.features)
         variance = np.empty((len(features), len(self.levels)))
         for noise, factor in self._sure.items():
             cross = likeness[:, :SURE].T
@@ -215,7 +215,7 @@ class Predictor:
                 raise ValueError("this predictor was written by another version of Argus")
             return Predictor(
                 levels=tuple(str(level) for level in parts["levels"]),
-                **{name: parts[name].astype(np.float64) for name in NUMBERED},
+                **{name: parts[name].astype(np.float32) for name in NUMBERED},  # half the memory to go through
                 version=int(parts["version"]),
                 of=str(parts["of"]),
                 figures=Figures(**known) if (known := json.loads(str(parts["figures"]))) else None,
@@ -328,9 +328,10 @@ def _as_judged(family: Family) -> Encode:
 
         from core.text import shared_encoder
 
-        blocks = [prompts[start : start + 32] for start in range(0, len(prompts), 32)]
+        blocks = (shared_encoder().tokens(prompts[start : start + 32]) for start in range(0, len(prompts), 32))
         with torch.inference_mode():
-            return torch.cat([judge().texts(*shared_encoder().tokens(block)) for block in blocks]).numpy()
+            longest = ((states, mask, int(mask.sum(1).max())) for states, mask in blocks)
+            return torch.cat([judge().texts(states[:, :n], mask[:, :n]) for states, mask, n in longest]).numpy()
 
     return read
 

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from core.tables import Attempt, Image, Job, Request, Score, State
 from scheduler import predictors
 from scheduler.audit import SOURCE, Audited, audited, order_audits
 from scheduler.learn import Learner
-from scheduler.predict import Features
+from scheduler.live import Qualities
+from scheduler.predict import Features, Predictor
 
 FAMILY = Family.model_validate(
     {
@@ -92,6 +94,23 @@ def test_a_shipped_predictor_is_put_in_force_without_reading_a_prompt(database, 
         known = predictors.first(session, FAMILY, Features(lambda prompts: pytest.fail("a prompt was read")))
         assert known.figures == made.figures
         assert predictors.in_force(session, FAMILY) is not None
+
+
+def test_a_prompt_that_came_before_is_not_predicted_again(database, table, monkeypatch):
+    seen: list[int] = []
+    predicted = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda self, x: seen.append(len(x)) or predicted(self, x))
+    qualities = Qualities(FAMILY)
+    qualities.features = FEATURES
+    policy = SimpleNamespace(levels=("exact", "fs-5"), cluster=SimpleNamespace(quality=(1.0, 0.9)))
+    with transaction() as session:
+        predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
+        qualities.look(session)
+    seen.clear()
+    first, _ = qualities.of([SimpleNamespace(prompt=p) for p in ("a fox", "a pear", "a fox")], policy)
+    again, _ = qualities.of([SimpleNamespace(prompt=p) for p in ("a pear", "an owl")], policy)
+    assert seen == [2, 1]
+    assert again[0].tolist() == first[1].tolist()
 
 
 def test_a_predictor_of_another_version_of_the_family_is_not_used(table, tmp_path):
