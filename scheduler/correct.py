@@ -6,6 +6,7 @@ fills its queue. Learned are, from recent requests (docs/decisions/0037):
 
 - `factors`, by model: what steps take over what the profile gives them, in batches as full as they really were. The
   median of recent requests (a page fault is no trend).
+- `slips`, by model: how much longer one request in ten took than that median. Deadlines are kept with it.
 - `beside_s`, by model: seconds of a full worker that each request takes beside its steps. Where a device steps on
   while others are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
 - `fetch_s`: what fetching a cached latent takes.
@@ -18,13 +19,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import fmean, median
+from statistics import fmean, median, quantiles
 from typing import Any
 
 from core.profiles import LevelProfile, Profile
 
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
+SLIP = 2.0  # at most, of what is expected to take longer than the median
 FULL = 0.8  # share of the time from which a worker that has requests is full
 FORGET = 0.1  # of the gap a tick, for what nobody measures any more
 LEAST = 5  # timings of a level before they count
@@ -52,6 +54,7 @@ class Correction:
     """How a type of device differs now from its profile; see above. Empty: as measured."""
 
     factors: Mapping[str, float] = field(default_factory=dict)
+    slips: Mapping[str, float] = field(default_factory=dict)
     beside_s: Mapping[str, float] = field(default_factory=dict)
     fetch_s: float | None = None
 
@@ -72,6 +75,7 @@ def learned(
     """
     return Correction(
         factors(profile, timings, before.factors),
+        slips(profile, timings, before.slips),
         beside(profile, timings, before.beside_s),
         fetching(profile, *prepared, before.fetch_s),
     )
@@ -93,17 +97,32 @@ def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, fl
     Levels of a model share its weights and batches, so they share its factor. What nobody runs drifts to the factor of
     what is run: a model that was slow on a busy day is not given up for ever.
     """
-    ratios: dict[str, list[float]] = defaultdict(list)
-    for model, timing in _known(profile, timings):
-        if timing.steps > 0 and timing.denoise_s > 0:
-            ratios[model].append(timing.denoise_s / expected_s(profile.level(timing.level), timing))
+    ratios = _ratios(profile, timings)
     now = {model: before.get(model, 1.0) for model in {level.holds for level in profile.levels}}
-    known = {model: median(seen) for model, seen in ratios.items() if len(seen) >= LEAST}
+    known = {model: median(seen) for model, seen in ratios.items()}
     for model, ratio in known.items():
         now[model] += GAIN * (_bounded(ratio) - now[model])
     for model in now.keys() - known.keys() if known else ():
         now[model] += FORGET * (median(now[m] for m in known) - now[model])
     return {model: _bounded(factor) for model, factor in now.items()}
+
+
+def slips(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
+    """The ninth decile of steps' times over their median by model, at most `SLIP`; models nobody ran keep what they had."""
+    now = {level.holds: before.get(level.holds, 1.0) for level in profile.levels}
+    for model, seen in _ratios(profile, timings).items():
+        decile = quantiles(seen, n=10, method="inclusive")[-1]
+        now[model] += GAIN * (min(decile / median(seen), SLIP) - now[model])
+    return now
+
+
+def _ratios(profile: Profile, timings: Sequence[Timing]) -> dict[str, list[float]]:
+    """What steps took over what the profile gives them, by model; few timings tell nothing."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for model, timing in _known(profile, timings):
+        if timing.steps > 0 and timing.denoise_s > 0:
+            found[model].append(timing.denoise_s / expected_s(profile.level(timing.level), timing))
+    return {model: seen for model, seen in found.items() if len(seen) >= LEAST}
 
 
 def expected_s(level: LevelProfile, timing: Timing) -> float:
@@ -205,6 +224,7 @@ def _slowed(level: LevelProfile, now: Correction) -> LevelProfile:
         "latency_s": level.fetch_s + max(beside_s, measured) + alone_s * factor,
         "requests_per_minute": 60 / (steps_s * factor + beside_s),
         "batch": [{"size": point.size, "step_s": point.step_s * factor} for point in level.batch],
+        "slip": now.slips.get(level.holds, 1.0),
     }
     return LevelProfile.model_validate({**level.model_dump(), **change})
 

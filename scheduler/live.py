@@ -6,10 +6,11 @@ the simulator and in all of them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -53,6 +54,34 @@ class Moment:
         return level in self.served or not self.served
 
 
+@dataclass
+class Pool:
+    """Requests of one model and the places they run at, between two looks at the rows.
+
+    What is routed comes in at once; what workers have done since is taken off as fast as the profile says. `ahead` counts
+    those that run, too: as long as there are free places nobody waits.
+    """
+
+    places: int
+    per_s: float
+    ahead: float = 0.0
+    at: float = field(default_factory=time.monotonic)
+
+    def with_ahead(self, ahead: float) -> Pool:
+        return replace(self, ahead=ahead)
+
+    def add(self) -> int:
+        """One more is routed; returns how many wait now."""
+        now = time.monotonic()
+        self.ahead = max(0.0, self.ahead - self.per_s * (now - self.at)) + 1
+        self.at = now
+        return self.waiting
+
+    @property
+    def waiting(self) -> int:
+        return max(0, math.ceil(self.ahead - self.places))
+
+
 class Live:
     """Reads moments of one family, for one policy."""
 
@@ -64,6 +93,7 @@ class Live:
         self._kept: Moment | None = None
         self._plan: tuple[int, Epoch | None, Mapping[str, Correction]] = (0, None, {})
         self._done: Counter[str] = Counter()
+        self._pools: dict[str, Pool] = {}
 
     def moment(self, session: Session, fresh: bool = False) -> Moment:
         """The moment, at most a second old unless it must be `fresh`."""
@@ -81,8 +111,10 @@ class Live:
         if self._kept is None:
             return
         self._done[level] += 1
-        model, waiting = self.held(level), self._kept.scene.waiting
-        self._kept.scene.waiting = {**waiting, model: waiting.get(model, 0) + 1}
+        model, scene = self.held(level), self._kept.scene
+        pool = self._pools.get(model)
+        waiting = pool.add() if pool else scene.waiting.get(model, 0) + 1
+        scene.waiting = {**scene.waiting, model: waiting}
 
     def held(self, level: str) -> str:
         """What a worker holds to serve a level, as the policy counts it: the model, or the level itself."""
@@ -138,16 +170,31 @@ class Live:
 
         running = observe.running_by_level(session, self.family)
         busy = {level: n * _half(policy, level) for level, n in running.items()}
-        waiting = by_model(observe.waiting_by_level(session, self.family))
+        ahead = Counter(by_model(running)) + Counter(by_model(observe.waiting_by_level(session, self.family)))
+        self._pools = {model: pool.with_ahead(ahead[model]) for model, pool in self._places(workers, policy).items()}
+        waiting = {model: int(n) for model, n in ahead.items()} | {m: pool.waiting for m, pool in self._pools.items()}
         return Scene(
             now=time.time(),
             rate=self.demand.rate(session),
-            waiting={model: int(n) for model, n in waiting.items()},
+            waiting=waiting,
             workers=Counter(held for worker in workers if (held := self.holding(worker, policy))),
             busy_s=by_model(busy),
             done=self._done,
             dispersion=self.demand.forecaster.dispersion,
         )
+
+    def _places(self, workers: Sequence[LiveWorker], policy: Policy | None) -> dict[str, Pool]:
+        """The workers of each model, as far as profiles know them."""
+        found: dict[str, Pool] = {}
+        for worker in workers:
+            held = self.holding(worker, policy)
+            profile = policy.cluster.profiles.get(worker.device_type) if policy else None
+            levels = [lv for lv in profile.levels if policy.cluster.holds(lv.id) == held] if profile and policy else []
+            if held and levels:
+                before = found.get(held, Pool(0, 0.0))
+                speed = max(level.requests_per_minute for level in levels) / 60
+                found[held] = Pool(before.places + levels[0].rows, before.per_s + speed)
+        return found
 
     def holding(self, worker: LiveWorker, policy: Policy | None) -> str | None:
         """What this worker counts as holding: its first model; its level, where a policy has one level a worker."""

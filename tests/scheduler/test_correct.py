@@ -3,7 +3,19 @@
 import pytest
 
 from core.profiles import parse_profile
-from scheduler.correct import BOUNDS, Correction, Timing, beside, corrected, factors, fetching, learned, with_fetching
+from scheduler.correct import (
+    BOUNDS,
+    SLIP,
+    Correction,
+    Timing,
+    beside,
+    corrected,
+    factors,
+    fetching,
+    learned,
+    slips,
+    with_fetching,
+)
 
 PROFILE = parse_profile(
     {
@@ -84,6 +96,17 @@ def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
     assert factors(profile, [], {"run": 2.0, "idle": 4.0}) == {"run": 2.0, "idle": 4.0}
 
 
+def test_deadlines_are_kept_with_what_one_in_ten_takes_longer():
+    now: dict[str, float] = {}
+    mixed = slow(1.0, count=16) + slow(1.5, count=4)
+    for _ in range(10):
+        now = slips(PROFILE, mixed, now)
+    assert now == {"large": pytest.approx(1.5, abs=0.01), "small": 1.0}
+    level = corrected(PROFILE, Correction(slips=now)).level("exact")
+    assert level.among_s(1) == pytest.approx(1.5 * level.latency_s, rel=0.01)
+    assert slips(PROFILE, slow(1.0, count=16) + slow(90.0, count=4), {"large": SLIP})["large"] == SLIP
+
+
 def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
     """Requests of ten steps of 0.1 s each, one ending every `every_s` seconds, `takes_s` from claim to store."""
     return [
@@ -121,7 +144,7 @@ def test_what_is_beside_the_steps_stays_in_bounds():
 
 
 def test_without_timings_what_was_learned_stays():
-    before = Correction({"large": 2.0, "small": 1.0}, {"large": 0.2, "small": 0.0}, 0.0)
+    before = Correction({"large": 2.0, "small": 1.0}, {"large": 1.5, "small": 1.0}, {"large": 0.2, "small": 0.0}, 0.0)
     assert learned(PROFILE, [], ([], []), before) == before
     assert Correction(**before.to_json()) == before
 
