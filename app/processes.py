@@ -33,6 +33,7 @@ from core.supervisor import Child
 
 PYTHON = (sys.executable, "-P", "-m")  # -P: a folder `app` where the user stands must not be taken for ours
 NICE = 10  # of what may lag in a burst
+KEEP_ALIVE_S = 75  # longer than clients and proxies keep an idle connection, so that none is ended under a request
 WEB_THREADS = 16  # a page that follows a job holds one
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -51,7 +52,7 @@ def web() -> Child:
     """Pages and REST."""
     argv = [*PYTHON, "gunicorn", "app.wsgi:app", "--chdir", str(ROOT), "--bind", f"{settings().host}:{settings().port}"]
     argv += ["--workers", str(settings().web_workers), "--worker-class", "gthread", "--threads", str(WEB_THREADS)]
-    argv += ["--graceful-timeout", "3", "--timeout", "120", "--no-control-socket"]
+    argv += ["--graceful-timeout", "3", "--timeout", "120", "--keep-alive", str(KEEP_ALIVE_S), "--no-control-socket"]
     return Child("web", argv, env=ONE_THREAD, ready=lambda: answers(f"{web_url()}/healthz"))
 
 

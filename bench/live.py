@@ -153,7 +153,7 @@ def children(home: Path) -> dict[str, int]:
 def profiled(home: Path, family: Family) -> list[dict[str, Any]]:
     """Profiles of the slots, measured at the same time; the first is put in force in `home`."""
     home.mkdir(parents=True, exist_ok=True)
-    files = [home / f"profile-{device.replace(':', '')}.json" for device in DEVICES]
+    files = profile_files(home)
     settings = environ(home, OURS, 0.0)
     words = [
         [*CLI, "profile", "--family", family.id, "--device", device, "--out", str(file)]
@@ -167,7 +167,16 @@ def profiled(home: Path, family: Family) -> list[dict[str, Any]]:
             process.terminate()
     if any(statuses):
         raise ServiceDown("argus profile failed; what it said stands above.")
-    return [json.loads(file.read_text()) for file in files]
+    return read_profiled(home)
+
+
+def read_profiled(home: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in profile_files(home)]
+
+
+def profile_files(home: Path) -> list[Path]:
+    """Where the profiles of a run's slots lie."""
+    return [home / f"profile-{device.replace(':', '')}.json" for device in DEVICES]
 
 
 def put_in_force(profile: dict[str, Any], home: Path) -> None:
@@ -396,12 +405,18 @@ def hardware() -> dict[str, Any]:
 @click.option("--seed", default=1, show_default=True, help="Of arrivals, prompts, image seeds and the sample.")
 @click.option("--shared", type=click.Path(path_type=Path), help="Folder with traces/. [ARGUS_SHARED, ../shared]")
 @click.option("--home", type=click.Path(path_type=Path), help="Folder for the runs' own homes. [var/live]")
+@click.option(
+    "--resume", type=click.Path(path_type=Path, exists=True), help="Go on with a run that was interrupted: its folder."
+)
 @click.option("--write", is_flag=True, help="Write docs/results/live.json and live.md.")
 def main(
     minutes: float, policies: str, share: float, name: str, capacity: float | None, slo_s: float, sample: int,
-    drain_s: float, seed: int, shared: Path | None, home: Path | None, write: bool,
+    drain_s: float, seed: int, shared: Path | None, home: Path | None, resume: Path | None, write: bool,
 ) -> None:  # fmt: skip
-    """Replay the Twitter burst against a live Argus under each policy, and compare."""
+    """Replay the Twitter burst against a live Argus under each policy, and compare.
+
+    `--resume` takes the other options as they were given first: same profile, arrivals and references; what is done is kept.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an Argus in the background must not be left running
     console, load_before = Console(stderr=True), os.getloadavg()[0]
     wanted = [policy.strip() for policy in policies.split(",")]
@@ -410,9 +425,10 @@ def main(
     family = load_family(name)
     folder = shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))
     trace = read_trace(folder / "traces" / TRACE)
-    base = (home or ROOT / "var" / "live").absolute() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    console.print(f"logs: {base}\nprofiling {len(DEVICES)} processes at once …")
-    profiles = profiled(base, family)
+    new = (home or ROOT / "var" / "live").absolute() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    base = resume.absolute() if resume else new
+    console.print(f"logs: {base}")
+    profiles = read_profiled(base) if resume else profiled(base, family)
     exact = [reference_of(profile, family) for profile in profiles]
     measured = sum(level["requests_per_minute"] for level in exact)
     asked = share * (capacity or measured)
@@ -444,15 +460,18 @@ def main(
         "hardware": hardware(),
         "policies": {},
     }
+    if resume:
+        found = json.loads((base / KEPT.name).read_text())
+        found["run"]["measured"] += f", interrupted and resumed {datetime.now(UTC):%H:%M} UTC"
     scores = References(base / "references.csv")
-    for policy in wanted:
+    for policy in [policy for policy in wanted if policy not in found["policies"]]:
         console.print(
             f"{policy}: {len(load.planned)} requests in {minutes:g} min, {load.mean:.0f} a minute on the mean"
         )
         found["policies"][policy] = measure(
             policy, base / policy, profiles[0], slo_s, capacity or measured, drain_s, load, family, scores, console
         )
-        (base / "live.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        (base / KEPT.name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         if write:
             KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             PAGE.write_text(page(found), encoding="utf-8")

@@ -26,9 +26,11 @@ from typing import Any
 import click
 import numpy as np
 import requests
+from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from urllib3.util import Retry
 
 from core.errors import BadInput, ServiceDown
 from core.settings import settings
@@ -101,6 +103,9 @@ class Argus:
     def _call(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
+            again = Retry(total=3, backoff_factor=0.2, allowed_methods=["GET"])  # a kept connection may have ended
+            for scheme in ("http://", "https://"):
+                self._local.session.mount(scheme, HTTPAdapter(max_retries=again))
         try:
             answer = self._local.session.request(method, self.url + path, timeout=60, **given)
         except requests.RequestException as error:
