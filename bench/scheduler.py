@@ -3,7 +3,7 @@
     make bench-scheduler                       everything, about a quarter of an hour on one core
     python -m bench.scheduler --part planner   one part; the page is put together from the last run of each
 
-Parts: `planner`, `backlog`, `predictor`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `classes`. Figures are kept in
+Parts: `planner`, `backlog`, `predictor`, `steady`, `twitter`, `gentd`, `day`, `spread`, `ablation`, `models`, `classes`. Figures are kept in
 docs/results/scheduler.json, the page is docs/results/scheduler.md. Everything but `planner` and `backlog` is simulated. The
 published profile and the traces are looked for in `--shared` (default: $ARGUS_SHARED, else ../shared beside the repository).
 """
@@ -40,6 +40,8 @@ PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESUL
 EMBEDDED = ROOT / "profiles" / "embedded" / "quality.csv"
 SEEDS = EMBEDDED.with_name("quality-seeds.npz")  # every score behind the table: by level, prompts × seeds
 TRAINING = EMBEDDED.with_name("quality-train.csv")  # other prompts of the same make, what the predictor learns from
+OWN = EMBEDDED.with_name("cpu.json")
+OWN_PEAKS, OWN_POLICIES = (0.6, 1.2, 2.0), ("clipper-ha", "clipper-ht", "pac", "argus-paper", "argus", "oracle")
 FOLDS = 10  # where there is no such table
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
@@ -401,21 +403,21 @@ def shape(
     return found
 
 
-def pooled(reports: Sequence[Report]) -> dict[str, float]:
-    """Figures over several seeds: sums of counts, means weighted by requests."""
+def pooled(reports: Sequence[Report], exact: float = EXACT_CAPACITY) -> dict[str, float]:
+    """Figures over several seeds: sums of counts, means weighted by requests. `exact`: all workers at it, a minute."""
     keys = ("violation_rate", "goodput_per_minute", "quality_mean", "quality_lost", "latency_p50_s", "latency_p99_s")
     weights = [r.figures["requests"] for r in reports]
     counts = {key: int(sum(r.figures[key] for r in reports)) for key in ("requests", "served", "violations")}
     means = {key: float(np.average([r.figures[key] for r in reports], weights=weights)) for key in keys}
-    return {**counts, **means, "burst_per_minute": in_burst(reports), "seconds": max(r.seconds for r in reports)}
+    return {**counts, **means, "burst_per_minute": in_burst(reports, exact), "seconds": max(r.seconds for r in reports)}
 
 
-def in_burst(reports: Sequence[Report]) -> float:
+def in_burst(reports: Sequence[Report], exact: float) -> float:
     """Requests in time a minute, of those that arrive in minutes with more than all workers carry at the exact level."""
     in_time, minutes = 0.0, 0
     for r in reports:
         for demand, late in zip(r.timeline["demand"], r.timeline["violations"], strict=True):
-            if demand > EXACT_CAPACITY:
+            if demand > exact:
                 in_time, minutes = in_time + demand - late, minutes + 1
     return in_time / max(1, minutes)
 
@@ -476,6 +478,32 @@ def classes(setup: Setup) -> dict[str, Any]:
         "a quarter batch": {**pooled([mixed]), "batch": mixed.batch, "evictions": mixed.ticks["evictions"]},
         "one of eight workers dead for 120 s": pooled([dead]),
     }
+
+
+def models(setup: Setup) -> dict[str, Any]:
+    """The embedded family as it runs on two CPU workers: four models, requests that share forwards, Twitter's hour."""
+    profile, slots = read_profile(OWN), {"cpu": 2}
+    quality = read_quality(EMBEDDED).select(profile.ids)
+    exact = slots["cpu"] * profile.reference.requests_per_minute
+    predicted = replace(quality, values=np.column_stack(list(own_predictions(quality, setup.seed).values())))
+    found: dict[str, Any] = {}
+    for peak in OWN_PEAKS:
+        trace = setup.trace("twitter-burst-hour").scaled_to(peak * exact)
+        work = workload(trace, quality, profile.ids, setup.seed, NOISE, predicted)
+        runs = {}
+        for policy in OWN_POLICIES:
+            slo_s = SLO_FACTOR * profile.reference.latency_s
+            config = SimConfig(policy, {"cpu": profile}, slots, slo_s, seed=setup.seed)
+            runs[policy] = pooled([simulate(config, work)], exact)
+        found[f"{peak:g}"] = {"policies": runs}
+    return found
+
+
+def own_predictions(quality: QualityTable, seed: int) -> dict[str, np.ndarray]:
+    """What the predictor says of these prompts by level (N,); the mean where it says nothing."""
+    found = told(read_quality(TRAINING), quality.prompts, seed) if TRAINING.exists() else out_of_fold(quality, seed)
+    known = {level: found.values[:, i] for i, level in enumerate(found.levels)}
+    return {level: known.get(level, np.full(len(quality), mean)) for level, mean in quality.means.items()}
 
 
 # -- the page -----------------------------------------------------------------------------------------------------------
@@ -693,6 +721,13 @@ def show_classes(data: dict[str, Any]) -> str:
     return f"{show_policies({'policies': data})}\n\n{said}"
 
 
+def show_models(data: dict[str, Any]) -> str:
+    return "\n\n".join(
+        f"Peak minute at {float(peak):.0%} of what both carry at `exact`:\n\n{show_policies(found)}"
+        for peak, found in data.items()
+    )
+
+
 @dataclass(frozen=True)
 class Part:
     """A section: what runs, how it is shown, under which heading, with which words and pictures."""
@@ -756,6 +791,13 @@ PARTS = {
         "The same with the other model of prompts, to tell the scheduler's share from the predictor's.",
     ),
     "ablation": Part(ablation, show_ablation, "What each part is worth", "The Twitter hour, `argus` with one part taken away."),
+    "models": Part(
+        models,
+        show_models,
+        "Several models, shared forwards",
+        "The embedded family by its own profile (`profiles/embedded/cpu.json`) on two CPU workers, which the published profile, one "
+        "model without batches, has nothing of. Twitter's hour, target latency 3 × exact.",
+    ),
     "classes": Part(classes, show_classes, "Service classes and a dead worker", "The Twitter hour at 130 % and at 95 %."),
 }  # fmt: skip
 

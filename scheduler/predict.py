@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
@@ -43,6 +44,7 @@ NOISES = (0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 1e3)  # variance of the noise, trie
 MEANING, SHAPE, WORD = 0.6, 0.2, 0.3  # what each likeness counts
 LENGTH, REACH = 0.4, 1.5  # how far it goes, in embedding and in surface
 DIAGONAL = MEANING + SHAPE + WORD  # k(x, x), at most: a prompt without content words has `WORD` less
+BLOCK = 256  # prompts read at a time
 REMEMBERED = 20_000  # prompts whose embedding is kept: repeats are frequent
 SURFACE, WORDS = 8, 256  # columns of features after the embedding
 NUMBERS = {
@@ -209,17 +211,18 @@ class Predictor:
 
     @staticmethod
     def load(data: bytes) -> Predictor:
-        """What `dump` wrote. `ValueError` for what another version of Argus wrote."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as parts:
-            if "weights" not in parts:
-                raise ValueError("this predictor was written by another version of Argus")
-            return Predictor(
-                levels=tuple(str(level) for level in parts["levels"]),
-                **{name: parts[name].astype(np.float32) for name in NUMBERED},  # half the memory to go through
-                version=int(parts["version"]),
-                of=str(parts["of"]),
-                figures=Figures(**known) if (known := json.loads(str(parts["figures"]))) else None,
-            )
+        """What `dump` wrote. `ValueError` for what is damaged, or what another version of Argus wrote."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+                return Predictor(
+                    levels=tuple(str(level) for level in parts["levels"]),
+                    **{name: parts[name].astype(np.float32) for name in NUMBERED},  # half the memory to go through
+                    version=int(parts["version"]),
+                    of=str(parts["of"]),
+                    figures=Figures(**known) if (known := json.loads(str(parts["figures"]))) else None,
+                )
+        except (KeyError, TypeError, BadZipFile, EOFError) as error:
+            raise ValueError(f"damaged, or written by another version of Argus: {error}") from error
 
 
 NUMBERED = ("features", "weights", "noise", "means", "scale")
@@ -328,24 +331,22 @@ def _as_judged(family: Family) -> Encode:
 
         from core.text import shared_encoder
 
-        blocks = (shared_encoder().tokens(prompts[start : start + 32]) for start in range(0, len(prompts), 32))
-        with torch.inference_mode():
-            longest = ((states, mask, int(mask.sum(1).max())) for states, mask in blocks)
-            return torch.cat([judge().texts(states[:, :n], mask[:, :n]) for states, mask, n in longest]).numpy()
+        found = []
+        for start in range(0, len(prompts), BLOCK):
+            states, mask = shared_encoder().tokens(prompts[start : start + BLOCK])
+            longest = int(mask.sum(1).max())
+            with torch.inference_mode():
+                found.append(judge().texts(states[:, :longest], mask[:, :longest]))
+        return torch.cat(found).numpy()
 
     return read
 
 
-def _minilm(prompts: Sequence[str], batch: int = 32) -> Array:
-    """Unit sentence embeddings (N, 384). Sorted by length, so that a batch pads little."""
+def _minilm(prompts: Sequence[str]) -> Array:
+    """Unit sentence embeddings (N, 384)."""
     from core.text import shared_encoder
 
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    out = np.empty((len(prompts), 384), dtype=np.float32)
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        out[chosen] = shared_encoder().sentences([prompts[i] for i in chosen]).numpy()
-    return out
+    return shared_encoder().sentences(prompts).numpy()
 
 
 def _mse(predictor: Predictor, features: Array, quality: Array) -> float:

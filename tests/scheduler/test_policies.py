@@ -207,6 +207,32 @@ def test_argus_hurries_when_those_behind_would_be_late() -> None:
     assert policy.admit(WORKER, first, epoch, scene(1.0, waiting=13)).level == "ac-25"
 
 
+def test_a_model_that_had_its_share_costs_what_the_plan_says_and_one_that_lags_only_what_waits() -> None:
+    policy, _ = argus(3.0, exact="big", ac_10="big", ac_25="small")
+    epoch = policy.plan(seen(3.0, {"big": 4, "small": 4}))
+    dearer = epoch.plan.prices["exact"] - epoch.plan.prices.get("ac-25", 0.0)
+    assert dearer > 0
+    torn = request((1.0, 0.0, 1.0 - dearer / 2))
+    moment = scene(3.0, models=("big", "small"))
+    assert policy.route(torn, epoch, replace(moment, done={"exact": 10})) == "ac-25"
+    assert policy.route(torn, epoch, replace(moment, done={"ac-25": 10})) == "exact"
+
+
+def test_argus_expects_the_batch_there_is_and_not_the_fullest() -> None:
+    batch = [{"size": size, "step_s": seconds} for size, seconds in ((1, 0.4), (2, 0.6), (4, 1.0), (8, 1.8))]
+    exact = {"id": "exact", "requests_per_minute": 26.7, "latency_s": 4.0, "batch": batch, "model": "m"}
+    quick = {"id": "quick", "requests_per_minute": 80, "latency_s": 1.0, "quality": 0.9, "batch": batch, "model": "m"}
+    shared = parse_profile({"family": "f", "device": "a100", "levels": [exact, quick]})
+    policy = get("argus", Cluster({"a100": shared}, SLO))
+    assert shared.level("exact").crowded_s > SLO
+    sampled = np.tile([1.0, 0.9], (8, 1))
+    epoch = policy.plan(Observation(0.0, 0.1, 0.0, sampled, np.zeros(8), {}, {"a100": 1}, {"a100": {"m": 1}}))
+    moment = Scene(0.0, 0.1, {"m": 0}, {"m": 1})
+    for rows, level in ((0, "exact"), (5, "quick")):
+        worker = Worker("w", "a100", "m", rows)
+        assert policy.admit(worker, [(request((1.0, 0.9)), "exact")], epoch, moment).level == level
+
+
 def test_argus_keeps_a_floor_whatever_the_price() -> None:
     policy, epoch = argus(3.7)
     crowded = scene(3.7, waiting=30)

@@ -108,6 +108,12 @@ def test_an_empty_queue_prices_nothing_and_a_filling_one_ever_more() -> None:
     assert worths[-1] <= curve(sample(), SECONDS).worth_of(IN_TIME) + 1e-9
 
 
+@pytest.mark.parametrize("shift", [-0.05, 0.01])
+def test_what_every_level_loses_or_gains_alike_prices_nothing(shift: float) -> None:
+    moved = queue_worths(curve(sample() + shift, SECONDS), 1.0, 8.0, 40)
+    assert moved == pytest.approx(queue_worths(curve(sample(), SECONDS), 1.0, 8.0, 40), abs=1e-6)
+
+
 def test_more_arrivals_fewer_workers_and_lumpier_demand_price_higher() -> None:
     found = curve(sample(), SECONDS)
     base = worth_now(found, 2.8, 10, 8, 40)
