@@ -2,6 +2,7 @@
 
 ========= =======================================================
 api/      native API v1, one file a resource
+compat/   the APIs of OpenAI and AUTOMATIC1111, for their clients
 web/      pages: form, job, gallery, request, dashboard
 ops/      health and metrics
 jobs      submit, cancel, remove; submission and uploads check it
@@ -26,7 +27,7 @@ def create_app() -> APIFlask:
     """The Flask app, with the settings in force."""
     from apiflask import APIFlask
 
-    from app import api, errors, ops, security, web
+    from app import api, compat, errors, ops, security, web
     from app.schemas import ERROR_BODY
     from core.log import set_up_logging
     from core.settings import settings
@@ -44,7 +45,7 @@ def create_app() -> APIFlask:
         HTTP_ERROR_SCHEMA=ERROR_BODY,
     )
     app.json = errors.PlainJson(app)
-    for blueprint in (*api.blueprints(), ops.blueprint, web.blueprint):
+    for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)
     errors.register(app)
     security.register(app)

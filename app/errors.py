@@ -31,6 +31,7 @@ BY_STATUS: dict[int, type[ArgusError]] = {
     kind.status: kind for kind in (BadInput, Forbidden, NotFound, WrongMethod, TooLarge, WrongMediaType, TooOften)
 }
 KEPT_HEADERS = ("Allow", "Retry-After")
+FOR_PROGRAMS = ("/v1/", "/sdapi/")
 
 
 class PlainJson(DefaultJSONProvider):
@@ -68,7 +69,7 @@ def answer(error: ArgusError) -> Response:
 
 def wants_page() -> bool:
     """Whether a person with a browser looks at this address."""
-    return not request.path.startswith("/v1/") and request.accept_mimetypes.accept_html
+    return not request.path.startswith(FOR_PROGRAMS) and request.accept_mimetypes.accept_html
 
 
 def _validation(error: HTTPError) -> Any:

@@ -30,7 +30,7 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 STYLED_INLINE = ("web.docs",)  # RapiDoc styles its elements inline; scripts stay ours alone
-SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit")
+SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit", "openai.generate", "a1111.txt2img")
 
 
 def register(app: APIFlask) -> None:

@@ -20,6 +20,7 @@
     ├── TooLarge (413)                more than one submission may carry
     ├── WrongMediaType (415)          the body is not of the type that this address takes
     ├── TooOften (429)                over ARGUS_RATE_LIMIT
+    ├── TookTooLong (504)             the images did not come within ARGUS_COMPAT_WAIT_S; their job goes on
     ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
     ├── ServiceDown (503)             database or broker cannot be reached
     └── EngineError                   one request failed inside a worker; its neighbours go on
@@ -143,6 +144,12 @@ class TooOften(ArgusError):
     code = "too_often"
     status = 429
     help = "Wait as long as the `Retry-After` header says, and put more prompts into one job."
+
+
+class TookTooLong(ArgusError):
+    code = "took_too_long"
+    status = 504
+    help = "Read the job the message names (`GET /v1/jobs/{job_id}`): it goes on. ARGUS_COMPAT_WAIT_S is the limit."
 
 
 class TooLarge(ArgusError):

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
     max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
     max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")
+    compat_wait_s: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds the OpenAI and A1111 addresses wait for images before they answer 504; the job goes on.",
+    )
 
     family: str = Field("embedded", description="Family served: a file of families/ or a path to one.")
     devices: str = Field(

@@ -104,7 +104,6 @@ def batched(items: Iterable[int], size: int) -> Iterator[list[int]]:
 
 def _padded(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(T, 384) → (24, 384) and the mask (24)."""
-
     padded, mask = states.new_zeros(TOKENS, WIDTH), states.new_zeros(TOKENS)
     padded[: len(states)], mask[: len(states)] = states, 1
     return padded, mask

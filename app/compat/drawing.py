@@ -1,0 +1,146 @@
+"""Between question and answer: submit a job like any other, wait for its images, read what became of them.
+
+These APIs answer with the images themselves, so a thread has to wait. It takes one of the places of those who follow
+jobs (`app/api/events.py`) and looks at the database as seldom as they do.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from base64 import b64encode
+from dataclasses import dataclass
+
+from flask import g
+from pydantic import Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import jobs, records
+from app.api import events
+from app.schemas import JobIn, Out, RequestOut
+from app.submission import AUTO
+from core.database import transaction
+from core.errors import ArgusError, Cancelled, EngineError, NotFound, TookTooLong, TooOften, kinds
+from core.families import Family
+from core.images import ImageStore
+from core.settings import settings
+from core.tables import OPEN_STATES, Request, State
+
+
+class Origin(Out):
+    """How an image came to be: Argus's own words beside those of the client's API."""
+
+    job_id: uuid.UUID
+    request_id: uuid.UUID
+    image_id: uuid.UUID
+    level_asked: str
+    level: str = Field(description="The level that drew it.")
+    model: str
+    cache_hit: bool
+    seed: int
+    reason: str | None = Field(description="Why this level.")
+    predicted_quality: float | None = Field(description="Relative to `exact`, predicted when the level was chosen.")
+    score: float | None = Field(description="CLIPScore, if the image is judged already; later in `link`.")
+    link: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A request with its image; `key` is the file's in the image store."""
+
+    request: RequestOut
+    key: str
+
+    def base64(self) -> str:
+        """The PNG file as text."""
+        return b64encode(ImageStore().get(self.key)).decode()
+
+    @property
+    def origin(self) -> Origin:
+        request, image = self.request, self.request.images[0]
+        return Origin(
+            job_id=request.job_id,
+            request_id=request.id,
+            image_id=image.id,
+            level_asked=request.level_asked,
+            level=image.level,
+            model=image.model,
+            cache_hit=request.cache.hit,
+            seed=request.seed,
+            reason=request.reason,
+            predicted_quality=request.quality.predicted,
+            score=image.score,
+            link=request.links["self"],
+        )
+
+
+def model_names(family: Family) -> list[str]:
+    """What these APIs call models: the family, of which Argus chooses a level, and each level."""
+    return [family.id, *family.levels]
+
+
+def level_of(model: str | None, family: Family) -> str:
+    """The level that a model's name asks for; `jobs.submit` refuses one that there is not."""
+    return model if model and model != family.id else AUTO
+
+
+def draw(wanted: JobIn, source: str) -> list[Drawing]:
+    """Submit a job and wait for its images. Its id is kept in `g.job_id`, for the answer's header.
+
+    Raises:
+        BadInput and its kinds, TooLarge, TooOften: nothing is stored.
+        TookTooLong: there are images missing after ARGUS_COMPAT_WAIT_S; the job goes on.
+        Cancelled, EngineError, NotFound: a request was cancelled, failed, or removed meanwhile.
+    """
+    places = events.LISTENERS
+    if not places.acquire(blocking=False):
+        raise TooOften("Too many wait for images already. Submit with `POST /v1/jobs`, which answers at once.")
+    try:
+        g.job_id = jobs.submit(wanted, source).job.id
+        _wait(g.job_id)
+    finally:
+        places.release()
+    with transaction() as session:
+        return _read(session, g.job_id)
+
+
+def _wait(job_id: uuid.UUID) -> None:
+    end = time.monotonic() + settings().compat_wait_s
+    while _unfinished(job_id):
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TookTooLong(
+                f"Job {job_id} is not done after {settings().compat_wait_s:g} s. It goes on: read /v1/jobs/{job_id}."
+            )
+        time.sleep(min(events.POLL_S, left))
+
+
+def _unfinished(job_id: uuid.UUID) -> int:
+    mine = select(func.count()).where(Request.job_id == job_id, Request.state.in_(OPEN_STATES))
+    with transaction() as session:
+        return session.scalar(mine) or 0
+
+
+def _read(session: Session, job_id: uuid.UUID) -> list[Drawing]:
+    """The job's drawings in order; raises why there is one missing."""
+    records.find_job(session, job_id)
+    ids = session.scalars(select(Request.id).where(Request.job_id == job_id).order_by(Request.position)).all()
+    return [_drawing(session, records.request_out(session, id)) for id in ids]
+
+
+def _drawing(session: Session, request: RequestOut) -> Drawing:
+    if request.state in (State.FAILED, State.CANCELLED) or not request.images:
+        raise _missing(request)
+    return Drawing(request, records.find_image(session, request.images[0].id).key)
+
+
+def _missing(request: RequestOut) -> ArgusError:
+    """Why a request has no image."""
+    if request.state == State.CANCELLED:
+        return Cancelled(f"Job {request.job_id} was cancelled.")
+    told = request.error
+    if told is None:
+        return NotFound(f"The image of request {request.id}, job {request.job_id}, was removed.")
+    kind = next((kind for kind in kinds() if kind.code == told.code), EngineError)
+    return kind(f"Request {request.id} of job {request.job_id} failed: {told.message}")

@@ -1,0 +1,34 @@
+"""Clients of OpenAI and AUTOMATIC1111, through real workers."""
+
+import base64
+import io
+import json
+
+from PIL import Image as Pillow
+
+from core.families import load_family
+from live.conftest import Stack
+
+
+def test_what_other_apis_ask_for_is_drawn_by_real_workers(stack: Stack):
+    from app import create_app
+
+    client, family = create_app().test_client(), load_family(str(stack.family_file))
+    wanted = {"prompt": "2 red foxes", "n": 2, "seed": 3, "model": family.id}
+    answer = client.post("/v1/images/generations", json=wanted)
+    assert answer.status_code == 200, answer.text
+    for item, seed in zip(answer.get_json()["data"], ("3", "4"), strict=True):
+        png = Pillow.open(io.BytesIO(client.get(item["url"]).data))
+        assert (png.text["seed"], png.text["level"], png.text["model"]) == (
+            seed,
+            item["argus"]["level"],
+            item["argus"]["model"],
+        )
+
+    asked = {"prompt": "2 red foxes", "seed": 3, "override_settings": {"sd_model_checkpoint": "exact"}}
+    answer = client.post("/sdapi/v1/txt2img", json=asked)
+    assert answer.status_code == 200, answer.text
+    body = answer.get_json()
+    png = Pillow.open(io.BytesIO(base64.b64decode(body["images"][0])))
+    assert (png.size, png.text["seed"], png.text["level"]) == ((32, 32), "3", "exact")
+    assert "Argus level: exact" in json.loads(body["info"])["infotexts"][0]
