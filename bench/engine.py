@@ -274,11 +274,7 @@ def embedded(prompts: Sequence[str]) -> np.ndarray:
     """Sentence vectors [n, 384]."""
     from core.text import shared_encoder
 
-    order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))  # alike lengths waste no padding
-    vectors = np.zeros((len(prompts), 384), np.float32)
-    for chunk in (order[i : i + 64] for i in range(0, len(order), 64)):
-        vectors[chunk] = shared_encoder().sentences([prompts[n] for n in chunk]).numpy()
-    return vectors
+    return shared_encoder().sentences(prompts).numpy()
 
 
 def bench_cache(vectors: np.ndarray) -> dict[str, Any]:

@@ -485,7 +485,7 @@ def models(setup: Setup) -> dict[str, Any]:
     profile, slots = read_profile(OWN), {"cpu": 2}
     quality = read_quality(EMBEDDED).select(profile.ids)
     exact = slots["cpu"] * profile.reference.requests_per_minute
-    predicted = replace(quality, values=np.column_stack(list(own_predictions(quality, setup.seed).values())))
+    predicted = own_predictions(quality, setup.seed)
     found: dict[str, Any] = {}
     for peak in OWN_PEAKS:
         trace = setup.trace("twitter-burst-hour").scaled_to(peak * exact)
@@ -499,11 +499,14 @@ def models(setup: Setup) -> dict[str, Any]:
     return found
 
 
-def own_predictions(quality: QualityTable, seed: int) -> dict[str, np.ndarray]:
-    """What the predictor says of these prompts by level (N,); the mean where it says nothing."""
+def own_predictions(quality: QualityTable, seed: int) -> QualityTable:
+    """What the predictor says of these prompts; a level's mean where it says nothing."""
     found = told(read_quality(TRAINING), quality.prompts, seed) if TRAINING.exists() else out_of_fold(quality, seed)
-    known = {level: found.values[:, i] for i, level in enumerate(found.levels)}
-    return {level: known.get(level, np.full(len(quality), mean)) for level, mean in quality.means.items()}
+    columns = [
+        found.column(level) if level in found.levels else np.full(len(quality), mean)
+        for level, mean in quality.means.items()
+    ]
+    return replace(quality, values=np.column_stack(columns))
 
 
 # -- the page -----------------------------------------------------------------------------------------------------------

@@ -20,8 +20,7 @@ log = structlog.get_logger(__name__)
 SWEEP_S = 5.0
 LEARN_S = 60.0
 PIPELINE = 1000  # messages a round trip to the broker
-
-AWAY = (OperationalError, BatchPublishError, ConnectionError, OSError)
+AWAY = (OperationalError, BatchPublishError, OSError)
 
 # Publishing must answer at once when the broker is away: what was not published is swept up later.
 PATIENCE = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -88,18 +88,13 @@ class TextEncoder:
         by_length = sorted(range(len(ids)), key=lambda place: len(ids[place]))
         found: dict[int, torch.Tensor] = {}
         for _, alike in groupby(by_length, key=lambda place: len(ids[place])):
-            for places in batched(alike, TOGETHER):
+            same = list(alike)
+            for places in (same[start : start + TOGETHER] for start in range(0, len(same), TOGETHER)):
                 batch = torch.tensor([ids[place] for place in places], device=self.device)
                 with torch.inference_mode():
                     states = self._model(input_ids=batch, attention_mask=torch.ones_like(batch)).last_hidden_state
                 found |= zip(places, (row.clone() for row in states), strict=True)
         return [found[place] for place in range(len(prompts))]
-
-
-def batched(items: Iterable[int], size: int) -> Iterator[list[int]]:
-    """The items in order, so many at a time."""
-    rest = list(items)
-    return (rest[start : start + size] for start in range(0, len(rest), size))
 
 
 def _padded(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

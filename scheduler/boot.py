@@ -60,11 +60,13 @@ def run(queues: list[str], name: str) -> int:
 
 
 def have_predictor(family: Family) -> None:
-    """A predictor in force before the first request; where the database is not there yet, the first `learn` sees to it."""
+    """A predictor in force before the first request, where one is shipped; else the first `learn` trains one."""
     from scheduler.learn import Learner
+    from scheduler.predictors import shipped
 
     try:
-        Learner(family).prepare()
+        if shipped(family):
+            Learner(family).prepare()
     except SQLAlchemyError as error:
         log.warning("no predictor yet", reason=str(error))
 

@@ -33,7 +33,7 @@ class Learner:
         self.features = Features.of(family)
 
     def prepare(self) -> None:
-        """Have a predictor in force before the first request is routed: cheap where one is shipped."""
+        """Have a predictor in force: cheap where one is shipped, else it is trained."""
         with transaction() as session:
             first(session, self.family, self.features)
 

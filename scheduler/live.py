@@ -241,7 +241,7 @@ class Qualities:
     def _said(self, predictor: Predictor, known: dict[str, np.ndarray], prompts: Sequence[str]) -> np.ndarray:
         """Predicted means (N, L); a prompt that came before is not predicted again."""
         if missing := [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]:
-            known.update(zip(missing, predictor.predict(self.features(missing)).mean, strict=True))
+            known.update(zip(missing, predictor.expect(self.features(missing)), strict=True))
         said = np.stack([known[prompt] for prompt in prompts])
         if len(known) > REMEMBERED:
             known.clear()

@@ -181,17 +181,25 @@ class Predictor:
     of: str = ""
     figures: Figures | None = None
 
+    def expect(self, features: Array) -> Array:
+        """The mean (N, L) alone, for prompts given as features (N, F): all that routing asks."""
+        return self._mean(self._alike(features))
+
     def predict(self, features: Array) -> Prediction:
         """Mean and standard deviation for prompts given as features (N, F)."""
-        likeness = alike(features.astype(self.features.dtype), self.features)
+        likeness = self._alike(features)
         variance = np.empty((len(features), len(self.levels)))
         for noise, factor in self._sure.items():
             cross = likeness[:, :SURE].T
             unexplained = DIAGONAL - (cross * cho_solve(factor, cross)).sum(0)
             variance[:, self.noise == noise] = (np.maximum(unexplained, 0) + noise)[:, None]
-        return Prediction(
-            self.levels, self.means + likeness @ self.weights * self.scale, np.sqrt(variance) * self.scale
-        )
+        return Prediction(self.levels, self._mean(likeness), np.sqrt(variance) * self.scale)
+
+    def _alike(self, features: Array) -> Array:
+        return alike(features.astype(self.features.dtype), self.features)
+
+    def _mean(self, likeness: Array) -> Array:
+        return self.means + likeness @ self.weights * self.scale
 
     @cached_property
     def _sure(self) -> dict[float, Any]:

@@ -71,14 +71,14 @@ def _name(family: Family) -> str:
 def _known(path: Path, family: Family) -> QualityTable | None:
     if not path.is_file():
         return None
-    table = _read(path, path.stat().st_mtime_ns)
-    known = tuple(level for level in table.levels if level in family.levels)
-    return table.select(known) if known else None
+    return _read(path, path.stat().st_mtime_ns, tuple(family.levels))
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _changed: int) -> QualityTable:
-    return read_quality(path)
+def _read(path: Path, _changed: int, levels: tuple[str, ...]) -> QualityTable | None:
+    table = read_quality(path)
+    known = tuple(level for level in table.levels if level in levels)
+    return table.select(known) if known else None
 
 
 def version_in_force(session: Session, family: Family) -> int | None:

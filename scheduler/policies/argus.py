@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from core.profiles import Profile
 from scheduler.align import Lanes, align
 from scheduler.instance import PromptClass
 from scheduler.plan import solve
@@ -38,7 +39,7 @@ class Argus(Policy):
         self.seconds = {d: np.array(self.cluster.seconds(d)) for d in self.cluster.profiles}
         self.latency = {d: self.cluster.latency(d) for d in self.cluster.profiles}
         self.crowded = {d: self.cluster.crowded(d) for d in self.cluster.profiles}
-        self._expected: dict[str, dict[int, tuple[float, ...]]] = {}
+        self.among = {d: self._among(d, profile) for d, profile in self.cluster.profiles.items()}
         self.models = self.cluster.models
         self.margin = MARGIN * self.cluster.slo_s
 
@@ -162,16 +163,15 @@ class Argus(Policy):
 
     def _timely(self, options: Sequence[int], left: float, device: str, rows: int) -> list[int]:
         """Levels that end in time among so many rows: those that run, this, all behind, a few more; else the quickest, alone."""
-        latency, expected = self.latency[device], self._among(device, rows)
+        latency, among = self.latency[device], self.among[device]
+        expected = among[min(rows, len(among)) - 1]
         found = [i for i in options if expected[i] <= left]
         quickest = min(options, key=latency.__getitem__)
         return found or [quickest] * (latency[quickest] <= left)
 
-    def _among(self, device: str, rows: int) -> tuple[float, ...]:
-        known = self._expected.setdefault(device, {})
-        if rows not in known:
-            known[rows] = self.cluster.among(device, rows)
-        return known[rows]
+    def _among(self, device: str, profile: Profile) -> list[tuple[float, ...]]:
+        """Seconds by level among 1, 2, … rows, up to the fullest batch."""
+        return [self.cluster.among(device, n + 1) for n in range(max(level.rows for level in profile.levels))]
 
     def _bind(
         self,

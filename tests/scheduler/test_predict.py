@@ -32,6 +32,7 @@ def test_it_learns_which_prompts_suffer():
     easy, hard = (np.concatenate([np.zeros(8), row, np.zeros(WORDS)])[None] for row in shapes(np.array([0, 2])))
     assert predictor.predict(easy).mean[0, 1] == pytest.approx(0.98, abs=0.04)
     assert predictor.predict(hard).mean[0, 1] == pytest.approx(0.68, abs=0.06)
+    assert np.array_equal(predictor.expect(hard), predictor.predict(hard).mean)
 
 
 def test_the_reference_level_is_one_for_everybody():

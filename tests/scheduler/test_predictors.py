@@ -98,8 +98,8 @@ def test_a_shipped_predictor_is_put_in_force_without_reading_a_prompt(database, 
 
 def test_a_prompt_that_came_before_is_not_predicted_again(database, table, monkeypatch):
     seen: list[int] = []
-    predicted = Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", lambda self, x: seen.append(len(x)) or predicted(self, x))
+    expected = Predictor.expect
+    monkeypatch.setattr(Predictor, "expect", lambda self, x: seen.append(len(x)) or expected(self, x))
     qualities = Qualities(FAMILY)
     qualities.features = FEATURES
     policy = SimpleNamespace(levels=("exact", "fs-5"), cluster=SimpleNamespace(quality=(1.0, 0.9)))
