@@ -6,21 +6,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from app.schemas import TITLE_CHARS, JobIn
 from app.submission import clean_text, rows_of
-from core.celery import publish
 from core.database import transaction
 from core.errors import NotFound
 from core.families import Family, load_family
 from core.images import ImageStore
-from core.messages import ROUTER_QUEUE, Route
+from core.publishing import publish_jobs
+from core.requests import cancel_job, new_requests
 from core.settings import settings
-from core.tables import OPEN_STATES, Image, Job, Request, ServiceClass, State, Worker
+from core.tables import Image, Job, Request, ServiceClass, Worker
 
 UNMEASURED_S = 20.0  # latency of the reference level, as long as no profile says it
 
@@ -39,13 +38,13 @@ class Submitted:
 def submit(wanted: JobIn, source: str) -> Submitted:
     """Check a job, commit its rows in one transaction, publish `Route`.
 
-    A broker that is away changes nothing for the client: `published` is false, and the sweep publishes it later.
+    A broker that is away changes nothing for the client: `published` is false, and reconciliation publishes it later.
 
     Raises:
         BadInput, BadPrompt, OutOfRange, UnknownLevel, TooLarge: nothing is stored.
     """
     family = load_family(settings().family)
-    rows = rows_of(wanted, family)
+    rows = [{"id": uuid.uuid4(), **row} for row in rows_of(wanted, family)]
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     with transaction() as session:
         accepted_at = session.execute(select(func.now())).scalar_one()
@@ -61,33 +60,9 @@ def submit(wanted: JobIn, source: str) -> Submitted:
         )
         session.add(job)
         session.flush()
-        _insert(session, job, rows, accepted_at, deadline_at)
-    published = _publish(job)
+        new_requests(session, job, rows, deadline_at)
+    published = bool(publish_jobs([job.id]))
     return Submitted(job, accepted_at, deadline_at, published, [(row["id"], row["seed"]) for row in rows])
-
-
-def _insert(
-    session: Session, job: Job, rows: list[dict[str, Any]], accepted_at: datetime, deadline_at: datetime
-) -> None:
-    shared = {
-        "job_id": job.id,
-        "family": job.family,
-        "service_class": job.service_class,
-        "state": State.ACCEPTED,
-        "accepted_at": accepted_at,
-        "deadline_at": deadline_at,
-    }
-    for row in rows:
-        row.update(shared, id=uuid.uuid4())
-    session.execute(insert(Request), rows)
-
-
-def _publish(job: Job) -> bool:
-    if not publish(ROUTER_QUEUE, [Route(str(job.id))]):
-        return False
-    with transaction() as session:
-        session.execute(update(Job).where(Job.id == job.id).values(published_at=func.now()))
-    return True
 
 
 def _patience_s(session: Session, wanted: JobIn, family: Family) -> float:
@@ -103,7 +78,7 @@ def slo_s(session: Session, family: Family) -> float:
     """The latency target: as set, else a multiple of the reference level's latency on the slowest type of device."""
     if settings().slo_s:
         return settings().slo_s
-    from scheduler.observe import profiles
+    from scheduler.observation.queries import profiles
 
     types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
     measured = profiles(family, types).values()
@@ -119,18 +94,8 @@ def cancel(job_id: uuid.UUID) -> int:
     Raises:
         NotFound: there is no such job.
     """
-    open_requests = (
-        update(Request)
-        .where(Request.job_id == job_id, Request.state.in_(OPEN_STATES))
-        .values(state=State.CANCELLED)
-        .execution_options(synchronize_session=False)
-    )
     with transaction() as session:
-        job = _locked(session, job_id)
-        count = session.execute(open_requests.returning(Request.id)).all()
-        if count and job.cancelled_at is None:
-            job.cancelled_at = session.execute(select(func.now())).scalar_one()
-    return len(count)
+        return cancel_job(session, _locked(session, job_id))
 
 
 def purge(job_id: uuid.UUID) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Select, func, literal, select, text
 from sqlalchemy.orm import Session, selectinload
 
-from app.report import make_report
 from app.schemas import (
     AttemptOut,
     CacheOut,
@@ -38,6 +37,7 @@ from core.errors import NotFound
 from core.families import Family
 from core.settings import settings
 from core.tables import OPEN_STATES, Assignment, Image, Job, Plan, Request, Score, State, Worker
+from scheduler.observation.report import make_report
 
 UNROUTED = "unrouted"
 WANTED = Job.source != "audit"  # audits are our own second drawings, nobody's traffic
@@ -223,6 +223,7 @@ def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
             score=image.score if image else None,
             scorer=image.scorer if image else None,
         ),
+        hopeless=request.deadline_unreachable,
         times=TimesOut.model_validate(request),
         latency_s=_seconds(request.accepted_at, request.stored_at),
         in_time=_in_time(request),
@@ -235,7 +236,18 @@ def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
 
 AS_STORED = (
     *("id", "job_id", "position", "family", "service_class", "state", "prompt", "negative_prompt", "seed"),
-    *("width", "height", "steps", "guidance", "level_asked", "level", "epoch", "hopeless", "worker", "deadline_at"),
+    *(
+        "width",
+        "height",
+        "steps",
+        "guidance",
+        "level_asked",
+        "level",
+        "epoch",
+        "deadline_unreachable",
+        "worker",
+        "deadline_at",
+    ),
 )
 
 
@@ -284,7 +296,7 @@ def find_image(session: Session, image_id: uuid.UUID) -> Image:
 
 def levels_out(session: Session, family: Family) -> LevelsOut:
     """The family served, with what was measured of its levels on the types of device that have worked here."""
-    from scheduler.observe import profiles
+    from scheduler.observation.queries import profiles
 
     types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
     measured = profiles(family, types)
@@ -352,7 +364,7 @@ def _worker_out(worker: tables.Worker, lost: bool, told: dict[str, list[str]]) -
 
 
 def report_out(session: Session, minutes: int) -> ReportOut:
-    """Figures of the requests accepted in the last so many minutes (`app/report.py`), and the same by minute."""
+    """Figures of the requests accepted in the last so many minutes (`cli/report.py`), and the same by minute."""
     until = datetime.now(UTC)
     since = until - timedelta(minutes=minutes)
     made = make_report(session, since, until)

@@ -330,7 +330,8 @@ class RequestOut(Out):
     model: str | None
     reason: str | None = Field(description="Why this level.")
     epoch: int | None = Field(description="The plan that chose it.")
-    hopeless: bool = Field(description="No level could meet the deadline: served when there is room.")
+    deadline_unreachable: bool = Field(description="No level could meet the deadline: served when there is room.")
+    hopeless: bool = Field(description="Old name of `deadline_unreachable`; leaves with version 0.3.", deprecated=True)
     worker: str | None
     cache: CacheOut
     quality: QualityOut

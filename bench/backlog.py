@@ -25,7 +25,7 @@ from core.services import postgres, valkey
 from core.settings import settings
 from core.supervisor import Supervisor
 from core.tables import Job, Plan, Request, State, Worker
-from scheduler.tick import Scheduler
+from scheduler.control.tick import Scheduler
 
 WAITING, TICKS = 10_000, 5
 HOLD = ("turbo",) * 4  # what the workers hold: what a plan for so deep a backlog wants

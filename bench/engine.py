@@ -31,17 +31,17 @@ import torch
 
 from bench import lookups
 from core.families import ROOT, Family, load_family
+from core.similarity import deepest
 from workers.engine.curve import StepCurve
 from workers.engine.engine import Engine
-from workers.engine.lane import Lane
-from workers.engine.order import Order
-from workers.engine.ticket import Ticket
+from workers.engine.request import Order
+from workers.engine.running_batch import Lane
+from workers.engine.running_request import Ticket
+from workers.latent_cache.index import Entry, ExactIndex, Kind
+from workers.measure.profile import PROMPT, hardware
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
-from workers.profiling import PROMPT, hardware
 from workers.strategies import begin
-from workers.strategies.approximate_cache import deepest
-from workers.strategies.index import Entry, ExactIndex, Kind
 
 SHARED = Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))
 PROMPTS = SHARED / "prompts" / "diffusiondb-0001-2500.txt"

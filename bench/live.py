@@ -37,19 +37,23 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from core.client import ArgusClient
+from core.devices import processor
 from core.errors import ServiceDown
 from core.families import ROOT, Family, load_family
 from core.services import free_port
 from scheduler.policies import NAMES
 from traces.reader import Trace, read_trace
-from traces.replay import Argus, Planned, References, Sent, plan, read_prompts, send, summary, wait
-from workers.devices import processor
+from traces.replay.plan import Planned, plan, read_prompts
+from traces.replay.references import References
+from traces.replay.send import Sent, send, wait
+from traces.replay.summary import summary
 
 RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT = RESULTS / "live.md", RESULTS / "live.json"
 TRACE = "twitter-burst-hour.csv"
 DEVICES = ("cpu:0", "cpu:1")
-CLI = (sys.executable, "-P", "-m", "app.cli")
+CLI = (sys.executable, "-P", "-m", "cli.main")
 OURS, BASELINES, PROMPT_AGNOSTIC = "argus", ("clipper-ha", "pac"), "pac"
 UP_S = 180.0  # patience until workers are ready and a plan is in force
 WARM_S, WARM_LOAD = 20.0, 0.4  # before the replay: seconds, and share of exact capacity
@@ -115,12 +119,12 @@ def call(words: Sequence[str], settings: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running(settings: Mapping[str, str]) -> Iterator[Argus]:
+def running(settings: Mapping[str, str]) -> Iterator[ArgusClient]:
     """An Argus with ready workers and a plan in force. Afterwards only its logs are left."""
     home = Path(settings["ARGUS_HOME"])
     call(["up", "--detach", "--no-first-job"], settings)
     try:
-        argus = Argus(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
+        argus = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
         until_planned(argus)
         yield argus
     finally:
@@ -129,7 +133,7 @@ def running(settings: Mapping[str, str]) -> Iterator[Argus]:
             shutil.rmtree(home / name, ignore_errors=True)
 
 
-def until_planned(argus: Argus) -> None:
+def until_planned(argus: ArgusClient) -> None:
     """Wait until every worker is ready and a plan of the running policy is in force; raises `ServiceDown`."""
     end = time.monotonic() + UP_S
     while True:
@@ -194,7 +198,9 @@ def reference_of(profile: dict[str, Any], family: Family) -> dict[str, Any]:
 # --- one policy -------------------------------------------------------------------------------------------------
 
 
-def run_policy(argus: Argus, load: Load, family: Family, scores: References, drain_s: float, bar: Progress) -> Any:
+def run_policy(
+    argus: ArgusClient, load: Load, family: Family, scores: References, drain_s: float, bar: Progress
+) -> Any:
     """Replay, drain, measure quality; answers the figures."""
     sent = send(argus, load.planned, {"title": "bench.live"}, bar)
     sending_s = max(one.answered for one in sent)
@@ -229,7 +235,9 @@ def relative(one: Sent, reference: str, scores: References) -> float | None:
     return 1.0 if one.row["level"] == reference else scores.relative(one)
 
 
-def draw_references(argus: Argus, sent: Sequence[Sent], reference: str, scores: References, bar: Progress) -> None:
+def draw_references(
+    argus: ArgusClient, sent: Sequence[Sent], reference: str, scores: References, bar: Progress
+) -> None:
     """Have the exact images of these requests drawn and scored, as batch work, where no policy had them before."""
     exact = [one for one in sent if one.done and one.row["level"] == reference]
     scores.scores.update({one.pair: s for one in exact if (s := one.row["quality"]["score"]) is not None})
@@ -237,14 +245,14 @@ def draw_references(argus: Argus, sent: Sequence[Sent], reference: str, scores: 
     if not missing:
         return
     wish = [{"prompt": prompt, "seed": seed} for prompt, seed in missing]
-    answer = argus.post({"prompts": wish, "level": reference, "service_class": "batch", "title": "references"})
+    answer = argus.submit({"prompts": wish, "level": reference, "service_class": "batch", "title": "references"})
     ids = [line["id"] for line in answer["requests"]]
     drawn = [Sent(Planned(0.0, *pair), request_id=name) for pair, name in zip(missing, ids, strict=True)]
     wait(argus, drawn, REFERENCES_S, bar)
     scores.scores.update({one.pair: s for one in drawn if one.done and (s := one.row["quality"]["score"])})
 
 
-def warm_up(argus: Argus, load: Load, capacity: float, bar: Progress) -> None:
+def warm_up(argus: ArgusClient, load: Load, capacity: float, bar: Progress) -> None:
     """Some requests at a calm rate, so that models, connections and caches of every process have been used once."""
     count = max(4, int(WARM_LOAD * capacity * WARM_S / 60))
     spaced = [Planned(WARM_S * n / count, one.prompt, n) for n, one in enumerate(load.planned[:count])]

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from workers.strategies.index import NEAREST, WIDTH, Entry, ExactIndex, Index, Kind, VectorIndex, as_text
+from workers.latent_cache.index import NEAREST, WIDTH, Entry, ExactIndex, Index, Kind, VectorIndex, as_text
 
 KINDS = (
     Kind("bench", "large", "1", 128, 128, 12, "euler"),

@@ -24,16 +24,16 @@ from typing import Any
 import click
 import numpy as np
 
+from core.devices import processor
 from core.families import ROOT, load_family
 from core.profiles import Profile, QualityTable, read_profile, read_quality
-from scheduler.plan import Instance, Level, PromptClass, solve
+from scheduler.planning.milp import Instance, Level, PromptClass, solve
 from scheduler.policies import NAMES, Cluster, Policy
 from scheduler.policies.argus import Argus
 from scheduler.simulate import Report, SimConfig, Workload, simulate, synthetic_quality, workload
 from scheduler.simulate.bound import bound
 from scheduler.simulate.report import plot
 from traces.reader import Trace, read_trace
-from workers.devices import processor
 
 RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT, IMAGES = RESULTS / "scheduler.md", RESULTS / "scheduler.json", RESULTS / "img"
@@ -169,7 +169,7 @@ def factor_for(loss: np.ndarray, mean: float) -> float:
 
 def told(learnt: QualityTable, prompts: tuple[str, ...], seed: int) -> QualityTable:
     """What a predictor trained on one table says of other prompts."""
-    from scheduler.predict import train
+    from scheduler.prediction.model import train
 
     values = train(learnt, features_of(learnt.prompts), seed=seed).predict(features_of(prompts)).mean
     values[:, learnt.levels.index("exact")] = 1.0
@@ -185,7 +185,7 @@ def learnt_from() -> str:
 
 def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
     """Predictions for every prompt by a predictor trained on the folds that do not hold it."""
-    from scheduler.predict import train
+    from scheduler.prediction.model import train
 
     features = features_of(table.prompts)
     fold = np.random.default_rng(seed).permutation(len(table)) % FOLDS
@@ -200,7 +200,7 @@ def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
 
 @lru_cache(maxsize=2)
 def features_of(prompts: tuple[str, ...]) -> np.ndarray:
-    from scheduler.predict import Features
+    from scheduler.prediction.model import Features
 
     return Features.of(load_family("embedded"))(prompts)
 

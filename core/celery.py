@@ -12,17 +12,17 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
 
-from core.messages import SCHEDULER_QUEUE, Learn, Message, Sweep, Tick
+from core.messages import SCHEDULER_QUEUE, Learn, Message, Reconcile, Tick
 from core.services import broker_url
 from core.settings import settings
 
 log = structlog.get_logger(__name__)
-SWEEP_S = 5.0
+RECONCILE_S = 5.0
 LEARN_S = 60.0
 PIPELINE = 1000  # messages a round trip to the broker
 AWAY = (OperationalError, BatchPublishError, OSError)
 
-# Publishing must answer at once when the broker is away: what was not published is swept up later.
+# Publishing must answer at once when the broker is away: what was not published reconciliation publishes later.
 PATIENCE = {
     "socket_timeout": 5,
     "socket_connect_timeout": 1,
@@ -38,7 +38,7 @@ def make_celery() -> Celery:
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,  # PostgreSQL has the results
-        task_acks_late=False,  # a lost message is swept up; a redelivered one finds its row claimed
+        task_acks_late=False,  # a lost message is published again; a redelivered one finds its row claimed
         task_create_missing_queues=True,
         task_default_queue=SCHEDULER_QUEUE,
         worker_prefetch_multiplier=1,
@@ -49,7 +49,7 @@ def make_celery() -> Celery:
         broker_transport_options={**PATIENCE, "visibility_timeout": 3600},
         beat_schedule={
             "tick": {"task": Tick.task, "schedule": settings().tick_s, "options": _beat(SCHEDULER_QUEUE)},
-            "sweep": {"task": Sweep.task, "schedule": SWEEP_S, "options": _beat(SCHEDULER_QUEUE)},
+            "reconcile": {"task": Reconcile.task, "schedule": RECONCILE_S, "options": _beat(SCHEDULER_QUEUE)},
             "learn": {"task": Learn.task, "schedule": LEARN_S, "options": _beat(SCHEDULER_QUEUE)},
         },
         beat_schedule_filename=str(settings().run_folder / "beat.schedule"),
@@ -77,7 +77,7 @@ def celery_app() -> Celery:
 def publish(queue: str, messages: Sequence[Message]) -> int:
     """Hand messages to the broker, a thousand a round trip; returns how many it took for certain.
 
-    A broker that is away is logged, not raised: the rows are committed, and the sweep publishes again. What it took
+    A broker that is away is logged, not raised: the rows are committed, and reconciliation publishes again. What it took
     without saying so then comes twice, which the rows allow for.
     """
     sent, kept = 0, True

@@ -153,7 +153,12 @@ class Family(_Frozen):
 
     def queue(self, level_id: str) -> str:
         """Name of the Celery queue that carries this level."""
-        return f"t2i.{self.id}.{self.level(level_id).id}"
+        return queue_name(self.id, self.level(level_id).id)
+
+    @property
+    def model_of(self) -> dict[str, str]:
+        """The model of each level."""
+        return {level.id: level.model for level in self.levels.values()}
 
     def levels_of(self, model_id: str) -> list[Level]:
         """The levels that run on a model, in file order."""
@@ -162,6 +167,11 @@ class Family(_Frozen):
     def queues_of(self, model_ids: list[str]) -> list[str]:
         """The queues a worker serves that holds these models."""
         return [self.queue(level.id) for model in model_ids for level in self.levels_of(model)]
+
+
+def queue_name(family_id: str, level_id: str) -> str:
+    """Name of the Celery queue that carries a level of a family."""
+    return f"t2i.{family_id}.{level_id}"
 
 
 def load_family(name: str) -> Family:

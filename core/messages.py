@@ -5,11 +5,11 @@ message  from            to                             queue
 ======== =============== ============================== =================
 Route    app             router (`scheduler.tasks`)     `router`
 Generate router, tick    generation worker              `t2i.<family>.<level>`
-Judge    generation      quality worker                 `quality`
+ScoreImage    generation      quality worker                 `quality`
 Tick     beat            scheduler                      `scheduler`
-Sweep    beat            scheduler                      `scheduler`
+Reconcile    beat            scheduler                      `scheduler`
 Learn    beat            scheduler                      `scheduler`
-Review   quality worker  router                         `router`
+Escalate   quality worker  router                         `router`
 ======== =============== ============================== =================
 
 Every message may be lost or come twice; rows say what is true.
@@ -53,18 +53,18 @@ class Generate(Message):
 
 
 @dataclass(frozen=True)
-class Judge(Message):
+class ScoreImage(Message):
     """Score a stored image against its prompt."""
 
-    task: ClassVar[str] = "argus.judge"
+    task: ClassVar[str] = "argus.score"
     image_id: str
 
 
 @dataclass(frozen=True)
-class Review(Message):
+class Escalate(Message):
     """See whether an image that has been scored is good enough for its request."""
 
-    task: ClassVar[str] = "argus.review"
+    task: ClassVar[str] = "argus.escalate"
     request_id: str
 
 
@@ -76,10 +76,10 @@ class Tick(Message):
 
 
 @dataclass(frozen=True)
-class Sweep(Message):
+class Reconcile(Message):
     """Publish again what was accepted or queued and never arrived; take back what lost workers held."""
 
-    task: ClassVar[str] = "argus.sweep"
+    task: ClassVar[str] = "argus.reconcile"
 
 
 @dataclass(frozen=True)

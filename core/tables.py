@@ -5,8 +5,7 @@
     job 1─n request 1─n attempt 1─1 image 1─n score
     plan 1─n assignment n─1 worker     profile     predictor     cached_latent
 
-A request moves accepted → queued → running → done | failed | cancelled, and back from running to queued when its
-worker is lost. All times are timezone-aware UTC. Latency counts from `accepted_at` to `stored_at`.
+The states of a request and every move between them are drawn in `core.requests`. All times are timezone-aware UTC. Latency counts from `accepted_at` to `stored_at`.
 """
 
 from __future__ import annotations
@@ -113,7 +112,7 @@ class Request(Base):
     qualities: Mapped[dict[str, Any] | None]  # predicted relative quality by level, for re-alignment and late binding
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
-    hopeless: Mapped[bool] = mapped_column(default=False)  # no level can meet its deadline: served when there is room
+    deadline_unreachable: Mapped[bool] = mapped_column(default=False)  # by any level: served when there is room
     error_code: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None]
     note: Mapped[str | None]  # why this level, for people

@@ -1,4 +1,4 @@
-"""Start the scheduler's Celery worker: the tick, the sweep, the router.
+"""Start the scheduler's Celery worker: the tick, reconciliation, the router.
 
 ::
 
@@ -6,7 +6,7 @@
 
 One process serves both queues; two processes with a queue each keep routing off the planner's time. Next to it run
 beat (one in all), `python -m workers.boot --device …` (one a device) and
-`python -m workers.quality_worker` (one or more).
+`python -m workers.scoring.worker` (one or more).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.celery import celery_app
+from core.celery_worker import serve
 from core.errors import ArgusError
 from core.families import Family, load_family
 from core.log import set_up_logging
 from core.messages import ROUTER_QUEUE, SCHEDULER_QUEUE
 from core.settings import settings
-from workers.serve import serve
 
 log = structlog.get_logger(__name__)
 QUEUES = (SCHEDULER_QUEUE, ROUTER_QUEUE)
@@ -61,8 +61,8 @@ def run(queues: list[str], name: str) -> int:
 
 def have_predictor(family: Family) -> None:
     """A predictor in force before the first request, where one is shipped; else the first `learn` trains one."""
-    from scheduler.learn import Learner
-    from scheduler.predictors import shipped
+    from scheduler.prediction.retrain import Learner
+    from scheduler.prediction.store import shipped
 
     try:
         if shipped(family):

@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, review, tick, sweep, learn. Thin: each calls one function that says what it does."""
+"""The scheduler's Celery tasks: route, review, tick, reconcile, learn. Thin: each calls one function that says what it does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from core.batching import Batcher
 from core.families import Family
-from core.messages import Learn, Review, Route, Sweep, Tick
-from scheduler.learn import Learner
-from scheduler.review import review
-from scheduler.router import Router
-from scheduler.sweep import sweep
-from scheduler.tick import Scheduler
-from workers.batching import Batcher
+from core.messages import Escalate, Learn, Reconcile, Route, Tick
+from scheduler.control.escalate import escalate
+from scheduler.control.reconcile import reconcile
+from scheduler.control.router import Router
+from scheduler.control.tick import Scheduler
+from scheduler.prediction.retrain import Learner
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -32,18 +32,18 @@ def register_tasks(app: Celery, family: Family) -> None:
     def route(job_id: str) -> None:
         router.do(uuid.UUID(job_id))
 
-    @app.task(name=Review.task)
-    def look_at(request_id: str) -> None:
-        review(routing.live, uuid.UUID(request_id))
+    @app.task(name=Escalate.task)
+    def check_score(request_id: str) -> None:
+        escalate(routing.live, uuid.UUID(request_id))
 
     @app.task(name=Tick.task)
     def tick() -> None:
         alone("tick", scheduler.tick)
 
-    @app.task(name=Sweep.task)
-    def sweep_up() -> None:
-        routing.live.forget()  # a worker with another post asks for a sweep: what is routed again must know of it
-        alone("sweep", lambda: sweep(family))
+    @app.task(name=Reconcile.task)
+    def reconcile_rows() -> None:
+        routing.live.forget()  # a worker with another post asks for reconciliation: what is routed again must know of it
+        alone("reconcile", lambda: reconcile(family))
 
     @app.task(name=Learn.task)
     def learn() -> None:

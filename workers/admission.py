@@ -1,97 +1,122 @@
 """Which waiting request a free place is given to, and at which level: the policy's decision, made at the last moment.
 
 A message says that somebody waits in this queue; who that is, the rows say. So the place goes to the most urgent request
-that this worker can serve, what can no longer be in time is set aside, and the level is chosen anew among those of the
-model held. The policy lives on a floor above: it is plugged in by name, and workers know only its shape.
+that this worker can serve, one whose deadline no level can meet any more is marked so, and the level is chosen anew among
+those of the model held. The worker asks `Policy.admit`; without a plan it is first come, first served.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Protocol
+from dataclasses import replace
 
 import structlog
 
+from core import open_requests, requests
+from core.database import transaction
 from core.families import Family
-from core.tables import Request
-from workers import rows
-from workers.rows import Claim, Me
+from core.requests import Claim
+from core.tables import Request, ServiceClass
+from core.workers import WorkerIdentity
+from scheduler.observation.snapshot import Live, as_request, quality_of
+from scheduler.policies import Admission, Policy, Worker, kind
+from scheduler.policies import Request as PolicyRequest
 
 log = structlog.get_logger(__name__)
-POLICY = "scheduler.admission:PolicyAdmission"
-LOOK = 32  # waiting requests the policy is shown at a time
-TRIES = 8  # lost races, or rounds in which all that was shown is set aside
+SHOWN = 32  # waiting requests the policy is shown at a time
+TRIES = 8  # lost races, or rounds in which no deadline of all that was shown can be met
 
 
-@dataclass(frozen=True)
-class Pick:
-    """The place in what was shown that starts, its level, and the places set aside."""
-
-    place: int | None = None
-    level: str | None = None
-    aside: tuple[int, ...] = ()
-
-
-class Admission(Protocol):
-    """Picks among waiting requests (earliest deadline first) for a worker that has a free place beside `running` others.
+class PolicyAdmission:
+    """The admission of one worker under the policy in force.
 
     `moves` says whether what runs may be moved to a cheaper level on the way: the published baselines do not.
     """
 
-    moves: bool
+    def __init__(self, family: Family, worker: str, device_type: str) -> None:
+        self.live = Live(family)
+        self.worker, self.device_type = worker, device_type
+        self.moves = kind(self.live.name).moves
 
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Pick: ...
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Admission:
+        """The place in `waiting` (earliest deadline first) that starts beside `running` others, and at which level.
+
+        No level in the answer keeps the one the request was routed to; one asked for by name is always kept.
+        """
+        with transaction() as session:
+            moment = self.live.moment(session)
+        policy, epoch = moment.policy, moment.epoch
+        if policy is None or epoch is None or self.device_type not in policy.cluster.profiles:
+            return first_come(waiting)
+        if waiting[0].level not in policy.index:  # no profile has it: nobody knows what it costs
+            return first_come(waiting)
+        held = policy.cluster.holds(waiting[0].level)
+        places = [
+            i for i, row in enumerate(waiting) if row.level in policy.index and policy.cluster.holds(row.level) == held
+        ]
+        shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
+        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, moment.scene)
+        aside = tuple(places[i] for i in answer.aside)
+        if answer.place is None:
+            return Admission(aside=aside)
+        chosen = waiting[places[answer.place]]
+        free = _free(chosen) and answer.level in levels
+        return Admission(places[answer.place], answer.level if free else "", aside)
 
 
-class FirstCome:
+def first_come(waiting: Sequence[Request]) -> Admission:
     """The most urgent, at the level it was routed to."""
-
-    moves = True
-
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Pick:
-        return Pick(0 if waiting else None)
+    return Admission(0 if waiting else None)
 
 
-first_come = FirstCome()
+def _free(row: Request) -> bool:
+    """Whether the level may be chosen anew: not one asked for by name; batch work stays at the level it waits for."""
+    return row.level_asked == "auto" and row.service_class == ServiceClass.INTERACTIVE
 
 
-def plugged_in(family: Family, me: Me, device_type: str) -> Admission:
-    """The admission of the policy in force."""
-    module, name = POLICY.split(":")
-    return getattr(import_module(module), name)(family, me.name, device_type)  # type: ignore[no-any-return]
+def _bound(row: Request, policy: Policy) -> PolicyRequest:
+    """The row as the policy sees it; one that is bound to its level accepts no other."""
+    if _free(row):
+        return as_request(row, quality_of(row, policy))
+    only = tuple(float(level == row.level) for level in policy.levels)
+    return replace(as_request(row, only), floor=1.0)
 
 
-def claim(family: Family, me: Me, levels: Sequence[str], admission: Admission, running: int = 0) -> Claim | None:
-    """Claim the request that the policy gives a place to, beside those `running`; None when nobody waits at these levels who can be in time."""
+def claim(
+    family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission, running: int = 0
+) -> Claim | None:
+    """Claim the request that the policy gives a place to, beside those `running`.
+
+    None when nobody waits at these levels whose deadline can be met.
+    """
     for _ in range(TRIES):
-        shown = rows.waiting(family, levels, False, LOOK)
-        pick = _asked(admission, shown, levels, running)
-        if pick.aside:
-            rows.set_aside([shown[place].id for place in pick.aside])
-        if pick.place is not None:
-            claimed = rows.take(shown[pick.place].id, me, family, levels, pick.level)
+        shown = open_requests.waiting(family, levels, False, SHOWN)
+        answer = _asked(admission, shown, levels, running)
+        if answer.aside:
+            requests.mark_unreachable([shown[place].id for place in answer.aside])
+        if answer.place is not None:
+            chosen = shown[answer.place].id
+            claimed = requests.claim(chosen, worker, family.model_of, levels, answer.level or None)
             if claimed is not None:
                 return claimed
-        elif not pick.aside:
+        elif not answer.aside:
             break
     return None
 
 
-def claim_background(family: Family, me: Me, levels: Sequence[str]) -> Claim | None:
-    """Claim what fills a worker that has nothing else to do: the set aside first, then batch work."""
-    for request in rows.waiting(family, levels, True, TRIES):
-        claimed = rows.take(request.id, me, family, levels)
+def claim_background(family: Family, worker: WorkerIdentity, levels: Sequence[str]) -> Claim | None:
+    """Claim what fills a worker that has nothing else to do: missed deadlines first, then batch work."""
+    for request in open_requests.waiting(family, levels, True, TRIES):
+        claimed = requests.claim(request.id, worker, family.model_of, levels)
         if claimed is not None:
             return claimed
     return None
 
 
-def _asked(admission: Admission, shown: Sequence[Request], levels: Sequence[str], running: int) -> Pick:
+def _asked(admission: PolicyAdmission, shown: Sequence[Request], levels: Sequence[str], running: int) -> Admission:
     """The policy's answer; first come first served when it fails, because a free place must not stay empty."""
     try:
-        return admission(shown, levels, running) if shown else Pick()
+        return admission(shown, levels, running) if shown else Admission()
     except Exception:
         log.exception("admission failed; first come, first served")
-        return first_come(shown, levels)
+        return first_come(shown)

@@ -20,7 +20,7 @@ from sqlalchemy import func, select, update
 from core.database import transaction
 from core.families import Family
 from core.tables import Assignment
-from workers.rows import Me
+from core.workers import WorkerIdentity
 
 if TYPE_CHECKING:
     from celery.worker.consumer import Consumer
@@ -53,7 +53,7 @@ class Posting:
         rows_of: the requests of each model that are worth running at once.
     """
 
-    def __init__(self, me: Me, family: Family, engine: Engine, rows_of: Mapping[str, int]) -> None:
+    def __init__(self, me: WorkerIdentity, family: Family, engine: Engine, rows_of: Mapping[str, int]) -> None:
         self.me = me
         self.family = family
         self.engine = engine

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core import devices, requests
 from core.celery import celery_app
+from core.celery_worker import serve
 from core.errors import ArgusError
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.log import set_up_logging
 from core.profiles import ENOUGH
 from core.settings import settings
-from workers import devices, rows
-from workers.admission import plugged_in
+from core.workers import WorkerIdentity, open_attempts, register
+from workers.admission import PolicyAdmission
 from workers.assignment import Posting, register_command
-from workers.heartbeat import Heartbeat
-from workers.rows import Me
-from workers.serve import serve
+from workers.housekeeping import Heartbeat
 from workers.tasks import Generation, register_task
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(device: str, name: str) -> int:
     """The worker's life, from its row to its row."""
     os.environ["OMP_NUM_THREADS"] = str(devices.threads(device))  # before torch is imported
-    family, me = load_family(settings().family), Me(name, uuid.uuid4())
-    rows.register(
+    family, me = load_family(settings().family), WorkerIdentity(name, uuid.uuid4())
+    register(
         me,
         device=device,
         device_type=devices.device_type(device),
@@ -79,7 +79,7 @@ def run(device: str, name: str) -> int:
     }
     engine = make_engine(family, device, known, max(rows_of.values()))
     posting = Posting(me, family, engine, rows_of)
-    admission = plugged_in(family, me, devices.device_type(device))
+    admission = PolicyAdmission(family, me.name, devices.device_type(device))
     means = {level.id: level.quality for level in measured.levels} if measured else {}
     generation = Generation(me, family, engine, posting, ImageStore(), admission, means)
     heartbeat = Heartbeat(generation)
@@ -110,7 +110,7 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
     import torch
 
     from workers.engine.engine import Engine
-    from workers.strategies.latents import shared_cache
+    from workers.latent_cache.cache import shared_cache
 
     torch.set_num_threads(devices.threads(device))
     dtype = None if settings().dtype == "auto" else getattr(torch, settings().dtype)
@@ -129,7 +129,7 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
 
 def warm_up(engine: Engine, family: Family) -> None:
     """Two steps of one request, so that the first of a user meets a loaded encoder and warm kernels."""
-    from workers.engine.order import Order
+    from workers.engine.request import Order
 
     size, level = family.defaults, family.level(family.reference)
     if level.model in engine.loaded():
@@ -162,12 +162,12 @@ def worthwhile_rows(curve: StepCurve) -> int:
     return min((n for n, gain in gains.items() if gain >= ENOUGH * max(gains.values())), default=settings().max_batch)
 
 
-def take_back(me: Me) -> None:
+def take_back(me: WorkerIdentity) -> None:
     """Queue again what an earlier boot of this name had when it ended."""
-    left = [attempt.id for attempt in rows.running_of(me, earlier=True)]
+    left = [attempt.id for attempt in open_attempts(me, earlier=True)]
     if left:
         log.info("taken back from an earlier boot", worker=me.name, requests=len(left))
-        rows.release(left, "lost", "The worker ended while it had this request.", "worker_lost")
+        requests.release(left, "lost", "The worker ended while it had this request.", "worker_lost")
 
 
 if __name__ == "__main__":

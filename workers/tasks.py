@@ -1,4 +1,4 @@
-"""The generation task: claim the row, let go of the database, run the engine, store, record, publish `Judge`.
+"""The generation task: claim the row, let go of the database, run the engine, store, record, publish `ScoreImage`.
 
 Messages may be lost or come twice; the claim decides. A message whose row is taken or finished changes nothing.
 """
@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from core import open_requests, requests
 from core.celery import publish
 from core.errors import ArgusError, Cancelled, ModelNotHeld
 from core.families import Family
-from core.images import ImageStore
-from core.messages import QUALITY_QUEUE, Generate, Judge
-from core.tables import Request
-from workers import rows
-from workers.admission import Admission, claim, claim_background
+from core.images import ImageStore, Stored
+from core.messages import QUALITY_QUEUE, Generate, ScoreImage
+from core.requests import Claim
+from core.tables import Image, Request
+from core.workers import WorkerIdentity
+from workers.admission import PolicyAdmission, claim, claim_background
+from workers.allowed_levels import allowed
 from workers.assignment import Posting
-from workers.choices import allowed
-from workers.engine.order import Order, Outcome
-from workers.rows import Claim, Me
+from workers.engine.request import Order, Outcome
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -43,7 +44,7 @@ class Generation:
 
     `open` are the requests it is at. Those in the `background` (set aside, batch) fill a worker that has nothing else,
     and give their place back at the next step when somebody with a latency target needs it. What runs follows the post:
-    see `workers.choices`.
+    see `workers.allowed_levels`.
 
     Args:
         means: relative quality by level, from the profile.
@@ -51,12 +52,12 @@ class Generation:
 
     def __init__(
         self,
-        me: Me,
+        me: WorkerIdentity,
         family: Family,
         engine: Engine,
         posting: Posting,
         images: ImageStore,
-        admission: Admission,
+        admission: PolicyAdmission,
         means: Mapping[str, float] | None = None,
     ) -> None:
         self.me = me
@@ -134,15 +135,17 @@ class Generation:
         with self._claiming:  # what this worker takes again is `open` before anybody looks
             parked = {uuid.UUID(request) for request in self.engine.parked()} - set(self.open)
             if parked:
-                self.engine.unpark(map(str, parked - set(rows.queued_among(list(parked)))))
+                self.engine.unpark(map(str, parked - set(open_requests.queued_among(list(parked)))))
 
     def _stray(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
         """A message can come from a queue given up a moment ago: its own row, while the model is still in memory."""
         strange = sorted(set(self.family.levels) - set(self.posting.levels()))
         held = set(self.posting.could_serve())
-        claimed = rows.take(request_id, self.me, self.family, [level for level in strange if level in held])
+        claimed = requests.claim(
+            request_id, self.me, self.family.model_of, [level for level in strange if level in held]
+        )
         if claimed is None:
-            rows.unpublish(request_id, epoch, strange)  # the sweep sends it to whoever serves it
+            requests.unpublish(request_id, epoch, strange)  # reconciliation sends it to whoever serves it
         return claimed
 
     def _run(self, claimed: Claim) -> None:
@@ -154,7 +157,7 @@ class Generation:
             if request in self._yielding:
                 self._give_up(claimed, error)
             else:
-                patiently(lambda: rows.cancel(claimed))
+                patiently(lambda: requests.cancel(claimed))
         except Exception as error:
             self._give_up(claimed, error)
         finally:
@@ -183,10 +186,29 @@ class Generation:
         """Image to the store, timings to the database, its id to the quality worker."""
         image_id = uuid.uuid4()
         stored = self.images.put(image_id, outcome.image, self._text(claimed.request, outcome))
-        if patiently(lambda: rows.store(claimed, outcome, image_id, stored, self.family.version)):
-            publish(QUALITY_QUEUE, [Judge(str(image_id))])
+        if patiently(lambda: requests.finish(claimed, *self._record(claimed, outcome, image_id, stored))):
+            publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
         else:  # cancelled, or given up for lost, in the last moment
             self.images.delete(stored.key)
+
+    def _record(
+        self, claimed: Claim, outcome: Outcome, image_id: uuid.UUID, stored: Stored
+    ) -> tuple[Image, dict[str, Any], float]:
+        """The image's row, the attempt's columns, and the seconds since the last step."""
+        image = Image(
+            id=image_id,
+            request_id=claimed.request.id,
+            attempt_id=claimed.attempt,
+            key=stored.key,
+            width=outcome.image.width,
+            height=outcome.image.height,
+            bytes=stored.bytes,
+            sha256=stored.sha256,
+            level=outcome.level_id,
+            model=outcome.model_id,
+            family_version=self.family.version,
+        )
+        return image, measured(outcome), time.time() - outcome.times.denoised
 
     def _text(self, request: Request, outcome: Outcome) -> dict[str, str]:
         """What the PNG says of itself."""
@@ -213,7 +235,26 @@ class Generation:
         elif self.stopping.is_set() or isinstance(error, ModelNotHeld):
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
-        patiently(lambda: rows.release([claimed.attempt], outcome, reason, code))
+        patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))
+
+
+def measured(outcome: Outcome) -> dict[str, Any]:
+    """An attempt's columns from what the engine measured."""
+    times = outcome.times
+    return {
+        "reason": outcome.reason,
+        "level": outcome.level_id,
+        "model": outcome.model_id,
+        "batch_mean": outcome.batch_mean,
+        "batch_max": outcome.batch_max,
+        "steps_run": outcome.steps_run,
+        "steps_skipped": outcome.steps_skipped,
+        "cache_similarity": outcome.cache_similarity,
+        "encode_s": times.encoded - times.admitted,
+        "wait_s": times.started - times.encoded,
+        "denoise_s": times.denoised - times.started,
+        "decode_s": times.decoded - times.denoised,
+    }
 
 
 def patiently(move: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:

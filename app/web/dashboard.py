@@ -9,7 +9,7 @@ from flask import render_template, request
 
 from app import records
 from app.schemas import PlanPage, ReportOut
-from app.web import blueprint
+from app.web.blueprint import blueprint
 from core.database import transaction
 
 WINDOWS = (15, 60, 360, 1440)

@@ -7,7 +7,7 @@ from datetime import datetime
 from flask import render_template, request
 
 from app import records
-from app.web import blueprint
+from app.web.blueprint import blueprint
 from core.database import transaction
 
 PER_PAGE = 60

@@ -9,7 +9,7 @@ from flask import redirect, render_template, request, url_for
 
 from app import jobs, records
 from app.security import check_form
-from app.web import blueprint
+from app.web.blueprint import blueprint
 from core.database import transaction
 
 PER_PAGE = 60

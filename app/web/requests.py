@@ -10,7 +10,7 @@ from flask import render_template
 
 from app import records
 from app.schemas import TimesOut
-from app.web import blueprint
+from app.web.blueprint import blueprint
 from core.database import transaction
 
 STAGES = (

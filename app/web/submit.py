@@ -14,7 +14,7 @@ from app.schemas import FormIn
 from app.security import FIELD, check_form
 from app.submission import input_error
 from app.uploads import read_upload
-from app.web import blueprint
+from app.web.blueprint import blueprint
 from core.database import transaction
 from core.errors import ArgusError, BadInput
 from core.families import load_family

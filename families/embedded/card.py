@@ -1,6 +1,6 @@
 """The model card's figures: what the family can draw, checked by the scorer and by looking at pixels.
 
-`argus evaluate --card` (workers/evaluation.py draws) fills in docs/model-card.md and both of its pictures.
+`argus evaluate --card` (workers/measure/evaluate.py draws) fills in docs/model-card.md and both of its pictures.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Level(Protocol):
 
 
 class Drawn(Protocol):
-    """Every level on the prompts of `prompts`, as `workers.evaluation` measured them; `by_cost` has the dearest first."""
+    """Every level on the prompts of `prompts`, as `workers.measure.evaluate` measured them; `by_cost` has the dearest first."""
 
     @property
     def levels(self) -> Mapping[str, Level]: ...

@@ -31,9 +31,9 @@ import numpy as np
 
 from core.errors import BadInput
 from core.profiles import Profile
-from scheduler.instance import Instance, Level, Plan, PromptClass
-from scheduler.plan import solve
-from scheduler.route import Curve
+from scheduler.planning.instance import Instance, Level, Plan, PromptClass
+from scheduler.planning.milp import solve
+from scheduler.planning.pricing import Curve
 
 LEAST_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
 NAMES = (
@@ -169,7 +169,7 @@ class Observation:
 class Epoch:
     """A plan in force: what `plan` decided and everything the other three need of it. JSON both ways.
 
-    `curves` are the models' price-of-time curves (`scheduler.route.Curve`), `extra` what only this policy reads.
+    `curves` are the models' price-of-time curves (`scheduler.planning.pricing.Curve`), `extra` what only this policy reads.
     """
 
     number: int

@@ -1,7 +1,7 @@
-"""Argus: joint plan, priced routing, levels bound when service starts, the hopeless set aside, the backlog re-aligned.
+"""Argus: joint plan, priced routing, levels bound when service starts, the deadline_unreachable set aside, the backlog re-aligned.
 
 The plan is one MILP over prompt classes × levels with the levels of a model sharing its workers. Its price, as a worth
-of a worker-second, is corrected at every decision by what waits (`scheduler.route.worth_now`). A worker that has room takes
+of a worker-second, is corrected at every decision by what waits (`scheduler.planning.pricing.worth_now`). A worker that has room takes
 the request with the earliest deadline and chooses the level anew: best quality minus price that is still in time and
 leaves everyone behind it a chance. A request that no level can finish in time is set aside: it is told so, and served
 when a worker would otherwise idle.
@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.profiles import Profile
-from scheduler.align import Lanes, align
-from scheduler.instance import PromptClass
-from scheduler.plan import solve
+from scheduler.planning.align import Lanes, align
+from scheduler.planning.instance import PromptClass
+from scheduler.planning.milp import solve
+from scheduler.planning.pricing import Curve, choose, curve, draw, worth_now
 from scheduler.policies import Admission, Cluster, Epoch, Observation, Policy, Request, Scene, Worker
-from scheduler.route import Curve, choose, curve, draw, worth_now
 
 CLASSES = 8
 COMING = 2  # rows that will have joined a batch before a request is done
@@ -222,7 +222,7 @@ class Argus(Policy):
     # -- what waits, what was scored --------------------------------------------------------------------------------
 
     def realign(self, waiting: Sequence[tuple[Request, str]], epoch: Epoch, scene: Scene) -> list[str]:
-        """Least predicted loss within the workers' time (`scheduler.align`). One model: its levels are bound late anyway."""
+        """Least predicted loss within the workers' time (`scheduler.planning.align`). One model: its levels are bound late anyway."""
         if not epoch.curves or not waiting:
             return super().realign(waiting, epoch, scene)
         if len(epoch.curves) == 1:

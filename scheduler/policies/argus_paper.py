@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from scheduler.planning.pricing import draw
 from scheduler.policies import Epoch, Observation, Policy, Request, Scene
-from scheduler.route import draw
 
 KEEP = 0.95
 

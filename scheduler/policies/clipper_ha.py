@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scheduler.instance import PromptClass
-from scheduler.plan import solve
+from scheduler.planning.instance import PromptClass
+from scheduler.planning.milp import solve
 from scheduler.policies import Epoch, Observation, Policy, Request, Scene
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scheduler.instance import Plan
+from scheduler.planning.instance import Plan
 from scheduler.policies import Epoch, Observation, Policy, Request, Scene
 
 HEADROOM = 1.05

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from core.similarity import published_share
 from scheduler.policies import Epoch, Request, Scene
 from scheduler.policies.clipper_ha import ClipperHA
-
-# cosine to the nearest cached prompt above which a share of the steps is skipped (K = 5, 10, 15, 20, 25 of 50)
-THRESHOLDS = ((0.95, 0.5), (0.90, 0.4), (0.85, 0.3), (0.75, 0.2), (0.65, 0.1))
 
 
 class Nirvana(ClipperHA):
@@ -14,7 +12,7 @@ class Nirvana(ClipperHA):
     source = "Agarwal et al., Approximate Caching for Efficiently Serving Diffusion Models (NIRVANA), NSDI 2024"
 
     def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
-        share = next((share for cosine, share in THRESHOLDS if request.similarity > cosine), 0.0)
+        share = published_share(request.similarity)
         open_to = [lv for lv, skipped in self._skipped().items() if skipped <= share + 1e-9]
         return max(open_to, key=lambda lv: self._skipped()[lv], default=self.level())
 

@@ -7,7 +7,7 @@ quarter of them a tick, or all would load weights at once. Reactive: it reads th
 
 from __future__ import annotations
 
-from scheduler.instance import Plan
+from scheduler.planning.instance import Plan
 from scheduler.policies import Epoch, Observation, Policy, Request, Scene
 
 TURNS = 4

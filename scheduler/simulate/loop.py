@@ -14,9 +14,9 @@ import numpy as np
 
 from core.errors import BadInput
 from core.profiles import Profile
-from scheduler.forecast import Forecaster
+from scheduler.control.remap import Seat, seatings
+from scheduler.observation.forecast import Forecaster
 from scheduler.policies import Cluster, Epoch, Observation, Policy, Request, Scene, Worker, get
-from scheduler.remap import Seat, seatings
 from scheduler.simulate.report import Outcome, Report, report
 from scheduler.simulate.worker import Row, SimWorker
 from scheduler.simulate.workload import Workload

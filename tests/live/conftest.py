@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from core.supervisor import Child, Supervisor
-from live.toy import make_family, make_profile
+from tests.live.toy import make_family, make_profile
 
 PATIENCE_S = 60.0
 STALE_S = "4"
@@ -45,12 +45,12 @@ class Stack:
         os.kill(self.supervisor.pids()[name], 9)
 
     def sweep_until_done(self, job: uuid.UUID) -> None:
-        """Sweep, as beat would have it done, until a job's images are there."""
+        """Reconcile, as beat would have it done, until a job's images are there."""
         from core.families import load_family
-        from scheduler.sweep import sweep
+        from scheduler.control.reconcile import reconcile
 
         def done() -> bool:
-            sweep(load_family(str(self.family_file)))
+            reconcile(load_family(str(self.family_file)))
             return set(self.states(job)) == {"done"}
 
         self.wait_for(done, "all done", lambda: str(self.states(job)))
@@ -214,7 +214,7 @@ def stack(services: Any, toy: Path) -> Iterator[Stack]:
         try:
             supervisor.start(broker)
             running.start("scheduler", "scheduler.boot")
-            running.start("quality", "workers.quality_worker")
+            running.start("quality", "workers.scoring.worker")
             running.start_worker()
             yield running
         finally:

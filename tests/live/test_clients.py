@@ -7,7 +7,7 @@ import json
 from PIL import Image as Pillow
 
 from core.families import load_family
-from live.conftest import Stack
+from tests.live.conftest import Stack
 
 
 def test_what_other_apis_ask_for_is_drawn_by_real_workers(stack: Stack):

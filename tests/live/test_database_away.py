@@ -19,9 +19,9 @@ from core.services import postgres
 from core.settings import settings
 from core.supervisor import Child, Supervisor
 from core.tables import Assignment, Plan, State
-from live.test_routing import join, requests, submit
-from scheduler.router import Router
-from scheduler.tick import Scheduler
+from scheduler.control.router import Router
+from scheduler.control.tick import Scheduler
+from tests.live.test_routing import join, requests, submit
 
 
 class Database:

@@ -14,17 +14,17 @@ from click.testing import CliRunner
 from PIL import Image as Pillow
 from sqlalchemy import update
 
+from cli.replay import replay
 from core.celery import publish
 from core.database import transaction
 from core.families import load_family
 from core.images import ImageStore
-from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Generate, Judge, Route
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Generate, Route, ScoreImage
+from core.queues import served_by
 from core.tables import Assignment, Attempt, Image, Plan, Request, Score, ServiceClass, State
-from live.conftest import Stack
-from scheduler.live import FRESH_S
-from scheduler.queues import served_by
-from scheduler.sweep import sweep
-from traces.replay import replay
+from scheduler.control.reconcile import reconcile
+from scheduler.observation.snapshot import FRESH_S
+from tests.live.conftest import Stack
 
 LONG = {"steps": 400, "level_asked": "exact"}
 
@@ -63,7 +63,7 @@ def test_an_image_is_scored_once_whatever_is_delivered_twice(stack: Stack):
     stack.publish(job)
     stack.wait_for(lambda: all(row.scored_at for row in stack.requests(job)), "scores")
     images = [image.id for image in stack.images(job)]
-    publish(QUALITY_QUEUE, [Judge(str(image)) for image in images])
+    publish(QUALITY_QUEUE, [ScoreImage(str(image)) for image in images])
     last = stack.submit(1)
     stack.publish(last)
     stack.wait_for(lambda: all(row.scored_at for row in stack.requests(last)), "a score after them")
@@ -145,7 +145,7 @@ def test_what_cannot_be_in_time_is_told_so_and_served_last(stack: Stack):
     stack.publish(late)
     stack.wait_done(late)
     (row,) = stack.requests(late)
-    assert row.hopeless
+    assert row.deadline_unreachable
     assert "no longer be in time" in row.note
 
 
@@ -185,7 +185,7 @@ def test_a_worker_killed_at_work_has_its_request_done_by_another_attempt(stack: 
 
     def done() -> bool:
         stack.supervisor.watch_once()
-        sweep(load_family(str(stack.family_file)))
+        reconcile(load_family(str(stack.family_file)))
         return set(stack.states(job)) == {"done"}
 
     stack.wait_for(done, "all done")

@@ -17,13 +17,13 @@ from core.database import transaction
 from core.families import load_family
 from core.images import ImageStore
 from core.tables import Attempt, Image, Job, Request, ServiceClass, State
+from core.workers import WorkerIdentity
 from scheduler.policies import NAMES, kind
-from workers.admission import FirstCome, first_come
+from workers.admission import first_come
 from workers.assignment import Post, Posting
 from workers.engine.curve import StepCurve
 from workers.engine.engine import Engine
 from workers.pipelines.embedded import Embedded
-from workers.rows import Me
 from workers.tasks import Generation
 
 PATIENCE_S = 30.0
@@ -56,6 +56,15 @@ class Pace(StepCurve):
         """Stays as it is."""
 
 
+class FirstCome:
+    """The admission of a worker without a plan."""
+
+    moves = True
+
+    def __call__(self, waiting: Any, levels: Any, running: int = 0) -> Any:
+        return first_come(waiting)
+
+
 class Site:
     """One worker in this process, posted to the large model, and shorthands."""
 
@@ -64,10 +73,10 @@ class Site:
         self.adapter: Gated
         self.engine = Engine(self.family, max_batch=2, load=self._load, curves={"large": Pace(0.001)})
         self.engine.start()
-        me = Me("cpu0@way", uuid.uuid4())
+        me = WorkerIdentity("cpu0@way", uuid.uuid4())
         self.posting = Posting(me, self.family, self.engine, {"large": 1, "small": 1})
         self.posting._apply(Post.of(self.family, ["large"]), None)
-        self.generation = Generation(me, self.family, self.engine, self.posting, ImageStore(), first_come, MEANS)
+        self.generation = Generation(me, self.family, self.engine, self.posting, ImageStore(), FirstCome(), MEANS)
 
     def _load(self, model: Any) -> Gated:
         import torch
@@ -133,6 +142,8 @@ def site(database: Any, toy: Path) -> Iterator[Site]:
 
 
 class Baseline(FirstCome):
+    """A policy that does not move what runs."""
+
     moves = False
 
 

@@ -13,15 +13,16 @@ from sqlalchemy import func, select, update
 
 from core.database import transaction
 from core.families import load_family
+from core.similarity import cosine_for
 from core.tables import Attempt, CachedLatent, Image, Job, Plan, Request, Score, ServiceClass, State, Worker
-from scheduler.live import Live
-from scheduler.nearest import cosine_for, nearest
-from scheduler.observe import timings
-from scheduler.predict import Features
-from scheduler.review import review
-from scheduler.router import Router
-from scheduler.sweep import sweep
-from scheduler.tick import Scheduler
+from scheduler.control.escalate import escalate
+from scheduler.control.reconcile import reconcile
+from scheduler.control.router import Router
+from scheduler.control.tick import Scheduler
+from scheduler.observation.queries import timings
+from scheduler.observation.snapshot import Live
+from scheduler.prediction.cache_lookup import nearest
+from scheduler.prediction.model import Features
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
     join(models=("large",))
     stranded = submit(2, state=State.QUEUED, level="sm-small", epoch=1)
     kept = submit(1, state=State.QUEUED, level="sm-small", epoch=1, level_asked="sm-small")
-    sweep(family)
+    reconcile(family)
     assert {row.state for row in requests(stranded)} == {State.ACCEPTED}
     Router(family).route([stranded])
     assert {row.level for row in requests(stranded)} == {"exact"}
@@ -130,10 +131,10 @@ def test_a_silent_workers_requests_are_tried_elsewhere_but_not_for_ever(family):
     job = submit(1, state=State.QUEUED, level="exact", epoch=1)
     for _ in range(2):
         attempt(job, boot)
-        sweep(family)
+        reconcile(family)
         assert requests(job)[0].state == State.QUEUED
     attempt(job, boot)
-    sweep(family)
+    reconcile(family)
     (row,) = requests(job)
     assert (row.state, row.error_code) == (State.FAILED, "worker_lost")
 
@@ -142,7 +143,7 @@ def test_a_restarted_workers_requests_are_taken_back_though_its_heart_beats(fami
     join()
     job = submit(1, state=State.QUEUED, level="exact", epoch=1)
     attempt(job, boot=uuid.uuid4())
-    sweep(family)
+    reconcile(family)
     assert requests(job)[0].state == State.QUEUED
 
 
@@ -152,10 +153,10 @@ def test_a_deep_backlog_is_not_published_again(family, database):
     Router(family).route([job])
     with transaction() as session:
         session.execute(update(Request).values(published_at=datetime.now(UTC) - timedelta(minutes=5)))
-    assert sweep(family).published == 0
+    assert reconcile(family).published == 0
     with redis.Redis.from_url(database.broker_url) as client:
         client.flushdb()
-    assert sweep(family).published == 200
+    assert reconcile(family).published == 200
     assert depth(database, "exact") + depth(database, "fs-4") == 200
 
 
@@ -163,20 +164,20 @@ def test_background_work_is_not_published_again_workers_find_it_by_its_row(famil
     """After a burst thousands may be set aside: a message for each would cost the others a claim for each."""
     join()
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
-    submit(100, state=State.QUEUED, level="exact", epoch=1, hopeless=True, published_at=long_ago)
+    submit(100, state=State.QUEUED, level="exact", epoch=1, deadline_unreachable=True, published_at=long_ago)
     submit(100, state=State.QUEUED, level="exact", epoch=1, service_class=ServiceClass.BATCH, published_at=long_ago)
     waits = submit(3, state=State.QUEUED, level="exact", epoch=1, published_at=long_ago)
-    assert sweep(family).published == 3
+    assert reconcile(family).published == 3
     assert all(row.published_at > long_ago for row in requests(waits))
 
 
 def test_what_is_past_its_deadline_stays_set_aside_when_it_is_routed_again(family, database):
     join()
-    late = submit(2, hopeless=True, deadline_at=datetime.now(UTC) - timedelta(seconds=5))
-    early = submit(1, hopeless=True, deadline_at=datetime.now(UTC) + timedelta(minutes=5))
+    late = submit(2, deadline_unreachable=True, deadline_at=datetime.now(UTC) - timedelta(seconds=5))
+    early = submit(1, deadline_unreachable=True, deadline_at=datetime.now(UTC) + timedelta(minutes=5))
     Router(family).route([late, early])
-    assert {row.hopeless for row in requests(late)} == {True}
-    assert {row.hopeless for row in requests(early)} == {False}
+    assert {row.deadline_unreachable for row in requests(late)} == {True}
+    assert {row.deadline_unreachable for row in requests(early)} == {False}
     assert depth(database, "exact") + depth(database, "fs-4") == 1
 
 
@@ -206,8 +207,8 @@ def test_a_score_under_the_floor_is_drawn_again_at_a_better_level_once(family):
     scored(poor, "fs-4", 1.0)
     scored(good, "fs-4", 1.9)
     live = Live(family)
-    assert review(live, requests(good)[0].id) is None
-    assert review(live, requests(poor)[0].id) == "exact"
+    assert escalate(live, requests(good)[0].id) is None
+    assert escalate(live, requests(poor)[0].id) == "exact"
     (row,) = requests(poor)
     assert (row.state, row.level) == (State.QUEUED, "exact")
     assert "under the floor" in row.note
@@ -218,7 +219,7 @@ def test_a_score_under_the_floor_is_drawn_again_at_a_better_level_once(family):
         second = Image(id=uuid.uuid4(), request_id=row.id, attempt_id=first.attempt_id, key="k2", width=32, height=32)
         second.bytes, second.sha256, second.level, second.model, second.family_version = 1, "0", "exact", "large", "1"
         session.add(second)
-    assert review(live, row.id) is None
+    assert escalate(live, row.id) is None
 
 
 def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family):
@@ -230,8 +231,8 @@ def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family)
     scored(hard, "fs-4", 0.95)
     scored(plain, "fs-4", 0.95)
     live = Live(family)
-    assert review(live, requests(hard)[0].id) is None
-    assert review(live, requests(plain)[0].id) == "exact"
+    assert escalate(live, requests(hard)[0].id) is None
+    assert escalate(live, requests(plain)[0].id) == "exact"
 
 
 def test_the_cache_opens_its_levels_to_prompts_it_knows(family):

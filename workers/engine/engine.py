@@ -30,16 +30,16 @@ from torch import Tensor
 from core.errors import Cancelled, DeadlinePassed, EngineError, NotANumber
 from core.families import Family, Level, Model
 from workers.engine.curve import StepCurve
-from workers.engine.desks import Desks
 from workers.engine.forward import predict
-from workers.engine.lane import Lane
 from workers.engine.levels import Levels
-from workers.engine.order import LateBinding, Order, Outcome
-from workers.engine.residents import Resident, Residents
-from workers.engine.ticket import Ticket
+from workers.engine.model_pool import Resident, Residents
+from workers.engine.request import LateBinding, Order, Outcome
+from workers.engine.running_batch import Lane
+from workers.engine.running_request import Ticket
+from workers.engine.stages import Desks
+from workers.latent_cache.cache import LatentCache
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
-from workers.strategies.latents import LatentCache
 
 log = logging.getLogger(__name__)
 
@@ -261,7 +261,8 @@ class Engine:
 
     def _parked(self, ticket: Ticket) -> Cancelled:
         """Keep where a running request stands; answers what to end this attempt with."""
-        self.levels.parking.put(ticket)
+        assert ticket.start is not None
+        self.levels.parking.put(ticket.order, ticket.level, ticket.start, ticket.row, ticket.kept)
         return Cancelled(f"It ran {len(ticket.rows)} steps; {ticket.steps_left} are left.")
 
     def _next_lane(self) -> Lane | None:

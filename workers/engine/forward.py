@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import EngineError, OutOfMemory
-from workers.engine.lane import Lane
+from workers.engine.running_batch import Lane
 
 log = logging.getLogger(__name__)
 

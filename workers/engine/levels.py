@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
-from workers.engine.order import MOVABLE, LateBinding
-from workers.engine.parking import Parked, Parking
-from workers.engine.ticket import Ticket
+from workers.engine.preemption import Parked, Parking
+from workers.engine.request import MOVABLE, LateBinding
+from workers.engine.running_request import Ticket
+from workers.latent_cache.cache import LatentCache
 from workers.pipelines.base import Start
 from workers.strategies import begin
-from workers.strategies.latents import LatentCache
 
 
 class Levels:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.errors import CacheEntryDamaged, DecodeFailed
 from core.families import Level, Model
-from workers.engine.order import Order
+from workers.engine.request import Order
 from workers.pipelines.feature_cache import HALVES, Features, Keeper
 from workers.pipelines.samplers import Walk, safe_scheduler
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from families.embedded.model import load_member
-from workers.engine.order import Order
+from workers.engine.request import Order
 from workers.pipelines.base import Adapter, Tensors
 
 REMEMBERED = 32  # negative prompts kept encoded

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
@@ -20,10 +20,7 @@ from diffusers.models.cache_utils import CacheMixin
 from torch import Tensor
 
 from core.errors import BadFamily
-from core.families import Level
-
-if TYPE_CHECKING:
-    from workers.pipelines.base import Adapter
+from core.families import Level, Model
 
 HALVES = ("cond", "uncond")  # a context each, as diffusers' pipelines have them
 
@@ -35,6 +32,16 @@ CONFIGS: dict[str, Callable[..., Any]] = {
 }
 
 
+class Denoiser(Protocol):
+    """What is wanted of an adapter: its network and how one forward of it is made."""
+
+    net: Any
+    model: Model
+    dtype: torch.dtype
+
+    def predict(self, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor: ...
+
+
 class Keeper:
     """An adapter's twin that keeps features as one `fc` level says.
 
@@ -42,7 +49,7 @@ class Keeper:
         BadFamily: the denoiser is none that diffusers' caches know (UNets, SD3, PixArt).
     """
 
-    def __init__(self, adapter: Adapter, level: Level) -> None:
+    def __init__(self, adapter: Denoiser, level: Level) -> None:
         if not isinstance(adapter.net, CacheMixin):
             raise BadFamily(
                 f"Level {level.id!r} keeps features (strategy fc), but diffusers has no feature cache for the denoiser of "

@@ -10,7 +10,7 @@ from diffusers import FluxPipeline
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
-from workers.engine.order import Order
+from workers.engine.request import Order
 from workers.pipelines.base import Tensors
 from workers.pipelines.hub import LatentDiffusion
 from workers.pipelines.stable_diffusion_3 import shift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from workers.engine.order import Order
+from workers.engine.request import Order
 from workers.pipelines.base import Tensors
 from workers.pipelines.hub import UNetDiffusion
 

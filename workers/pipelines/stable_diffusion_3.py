@@ -8,7 +8,7 @@ from diffusers import StableDiffusion3Pipeline
 from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 from torch import Tensor
 
-from workers.engine.order import Order
+from workers.engine.request import Order
 from workers.pipelines.base import Tensors
 from workers.pipelines.hub import LatentDiffusion
 

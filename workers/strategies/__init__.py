@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from core.errors import UnknownLevel
 from core.families import Family, Level
-from workers.engine.order import Order
+from workers.engine.request import Order
 from workers.pipelines.base import Start
 from workers.strategies import approximate_cache, exact, feature_cache, fewer_steps, smaller_model
 
 if TYPE_CHECKING:
-    from workers.strategies.latents import Hit
+    from workers.latent_cache.cache import Hit
 
 
 class Strategy(Protocol):

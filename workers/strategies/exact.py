@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from core.families import Family, Level
-from workers.engine.order import Order
+from workers.engine.request import Order
+from workers.latent_cache.cache import Hit
 from workers.pipelines.base import Start
-from workers.strategies.latents import Hit
 
 
 def start(order: Order, level: Level, family: Family, hit: Hit | None = None) -> Start:

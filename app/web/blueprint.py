@@ -1,0 +1,35 @@
+"""The blueprint of the pages, with what every template has at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, render_template, request, url_for
+
+from app.web import filters
+from core.families import load_family
+from core.settings import settings
+
+blueprint = Blueprint("web", __name__, template_folder="templates")
+STATIC = Path(__file__).resolve().parents[1] / "static"
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """The interactive API documentation."""
+    return render_template("docs.html")
+
+
+@blueprint.app_context_processor
+def _shared() -> dict[str, Any]:
+    return {"asset": asset, "family": load_family(settings().family), "request_path": lambda: request.path}
+
+
+def asset(name: str) -> str:
+    """Address of a static file, new whenever the file is."""
+    return url_for("static", filename=name, v=int((STATIC / name).stat().st_mtime))
+
+
+for _filter in filters.ALL:
+    blueprint.add_app_template_filter(_filter)

@@ -1,0 +1,43 @@
+"""`argus down`: stop the Argus that runs here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import click
+import psutil
+
+from cli.stack import lock_is_free, lock_path
+from cli.terminal import make_console
+from core.errors import Conflict
+
+STOP_S = 90.0  # a supervisor stops its children one after the other
+
+
+@click.command()
+def down() -> None:
+    """Stop the Argus that runs here.
+
+    Requests that are being drawn are given a few seconds; what remains is drawn when Argus is up again.
+    """
+    console = make_console()
+    if lock_is_free():
+        console.print("Argus does not run here.")
+        return
+    pid = int(lock_path().read_text())
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError:
+        raise Conflict(f"Process {pid} belongs to another user, who must stop it.") from None
+    end = time.monotonic() + STOP_S
+    with console.status(f"stopping process {pid} …"):
+        while not lock_is_free():
+            if time.monotonic() > end:
+                raise Conflict(f"Process {pid} is still stopping after {STOP_S:.0f} s; its logs are in var/logs.")
+            time.sleep(0.1)
+        with suppress(psutil.Error):
+            psutil.Process(pid).wait(5)  # it has stopped everything and is about to leave
+    console.print("Argus is down.")

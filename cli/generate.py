@@ -1,0 +1,188 @@
+"""`argus generate`: prompts in, images out, over the REST of an Argus that runs. Also the first job of `argus up`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.terminal import make_console
+from core.client import ArgusClient, Line
+from core.errors import BadPrompt, EngineError
+
+POLL_S = 0.25
+SCORES_S = 30.0  # how long to wait for the scores of finished images; they have no deadline
+FIRST_PROMPTS = (
+    "a red apple on a blue background",
+    "a rocket on a red background",
+    "three ducks on a green background",
+    "a house on a yellow background",
+    "a ghost left of a pumpkin on a purple background",
+    "a sunflower above a robot on a teal background",
+)
+
+
+def follow(
+    console: Console, client: ArgusClient, job: dict[str, Any], meanwhile: Callable[[], None] = lambda: None
+) -> list[Line]:
+    """Show a bar until nothing of the job is open, then wait a little for scores; returns its requests.
+
+    `meanwhile` is called between two looks.
+    """
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                   console=console, transient=True)  # fmt: skip
+    with bar:
+        task = bar.add_task("drawing", total=job["size"])
+        while (seen := client.job(job["id"]))["progress"] < 1.0:
+            bar.update(task, completed=round(seen["progress"] * seen["size"]))
+            meanwhile()
+            time.sleep(POLL_S)
+        bar.update(task, completed=job["size"], description="scoring")
+        end = time.monotonic() + SCORES_S
+        lines = client.lines(job["id"])
+        while any(map(_unscored, lines)) and time.monotonic() < end:
+            meanwhile()
+            time.sleep(2 * POLL_S)
+            lines = client.lines(job["id"])
+    return lines
+
+
+def _unscored(line: Line) -> bool:
+    return line["image_id"] is not None and line["score"] is None
+
+
+def show(console: Console, lines: Sequence[Line], places: dict[str, str]) -> None:
+    """A row a request: prompt, level, seconds, CLIP score, where the image lies (`places` by image id)."""
+    table = Table("prompt", "seed", "level", "seconds", "CLIP")
+    table.add_column("image", overflow="fold")
+    for line in lines:
+        place = places.get(line["image_id"] or "", f"{line['state']}: {line['error_code'] or ''}".rstrip(": "))
+        table.add_row(line["prompt"], str(line["seed"]), line["level"] or "–", _number(line["latency_s"], 2),
+                      _number(line["score"], 3), place)  # fmt: skip
+    console.print(table)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Draw a few real prompts with the Argus of this machine and show what came of them."""
+    client = ArgusClient(url)
+    begun = time.monotonic()
+    job = client.submit({"prompts": list(FIRST_PROMPTS), "seed": 1, "title": "first job of argus up"})
+    lines = follow(console, client, job, meanwhile)
+    drawn = [line for line in lines if line["image_id"]]
+    show(console, lines, _stored_at([line["image_id"] for line in drawn]))
+    console.print(f"{len(drawn)} of {len(lines)} images in {time.monotonic() - begun:.1f} s, seen at "
+                  f"{url}{job['links']['page']}", highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _stored_at(image_ids: Sequence[str]) -> dict[str, str]:
+    """Where the image store keeps these images, by id."""
+    from sqlalchemy import select
+
+    from core.database import transaction
+    from core.images import ImageStore
+    from core.tables import Image
+
+    store = ImageStore()
+    wanted = select(Image.id, Image.key).where(Image.id.in_([uuid.UUID(image_id) for image_id in image_ids]))
+    with transaction() as session:
+        return {str(image_id): _seen_from_here(store.path(key)) for image_id, key in session.execute(wanted)}
+
+
+def _seen_from_here(place: str) -> str:
+    """A path below the folder one stands in without that folder; anything else as it is."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else place
+
+
+@click.command()
+@click.argument("prompts", nargs=-1)
+@click.option("--file", "listed", type=click.File("r", encoding="utf-8"), help="One prompt a line (- is stdin).")
+@click.option("--level", help="`auto` (default) or a level's id, which is then kept.")
+@click.option("--steps", type=int, help="Denoising steps of the exact level; default: the family's.")
+@click.option("--guidance", type=float, help="Classifier-free guidance scale; default: the family's.")
+@click.option("--size", help="WIDTHxHEIGHT in pixels; default: the family's.")
+@click.option("--seed", type=int, help="Seed of the first image a prompt; default: drawn.")
+@click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Images a prompt, seeds counting up.")
+@click.option("--min-quality", type=float, help="Lowest relative quality wanted (1 is as good as exact).")
+@click.option("--deadline", "deadline_s", type=float, help="Seconds in which the images are wanted.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
+@click.option("--json", "json_out", type=click.File("w"), help="Also write the results as JSON (- is stdout).")
+@click.option("--url", help="Address of Argus; default: the one that runs here.")
+def generate(
+    prompts: tuple[str, ...],
+    listed: TextIO | None,
+    out: Path | None,
+    json_out: TextIO | None,
+    url: str | None,
+    size: str | None,
+    **options: Any,
+) -> None:
+    """Draw images of prompts with the Argus that runs.
+
+    Every prompt is one argument. Exit status 1 when an image failed.
+    """
+    wanted = [*prompts, *_listed(listed)]
+    if not wanted:
+        raise click.UsageError("Give at least one prompt, or --file.")
+    body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
+    console = make_console(stderr=json_out is not None and json_out.name == "<stdout>")
+    client = ArgusClient(url or _here())
+    job = client.submit({"prompts": wanted, **body})
+    lines = follow(console, client, job)
+    places = _save(client, lines, out) if out else {line["image_id"]: f"{client.url}/v1/images/{line['image_id']}"
+                                                    for line in lines if line["image_id"]}  # fmt: skip
+    show(console, lines, places)
+    if json_out is not None:
+        results = [{**line, "image": places.get(line["image_id"] or "")} for line in lines]
+        json.dump({"job": job["id"], "requests": results}, json_out, indent=1)
+        json_out.write("\n")
+    if failed := [line for line in lines if not line["image_id"]]:
+        raise EngineError(f"{len(failed)} of {len(lines)} images were not made: {failed[0]['error_code']}.")
+
+
+def _listed(file: TextIO | None) -> list[str]:
+    """The lines of a file that are not empty."""
+    try:
+        return [line for line in file.read().splitlines() if line.strip()] if file else []
+    except UnicodeDecodeError as error:
+        raise BadPrompt(f"The file of prompts is not UTF-8: {error}.", field="file") from None
+
+
+def _here() -> str:
+    from cli.stack import base_url
+
+    return base_url()
+
+
+def _pixels(size: str | None) -> dict[str, int]:
+    if size is None:
+        return {}
+    if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
+        raise click.BadParameter(f"{size!r} is not WIDTHxHEIGHT, e.g. 128x128.", param_hint="--size")
+    return {"width": int(match[1]), "height": int(match[2])}
+
+
+def _save(client: ArgusClient, lines: Sequence[Line], folder: Path) -> dict[str, str]:
+    """Write the images as `<position>-<words of the prompt>-<seed>.png`; returns the paths by image id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {}
+    for line in lines:
+        if line["image_id"]:
+            words = re.sub(r"\W+", "-", line["prompt"].lower()).strip("-")[:40]
+            path = folder / f"{line['position']:04d}-{words}-{line['seed']}.png"
+            path.write_bytes(client.image(line["image_id"]))
+            places[line["image_id"]] = str(path)
+    return places

@@ -1,0 +1,106 @@
+"""The `argus` command. Commands are imported when they are run, so `argus --help` answers at once.
+
+Exit status: 0 done, 1 failed, 2 wrong use. A failure is one line, `error [code] what is wrong and what to do`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from core.errors import ArgusError, BadInput, BadSettings
+
+# name → where the click command lives, and the line `argus --help` shows.
+COMMANDS = {
+    "up": ("cli.up:up", "Start Argus and keep it running until Ctrl-C."),
+    "down": ("cli.down:down", "Stop the Argus that runs here."),
+    "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
+    "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
+    "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
+    "evaluate": ("cli.evaluate:evaluate", "Judge what quality every level of a family keeps, by its scorer."),
+    "solve": (
+        "cli.solve:solve",
+        "Plan the instance in FILE (JSON): workers per model, load per class and level, prices.",
+    ),
+    "simulate": (
+        "cli.simulate:simulate",
+        "Run policies over a trace on a virtual clock, with the live planner and router.",
+    ),
+    "replay": (
+        "cli.replay:replay",
+        "Send the arrivals of a trace to a running Argus, on time, and say what became of them.",
+    ),
+    "report": ("cli.report:report", "Throughput, latency, SLO violations and quality of what was served."),
+    "doctor": ("cli.doctor:doctor", "Say what is wrong with this machine or configuration, and what to do."),
+    "settings": ("cli.settings:show_settings", "List every setting with its value and meaning."),
+    "run": ("cli.run:run", "Run one process of Argus in the foreground (containers, systemd)."),
+    "ping": ("cli.run:ping", "Ask a Celery process of this host whether it answers (health checks)."),
+}
+
+
+class Failed(click.ClickException):
+    """An `ArgusError` as the command line shows it."""
+
+    def __init__(self, error: ArgusError) -> None:
+        place = f"{error.field}: " if error.field and error.field not in error.message else ""
+        super().__init__(place + error.message)
+        self.code = error.code
+        self.help = error.help
+        self.wrong_use = isinstance(error, BadInput | BadSettings)
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return 2 if self.wrong_use else 1
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error [{self.code}] {self.message}\n  {self.help}", err=True)
+
+
+class Commands(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ArgusError as error:
+            raise Failed(error) from error
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="argus")
+def argus() -> None:
+    """Argus: text-to-image batch generation that keeps its latency target by approximating the right prompts.
+
+    Start with `argus up`; `argus doctor` says what is wrong when something is. Settings are environment variables
+    (`argus settings`). Every command prints a table for people; those with --json write the same for programs.
+    """
+
+
+def main() -> None:
+    """Entry point of the `argus` script."""
+    try:
+        argus(prog_name="argus")
+    except BrokenPipeError:  # `argus report | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

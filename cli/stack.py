@@ -1,0 +1,199 @@
+"""What `argus up` keeps running, under one supervisor, and what it says of itself.
+
+One Argus a home folder: the lock `home`/run/argus.lock is held by the supervisor as long as it lives, so whoever finds
+it free knows that nothing runs, however the last run ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cli import processes
+from core import services
+from core.errors import BadSettings, Conflict, ServiceDown
+from core.settings import settings
+from core.supervisor import Supervisor
+
+STATE = "argus.json"
+
+
+@dataclass(frozen=True)
+class Running:
+    """What the supervisor says of itself in `home`/run/argus.json."""
+
+    pid: int
+    web: str
+    flower: str
+    started_at: float
+    children: dict[str, int]  # name → process id
+    ready: bool
+
+
+def running() -> Running | None:
+    """The Argus that runs on this home folder, or nothing."""
+    if lock_is_free():
+        return None
+    try:
+        return Running(**json.loads((settings().run_folder / STATE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None  # it is just starting
+
+
+def base_url() -> str:
+    """Address of the web app: of the Argus that runs here, else the one the settings name (a container, another host)."""
+    here = running()
+    return here.web if here else processes.web_url()
+
+
+class Stack:
+    """Everything `argus up` runs. The thread that starts it must live as long as it: children die with that thread."""
+
+    def __init__(self, console: Console) -> None:
+        self.home = settings().home.absolute()
+        self.console = console
+        self.supervisor = Supervisor(self.home / "logs")
+        self.state = Running(os.getpid(), processes.web_url(), processes.flower_url(), time.time(), {}, False)
+
+    def bring_up(self) -> None:
+        """Start all, and wait until web answers.
+
+        Raises:
+            BadSettings: a port is taken, a device is not there.
+            ServiceDown: something did not come up; the end of its log is in the message.
+        """
+        children = processes.everything()
+        check_ports()
+        self._write_state(ready=False)
+        with self._step("PostgreSQL and broker"):
+            self._start_services()
+        with self._step("schema"):
+            from core.database import migrate
+
+            migrate()
+        with self._step(", ".join(child.name for child in children)):
+            for child in children:
+                self.supervisor.start(child)
+        self._write_state(ready=True)
+
+    def watch(self) -> None:
+        """Restart what has ended, and say so."""
+        restarted = self.supervisor.watch_once()
+        for name in restarted:
+            self.console.print(f"[yellow]{name} ended and was started again[/]: {self.home / 'logs'}/{name}.log")
+        if restarted:
+            self._write_state(ready=True)
+
+    def close(self) -> None:
+        """Stop all; afterwards nothing of it is left but data and logs."""
+        with self._step("stopping"):
+            self.supervisor.stop()
+        for name in (STATE, services.ADDRESSES):
+            (settings().run_folder / name).unlink(missing_ok=True)
+
+    def _start_services(self) -> None:
+        database, broker = settings().database_url, settings().broker_url
+        if not database:
+            child, database = services.postgres(self.home)
+            self.supervisor.start(child)
+        if not broker:
+            child, broker = services.valkey(self.home)
+            self.supervisor.start(child)
+        if not services.broker_answers(broker):
+            raise ServiceDown("The broker of ARGUS_BROKER_URL does not answer.", field="ARGUS_BROKER_URL")
+        services.remember_addresses(self.home, database, broker)
+
+    def _write_state(self, ready: bool) -> None:
+        self.state = Running(**{**asdict(self.state), "children": self.supervisor.pids(), "ready": ready})
+        path = settings().run_folder / STATE
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self.state), indent=1))
+        partial.replace(path)
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        begun = time.monotonic()
+        with self.console.status(f"{what} …"):
+            yield
+        self.console.print(f"  {what}: {time.monotonic() - begun:.1f} s", highlight=False)
+
+
+@contextmanager
+def started(console: Console) -> Iterator[Stack]:
+    stack = Stack(console)
+    try:
+        yield stack
+    finally:
+        stack.close()
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the lock of the home folder, with our process id in it; raises `Conflict` when another holds it."""
+    path = lock_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"Another `argus up` is starting or stopping on {settings().home}.") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def lock_path() -> Path:
+    return settings().run_folder / "argus.lock"
+
+
+def lock_is_free() -> bool:
+    try:
+        with lock_path().open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+
+
+def check_ports() -> None:
+    """Raises `BadSettings` naming the setting whose port somebody else listens on."""
+    for name in ("port", "flower_port"):
+        port, setting = getattr(settings(), name), f"ARGUS_{name.upper()}"
+        if not port_is_free(settings().host, port):
+            raise BadSettings(f"Port {port} is taken by another program. Set {setting} to a free one.", field=setting)
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether this address can be listened on.
+
+    Raises:
+        BadSettings: `host` is no address of this machine.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except socket.gaierror:
+            raise BadSettings(f"ARGUS_HOST={host}: not an address of this machine.", field="ARGUS_HOST") from None
+        except OSError:
+            return False
+    return True
+
+
+def welcome(console: Console, here: Running) -> None:
+    console.print(
+        f"Argus is up.\n  pages   {here.web}\n  API     {here.web}/docs\n  Flower  {here.flower}", highlight=False
+    )
+    console.print(f"  data, logs  {settings().home.absolute()}", highlight=False, soft_wrap=True)

@@ -1,0 +1,106 @@
+"""`argus up`, `down` and `status`: the life of everything under one supervisor.
+
+One Argus a home folder: the lock `home`/run/argus.lock is held by the supervisor as long as it lives, so whoever finds
+it free knows that nothing runs, however the last run ended.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from cli import processes
+from cli.stack import Running, only_one, running, started, welcome
+from cli.terminal import make_console
+from core.errors import ArgusError
+from core.settings import ROOT, settings
+
+WATCH_S = 0.5
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Start in the background and return when it is up.")
+@click.option("--first-job/--no-first-job", default=True, help="Draw a first small job of real prompts.")
+def up(detach: bool, first_job: bool) -> None:
+    """Start Argus and keep it running until Ctrl-C.
+
+    Database and broker (unless ARGUS_DATABASE_URL and ARGUS_BROKER_URL name others), web, beat, scheduler, a generation
+    worker a device, quality worker and Flower run under one supervisor, which restarts what crashes. Logs are in
+    var/logs. A second `argus up` says that one runs and changes nothing.
+    """
+    console = make_console()
+    if here := running():
+        console.print(f"Argus runs already (process {here.pid}): {here.web}", soft_wrap=True)
+        return
+    if detach:
+        here = _detach(console)
+        welcome(console, here)
+        if first_job:
+            _first_job(console, here.web)
+        return
+    with only_one(), _until_stopped(), started(console) as stack:
+        stack.bring_up()
+        welcome(console, stack.state)
+        if first_job:
+            _first_job(console, stack.state.web, stack.watch)
+        console.print("It stays up until Ctrl-C or `make down`.")
+        while True:
+            time.sleep(WATCH_S)
+            stack.watch()
+
+
+@contextmanager
+def _until_stopped() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal leave this block, from wherever it is; later ones are ignored."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped
+
+    for each in signals:
+        signal.signal(each, stop)
+    with suppress(_Stopped):
+        yield
+
+
+class _Stopped(BaseException):
+    """We were asked to stop, wherever we are."""
+
+
+def _detach(console: Console) -> Running:
+    """Start a supervisor of its own session and wait until it is up."""
+    log = settings().home.absolute() / "logs" / "supervisor.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        argv = [*processes.PYTHON, "cli.main", "up", "--no-first-job"]
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, cwd=ROOT
+        )
+    with console.status("starting …"):
+        while True:
+            if child.poll() is not None:
+                click.echo(log.read_text(errors="replace").rstrip(), err=True)
+                raise SystemExit(child.returncode or 1)
+            here = running()
+            if here is not None and here.ready:
+                return here
+            time.sleep(0.2)
+
+
+def _first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Draw a few real prompts and show what came of them; a failure here leaves Argus up."""
+    from cli.generate import first_job
+
+    try:
+        first_job(console, url, meanwhile)
+    except ArgusError as error:
+        console.print(f"The first job failed: error [{error.code}] {error.message}", style="red", markup=False)

@@ -1,0 +1,85 @@
+"""The REST API of a running Argus, for programs of this repository: one client, one way to read its errors."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from core.errors import ArgusError, ServiceDown, kinds
+
+TIMEOUT_S = 60
+PAGE = 1000  # requests of a job read at a time
+
+Line = dict[str, Any]  # a request as its job lists it
+
+
+class ArgusClient:
+    """The REST API at one address, a connection a thread. Errors it answers are raised with their code and message.
+
+    A GET whose kept connection has ended meanwhile is sent again; a POST is not.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._local = threading.local()
+
+    def submit(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Hand in a job; returns its id, links and requests."""
+        return self._json("POST", "/v1/jobs", json=body)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The JSON at a path such as `/v1/plan`."""
+        return self._json("GET", path)
+
+    def job(self, job_id: str, page: int = 1, per_page: int = 1) -> dict[str, Any]:
+        """A job with its counts and one page of its requests."""
+        return self.get(f"/v1/jobs/{job_id}?page={page}&per_page={per_page}")
+
+    def lines(self, job_id: str) -> list[Line]:
+        """All requests of a job, in order."""
+        first = self.job(job_id, 1, PAGE)
+        pages = range(2, -(-first["size"] // PAGE) + 1)
+        return [*first["requests"], *(line for page in pages for line in self.job(job_id, page, PAGE)["requests"])]
+
+    def image(self, image_id: str) -> bytes:
+        """The PNG file of an image."""
+        return self._call("GET", f"/v1/images/{image_id}").content
+
+    def _json(self, method: str, path: str, **given: Any) -> dict[str, Any]:
+        answer = self._call(method, path, **given)
+        if "json" not in answer.headers.get("content-type", ""):
+            raise ServiceDown(f"{answer.url} answered no JSON; that is not Argus, or it is broken.")
+        return dict(answer.json())
+
+    def _call(self, method: str, path: str, **given: Any) -> requests.Response:
+        try:
+            answer = self._session().request(method, self.url + path, timeout=TIMEOUT_S, **given)
+        except requests.RequestException as error:
+            raise ServiceDown(f"Argus does not answer at {self.url} ({type(error).__name__}).") from None
+        if answer.status_code >= 400:
+            raise _as_error(answer)
+        return answer
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+            again = Retry(total=3, backoff_factor=0.2, allowed_methods=["GET"])
+            for scheme in ("http://", "https://"):
+                self._local.session.mount(scheme, HTTPAdapter(max_retries=again))
+        session: requests.Session = self._local.session
+        return session
+
+
+def _as_error(answer: requests.Response) -> ArgusError:
+    """The error that Argus answered, with its own code."""
+    try:
+        told = answer.json()["error"]
+        code, message, field = told["code"], told["message"], told.get("field")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ServiceDown(f"{answer.url} answered {answer.status_code}; that is not Argus, or it is broken.")
+    kind = next((kind for kind in kinds() if kind.code == code), ArgusError)
+    return kind(message, field=field)

@@ -1,0 +1,46 @@
+"""Requests that are not finished, read for workers: who waits, who was cancelled. Nothing here changes a row."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import and_, or_, select
+
+from core.database import transaction
+from core.families import Family
+from core.tables import Job, Request, ServiceClass, State
+
+
+def waiting(family: Family, levels: Sequence[str], background: bool, most: int) -> list[Request]:
+    """Queued requests of these levels, earliest deadline first.
+
+    Those with a latency target that can still be met; or the `background`: those whose deadline no level can meet any
+    more, then batch work.
+    """
+    batch = Request.service_class == ServiceClass.BATCH
+    unreachable = Request.deadline_unreachable
+    query = (
+        select(Request)
+        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
+        .where(or_(batch, unreachable) if background else and_(~batch, ~unreachable))
+        .order_by(batch, Request.deadline_at, Request.id)
+        .limit(most)
+    )
+    with transaction() as session:
+        return list(session.scalars(query))
+
+
+def cancelled_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these requests the user has cancelled, alone or with their job."""
+    if not requests:
+        return []
+    with transaction() as session:
+        unwanted = or_(Request.state == State.CANCELLED, Job.cancelled_at.is_not(None))
+        return list(session.scalars(select(Request.id).join(Job).where(Request.id.in_(requests), unwanted)))
+
+
+def queued_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these requests wait for a worker."""
+    with transaction() as session:
+        return list(session.scalars(select(Request.id).where(Request.id.in_(requests), Request.state == State.QUEUED)))

@@ -1,0 +1,372 @@
+"""The life of a request: every move of its state, each a named function here and nowhere else.
+
+::
+
+              accept
+                │ A
+                ▼      route          claim          finish
+             accepted ───B───▶ queued ───D───▶ running ───F───▶ done
+                ▲               │ ▲ ▲             │ │             │
+                └────return─────┘ │ └───release───┘ │             │
+                       C          │        E        │             │
+                                  └──────redraw─────┼──────G──────┘
+                                                    │
+             accepted, queued, running ──cancel H──▶ cancelled
+                                 running ──release E, attempts used up──▶ failed
+
+    A  `new_requests`          the app commits a job's rows
+    B  `route`                 the router has chosen a level
+    C  `return_to_router`      no live worker serves the level it waits at
+    D  `claim`                 a worker takes it: a new attempt begins
+    E  `release`               an attempt ended without an image: queued again, or failed when its attempts are used up
+                               (done, when it was redrawn and has an earlier image)
+    F  `finish`                image and timings are stored
+    G  `redraw`                its image scored under its floor: again, at a better level
+    H  `cancel_job`, `cancel`  the user does not want it any more
+
+While it is queued, `change_levels` and `restore_reference` give it another level and `mark_unreachable` says that no
+level can meet its deadline any more; its state stays.
+
+A row in `running` belongs to its newest attempt. Every later move names that attempt, so a worker that was given up
+for lost and comes back finds its moves without effect. Functions with a `session` are part of the caller's transaction;
+the others are one short transaction each. Publishing comes after the commit (`core.publishing`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Float, Text
+
+from core.database import transaction
+from core.publishing import publish_requests
+from core.settings import settings
+from core.tables import OPEN_STATES, Attempt, Image, Job, Request, ServiceClass, State
+from core.workers import WorkerIdentity
+
+COUNTED = ("failed", "lost")  # outcomes that use up attempts; a worker that stops in order costs none
+
+ROUTE = text(
+    """
+UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, epoch = :epoch,
+       deadline_unreachable = r.deadline_unreachable AND r.deadline_at < now(), level = c.level, note = c.note,
+       predicted_quality = c.quality, qualities = c.qualities
+FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
+WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachable
+"""
+)
+
+CHANGE_LEVELS = text(
+    """
+UPDATE request r SET level = c.level, epoch = :epoch, note = :note
+FROM unnest(:ids, :levels) AS c(id, level)
+WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
+"""
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A level for a request, what quality is expected of it there and at the others, and why, in words."""
+
+    request: Request
+    level: str
+    note: str
+    quality: float | None = None
+    qualities: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A request that is this worker's to do. `request` is detached: plain values, no session."""
+
+    request: Request
+    attempt: uuid.UUID
+    number: int
+
+
+# A
+
+
+def new_requests(session: Session, job: Job, rows: Sequence[dict[str, Any]], deadline_at: datetime) -> None:
+    """Write a job's requests in `accepted`; `rows` hold what differs between them."""
+    shared = {
+        "job_id": job.id,
+        "family": job.family,
+        "service_class": job.service_class,
+        "state": State.ACCEPTED,
+        "accepted_at": job.created_at,
+        "deadline_at": deadline_at,
+    }
+    session.execute(insert(Request), [{**row, **shared} for row in rows])
+
+
+# B, C
+
+
+def route(choices: Sequence[Choice], epoch: int) -> list[Request]:
+    """Queue accepted requests at their levels, all or none; returns those that were still accepted, as they are now."""
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "ids": ([c.request.id for c in choices], ARRAY(UUID())),
+        "levels": ([c.level for c in choices], ARRAY(Text())),
+        "notes": ([c.note for c in choices], ARRAY(Text())),
+        "predicted": ([c.quality for c in choices], ARRAY(Float())),
+        "qualities": ([c.qualities for c in choices], ARRAY(JSONB(none_as_null=True))),
+    }
+    bound = (bindparam(name, values, type_=kind) for name, (values, kind) in columns.items())
+    with transaction() as session:
+        moved = {row.id: row.deadline_unreachable for row in session.execute(ROUTE.bindparams(*bound, epoch=epoch))}
+    routed = [choice for choice in choices if choice.request.id in moved]
+    for choice in routed:
+        choice.request.level, choice.request.epoch = choice.level, epoch
+        choice.request.deadline_unreachable = moved[choice.request.id]
+    return [choice.request for choice in routed]
+
+
+def return_to_router(session: Session, family: str, levels: Sequence[str]) -> set[uuid.UUID]:
+    """Requests that wait at these levels without having asked for them are accepted again; returns their jobs."""
+    back = (
+        update(Request)
+        .where(Request.state == State.QUEUED, Request.family == family)
+        .where(Request.level.in_(levels), Request.level_asked == "auto")
+        .values(state=State.ACCEPTED, routed_at=None)
+        .returning(Request.job_id)
+    )
+    return set(session.scalars(back))
+
+
+# D
+
+
+def claim(
+    request_id: uuid.UUID,
+    worker: WorkerIdentity,
+    models: Mapping[str, str],
+    levels: Sequence[str],
+    level: str | None = None,
+) -> Claim | None:
+    """Take a queued request of one of these levels, to be run at its own or at another `level`; None when it is gone.
+
+    Args:
+        models: the model of each level of the family.
+    """
+    taken = (
+        update(Request)
+        .where(Request.id == request_id, Request.state == State.QUEUED, Request.level.in_(levels))
+        .values(state=State.RUNNING, worker=worker.name, attempts=Request.attempts + 1, started_at=func.now())
+        .returning(Request)
+    )
+    with transaction() as session:
+        request = session.scalar(taken if level is None else taken.values(level=level))
+        if request is None or request.level is None:
+            return None
+        attempt = Attempt(
+            id=uuid.uuid4(),
+            request_id=request.id,
+            number=request.attempts,
+            worker=worker.name,
+            boot=worker.boot,
+            level=request.level,
+            model=models[request.level],
+        )
+        session.add(attempt)
+        session.flush()
+        session.expunge(request)
+        return Claim(request, attempt.id, attempt.number)
+
+
+# E
+
+
+def release(attempts: Iterable[uuid.UUID], outcome: str, reason: str, code: str) -> int:
+    """End running attempts that made no image, and queue their requests again; returns how many were queued.
+
+    A request whose attempts are used up is failed with `code` and `reason`. What is queued is published at once (and
+    by reconciliation, should the broker be away). `outcome` is failed, lost or returned.
+    """
+    with transaction() as session:
+        again = release_in(session, list(attempts), outcome, reason, code)
+    publish_requests(again)
+    return len(again)
+
+
+def release_in(session: Session, attempts: Sequence[uuid.UUID], outcome: str, reason: str, code: str) -> list[Request]:
+    """`release` within a transaction; the caller publishes the requests it returns."""
+    ended = _end_attempts(session, attempts, outcome, reason)
+    if not ended:
+        return []
+    used = (
+        select(func.count())
+        .where(Attempt.request_id == Request.id, Attempt.outcome.in_(COUNTED))
+        .correlate(Request)
+        .scalar_subquery()
+    )
+    mine = or_(*(((Request.id == request) & (Request.attempts == number)) for request, number in ended))
+    open_rows = (mine, Request.state == State.RUNNING)
+    spent = update(Request).where(*open_rows, used >= settings().max_attempts)
+    has_image = select(Image.id).where(Image.request_id == Request.id).exists()  # of before it was redrawn
+    for statement in (
+        spent.where(has_image).values(state=State.DONE),
+        spent.values(state=State.FAILED, error_code=code, error=reason),
+    ):
+        session.execute(statement.execution_options(synchronize_session=False))
+    queued = (
+        update(Request)
+        .where(*open_rows)
+        .values(state=State.QUEUED, worker=None, published_at=None)
+        .returning(Request)
+        .execution_options(synchronize_session=False)
+    )
+    return list(session.scalars(queued))
+
+
+# F
+
+
+def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_ago: float) -> bool:
+    """Record the stored image and what the attempt measured; False when the request is no longer this attempt's.
+
+    Args:
+        image: the row to add; its level is what was really used.
+        attempt: columns of the attempt, `reason` among them.
+        denoised_s_ago: seconds since the last step, counted on the worker's clock; the row has the database's.
+    """
+    done = (
+        update(Request)
+        .where(*_of(claimed))
+        .values(
+            state=State.DONE,
+            level=image.level,
+            note=_joined(claimed.request.note, attempt.get("reason")),
+            stored_at=func.now(),
+            denoised_at=func.now() - timedelta(seconds=max(0.0, denoised_s_ago)),
+        )
+    )
+    with transaction() as session:
+        if not _touched(session, done):
+            return False
+        ended = {"outcome": "done", "ended_at": func.now(), **attempt}
+        session.execute(update(Attempt).where(Attempt.id == claimed.attempt).values(**ended))
+        session.add(image)
+    return True
+
+
+# G
+
+
+def redraw(request_id: uuid.UUID, level: str, why: str) -> list[Request]:
+    """Queue a finished request again, at a better level; returns it, or nothing when it is not finished any more."""
+    back = (
+        update(Request)
+        .where(Request.id == request_id, Request.state == State.DONE)
+        .values(state=State.QUEUED, level=level, published_at=None, scored_at=None, note=_noted(why))
+        .returning(Request)
+    )
+    with transaction() as session:
+        again = list(session.scalars(back))
+    publish_requests(again)
+    return again
+
+
+# H
+
+
+def cancel_job(session: Session, job: Job) -> int:
+    """Cancel what is open of a job; returns how many requests that were. Workers give up what runs at their next step."""
+    open_requests = (
+        update(Request)
+        .where(Request.job_id == job.id, Request.state.in_(OPEN_STATES))
+        .values(state=State.CANCELLED)
+        .returning(Request.id)
+        .execution_options(synchronize_session=False)
+    )
+    count = len(session.execute(open_requests).all())
+    if count and job.cancelled_at is None:
+        job.cancelled_at = session.execute(select(func.now())).scalar_one()
+    return count
+
+
+def cancel(claimed: Claim) -> None:
+    """End a running attempt that the user does not want any more."""
+    with transaction() as session:
+        _end_attempts(session, [claimed.attempt], "cancelled", None)
+        session.execute(update(Request).where(*_of(claimed)).values(state=State.CANCELLED))
+
+
+# while queued
+
+
+def change_levels(levels: Mapping[uuid.UUID, str], epoch: int, note: str) -> set[uuid.UUID]:
+    """Give queued requests other levels; returns those that changed."""
+    statement = CHANGE_LEVELS.bindparams(
+        bindparam("ids", list(levels), type_=ARRAY(UUID())),
+        bindparam("levels", list(levels.values()), type_=ARRAY(Text())),
+        epoch=epoch,
+        note=note,
+    )
+    with transaction() as session:
+        return set(session.scalars(statement))
+
+
+def restore_reference(family: str, reference: str) -> int:
+    """Batch work that was queued while nobody served the reference level waits for that again; returns how much."""
+    statement = (
+        update(Request)
+        .where(Request.family == family, Request.state == State.QUEUED, Request.level_asked == "auto")
+        .where(Request.service_class == ServiceClass.BATCH, Request.level != reference)
+        .values(level=reference, note=f"batch work, back to {reference}")
+    )
+    with transaction() as session:  # no message moves: background work is found by its row
+        return session.execute(statement).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:
+    """No level can meet their deadlines any more: others go first, and whoever asks is told so."""
+    waiting = (Request.id.in_(requests), Request.state == State.QUEUED, ~Request.deadline_unreachable)
+    values = {"deadline_unreachable": True, "note": _noted("can no longer be in time, served when there is room")}
+    with transaction() as session:
+        session.execute(update(Request).where(*waiting).values(values))
+
+
+def unpublish(request_id: uuid.UUID, epoch: int, levels: Sequence[str]) -> None:
+    """The message of a row that waits at one of these levels is used up: have reconciliation send another."""
+    mine = (Request.id == request_id, Request.epoch == epoch, Request.level.in_(levels), Request.state == State.QUEUED)
+    with transaction() as session:
+        if session.scalar(select(Request.id).where(*mine)):
+            session.execute(update(Request).where(*mine).values(published_at=None))
+
+
+def _end_attempts(
+    session: Session, attempts: Sequence[uuid.UUID], outcome: str, reason: str | None
+) -> list[tuple[uuid.UUID, int]]:
+    """Write how attempts ended; returns (request, number) of those that had not ended before."""
+    ended = (
+        update(Attempt)
+        .where(Attempt.id.in_(attempts), Attempt.outcome.is_(None))
+        .values(outcome=outcome, reason=reason, ended_at=func.now())
+        .returning(Attempt.request_id, Attempt.number)
+    )
+    return [(request, number) for request, number in session.execute(ended)]
+
+
+def _of(claimed: Claim) -> tuple[Any, ...]:
+    return (Request.id == claimed.request.id, Request.state == State.RUNNING, Request.attempts == claimed.number)
+
+
+def _touched(session: Session, statement: Any) -> bool:
+    return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+
+def _noted(why: str) -> Any:
+    return func.concat_ws("; ", Request.note, why)
+
+
+def _joined(*parts: str | None) -> str | None:
+    return "; ".join(part for part in parts if part) or None

@@ -1,0 +1,45 @@
+"""A worker's own row: who it is, that it is alive, and the attempts it has not ended."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from core.database import transaction
+from core.tables import Attempt, Worker
+
+JUST_BEGUN_S = 10.0  # between the claim's commit and the worker's own note lies a moment
+
+
+@dataclass(frozen=True)
+class WorkerIdentity:
+    """This run of a worker: its name and the boot that tells it from earlier runs."""
+
+    name: str
+    boot: uuid.UUID
+
+
+def register(worker: WorkerIdentity, **columns: Any) -> None:
+    """Write the worker's row, new or over that of an earlier boot."""
+    with transaction() as session:
+        session.merge(Worker(name=worker.name, boot=worker.boot, started_at=func.now(), seen_at=func.now(), **columns))
+
+
+def beat(worker: WorkerIdentity, **columns: Any) -> bool:
+    """The worker is alive; False when another process has taken its name."""
+    mine = update(Worker).where(Worker.name == worker.name, Worker.boot == worker.boot)
+    with transaction() as session:
+        return bool(session.execute(mine.values(seen_at=func.now(), **columns)).rowcount)  # type: ignore[attr-defined]
+
+
+def open_attempts(worker: WorkerIdentity, earlier: bool) -> list[Attempt]:
+    """Attempts of this worker that have not ended: those of `earlier` boots, or of this one and not just begun."""
+    query = select(Attempt).where(Attempt.worker == worker.name, Attempt.outcome.is_(None))
+    just_now = func.now() - timedelta(seconds=JUST_BEGUN_S)
+    mine = (Attempt.boot == worker.boot) & (Attempt.started_at < just_now)
+    with transaction() as session:
+        return list(session.scalars(query.where(Attempt.boot != worker.boot if earlier else mine)))

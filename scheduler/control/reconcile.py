@@ -1,0 +1,149 @@
+"""Reconciliation: every few seconds, bring on its way again whatever a lost message or a lost worker has left behind.
+
+Broker and workers may forget; rows do not. A row that has been in its state for longer than that state should take is
+published again. Doubles do no harm (the row decides), but a deep backlog must not be doubled every time: rows that
+merely wait are left alone as long as their queue is as deep as they are many, and so is background work, which workers
+find by its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from core.celery import publish
+from core.database import transaction
+from core.families import Family
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, ScoreImage
+from core.publishing import publish_jobs, publish_requests
+from core.queues import depths
+from core.requests import release, return_to_router
+from core.settings import settings
+from core.tables import Attempt, Image, Request, ServiceClass, State, Worker
+from scheduler.observation.queries import live_workers
+
+log = structlog.get_logger(__name__)
+UNROUTED = timedelta(seconds=3)
+UNCLAIMED = timedelta(seconds=10)
+UNSCORED = timedelta(seconds=10)
+LOOK_BACK = timedelta(hours=1)  # images older than this that nobody could score stay without
+MOST = 5_000  # rows published at once of one kind
+IN_FLIGHT = 32  # messages between queue and claim at one moment, at most
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What reconciliation found and brought on its way."""
+
+    lost: int = 0
+    routed: int = 0
+    published: int = 0
+    judged: int = 0
+
+
+def reconcile(family: Family) -> Reconciled:
+    """Look once over all rows of a family that are not at rest."""
+    reconciled = Reconciled(
+        take_back_lost(), route_again() + route_unserved(family), publish_again(family), judge_again()
+    )
+    if reconciled != Reconciled():
+        log.info("reconciled", **asdict(reconciled))
+    return reconciled
+
+
+def take_back_lost() -> int:
+    """Attempts of workers that are gone, restarted, or silent for too long."""
+    silent = Worker.seen_at < func.now() - timedelta(seconds=settings().stale_s)
+    gone = or_(Worker.name.is_(None), Worker.boot != Attempt.boot, Worker.state == "stopped", silent)
+    query = select(Attempt.id).outerjoin(Worker, Worker.name == Attempt.worker).where(Attempt.outcome.is_(None), gone)
+    with transaction() as session:
+        attempts = list(session.scalars(query))
+    if attempts:
+        release(attempts, "lost", "The worker ended or fell silent while it had this request.", "worker_lost")
+    return len(attempts)
+
+
+def route_again() -> int:
+    """Jobs with requests that no router has taken, and `Route` not waiting in its queue."""
+    waiting = (Request.state == State.ACCEPTED, Request.accepted_at < func.now() - UNROUTED)
+    with transaction() as session:
+        jobs = list(session.scalars(select(Request.job_id).where(*waiting).distinct().limit(MOST)))
+    deep = depths([ROUTER_QUEUE]) if jobs else None
+    if deep is None or deep[ROUTER_QUEUE] >= len(jobs):
+        return 0
+    return publish_jobs(jobs)
+
+
+def publish_again(family: Family) -> int:
+    """Queued requests whose message was never sent, or must have been lost."""
+    unsent = and_(
+        Request.published_at.is_(None), func.coalesce(Request.routed_at, Request.accepted_at) < func.now() - UNROUTED
+    )
+    overdue = Request.published_at < func.now() - UNCLAIMED
+    late = _waiting_by_level(family, or_(unsent, overdue))
+    if not late:
+        return 0
+    deep = depths(family.queue(level) for level in family.levels)
+    if deep is None:
+        return 0
+    lossy = _lossy_levels(family, _waiting_by_level(family), deep)
+    which = or_(unsent, and_(overdue, Request.level.in_(lossy)))
+    with transaction() as session:
+        rows = select(Request).where(*_foreground(family), which).order_by(Request.deadline_at).limit(MOST)
+        requests = list(session.scalars(rows))
+    return publish_requests(requests)
+
+
+def _lossy_levels(family: Family, waiting: Mapping[str, int], deep: Mapping[str, int]) -> list[str]:
+    """Levels whose queues hold clearly fewer messages than rows wait. Levels of a model share workers, so messages too."""
+    lossy = []
+    for model in family.models:
+        levels = [level.id for level in family.levels_of(model)]
+        rows = sum(waiting.get(level, 0) for level in levels)
+        messages = sum(deep[family.queue(level)] for level in levels)
+        if rows and (messages == 0 or rows - messages > IN_FLIGHT):
+            lossy += levels
+    return lossy
+
+
+def _waiting_by_level(family: Family, which: ColumnElement[bool] | None = None) -> dict[str, int]:
+    query = select(Request.level, func.count()).where(*_foreground(family)).group_by(Request.level)
+    query = query if which is None else query.where(which)
+    with transaction() as session:
+        return {level: count for level, count in session.execute(query) if level in family.levels}
+
+
+def _queued(family: Family) -> tuple[ColumnElement[bool], ...]:
+    return (Request.state == State.QUEUED, Request.family == family.id)
+
+
+def _foreground(family: Family) -> tuple[ColumnElement[bool], ...]:
+    """Those of the queued that need a message: without batch work and what was set aside."""
+    return (*_queued(family), Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable)
+
+
+def route_unserved(family: Family) -> int:
+    """Requests that wait at a level no live worker serves are routed again; those asked for by name wait for the tick."""
+    with transaction() as session:
+        served = {queue for worker in live_workers(session, family) for queue in worker.queues}
+        unserved = [level for level in family.levels if family.queue(level) not in served]
+        if not served or not unserved:
+            return 0
+        jobs = return_to_router(session, family.id, unserved)
+    return publish_jobs(list(jobs))
+
+
+def judge_again() -> int:
+    """Images without a score, and `ScoreImage` not waiting in its queue."""
+    late = (Request.stored_at < func.now() - UNSCORED, Request.stored_at > func.now() - LOOK_BACK)
+    query = select(Image.id).join(Request).where(Request.scored_at.is_(None), *late).limit(MOST)
+    with transaction() as session:
+        images = list(session.scalars(query))
+    deep = depths([QUALITY_QUEUE]) if images else None
+    if not deep or deep[QUALITY_QUEUE] > 0:
+        return 0
+    return publish(QUALITY_QUEUE, [ScoreImage(str(image)) for image in images])

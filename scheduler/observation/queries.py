@@ -1,0 +1,200 @@
+"""What the scheduler sees: rows of PostgreSQL turned into plain numbers. Nothing here decides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import structlog
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from core import tables
+from core.devices import profile_path
+from core.errors import BadProfile
+from core.families import Family
+from core.profiles import Profile, read_profile
+from core.settings import settings
+from core.tables import Attempt, Request, ServiceClass, State
+from scheduler.observation.calibration import Timing
+from scheduler.observation.forecast import Forecast, Forecaster
+
+log = structlog.get_logger(__name__)
+TIMINGS = 60  # recent attempts that correct the profile: enough for a median, few enough to notice change
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """A worker that takes requests: its heart beats, and it said that it is ready."""
+
+    name: str
+    device_type: str
+    models: tuple[str, ...]
+    queues: tuple[str, ...]
+
+
+def live_workers(session: Session, family: Family) -> list[LiveWorker]:
+    """Workers of this family that serve now, by name."""
+    fresh = tables.Worker.seen_at > func.now() - timedelta(seconds=settings().stale_s)
+    query = select(tables.Worker).where(tables.Worker.family == family.id, tables.Worker.state == "ready", fresh)
+    found = session.scalars(query.order_by(tables.Worker.name))
+    return [LiveWorker(w.name, w.device_type, tuple(w.models), tuple(w.queues)) for w in found]
+
+
+def waiting_by_level(session: Session, family: Family) -> dict[str, int]:
+    """Queued requests with a latency target that can still be met, by level."""
+    return _by_level(
+        session, family, State.QUEUED, Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable
+    )
+
+
+def levels_asked_for(session: Session, family: Family) -> set[str]:
+    """Levels that somebody who waits has asked for by name."""
+    return set(_by_level(session, family, State.QUEUED, Request.level_asked != "auto"))
+
+
+def running_by_level(session: Session, family: Family) -> dict[str, int]:
+    """Requests with a latency target that workers are at, by level."""
+    return _by_level(
+        session, family, State.RUNNING, Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable
+    )
+
+
+def _by_level(session: Session, family: Family, state: State, *which: ColumnElement[bool]) -> dict[str, int]:
+    query = select(Request.level, func.count()).where(Request.family == family.id, Request.state == state, *which)
+    return {level: count for level, count in session.execute(query.group_by(Request.level)) if level in family.levels}
+
+
+def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
+    """Interactive requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it."""
+    place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
+    query = (
+        select(place, func.count())
+        .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE)
+        .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
+        .group_by(place)
+    )
+    counts = Counter({int(at): count for at, count in session.execute(query)})
+    return [counts[at] for at in range(round((until - since) / bin_s))]
+
+
+class Demand:
+    """The forecaster, fed from the rows; it catches up with what it has not seen, at first with the past hours."""
+
+    BIN_S = 5.0
+    LOOK_BACK_S = 3 * 3600.0
+
+    def __init__(self, family: Family) -> None:
+        self.forecaster = Forecaster()
+        self._family = family
+        self._until: float | None = None
+
+    def rate(self, session: Session) -> float:
+        """Requests a second, now."""
+        self._catch_up(session)
+        return self.forecaster.rate
+
+    def ahead(self, session: Session, horizon_s: float) -> Forecast:
+        """Expected arrivals over the coming `horizon_s` seconds, given all that has come until now."""
+        self._catch_up(session)
+        return self.forecaster.ahead(horizon_s)
+
+    def _catch_up(self, session: Session) -> None:
+        now = float(session.scalar(select(func.extract("epoch", func.now()))) or 0.0)
+        until = now // self.BIN_S * self.BIN_S
+        since = until - self.LOOK_BACK_S if self._until is None else self._until
+        for place, count in enumerate(arrivals(session, self._family, self.BIN_S, since, until)):
+            self.forecaster.observe(since + place * self.BIN_S, self.BIN_S, count)
+        self._until = until
+
+
+def timings(session: Session, device_type: str) -> list[Timing]:
+    """What recent attempts on this type of device took, newest first.
+
+    Only those that had the device for their model alone: where two models take turns, neither shows its own speed.
+    """
+    recent = func.now() - timedelta(minutes=10)
+    other = aliased(Attempt)
+    beside = (
+        select(other.id)
+        .where(other.worker == Attempt.worker, other.model != Attempt.model, other.ended_at > recent)
+        .where(other.started_at < Attempt.ended_at, other.ended_at > Attempt.started_at)
+        .exists()
+    )
+    began, ended = (func.extract("epoch", column) for column in (Attempt.started_at, Attempt.ended_at))
+    query = (
+        select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean, Attempt.worker, began, ended)
+        .join(tables.Worker, tables.Worker.name == Attempt.worker)
+        .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type, ~beside)
+        .order_by(Attempt.ended_at.desc())
+        .limit(TIMINGS)
+    )
+    return [
+        Timing(level, seconds or 0.0, steps or 0, rows or 1.0, worker, float(began), float(ended))
+        for level, seconds, steps, rows, worker, began, ended in session.execute(query)
+    ]
+
+
+def preparations(session: Session, device_type: str) -> tuple[list[float], list[float]]:
+    """Seconds that recent attempts took to prepare: those that started from the cache, and the others."""
+    query = (
+        select(Attempt.encode_s, Attempt.cache_similarity.is_not(None))
+        .join(tables.Worker, tables.Worker.name == Attempt.worker)
+        .where(Attempt.outcome == "done", Attempt.encode_s.is_not(None), tables.Worker.device_type == device_type)
+        .where(Attempt.ended_at > func.now() - timedelta(minutes=10))
+        .order_by(Attempt.ended_at.desc())
+        .limit(TIMINGS)
+    )
+    found: tuple[list[float], list[float]] = ([], [])
+    for seconds, hit in session.execute(query):
+        found[0 if hit else 1].append(float(seconds or 0.0))
+    return found
+
+
+def profiles(family: Family, device_types: Iterable[str], strict: bool = False) -> dict[str, Profile]:
+    """The measured profile of each device type that has one, with the levels that the family still has.
+
+    A file that has become unreadable is logged and the profile it held before goes on; `strict` raises `BadProfile`.
+    """
+    found = {}
+    for device_type in sorted(set(device_types)):
+        path = profile_path(family, device_type)
+        if not path.is_file():
+            continue
+        try:
+            _good[path] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
+        except BadProfile as error:
+            if strict:
+                raise
+            log.warning("profile cannot be read", path=str(path), error=error.message, before=path in _good)
+        if path in _good:
+            found[device_type] = _good[path]
+    return found
+
+
+_good: dict[Path, Profile] = {}  # as they were when last readable
+
+
+@lru_cache(maxsize=32)
+def _profile(path: str, _changed: int, known: tuple[str, ...]) -> Profile:
+    profile = read_profile(path)
+    return profile.model_copy(update={"levels": tuple(level for level in profile.levels if level.id in known)})
+
+
+def remember_profiles(session: Session, measured: Mapping[str, Profile]) -> None:
+    """Keep each profile that comes into force as a row, once."""
+    for profile in measured.values():
+        text = profile.model_dump_json(exclude_defaults=True)
+        row = {
+            "family": profile.family,
+            "device": profile.device,
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "content": profile.model_dump(mode="json", exclude_defaults=True),
+        }
+        session.execute(insert(tables.Profile).values(row).on_conflict_do_nothing())

@@ -1,0 +1,93 @@
+"""Measured relative quality, from images made twice.
+
+A score alone says little: some prompts score low at any level. Relative quality needs the same prompt and seed at `exact`.
+So when the cluster idles, a few approximated requests are drawn again at the reference level, as batch work (it yields to
+everybody), and the two scores make one measured relative quality. These audits tell whether the predictor has drifted,
+and are what it is retrained on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.families import Family
+from core.requests import new_requests
+from core.tables import Job, Request, ServiceClass
+
+SOURCE = "audit"
+LOOK_BACK = timedelta(hours=24)
+LEAST_SCORE = 0.05  # a reference that scores nearly nothing cannot be divided by
+
+TWIN = """
+    e.prompt = r.prompt AND e.negative_prompt = r.negative_prompt AND e.seed = r.seed AND e.steps = r.steps
+    AND e.guidance = r.guidance AND e.width = r.width AND e.height = r.height AND e.family = r.family
+"""
+
+CANDIDATES = f"""
+SELECT r.id FROM request r
+WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference AND r.scored_at > :since
+  AND NOT EXISTS (SELECT 1 FROM request e WHERE {TWIN} AND e.level_asked = :reference AND e.state <> 'failed')
+ORDER BY md5(r.id::text) LIMIT :most
+"""
+
+PAIRS = f"""
+SELECT DISTINCT ON (r.id) r.prompt, r.level, r.predicted_quality, r.score, e.score AS reference_score
+FROM (SELECT q.*, v.score FROM request q JOIN report_request v USING (id)) r
+JOIN (SELECT q.*, v.score FROM request q JOIN report_request v USING (id)) e ON {TWIN}
+WHERE r.family = :family AND r.state = 'done' AND e.state = 'done' AND r.level <> :reference AND e.level = :reference
+  AND r.score IS NOT NULL AND e.score > :least AND r.scored_at > :since
+"""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One image drawn twice: predicted and measured relative quality of a prompt at a level."""
+
+    prompt: str
+    level: str
+    predicted: float | None
+    measured: float
+
+
+def order_audits(session: Session, family: Family, most: int) -> uuid.UUID | None:
+    """Order up to `most` twins at the reference level; returns their job, or none when there is nothing to audit."""
+    since = datetime.now(UTC) - LOOK_BACK
+    values = {"family": family.id, "reference": family.reference, "since": since, "most": most}
+    originals = [session.get_one(Request, row.id) for row in session.execute(text(CANDIDATES), values)]
+    if not originals:
+        return None
+    job = Job(
+        id=uuid.uuid4(),
+        family=family.id,
+        source=SOURCE,
+        service_class=ServiceClass.BATCH,
+        size=len(originals),
+        title="audit",
+        created_at=datetime.now(UTC),
+    )
+    session.add(job)
+    session.flush()
+    twins = [_twin(original, place, family.reference) for place, original in enumerate(originals)]
+    new_requests(session, job, twins, datetime.now(UTC) + LOOK_BACK)
+    return job.id
+
+
+def audited(session: Session, family: Family, look_back: timedelta = LOOK_BACK) -> Sequence[Audited]:
+    """What has been drawn twice and scored twice, however the twin came about."""
+    since = datetime.now(UTC) - look_back
+    values = {"family": family.id, "reference": family.reference, "since": since, "least": LEAST_SCORE}
+    rows = session.execute(text(PAIRS), values)
+    return [Audited(row.prompt, row.level, row.predicted_quality, row.score / row.reference_score) for row in rows]
+
+
+def _twin(original: Request, place: int, reference: str) -> dict[str, Any]:
+    same = ("prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance")
+    values = {name: getattr(original, name) for name in same}
+    return {**values, "id": uuid.uuid4(), "position": place, "level_asked": reference}

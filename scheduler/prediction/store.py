@@ -1,0 +1,183 @@
+"""The predictor in force: kept in PostgreSQL, shipped or trained first from the quality table, retrained when it drifts.
+
+::
+
+    training table ──python -m scheduler.prediction.store──▶ predictor.npz ──▶ predictor 1 (in force)
+    audits (predicted against measured) ──drifted?──▶ train on table + audits ──better on held-out audits?──▶ swap
+
+The training table is `quality-train.csv`, many prompts with a seed each; where a family has none, the quality table itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core import tables
+from core.families import Family, load_family
+from core.profiles import QualityTable, read_quality
+from core.settings import ROOT, settings
+from scheduler.prediction.audit import Audited
+from scheduler.prediction.model import Array, Features, Predictor, better, drifted, judge, train
+
+log = structlog.get_logger(__name__)
+RECALLED = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
+
+
+def quality_path(family: Family) -> Path:
+    """Where a family's quality table lies."""
+    return ROOT / "profiles" / family.id / "quality.csv"
+
+
+def table_of(family: Family) -> QualityTable | None:
+    """The family's quality table, the levels it still has; none when it was never evaluated."""
+    return _known(quality_path(family), family)
+
+
+def training_table(family: Family) -> QualityTable | None:
+    """What the predictor learns from: `quality-train.csv` beside the quality table; without it, the quality table."""
+    return _known(quality_path(family).with_name("quality-train.csv"), family) or table_of(family)
+
+
+def shipped(family: Family) -> Predictor | None:
+    """The predictor beside the quality table, where it is of this version of the family and knows no other levels."""
+    path = quality_path(family).with_name("predictor.npz")
+    try:
+        predictor = Predictor.load(path.read_bytes()) if path.is_file() else None
+    except ValueError as unreadable:
+        log.warning("predictor not used", path=str(path), reason=str(unreadable))
+        return None
+    fits = predictor and predictor.of == _name(family) and set(predictor.levels) <= set(family.levels)
+    return predictor if fits else None
+
+
+def trained(family: Family, features: Features) -> Predictor | None:
+    """One trained from the training table; none without a table."""
+    table = training_table(family)
+    return train(table, features(table.prompts), of=_name(family)) if table else None
+
+
+def _name(family: Family) -> str:
+    return f"{family.id} {family.version}"
+
+
+def _known(path: Path, family: Family) -> QualityTable | None:
+    if not path.is_file():
+        return None
+    return _read(path, path.stat().st_mtime_ns, tuple(family.levels))
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed: int, levels: tuple[str, ...]) -> QualityTable | None:
+    table = read_quality(path)
+    known = tuple(level for level in table.levels if level in levels)
+    return table.select(known) if known else None
+
+
+def version_in_force(session: Session, family: Family) -> int | None:
+    """The number of the predictor that routes this version of the family."""
+    return session.scalar(
+        select(tables.Predictor.version)
+        .where(tables.Predictor.family == family.id, tables.Predictor.family_version == family.version)
+        .where(tables.Predictor.in_force)
+        .order_by(tables.Predictor.version.desc())
+        .limit(1)
+    )
+
+
+def in_force(session: Session, family: Family) -> Predictor | None:
+    """The predictor that routes this version of the family, or none."""
+    version = version_in_force(session, family)
+    try:
+        return Predictor.load(session.get_one(tables.Predictor, version).content) if version is not None else None
+    except ValueError as unreadable:
+        log.warning("predictor not used", version=version, reason=str(unreadable))
+        return None
+
+
+def put_in_force(session: Session, family: Family, predictor: Predictor, reason: str) -> int:
+    """Store a predictor and let it route from now on; returns its version."""
+    old = update(tables.Predictor).where(tables.Predictor.family == family.id).values(in_force=False)
+    session.execute(old)
+    row = tables.Predictor(
+        family=family.id,
+        family_version=family.version,
+        in_force=True,
+        reason=reason,
+        figures=asdict(predictor.figures) if predictor.figures else {},
+        content=predictor.dump(),
+    )
+    session.add(row)
+    session.flush()
+    return row.version
+
+
+def first(session: Session, family: Family, features: Features) -> Predictor | None:
+    """The predictor in force; the first time, the shipped one, else one trained now. None without a table."""
+    known = in_force(session, family)
+    if known is not None:
+        return known
+    predictor = shipped(family) or trained(family, features)
+    if predictor is not None:
+        version = put_in_force(session, family, predictor, "first")
+        log.info("first predictor in force", version=version, prompts=len(predictor.features))
+    return predictor
+
+
+def retrain(session: Session, family: Family, features: Features, audits: Sequence[Audited]) -> str:
+    """Look for drift; train again and swap if that is better on audits held out. Says what was done, for the log."""
+    predictor, table = in_force(session, family), training_table(family)
+    if predictor is None or table is None:
+        return "no predictor"
+    known = [audit for audit in audits if audit.predicted is not None and audit.level in predictor.levels]
+    gaps = np.array([(audit.predicted, audit.measured) for audit in known], dtype=float).reshape(-1, 2)
+    if not drifted(gaps[:, 0], gaps[:, 1]):
+        return "no drift"
+    table = QualityTable(table.levels, table.prompts[:RECALLED], table.values[:RECALLED])
+    held, rest = known[::3], [audit for place, audit in enumerate(known) if place % 3]
+    new = train(_with_audits(table, rest, predictor, features), features(_prompts(table, rest)), of=_name(family))
+    unseen = _rows(held, predictor, features)
+    if not better(new, predictor, features([audit.prompt for audit in held]), unseen):
+        return "drift, but training again is no better"
+    new = replace(new, figures=judge(new, features([audit.prompt for audit in held]), unseen))
+    return f"drift: version {put_in_force(session, family, new, 'drift')} in force"
+
+
+def _prompts(table: QualityTable, audits: Sequence[Audited]) -> list[str]:
+    return [*table.prompts, *(audit.prompt for audit in audits)]
+
+
+def _with_audits(table: QualityTable, audits: Sequence[Audited], old: Predictor, features: Features) -> QualityTable:
+    """The table with a row an audit."""
+    values = np.vstack([table.select(old.levels).values, _rows(audits, old, features)])
+    return QualityTable(old.levels, tuple(_prompts(table, audits)), values)
+
+
+def _rows(audits: Sequence[Audited], old: Predictor, features: Features) -> Array:
+    """Rows (N, L): the measured quality at the audited level, what was believed so far at the others."""
+    rows = old.predict(features([audit.prompt for audit in audits])).mean
+    for row, audit in zip(rows, audits, strict=True):
+        row[old.levels.index(audit.level)] = audit.measured
+    return rows
+
+
+def main() -> None:
+    """`python -m scheduler.prediction.store`: train on the family's training table and write the predictor that is shipped."""
+    family = load_family(settings().family)
+    predictor = trained(family, Features.of(family))
+    if predictor is None:
+        raise SystemExit(f"{family.id} has no quality table: run `argus evaluate` first")
+    path = quality_path(family).with_name("predictor.npz")
+    path.write_bytes(predictor.dump())
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {predictor.figures}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What runs on which device, and what is said when it cannot."""
+
+import socket
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli import processes, stack
+from cli.main import argus
+from cli.report import Moment
+from core.errors import BadSettings, Conflict
+from core.services import free_port
+from core.settings import settings
+
+
+@pytest.fixture
+def given(monkeypatch, tmp_path):
+    """Set settings for one test: `given(DEVICES="cpu:0")`; home is an empty folder."""
+
+    def give(**values: str) -> None:
+        for name, value in {"HOME": str(tmp_path), **values}.items():
+            monkeypatch.setenv(f"ARGUS_{name}", value)
+        settings.cache_clear()
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    give()
+    yield give
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path):
+    """An `nvidia-smi` that lists two GPUs, one of them with a MIG slice."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'GPU 0: H200 (UUID: GPU-a)\n  MIG 1g (UUID: MIG-x)\nGPU 1: H200 (UUID: GPU-b)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+
+
+def test_without_a_gpu_there_is_one_cpu_worker(given, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert processes.local_devices() == ["cpu:0"]
+
+
+def test_every_gpu_gets_a_worker_that_sees_only_it(given, two_gpus):
+    assert processes.local_devices() == ["cuda:0", "cuda:1"]
+    second = processes.worker("cuda:1")
+    assert second.env["CUDA_VISIBLE_DEVICES"] == "1"
+    assert second.argv[-3] == "cuda:0"
+    assert second.argv[-1].startswith("cuda1@")
+
+
+def test_gpus_hidden_from_argus_stay_hidden(given, two_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    assert processes.local_devices() == ["cuda:0"]
+    assert processes.worker("cuda:0").env["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+
+
+def test_two_cpu_slots_are_two_workers_with_names_of_their_own(given):
+    given(DEVICES="cpu:0, cpu:1")
+    names = [child.name for child in processes.everything()]
+    assert names.count("worker-cpu0") == names.count("worker-cpu1") == 1
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("devices", ["tpu:0", "cpu", "cpu:x", "cuda:7", "cpu:0,cpu:0", " , "])
+def test_a_device_that_is_not_there_is_refused_by_name_of_the_setting(given, two_gpus, devices):
+    given(DEVICES=devices)
+    with pytest.raises(BadSettings, match=r"ARGUS_DEVICES|this host has 2 GPUs"):
+        processes.local_devices()
+
+
+@pytest.mark.parametrize("setting", ["ARGUS_PORT", "ARGUS_FLOWER_PORT"])
+def test_a_taken_port_is_refused_by_name_of_the_setting(given, setting):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+        given(**{**ports, setting.removeprefix("ARGUS_"): str(other.getsockname()[1])})
+        with pytest.raises(BadSettings, match=setting):
+            stack.check_ports()
+
+
+def test_one_home_folder_has_one_supervisor(given):
+    with stack.only_one():
+        assert not stack.lock_is_free()
+        with pytest.raises(Conflict), stack.only_one():
+            pass
+    assert stack.lock_is_free()
+
+
+def test_down_where_nothing_runs_says_so_and_is_no_failure(given):
+    done = CliRunner().invoke(argus, ["down"])
+    assert (done.exit_code, done.output.strip()) == (0, "Argus does not run here.")
+
+
+def test_generate_where_nothing_runs_fails_in_one_line_with_code_and_advice(given):
+    given(PORT=str(free_port()))
+    done = CliRunner().invoke(argus, ["generate", "a red apple"])
+    assert done.exit_code == 1
+    assert done.output.startswith("error [service_down] ")
+    assert "make up" in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["generate"], ["generate", "x", "--n", "0"], ["report", "--last", "soon"]]
+)
+def test_wrong_use_ends_with_status_2(given, words):
+    assert CliRunner().invoke(argus, words).exit_code == 2
+
+
+def test_an_unknown_setting_is_wrong_use_and_named(given):
+    given(PROT="80")
+    done = CliRunner().invoke(argus, ["generate", "x"])
+    assert done.exit_code == 2
+    assert "ARGUS_PROT" in done.output
+
+
+def test_the_doctor_names_a_setting_that_is_wrong(given):
+    given(PORT="many")
+    done = CliRunner().invoke(argus, ["doctor"])
+    assert done.exit_code == 1
+    assert "ARGUS_PORT" in done.output
+
+
+def test_the_doctor_names_a_port_that_is_taken(given):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        given(PORT=str(other.getsockname()[1]), FLOWER_PORT=str(free_port()))
+        done = CliRunner().invoke(argus, ["doctor"])
+    assert done.exit_code == 1
+    assert "taken by another program: set ARGUS_PORT" in done.output
+
+
+def test_the_table_of_settings_hides_addresses_which_may_carry_passwords(given):
+    given(BROKER_URL="redis://:hunter2@example/0")
+    done = CliRunner().invoke(argus, ["settings"])
+    assert done.exit_code == 0
+    assert "ARGUS_BROKER_URL" in done.output
+    assert "hunter2" not in done.output
+
+
+def test_moments_are_durations_or_iso_times():
+    moment = Moment()
+    assert moment.convert("2026-11-21T04:00:00", None, None).isoformat() == "2026-11-21T04:00:00+00:00"
+    assert moment.convert("2h", None, None) < moment.convert("30m", None, None)
+    with pytest.raises(click.BadParameter):
+        moment.convert("yesterday", None, None)

@@ -1,0 +1,186 @@
+"""Live timings correct the profile in force, within bounds."""
+
+import pytest
+
+from core.profiles import parse_profile
+from scheduler.observation.calibration import (
+    BOUNDS,
+    SLIP,
+    Correction,
+    Timing,
+    beside,
+    corrected,
+    factors,
+    fetching,
+    learned,
+    slips,
+    with_fetching,
+)
+
+PROFILE = parse_profile(
+    {
+        "family": "toy",
+        "device": "cpu",
+        "levels": [
+            {
+                "id": "exact",
+                "model": "large",
+                "requests_per_minute": 60,
+                "latency_s": 1.1,
+                "encode_s": 0.05,
+                "decode_s": 0.05,
+                "steps": 10,
+                "batch": [{"size": 1, "step_s": 0.1}, {"size": 2, "step_s": 0.16}],
+            },
+            {"id": "sm", "model": "small", "requests_per_minute": 240, "latency_s": 0.25},
+        ],
+    }
+)
+
+
+def slow(times: float, count: int = 10, rows: float = 1.0) -> list[Timing]:
+    step = 0.1 if rows == 1 else 0.16
+    return [Timing("exact", denoise_s=step * 10 * times, steps=10, rows=rows)] * count
+
+
+def test_a_device_twice_as_slow_is_planned_twice_as_slow_after_a_few_ticks():
+    now: dict[str, float] = {}
+    for _ in range(8):
+        now = factors(PROFILE, slow(2.0), now)
+    assert now["large"] == pytest.approx(2.0, abs=0.02)
+    level = corrected(PROFILE, Correction(now)).level("exact")
+    assert level.latency_s == pytest.approx(0.1 + 1.0 * now["large"])
+    assert 60 / level.requests_per_minute == pytest.approx(0.1 + 0.9 * now["large"])  # of a second, a tenth is no step
+    assert level.curve.step_s(2) == pytest.approx(0.16 * now["large"])
+
+
+def test_a_fused_batch_is_no_slowness():
+    assert factors(PROFILE, slow(1.0, rows=2.0), {})["large"] == pytest.approx(1.0)
+
+
+def test_corrections_stay_in_bounds():
+    now: dict[str, float] = {}
+    for _ in range(30):
+        now = factors(PROFILE, slow(100.0), now)
+    assert now["large"] == pytest.approx(BOUNDS[1])
+
+
+def test_one_stray_timing_changes_nothing():
+    assert factors(PROFILE, slow(9.0, count=1), {})["large"] == 1.0
+    mixed = slow(1.0, count=9) + slow(50.0, count=2)
+    assert factors(PROFILE, mixed, {})["large"] == pytest.approx(1.0)
+
+
+def test_a_level_the_profile_does_not_know_is_ignored():
+    assert factors(PROFILE, [Timing("gone", 1.0, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
+
+
+def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
+    profile = parse_profile(
+        {
+            "family": "f",
+            "device": "d",
+            "levels": [
+                {"id": level, "model": level, "requests_per_minute": 60, "latency_s": 1.0} for level in ("run", "idle")
+            ],
+        }
+    )
+    now = {"run": 1.0, "idle": 4.0}
+    steady = [Timing("run", 1.0, 10, 1.0)] * 10
+    once = factors(profile, steady, now)
+    assert once["run"] == 1.0
+    assert 3.0 < once["idle"] < 4.0
+    for _ in range(200):
+        now = factors(profile, steady, now)
+    assert now["idle"] == pytest.approx(1.0, abs=0.01)
+    assert factors(profile, [], {"run": 2.0, "idle": 4.0}) == {"run": 2.0, "idle": 4.0}
+
+
+def test_deadlines_are_kept_with_what_one_in_ten_takes_longer():
+    now: dict[str, float] = {}
+    mixed = slow(1.0, count=16) + slow(1.5, count=4)
+    for _ in range(10):
+        now = slips(PROFILE, mixed, now)
+    assert now == {"large": pytest.approx(1.5, abs=0.01), "small": 1.0}
+    level = corrected(PROFILE, Correction(slips=now)).level("exact")
+    assert level.among_s(1) == pytest.approx(1.5 * level.latency_s, rel=0.01)
+    assert slips(PROFILE, slow(1.0, count=16) + slow(90.0, count=4), {"large": SLIP})["large"] == SLIP
+
+
+def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
+    """Requests of ten steps of 0.1 s each, one ending every `every_s` seconds, `takes_s` from claim to store."""
+    return [
+        Timing("exact", 1.0 * rows, 10, rows, worker, every_s * n - takes_s, every_s * n) for n in range(1, count + 1)
+    ]
+
+
+def test_what_a_request_takes_of_a_full_worker_beside_its_steps_is_seen_where_nothing_overlaps():
+    now: dict[str, float] = {}
+    for _ in range(8):
+        now = beside(PROFILE, handled(10, every_s=1.4, takes_s=1.4), now)
+    assert now["large"] == pytest.approx(0.4, abs=0.01)
+    assert now["small"] == 0.0  # as measured: nobody ran it
+    level = corrected(PROFILE, Correction(beside_s={"large": 0.4})).level("exact")
+    assert level.latency_s == pytest.approx(1.4)
+    assert 60 / level.requests_per_minute == pytest.approx(0.9 + 0.4)
+
+
+def test_what_goes_on_while_others_step_costs_no_capacity():
+    hidden = beside(PROFILE, handled(40, every_s=1.0, takes_s=2.4, rows=2.0), {"large": 0.0, "small": 0.3})
+    assert hidden["large"] == pytest.approx(0.0, abs=1e-9)
+    assert hidden["small"] == 0.3
+
+
+def test_a_worker_that_is_not_full_can_only_show_that_less_is_taken():
+    assert beside(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.1})["large"] == pytest.approx(0.1)
+    assert beside(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.8})["large"] == pytest.approx(0.6)
+
+
+def test_what_is_beside_the_steps_stays_in_bounds():
+    now: dict[str, float] = {}
+    for _ in range(30):
+        now = beside(PROFILE, handled(10, every_s=300.0, takes_s=300.0), now)
+    assert now["large"] == pytest.approx(BOUNDS[1] * 1.1)
+
+
+def test_without_timings_what_was_learned_stays():
+    before = Correction({"large": 2.0, "small": 1.0}, {"large": 1.5, "small": 1.0}, {"large": 0.2, "small": 0.0}, 0.0)
+    assert learned(PROFILE, [], ([], []), before) == before
+    assert Correction(**before.to_json()) == before
+
+
+CACHED = parse_profile(
+    {
+        "family": "f",
+        "device": "d",
+        "levels": [
+            {"id": "exact", "requests_per_minute": 60, "latency_s": 1.0},
+            {
+                "id": "ac-10",
+                "strategy": "ac",
+                "model": "exact",
+                "requests_per_minute": 120,
+                "latency_s": 0.5,
+                "fetch_s": 0.0,
+            },
+        ],
+    }
+)
+
+
+def test_slow_fetching_makes_caching_cost_what_it_costs():
+    level = with_fetching(CACHED, 1.0).level("ac-10")
+    assert level.latency_s == pytest.approx(1.5)
+    assert level.requests_per_minute == pytest.approx(40.0)  # one place, held for 1.5 s: less than exact carries
+    assert with_fetching(CACHED, 1.0).level("exact") == CACHED.level("exact")
+    assert with_fetching(CACHED, 0.0).level("ac-10").requests_per_minute == pytest.approx(120.0)
+
+
+def test_fetching_is_what_hits_take_longer_and_is_forgotten_when_there_are_none():
+    slow = None
+    for _ in range(10):
+        slow = fetching(CACHED, [1.1] * 6, [0.1] * 6, slow)
+    assert slow == pytest.approx(1.0, abs=0.01)
+    for _ in range(200):
+        slow = fetching(CACHED, [], [0.1] * 6, slow)
+    assert slow == pytest.approx(0.0, abs=0.01)

@@ -1,0 +1,95 @@
+"""Profiles: measured, complete, readable by the planner, and honest about what they are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from core.profiles import Profile, read_profile
+from workers.measure.profile import mean_quality, measure
+
+
+@pytest.fixture(scope="module")
+def measured(toys):
+    seen = []
+    family = toys.family("sd15")
+    profile = measure(family, "cpu", sizes=(1, 2), repeats=1, progress=lambda *what: seen.append(what))
+    return profile, seen
+
+
+def test_a_profile_says_what_each_level_costs_and_is_one_the_planner_reads(measured):
+    profile, _ = measured
+    read = Profile(**profile)
+    assert read.ids == ("exact", "fs-10", "ac-4")
+    exact, fewer, cached = read.levels
+    assert (exact.steps, fewer.steps, cached.skipped_steps) == (20, 10, 4)
+    assert exact.latency_s > fewer.latency_s > fewer.encode_s + fewer.decode_s
+    assert cached.fetch_s > 0
+    assert exact.fetch_s == 0
+    assert [point.size for point in exact.batch] == [1, 2]
+    assert exact.memory_mb == pytest.approx(0.46, rel=0.2)
+
+
+def test_a_profile_names_device_versions_and_date_and_claims_no_quality_it_did_not_measure(measured):
+    profile, _ = measured
+    assert profile["device"] == "cpu"
+    assert profile["hardware"]["torch"] == torch.__version__
+    assert profile["hardware"]["dtype"] == "float32"
+    assert "UTC" in profile["measured"]
+    assert profile["quality_measured"] is False
+    assert all("quality" not in level for level in profile["levels"])
+
+
+def test_progress_is_told_before_each_model(measured):
+    assert measured[1] == [(0, 1, "random"), (1, 1, "done")]
+
+
+def test_mean_quality_comes_from_the_table_where_there_is_one(toys, tmp_path):
+    family = toys.family("sd15")
+    assert mean_quality(family, tmp_path) == {}
+    (tmp_path / family.id).mkdir()
+    (tmp_path / family.id / "quality.csv").write_text("prompt,exact,fs-10\na fox,1.0,0.9\nan owl,1.0,0.7\n")
+    assert mean_quality(family, tmp_path) == {"exact": 1.0, "fs-10": pytest.approx(0.8)}
+
+
+def test_the_command_writes_the_profile_and_prints_a_table(toys, tmp_path):
+    from cli.profile import profile
+
+    family = toys.family("sd15")
+    file = tmp_path / "toy.toml"
+    file.write_text(
+        'id = "toy"\ntitle = "Toy"\nversion = "1"\nreference = "exact"\n'
+        "[defaults]\nsteps = 4\nguidance = 2.0\nwidth = 64\nheight = 64\n"
+        "[limits]\nsteps = [1, 9]\nguidance = [0.0, 9.0]\nsizes = [[64, 64]]\n"
+        f'[models.m]\npipeline = "stable-diffusion"\npath = "{family.models["random"].path}"\n'
+        '[levels.exact]\nstrategy = "exact"\nmodel = "m"\n[scorer]\nkind = "hf-clip"\npath = "x"\n'
+    )
+    out, copy = tmp_path / "out.json", tmp_path / "copy.json"
+    arguments = [
+        "--family",
+        str(file),
+        "--sizes",
+        "1",
+        "--repeats",
+        "1",
+        "--out",
+        str(out),
+        "--json",
+        str(copy),
+    ]
+    result = CliRunner().invoke(profile, arguments)
+    assert result.exit_code == 0, result.output
+    assert read_profile(out).ids == ("exact",)
+    assert json.loads(copy.read_text())["random_weights"] is False
+    assert "exact" in result.output
+
+
+def test_random_weights_build_the_architecture_when_the_model_is_loaded():
+    from workers.pipelines.random_weights import random_family
+
+    family = random_family("sdxl")
+    assert family.models["random"].path == "random:sdxl"
+    assert family.defaults.width == 1024

@@ -1,0 +1,56 @@
+"""The families that come with Argus name adapters and strategies that exist, and levels that save something."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.families import FAMILIES, load_family
+from tests.workers.toys import make_order
+from workers.latent_cache.depths import kept_depths
+from workers.pipelines import adapter_class
+from workers.strategies import STRATEGIES
+
+NAMES = sorted(file.stem for file in FAMILIES.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_has_an_adapter_and_every_level_a_strategy(name):
+    family = load_family(name)
+    assert family.id == name
+    for model in family.models.values():
+        assert adapter_class(model.pipeline)
+    assert {level.strategy for level in family.levels.values()} <= set(STRATEGIES)
+    assert (family.defaults.width, family.defaults.height) in family.limits.sizes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cached_levels_start_from_depths_that_are_kept(name):
+    family = load_family(name)
+    for level in family.levels.values():
+        if level.strategy == "ac":
+            steps, skip = level.schedule(family.defaults.steps, family.defaults.steps)
+            assert skip in kept_depths(family, level.model, steps)
+
+
+def test_a_pipeline_nobody_wrote_an_adapter_for_is_refused_by_name():
+    with pytest.raises(Exception, match="Known: embedded-unet"):
+        adapter_class("imagen")
+
+
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+def test_a_family_from_a_local_folder_runs_in_the_engine_at_every_level(toys, architecture):
+    import torch
+
+    from workers.engine.engine import Engine
+
+    family = toys.family(architecture)
+    adapter = toys.adapter(architecture)
+    engine = Engine(family, dtype=torch.float64, load=lambda model: adapter, threaded=False)
+    futures = [
+        engine.submit(make_order(request_id=name, steps=6, level=level)) for name, level in family.levels.items()
+    ]
+    while engine.step():
+        pass
+    assert [future.result(0).steps_run for future in futures] == [6, 3, 6]
+    assert adapter.forwards >= 6
+    assert {future.result(0).image.size for future in futures} == {(64, 64)}

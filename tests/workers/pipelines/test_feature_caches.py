@@ -1,0 +1,261 @@
+"""Levels that keep features from step to step: a request is never shown another's, and nothing of it stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
+from diffusers.models.cache_utils import CacheMixin
+
+from core.errors import BadFamily
+from core.families import Family, Level, load_family
+from tests.workers.toys import make_order
+from workers.engine.engine import Engine
+from workers.pipelines.random_weights import random_family
+
+CACHES = {
+    "first-block": Level(id="fc-first", strategy="fc", model="random", cache="first-block", options={"threshold": 0.5}),
+    "taylorseer": Level(
+        id="fc-taylor",
+        strategy="fc",
+        model="random",
+        cache="taylorseer",
+        options={"cache_interval": 2, "disable_cache_before_step": 2},
+    ),
+}
+CONFIGS = {
+    "first-block": FirstBlockCacheConfig(threshold=0.5),
+    "taylorseer": TaylorSeerCacheConfig(
+        cache_interval=2, disable_cache_before_step=2, taylor_factors_dtype=torch.float64
+    ),
+}
+STEPS = 12
+
+
+def with_caches(family: Family) -> Family:
+    levels = {**family.levels, **{level.id: level for level in CACHES.values()}}
+    return family.model_copy(update={"levels": levels})
+
+
+class Studio:
+    """An engine without threads on one toy model, and what its denoisers computed."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.engine = Engine(family, dtype=torch.float64, threaded=False)
+        self.adapter: Any = self.engine.load("random").adapter
+        self.calls = 0
+        for net in (self.adapter.net, *(keeper.adapter.net for keeper in self.adapter.keepers.values())):
+            for name, module in net.named_modules():
+                if name.endswith("attn.to_q"):  # runs when, and only when, its block's attention is computed
+                    module.register_forward_hook(self._count)
+
+    def _count(self, *_: Any) -> None:
+        self.calls += 1
+
+    def submit(self, request: str, level: str, **changes: Any) -> Any:
+        order = make_order(request_id=request, level=self.family.level(level), **{"steps": STEPS, **changes})
+        future = self.engine.submit(order)
+        return future, self.engine._tickets[request]
+
+    def latent(self, request: str, level: str, **changes: Any) -> torch.Tensor:
+        """What a request ends with, alone."""
+        future, ticket = self.submit(request, level, **changes)
+        self.run()
+        assert future.result(0).level_id == level
+        return ticket.row.latent
+
+    def run(self) -> None:
+        while self.engine.step():
+            pass
+
+    def held(self) -> set[str]:
+        return set().union(*(keeper.held() for keeper in self.adapter.keepers.values()))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Any:
+    with TemporaryDirectory(prefix="argus-features-") as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def flux(folder: Path) -> Family:
+    return with_caches(random_family("flux", folder / "flux", toy=True, num_layers=2, num_single_layers=2))
+
+
+@pytest.fixture
+def studio(flux: Family) -> Studio:
+    return Studio(flux)
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_requests_at_different_steps_end_as_alone_though_others_come_and_go(studio: Studio, cache: str):
+    level = CACHES[cache].id
+    asked = {
+        "one": {"prompt": "a red fox", "seed": 1},
+        "two": {"prompt": "two owls at night", "seed": 2, "steps": 9},
+        "three": {"prompt": "a boat", "seed": 3},
+    }
+    alone = {name: studio.latent(name, level, **changes) for name, changes in asked.items()}
+    plain = studio.latent("plain", "exact", seed=9)
+    tickets = {"one": studio.submit("one", level, **asked["one"])[1]}
+    tickets["plain"] = studio.submit("plain", "exact", seed=9)[1]
+    studio.engine.step()
+    studio.engine.step()
+    studio.submit("gone", level, seed=8)
+    studio.submit("shorter", "fs-10", seed=4)
+    for _ in range(6):
+        studio.engine.step()
+    tickets["two"] = studio.submit("two", level, **asked["two"])[1]
+    studio.engine.cancel("gone")
+    for _ in range(3):
+        studio.engine.step()
+    tickets["three"] = studio.submit("three", level, **asked["three"])[1]
+    studio.run()
+    for name, latent in {**alone, "plain": plain}.items():
+        assert (tickets[name].row.latent - latent).abs().max() <= 1e-9, name
+    assert not studio.held()
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_a_level_with_a_cache_draws_what_diffusers_draws_with_it(studio: Studio, cache: str):
+    ours = studio.latent("ours", CACHES[cache].id, seed=5)
+    order = make_order(seed=5, steps=STEPS)
+    pipe = studio.adapter.pipe
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = type(studio.adapter.scheduler).from_config(studio.adapter.scheduler.config)
+    pipe.transformer.enable_cache(CONFIGS[cache])
+    try:
+        theirs = pipe(
+            order.prompt,
+            num_inference_steps=STEPS,
+            guidance_scale=order.guidance,
+            width=order.width,
+            height=order.height,
+            generator=torch.Generator().manual_seed(5),
+            output_type="latent",
+        ).images[0]
+    finally:
+        pipe.transformer.disable_cache()
+    assert (ours - theirs).abs().max() < 2e-5 * theirs.abs().max()  # diffusers steps in float32
+    assert (ours - studio.latent("exact", "exact", seed=5)).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_a_cache_computes_fewer_blocks_and_the_fused_rows_beside_it_all_of_theirs(studio: Studio, cache: str):
+    studio.latent("exact", "exact")
+    full, studio.calls = studio.calls, 0
+    assert full == STEPS * 4
+    studio.latent("fc", CACHES[cache].id)
+    saved, studio.calls = full - studio.calls, 0
+    assert 0 < saved < full
+    studio.submit("fc", CACHES[cache].id)
+    studio.submit("exact", "exact")
+    studio.submit("exact too", "exact")
+    studio.run()
+    assert studio.calls == full + (full - saved)
+
+
+def test_what_is_kept_for_a_request_goes_when_it_is_finished_cancelled_parked_or_fails(studio: Studio):
+    level = CACHES["first-block"].id
+    for name in ("finished", "cancelled", "parked", "bad"):
+        studio.submit(name, level, steps=3)
+    studio.engine.step()
+    assert studio.held() == {f"{name}/cond" for name in ("finished", "cancelled", "parked", "bad")}
+    studio.engine.cancel("cancelled")
+    studio.engine.park("parked")
+    (lane,) = studio.engine._lanes.values()
+    lane.latents[[ticket.order.request_id for ticket in lane.tickets].index("bad")] = torch.nan
+    studio.engine.step()
+    assert studio.held() == {"finished/cond"}
+    assert not studio.engine.parked()
+    studio.run()
+    assert not studio.held()
+    studio.submit("stopped", level)
+    studio.engine.step()
+    studio.engine.stop()
+    assert not studio.held()
+
+
+def test_a_twin_shares_its_weights_and_the_model_has_no_hooks(studio: Studio):
+    plain = studio.adapter.net
+    for keeper in studio.adapter.keepers.values():
+        ours = dict(keeper.adapter.net.named_parameters())
+        assert all(ours[name] is tensor for name, tensor in plain.named_parameters())
+    assert not any("forward" in vars(module) for module in plain.modules())
+
+
+def test_guided_rows_keep_features_of_their_two_halves_apart(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """SD3's denoiser, which diffusers does not offer caches for, stands in for a guided one that it does."""
+    from workers.pipelines import hub
+
+    def cached(kind: Any, *args: Any, **more: Any) -> Any:
+        pipe = load(kind, *args, **more)
+        pipe.transformer.__class__ = type("Cached", (diffusers.SD3Transformer2DModel, CacheMixin), {})
+        return pipe
+
+    load = hub.from_hub
+    monkeypatch.setattr(hub, "from_hub", cached)
+    family = random_family("sd3", folder / "sd3", toy=True, num_layers=2)
+    taylor = CACHES["taylorseer"]
+    studio = Studio(family.model_copy(update={"levels": {**family.levels, taylor.id: taylor}}))
+    alone = {seed: studio.latent(f"r{seed}", taylor.id, seed=seed) for seed in (1, 2)}
+    first = studio.submit("r1", taylor.id, seed=1)[1]
+    for _ in range(5):
+        studio.engine.step()
+    assert studio.held() == {"r1/cond", "r1/uncond"}
+    second = studio.submit("r2", taylor.id, seed=2)[1]
+    studio.run()
+    assert (first.row.latent - alone[1]).abs().max() <= 1e-9
+    assert (second.row.latent - alone[2]).abs().max() <= 1e-9
+    assert (alone[1] - studio.latent("exact", "exact", seed=1)).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3"])
+def test_a_denoiser_without_feature_caches_refuses_the_level_when_it_is_loaded(folder: Path, architecture: str):
+    family = with_caches(random_family(architecture, folder / architecture, toy=True))
+    with pytest.raises(BadFamily, match="'fc-first' keeps features"):
+        Engine(family, threaded=False).load("random")
+
+
+@pytest.mark.parametrize("kind", ["unet", "dit"])
+def test_the_embedded_denoisers_refuse_it_too(toys: Any, kind: str):
+    family = toys.member(kind)
+    level = CACHES["first-block"].model_copy(update={"model": "large"})
+    with pytest.raises(BadFamily, match="has no feature cache"):
+        Engine(family.model_copy(update={"levels": {level.id: level}}), threaded=False).load("large")
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ('strategy = "fc"', "names its cache"),
+        ('strategy = "exact"\ncache = "first-block"', "names its cache"),
+        ('strategy = "fc"\ncache = "first-block"\noptions = { treshold = 0.1 }', "no option 'treshold'"),
+        ('strategy = "fc"\ncache = "second-block"', "first-block"),
+    ],
+)
+def test_a_family_file_that_names_a_cache_wrongly_is_refused_with_what_there_is(tmp_path: Path, entry: str, says: str):
+    from core.families import FAMILIES
+
+    text = (FAMILIES / "flux.toml").read_text()
+    path = tmp_path / "flux.toml"
+    path.write_text(text + f'\n[levels.fc-new]\nmodel = "dev"\n{entry}\n')
+    with pytest.raises(BadFamily, match=says):
+        load_family(str(path))
+
+
+def test_a_profile_measures_such_a_level_by_itself_and_alone(flux: Family):
+    from workers.measure.profile import measure
+
+    measured = measure(flux, dtype=torch.float32, sizes=(1, 2), repeats=1)
+    levels = {level["id"]: level for level in measured["levels"]}
+    one, two = levels["fc-first"]["batch"]
+    assert two["step_s"] == pytest.approx(2 * one["step_s"])
+    assert levels["exact"]["batch"] != levels["fc-first"]["batch"]

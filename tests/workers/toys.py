@@ -1,0 +1,88 @@
+"""Pipelines of the real classes at toy width, saved to a folder and loaded from it, in float64."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import diffusers
+import torch
+
+from core.families import Family, Model, load_family
+from workers.engine.request import Order
+from workers.pipelines import load_adapter
+from workers.pipelines.base import Adapter
+from workers.pipelines.random_weights import BETAS, random_family
+
+torch.set_num_threads(1)
+
+SCHEDULERS = {
+    "ddim": lambda: diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1, **BETAS),
+    "euler": lambda: diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
+    "euler-karras": lambda: diffusers.EulerDiscreteScheduler(use_karras_sigmas=True, **BETAS),
+    "euler-a": lambda: diffusers.EulerAncestralDiscreteScheduler(**BETAS),
+    "ddpm": lambda: diffusers.DDPMScheduler(clip_sample=False, **BETAS),
+    "lcm": lambda: diffusers.LCMScheduler(**BETAS),
+    "tcd": lambda: diffusers.TCDScheduler(**BETAS),
+    "heun": lambda: diffusers.HeunDiscreteScheduler(**BETAS),
+    "kdpm2": lambda: diffusers.KDPM2DiscreteScheduler(**BETAS),
+    "dpm++": lambda: diffusers.DPMSolverMultistepScheduler(**BETAS),
+    "unipc": lambda: diffusers.UniPCMultistepScheduler(**BETAS),
+    "deis": lambda: diffusers.DEISMultistepScheduler(**BETAS),
+}
+
+
+class Toys:
+    """Adapters by architecture and scheduler, each built once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.adapter = lru_cache(maxsize=None)(self._adapter)
+
+    def family(self, architecture: str, scheduler: str | None = None) -> Family:
+        folder = self.folder / f"{architecture}-{scheduler}"
+        return random_family(architecture, folder, toy=True, scheduler=SCHEDULERS[scheduler]() if scheduler else None)
+
+    def member(self, kind: str, guided: bool = True) -> Family:
+        """The embedded family with one member of toy width, saved as the recipe saves it."""
+        from families.embedded.budget import Denoiser
+        from families.embedded.checksums import write
+        from families.embedded.codec import PatchCodec
+        from families.embedded.nets import build_denoiser, save_denoiser
+
+        root = self.folder / f"embedded-{kind}-{guided}"
+        plan = Denoiser(kind=kind, channels=(32, 32), width=64, layers=1, batch=1, steps=1, rate=1.0)
+        denoiser = build_denoiser(plan, SimpleNamespace(pixels=16, patch=2))
+        with torch.no_grad():
+            for weight in denoiser.parameters():
+                weight.normal_(std=0.1)
+        save_denoiser(denoiser, root / "toy", shift=2.0, guided=guided)
+        PatchCodec(pixels=16, width=8, depth=1).save_pretrained(root / "codec")
+        write(root)
+        family = load_family("embedded")
+        model = Model(id="large", pipeline=f"embedded-{kind}", path=str(root / "toy"))
+        levels = {level.id: level for level in family.levels_of("large")}
+        return family.model_copy(update={"models": {"large": model}, "levels": levels})
+
+    def _adapter(self, architecture: str, scheduler: str | None = None) -> Adapter:
+        if architecture in ("unet", "dit"):
+            return load_adapter(self.member(architecture).models["large"], "cpu", torch.float64)
+        return load_adapter(self.family(architecture, scheduler).models["random"], "cpu", torch.float64)
+
+
+def make_order(prompt: str = "a red fox", **changes: Any) -> Order:
+    from core.families import Level
+
+    level = Level(id="exact", strategy="exact", model="random")
+    given = {
+        "request_id": prompt,
+        "seed": 7,
+        "steps": 4,
+        "guidance": 3.5,
+        "width": 64,
+        "height": 64,
+        "negative_prompt": "blur",
+    }
+    return Order(**{"prompt": prompt, "level": level, **given, **changes})

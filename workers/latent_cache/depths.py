@@ -1,0 +1,21 @@
+"""At which steps latents are kept for a family's levels to start from."""
+
+from __future__ import annotations
+
+from core.families import Family, Level
+
+
+def is_final(level: Level) -> bool:
+    """Whether a level starts from finished latents (MoDM) and not from noisy ones (NIRVANA)."""
+    return level.options.get("source") == "image"
+
+
+def kept_depths(family: Family, model_id: str, steps: int) -> frozenset[int]:
+    """The K that levels of this model start from, scaled to a run of so many steps; all steps for MoDM's levels."""
+    cached = [level for level in family.levels.values() if level.strategy == "ac"]
+    noisy = {
+        level.schedule(steps, family.defaults.steps)[1]
+        for level in cached
+        if level.model == model_id and not is_final(level)
+    }
+    return frozenset(noisy | ({steps} if any(map(is_final, cached)) else set())) - {0}

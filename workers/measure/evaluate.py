@@ -1,0 +1,260 @@
+"""What quality a level keeps: the same prompts and seeds drawn at every level by the engine, judged by the family's scorer.
+
+Relative quality of a prompt at a level is its mean score there over its mean score at the reference level, over the same
+seeds. Where the reference itself scores under `FLOOR` (it could not draw the prompt) the floor divides instead, so that
+noise is not blown up, and values above `CEILING` are cut.
+
+Levels of approximate caching draw from a cache that was filled beforehand with other prompts and takes nothing in while
+they are judged, as a newcomer's prompt would find it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from core.families import Family, Level
+from core.text import shared_encoder
+from workers.engine.engine import Engine
+from workers.engine.request import Order, Outcome
+from workers.latent_cache.cache import Folder, LatentCache
+from workers.latent_cache.index import ExactIndex
+from workers.measure.profile import hardware
+from workers.scoring.base import Scorer
+
+FLOOR, CEILING = 0.5, 1.5
+FIRST_SEED = 1000
+TOGETHER = 48  # requests given to the engine at once
+ALONE = 24  # prompts drawn one by one for the seconds an image takes
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one level drew of P prompts and S seeds: scores (P, S), the first seed's pictures (P, H, W, 3) in uint8.
+
+    `seconds` is the mean from prompt to picture of one request alone; `skipped` the mean share of steps not run.
+    """
+
+    scores: np.ndarray
+    pictures: np.ndarray
+    skipped: float
+    seconds: float = 0.0
+
+
+@dataclass
+class Evaluation:
+    """Every level on the same prompts and seeds."""
+
+    family: Family
+    prompts: Sequence[str]
+    levels: dict[str, Drawn] = field(default_factory=dict)
+
+    @property
+    def by_cost(self) -> list[str]:
+        """Level ids, dearest first."""
+        return sorted(self.levels, key=lambda name: -self.levels[name].seconds)
+
+    def relative(self, level_id: str) -> np.ndarray:
+        """Relative quality by prompt (P,)."""
+        reference = self.levels[self.family.reference].scores
+        return relative_quality(self.levels[level_id].scores, reference)
+
+
+def relative_quality(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Relative quality (P,) from scores (P, S) at a level and at the reference."""
+    if scores is reference:
+        return np.ones(len(scores))
+    return np.minimum(scores.mean(1) / np.maximum(reference.mean(1), FLOOR), CEILING)
+
+
+class Frozen(LatentCache):
+    """A cache that answers and takes nothing in."""
+
+    def depths(self, *_: object) -> frozenset[int]:
+        return frozenset()
+
+
+class Evaluator:
+    """Draws and judges level after level; what was drawn before from the same weights is read from `kept`.
+
+    Args:
+        family: whose levels are judged.
+        scorer: judges.
+        device: torch device.
+        seeds: how many a prompt.
+        kept: folder of earlier answers, so that an evaluation that was stopped goes on.
+        others: prompts that fill the cache of approximate caching.
+    """
+
+    def __init__(
+        self, family: Family, scorer: Scorer, device: str, seeds: int, kept: Path, others: Sequence[str] = ()
+    ) -> None:
+        self.family, self.scorer, self.device, self.seeds, self.kept = family, scorer, device, seeds, kept
+        self.others = others
+        self.engine = Engine(family, device, threaded=False)
+        self._cached: Engine | None = None
+        self._latents = tempfile.TemporaryDirectory(prefix="argus-evaluate-")
+
+    def run(self, prompts: Sequence[str], tell: Callable[[str, Drawn], None], timed: bool = True) -> Evaluation:
+        """All levels, `tell` after each; seconds only where `timed`."""
+        answer, levels = Evaluation(self.family, prompts), self.family.levels.values()
+        for level in levels:
+            answer.levels[level.id] = self.level(level, prompts)
+            tell(level.id, answer.levels[level.id])
+        for level in levels if timed else ():  # together, at the end: under the same load, and never remembered
+            answer.levels[level.id] = replace(answer.levels[level.id], seconds=self._alone(level, prompts))
+        return answer
+
+    def level(self, level: Level, prompts: Sequence[str]) -> Drawn:
+        """One level, drawn or remembered."""
+        path = self.kept / f"{self._signature(level, prompts)}.npz"
+        if not path.exists():
+            drawn = self._draw(level, prompts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(path, **vars(drawn))
+        with np.load(path) as found:
+            return Drawn(found["scores"], found["pictures"], float(found["skipped"]))
+
+    def _draw(self, level: Level, prompts: Sequence[str]) -> Drawn:
+        engine = self._engine(level)
+        orders = [self._order(level, prompt, FIRST_SEED * (seed + 1) + row) for seed in range(self.seeds)
+                  for row, prompt in enumerate(prompts)]  # fmt: skip
+        scores, pictures, skipped = [], [], []
+        for start in range(0, len(orders), TOGETHER):
+            part = orders[start : start + TOGETHER]
+            done = together(engine, part)
+            scores += self.scorer.score([one.image for one in done], [order.prompt for order in part])
+            skipped += [one.steps_skipped / (one.steps_run + one.steps_skipped) for one in done]
+            pictures += [np.asarray(one.image) for one in done[: max(0, len(prompts) - start)]]
+        return Drawn(
+            np.array(scores, np.float32).reshape(self.seeds, len(prompts)).T,
+            np.stack(pictures),
+            float(np.mean(skipped)),
+        )
+
+    def _alone(self, level: Level, prompts: Sequence[str]) -> float:
+        """Mean seconds of one request at a time, on one CPU thread."""
+        engine, threads, times = self._engine(level), torch.get_num_threads(), []
+        together(engine, [self._order(level, prompts[0], 0)])  # loads the model
+        torch.set_num_threads(1)
+        shared_encoder(self.device).forget()  # each prompt costs what a new one costs
+        for row, prompt in enumerate(prompts[:: max(1, len(prompts) // ALONE)]):
+            began = time.perf_counter()
+            together(engine, [self._order(level, prompt, row)])
+            times.append(time.perf_counter() - began)
+        torch.set_num_threads(threads)
+        return float(np.mean(times))
+
+    def _engine(self, level: Level) -> Engine:
+        """The plain engine; for approximate caching one whose cache holds latents of `others` at the reference level."""
+        if level.strategy != "ac":
+            return self.engine
+        if self._cached is None:
+            folder = Folder(Path(self._latents.name))
+            index, reference = ExactIndex(), self.family.level(self.family.reference)
+            filling = Engine(self.family, self.device, cache=LatentCache(index, folder, 4096), threaded=False)
+            for start in range(0, len(self.others), TOGETHER):
+                part = self.others[start : start + TOGETHER]
+                together(filling, [self._order(reference, prompt, start + n) for n, prompt in enumerate(part)])
+            self._cached = Engine(self.family, self.device, cache=Frozen(index, folder, 4096), threaded=False)
+        return self._cached
+
+    def _order(self, level: Level, prompt: str, seed: int) -> Order:
+        d = self.family.defaults
+        return Order(f"{level.id}-{seed}", prompt, seed, level, d.steps, d.guidance, d.width, d.height)
+
+    def _signature(self, level: Level, prompts: Sequence[str]) -> str:
+        """Changes with anything that changes the pictures or their scores."""
+        parts: list[Any] = [level.model_dump(exclude={"id"}, exclude_defaults=True), self.family.defaults.model_dump()]
+        parts += [self.scorer.name, self.seeds]
+        parts += [weights_of(self.family.models[level.model].location), list(prompts)]
+        parts += list(self.others) if level.strategy == "ac" else []
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def together(engine: Engine, orders: Sequence[Order]) -> list[Outcome]:
+    """Outcomes of orders given to an unthreaded engine at once; raises what the first failed one raised."""
+    futures = [engine.submit(order) for order in orders]
+    while not all(future.done() for future in futures):
+        engine.step()
+    return [future.result() for future in futures]
+
+
+def weights_of(location: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a local model's files; nothing for a hub name."""
+    files = sorted(Path(location).rglob("*.safetensors")) if Path(location).is_dir() else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+def write_table(answer: Evaluation, path: Path) -> None:
+    """`prompt,<level>,<level>…`, relative quality a cell; beside it `<name>-seeds.npz` with every score."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: answer.relative(name) for name in answer.levels}
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["prompt", *columns])
+        for row, prompt in enumerate(answer.prompts):
+            writer.writerow([prompt, *(f"{values[row]:.4f}" for values in columns.values())])
+    scores: dict[str, Any] = {name: drawn.scores.astype(np.float16) for name, drawn in answer.levels.items()}
+    np.savez_compressed(path.with_name(f"{path.stem}-seeds.npz"), **scores)
+
+
+def figures(answer: Evaluation) -> str:
+    """The levels in Markdown, dearest first."""
+    lines = [
+        "| level | seconds an image | mean CLIPScore | mean relative quality | prompts within 2 % of the reference |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in answer.by_cost:
+        drawn, relative = answer.levels[name], answer.relative(name)
+        lines.append(
+            f"| `{name}` | {drawn.seconds:.3f} | {drawn.scores.mean():.3f} | {relative.mean():.3f} "
+            f"| {(relative >= 0.98).mean():.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def made_on(device: str, dtype: torch.dtype) -> str:
+    """On what, with what and when seconds and pictures were made."""
+    used = hardware(device, dtype)
+    return (
+        f"{used['name']}, one thread when timed, {used['dtype']}, torch {used['torch']}, diffusers {used['diffusers']}, "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    )
+
+
+def side_by_side(answer: Evaluation, rows: Sequence[int]) -> Image.Image:
+    """Prompts down, levels across, dearest first: the same seed in each row."""
+    height, width = answer.levels[answer.by_cost[0]].pictures.shape[1:3]
+    page = Image.new("RGB", (320 + width * len(answer.levels), 24 + height * len(rows)), "white")
+    pen = ImageDraw.Draw(page)
+    for column, name in enumerate(answer.by_cost):
+        left = 320 + column * width
+        pen.text((left + 4, 6), name, fill="black")
+        for line, row in enumerate(rows):
+            page.paste(Image.fromarray(answer.levels[name].pictures[row]), (left, 24 + line * height))
+    for line, row in enumerate(rows):
+        pen.multiline_text((6, 24 + line * height + height // 3), _wrapped(answer.prompts[row]), fill="black")
+    return page
+
+
+def _wrapped(text: str, width: int = 48) -> str:
+    lines = [""]
+    for word in text.split():
+        lines = [*lines[:-1], f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < width else [*lines, word]
+    return "\n".join(lines)

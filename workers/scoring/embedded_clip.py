@@ -1,0 +1,35 @@
+"""The judge of the embedded family: trained with it, on other data orders and other augmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.text import shared_encoder
+from families.embedded.checksums import digest
+from families.embedded.judge import load_judge, prepare
+from workers.scoring.base import clip_score
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+
+
+class EmbeddedClip:
+    """The small CLIP in `families/embedded/weights/scorer`."""
+
+    def __init__(self, folder: str, device: str = "cpu") -> None:
+        self.name = f"embedded-clip:{digest(Path(folder) / WEIGHTS_FILE)[:8]}"
+        self._device = device
+        self._judge = load_judge(Path(folder)).to(device)
+        self._text = shared_encoder(device)
+
+    @torch.inference_mode()
+    def score(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
+        """CLIPScore of each image (any size) against its prompt."""
+        pictures = torch.stack([prepare(image, self._judge.side) for image in images]).to(self._device)
+        return clip_score(self._judge.pictures(pictures), self._judge.texts(*self._text.tokens(prompts)))

@@ -1,0 +1,137 @@
+"""The quality worker: scores every stored image against its prompt, from a queue of its own.
+
+::
+
+    python -m workers.scoring.worker [--name quality@host]
+
+The scorer is loaded once; what arrives while one batch is scored goes into the next. A score is written once for each
+image and scorer, so a second message changes nothing. It shares the CPU with generation and has no deadline, so it
+runs at a lower priority of the operating system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from core.batching import Batcher
+from core.celery import celery_app, publish
+from core.celery_worker import serve
+from core.database import transaction
+from core.errors import ArgusError, NotFound
+from core.families import load_family
+from core.images import ImageStore
+from core.log import set_up_logging
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Escalate, ScoreImage
+from core.settings import settings
+from core.tables import Image, Request, Score
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from workers.scoring import Scorer
+
+log = structlog.get_logger(__name__)
+BATCH = 16
+NICE = 10  # a tenth of the share of what makes images, when all want the CPU
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """An image that this scorer has not judged yet."""
+
+    image_id: uuid.UUID
+    key: str
+    prompt: str
+
+
+class Judgement:
+    """Scores images by id, in batches."""
+
+    def __init__(self, scorer: Scorer, images: ImageStore) -> None:
+        self.scorer = scorer
+        self.images = images
+
+    def judge(self, image_ids: Sequence[uuid.UUID]) -> None:
+        """Read, score, record; images already scored or gone are passed over."""
+        known = [(unscored, self._picture(unscored)) for unscored in self._unscored(image_ids)]
+        batch = [(unscored, picture) for unscored, picture in known if picture is not None]
+        if not batch:
+            return
+        values = self.scorer.score([picture for _, picture in batch], [unscored.prompt for unscored, _ in batch])
+        self._record({unscored.image_id: float(value) for (unscored, _), value in zip(batch, values, strict=True)})
+
+    def _unscored(self, image_ids: Sequence[uuid.UUID]) -> list[Unscored]:
+        scored = select(Score.image_id).where(Score.scorer == self.scorer.name)
+        query = select(Image.id, Image.key, Request.prompt).join(Request)
+        with transaction() as session:
+            rows = session.execute(query.where(Image.id.in_(image_ids), Image.id.not_in(scored)))
+            return [Unscored(*row) for row in rows]
+
+    def _picture(self, unscored: Unscored) -> Picture | None:
+        from PIL import Image as Pillow
+
+        try:
+            picture = Pillow.open(io.BytesIO(self.images.get(unscored.key)))
+            picture.load()
+            return picture.convert("RGB")
+        except (NotFound, OSError) as error:
+            log.warning("image cannot be scored", image=str(unscored.image_id), error=str(error))
+            return None
+
+    def _record(self, values: dict[uuid.UUID, float]) -> None:
+        rows = [{"id": uuid.uuid4(), "image_id": i, "scorer": self.scorer.name, "value": v} for i, v in values.items()]
+        owners = select(Image.request_id).where(Image.id.in_(values))
+        scored = update(Request).where(Request.id.in_(owners)).values(scored_at=func.now())
+        with transaction() as session:
+            session.execute(insert(Score).values(rows).on_conflict_do_nothing())
+            asked = session.execute(scored.returning(Request.id, Request.min_quality)).all()
+        publish(ROUTER_QUEUE, [Escalate(str(request)) for request, floor in asked if floor])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Score until told to stop; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workers.scoring.worker", description="The quality worker.")
+    parser.add_argument("--name", default=f"quality@{socket.gethostname()}", help="Celery node name")
+    asked = parser.parse_args(argv)
+    set_up_logging()
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+    os.nice(NICE)
+    try:
+        return run(asked.name)
+    except ArgusError as error:
+        log.error(error.message, code=error.code)
+        return 1
+
+
+def run(name: str) -> int:
+    """Load the scorer, then serve its queue."""
+    import torch
+
+    from workers.scoring import load_scorer
+
+    torch.set_num_threads(1)
+    judgement = Judgement(load_scorer(load_family(settings().family)), ImageStore())
+    batcher = Batcher("judge", judgement.judge, BATCH)
+    app = celery_app()
+
+    @app.task(name=ScoreImage.task)
+    def judge(image_id: str) -> None:
+        batcher.do(uuid.UUID(image_id))
+
+    return serve(app, name, [QUALITY_QUEUE], 2 * BATCH)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
