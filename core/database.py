@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
+import structlog
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.services import database_url
 from core.settings import ROOT
+
+log = structlog.get_logger(__name__)
+PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
+Answer = TypeVar("Answer")
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -59,3 +67,17 @@ def migrate(url: str | None = None) -> None:
     config = Config(str(ROOT / "alembic.ini"))
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def patiently(work: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
+    """Do something on the database, again and again while it is away; raises when patience ends."""
+    end, wait = time.monotonic() + patience_s, 0.2
+    while True:
+        try:
+            return work()
+        except OperationalError:
+            if time.monotonic() + wait > end:
+                raise
+            log.warning("database away", retry_in_s=wait)
+            time.sleep(wait)
+            wait = min(2 * wait, 5.0)

@@ -233,6 +233,8 @@ def release_in(session: Session, attempts: Sequence[uuid.UUID], outcome: str, re
 def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_ago: float) -> bool:
     """Record the stored image and what the attempt measured; False when the request is no longer this attempt's.
 
+    It may be called again after a commit whose answer was lost: an image that is recorded already is a success.
+
     Args:
         image: the row to add; its level is what was really used.
         attempt: columns of the attempt, `reason` among them.
@@ -251,7 +253,7 @@ def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_
     )
     with transaction() as session:
         if not _touched(session, done):
-            return False
+            return session.get(Image, image.id) is not None
         ended = {"outcome": "done", "ended_at": func.now(), **attempt}
         session.execute(update(Attempt).where(Attempt.id == claimed.attempt).values(**ended))
         session.add(image)

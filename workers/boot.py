@@ -15,7 +15,7 @@ import os
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -30,9 +30,10 @@ from core.profiles import ENOUGH
 from core.settings import settings
 from core.workers import WorkerIdentity, open_attempts, register
 from workers.admission import PolicyAdmission
-from workers.assignment import Posting, register_command
-from workers.housekeeping import Heartbeat
-from workers.tasks import Generation, register_task
+from workers.assignment import AssignmentFollower, register_command
+from workers.generation import Generation
+from workers.housekeeping import Housekeeping
+from workers.tasks import register_task
 
 if TYPE_CHECKING:
     from core.profiles import Profile
@@ -61,47 +62,50 @@ def main(argv: list[str] | None = None) -> int:
 def run(device: str, name: str) -> int:
     """The worker's life, from its row to its row."""
     os.environ["OMP_NUM_THREADS"] = str(devices.threads(device))  # before torch is imported
-    family, me = load_family(settings().family), WorkerIdentity(name, uuid.uuid4())
-    register(
-        me,
-        device=device,
-        device_type=devices.device_type(device),
-        family=family.id,
-        state="starting",
-        models=[],
-        queues=[],
-        stats={},
-    )
+    family, identity = load_family(settings().family), WorkerIdentity(name, uuid.uuid4())
+    device_type = devices.device_type(device)
+    nothing_yet = {"state": "starting", "models": [], "queues": [], "stats": {}}
+    register(identity, device=device, device_type=device_type, family=family.id, **nothing_yet)
     measured = profile(family, device)
     known = curves(measured)
     rows_of = {
         model: worthwhile_rows(known[model]) if model in known else settings().max_batch for model in family.models
     }
     engine = make_engine(family, device, known, max(rows_of.values()))
-    posting = Posting(me, family, engine, rows_of)
-    admission = PolicyAdmission(family, me.name, devices.device_type(device))
+    follower = AssignmentFollower(identity, family, engine, rows_of)
+    admission = PolicyAdmission(family, identity.name, device_type)
     means = {level.id: level.quality for level in measured.levels} if measured else {}
-    generation = Generation(me, family, engine, posting, ImageStore(), admission, means)
-    heartbeat = Heartbeat(generation)
-    posting.on_change = heartbeat.posted
-    heartbeat.start()
-    posting.take_up()
+    generation = Generation(identity, family, engine, follower, ImageStore(), admission, means)
+    housekeeping = Housekeeping(generation)
+    follower.on_change = housekeeping.assignment_changed
+    housekeeping.start()
+    follower.restore()
     warm_up(engine, family)
-    take_back(me)
+    release_earlier(identity)
+    return consume(name, generation, housekeeping)
+
+
+def consume(name: str, generation: Generation, housekeeping: Housekeeping) -> int:
+    """Serve this worker's queues until told to stop; returns the exit status."""
     app = celery_app()
     register_task(app, generation)
-    register_command(posting)
+    register_command(generation.follower)
 
-    def ready(consumer: object) -> None:
-        posting.follow(consumer)
-        heartbeat.ready()
+    def ready(consumer: Any) -> None:
+        generation.follower.follow(consumer)
+        housekeeping.ready()
 
     leaving = ThreadPoolExecutor(1, thread_name_prefix="leaving")
     status = serve(
-        app, name, posting.post.queues, engine.max_batch, ready, lambda: leaving.submit(generation.stop, DRAIN_S)
+        app,
+        name,
+        generation.follower.current.queues,
+        generation.engine.max_batch,
+        ready,
+        lambda: leaving.submit(generation.stop, DRAIN_S),
     )
     leaving.shutdown(wait=True)
-    heartbeat.stop()
+    housekeeping.stop()
     return status
 
 
@@ -162,11 +166,11 @@ def worthwhile_rows(curve: StepCurve) -> int:
     return min((n for n, gain in gains.items() if gain >= ENOUGH * max(gains.values())), default=settings().max_batch)
 
 
-def take_back(me: WorkerIdentity) -> None:
+def release_earlier(identity: WorkerIdentity) -> None:
     """Queue again what an earlier boot of this name had when it ended."""
-    left = [attempt.id for attempt in open_attempts(me, earlier=True)]
+    left = [attempt.id for attempt in open_attempts(identity, earlier=True)]
     if left:
-        log.info("taken back from an earlier boot", worker=me.name, requests=len(left))
+        log.info("released from an earlier boot", worker=identity.name, requests=len(left))
         requests.release(left, "lost", "The worker ended while it had this request.", "worker_lost")
 
 

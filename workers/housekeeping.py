@@ -1,11 +1,11 @@
-"""A worker's sign of life, and what it looks after on the way: cancelled requests, idle places, attempts nobody is at."""
+"""What a worker looks after beside generating: its heartbeat, cancelled requests, idle slots, attempts without a thread."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,78 +13,83 @@ from sqlalchemy.exc import SQLAlchemyError
 from core import open_requests, requests, workers
 from core.celery import publish
 from core.messages import SCHEDULER_QUEUE, Reconcile
-from workers.tasks import Generation
+from workers.generation import Generation
 
 log = structlog.get_logger(__name__)
-EVERY_S = 3.0
-CANCEL_EVERY_S = 1.0
+EVERY_S = 1.0
+BEATS_EVERY = 3  # rounds between two heartbeats
 
 
-class Heartbeat:
-    """A thread that writes the worker's row every three seconds until stopped."""
+class Housekeeping:
+    """A thread that looks after the worker every second until stopped, and writes its row every third."""
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
+        self.identity = generation.identity
         self.state = "starting"
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
+        """Begin; the worker's row exists already."""
         self._thread.start()
 
     def ready(self) -> None:
         """The worker consumes now."""
         self.state = "ready"
-        self._quietly(self._beat)
+        self._unless_away(self._beat)
 
-    def posted(self) -> None:
-        """The worker has another post: the row says so now, and what waits where nobody serves any more is looked for."""
-        self.generation.follow_post()
-        self._quietly(self._beat)
+    def assignment_changed(self) -> None:
+        """The row says so at once, and what waits where nobody serves any more is looked for."""
+        self.generation.follow_assignment()
+        self._unless_away(self._beat)
         publish(SCHEDULER_QUEUE, [Reconcile()])
 
     def stop(self) -> None:
         """Say that this worker has left, and beat no more."""
         self._stop.set()
         self.state = "stopped"
-        self._quietly(self._beat)
+        self._unless_away(self._beat)
 
     def _run(self) -> None:
-        rounds = round(EVERY_S / CANCEL_EVERY_S)
         turn = 0
-        while not self._stop.wait(CANCEL_EVERY_S):
-            self._quietly(self._obey_cancels)
-            self._quietly(self.generation.drop_parked)
-            self._quietly(self.generation.fill)
-            turn = (turn + 1) % rounds
+        while not self._stop.wait(EVERY_S):
+            self._unless_away(self._obey_cancellations)
+            self._unless_away(self.generation.forget_preempted)
+            self._unless_away(self.generation.fill)
+            turn = (turn + 1) % BEATS_EVERY
             if turn == 0:
-                self._quietly(self._beat)
-                self._quietly(self._return_orphans)
+                self._unless_away(self._beat)
+                self._unless_away(self._release_orphans)
 
-    def _quietly(self, move: Any) -> None:
+    def _unless_away(self, work: Callable[[], object]) -> None:
+        """Do it; a database that is away is logged, and the next round tries again."""
         try:
-            move()
+            work()
         except SQLAlchemyError as error:
-            log.warning("database away", worker=self.generation.me.name, error=str(error).splitlines()[0])
+            log.warning("database away", worker=self.identity.name, error=str(error).splitlines()[0])
 
     def _beat(self) -> None:
-        posting = self.generation.posting
-        stats = {**self.generation.engine.stats(), "open": len(self.generation.open), "problem": posting.problem}
-        post = posting.post
-        held = {"models": list(post.models), "queues": list(post.queues)}
-        mine = workers.beat(self.generation.me, state=self.state, stats=stats, **held)
+        follower = self.generation.follower
+        stats = {
+            **self.generation.engine.stats(),
+            "open": len(self.generation.running),
+            "problem": follower.problem,
+        }
+        held = {"models": list(follower.current.models), "queues": list(follower.current.queues)}
+        mine = workers.beat(self.identity, state=self.state, stats=stats, **held)
         if not mine and not self._stop.is_set():
-            log.error("another process took this worker's name; leaving", worker=self.generation.me.name)
+            log.error("another process took this worker's name; leaving", worker=self.identity.name)
             self._stop.set()
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _obey_cancels(self) -> None:
-        for request in open_requests.cancelled_among(list(self.generation.open)):
+    def _obey_cancellations(self) -> None:
+        for request in open_requests.cancelled_among(list(self.generation.running)):
             self.generation.engine.cancel(str(request))
 
-    def _return_orphans(self) -> None:
+    def _release_orphans(self) -> None:
         """Attempts recorded as ours that no thread is at: the database was away when one should have ended."""
-        me = self.generation.me
-        left = [a.id for a in workers.open_attempts(me, earlier=False) if a.request_id not in self.generation.open]
+        at_hand = {claim.attempt for claim in list(self.generation.running.values())}
+        left = [a.id for a in workers.open_attempts(self.identity, earlier=False) if a.id not in at_hand]
         if left:
             requests.release(left, "lost", "The worker could not record how this attempt ended.", "worker_lost")

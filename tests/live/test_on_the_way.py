@@ -20,11 +20,11 @@ from core.tables import Attempt, Image, Job, Request, ServiceClass, State
 from core.workers import WorkerIdentity
 from scheduler.policies import NAMES, kind
 from workers.admission import first_come
-from workers.assignment import Post, Posting
+from workers.assignment import Assigned, AssignmentFollower
 from workers.engine.curve import StepCurve
 from workers.engine.engine import Engine
+from workers.generation import Generation
 from workers.pipelines.embedded import Embedded
-from workers.tasks import Generation
 
 PATIENCE_S = 30.0
 MEANS = {"exact": 1.0, "fs-4": 0.9, "sm-small": 0.8}
@@ -73,10 +73,13 @@ class Site:
         self.adapter: Gated
         self.engine = Engine(self.family, max_batch=2, load=self._load, curves={"large": Pace(0.001)})
         self.engine.start()
-        me = WorkerIdentity("cpu0@way", uuid.uuid4())
-        self.posting = Posting(me, self.family, self.engine, {"large": 1, "small": 1})
-        self.posting._apply(Post.of(self.family, ["large"]), None)
-        self.generation = Generation(me, self.family, self.engine, self.posting, ImageStore(), FirstCome(), MEANS)
+        identity = WorkerIdentity("cpu0@way", uuid.uuid4())
+        self.follower = AssignmentFollower(identity, self.family, self.engine, {"large": 1, "small": 1})
+        self.follower.apply(Assigned.of(self.family, ["large"]), None)
+        self.generation = Generation(
+            identity, self.family, self.engine, self.follower, ImageStore(), FirstCome(), MEANS
+        )
+        self.follower.on_change = self.generation.follow_assignment
 
     def _load(self, model: Any) -> Gated:
         import torch
@@ -201,7 +204,7 @@ def test_a_floor_that_the_cheaper_level_keeps_lets_the_request_move(site: Site):
 def test_a_plan_that_offers_a_level_no_longer_moves_what_runs_at_it(site: Site):
     request = site.submit(seconds=600.0)
     slot = site.begin(request)
-    site.posting._apply(Post.of(site.family, ["large"], ["t2i.toy.fs-4"]), None)
+    site.follower.apply(Assigned.of(site.family, ["large"], ["t2i.toy.fs-4"]), None)
     site.finish(slot)
     row, (attempt,) = site.row(request), site.attempts(request)
     assert (row.level, attempt.level) == ("fs-4", "fs-4")
@@ -216,11 +219,11 @@ def test_a_plan_moves_neither_a_level_asked_for_by_name_nor_batch_work(site: Sit
         site.adapter.stops_at = 5
         site.generation.fill()
         assert site.adapter.reached.wait(PATIENCE_S)
-        slot = threading.Thread(target=site.generation._desk.shutdown)
+        slot = threading.Thread(target=site.generation.wait_for_background)
         slot.start()
     else:
         slot = site.begin(request)
-    site.posting._apply(Post.of(site.family, ["large"], ["t2i.toy.fs-4"]), None)
+    site.follower.apply(Assigned.of(site.family, ["large"], ["t2i.toy.fs-4"]), None)
     site.finish(slot)
     (attempt,) = site.attempts(request)
     assert (site.row(request).level, attempt.steps_run) == ("exact", 40)
@@ -248,7 +251,7 @@ def test_batch_work_that_gives_its_place_goes_on_where_it_stood(site: Site):
         time.sleep(0.01)
     site.finish(slot)
     while site.row(batch).state != State.DONE:
-        site.generation.drop_parked()
+        site.generation.forget_preempted()
         site.generation.fill()
         time.sleep(0.05)
     first, second = site.attempts(batch)
@@ -264,13 +267,13 @@ def test_where_a_request_stood_is_forgotten_when_another_worker_has_it(site: Sit
     site.generation.fill()
     assert site.adapter.reached.wait(PATIENCE_S)
     site.generation.stopping.set()  # nothing new is begun: it stays parked
-    site.generation._yielding.add(batch)
+    site.generation.preempted.add(batch)
     site.engine.park(str(batch))
     site.adapter.go_on.set()
-    site.generation._desk.shutdown()
-    site.generation.drop_parked()
+    site.generation.wait_for_background()
+    site.generation.forget_preempted()
     assert site.engine.parked() == [str(batch)]
     with transaction() as session:
         session.get_one(Request, batch).state = State.RUNNING
-    site.generation.drop_parked()
+    site.generation.forget_preempted()
     assert not site.engine.parked()

@@ -1,0 +1,206 @@
+"""A worker's way from a message to a stored image: claim the row, let go of the database, run the engine, record.
+
+Messages may be lost or come twice; the claim decides. A message whose row is taken or finished changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core import open_requests, requests
+from core.celery import publish
+from core.database import patiently
+from core.errors import ArgusError, Cancelled, ModelNotHeld
+from core.families import Family
+from core.images import ImageStore
+from core.messages import QUALITY_QUEUE, ScoreImage
+from core.requests import Claim
+from core.tables import Request
+from core.workers import WorkerIdentity
+from workers.admission import PolicyAdmission, claim, claim_background
+from workers.allowed_levels import allowed_levels
+from workers.assignment import AssignmentFollower
+from workers.engine.request import Order, Outcome
+from workers.recording import attempt_columns, image_row, png_text
+
+if TYPE_CHECKING:
+    from workers.engine.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+class Generation:
+    """What this worker is at.
+
+    `running` are its claims by request. Those in the `background` (batch work, and requests whose deadline no level can
+    meet any more) fill a worker that has nothing else; they are preempted at the next step when a request with a latency
+    target needs their slot. Levels of what runs follow the assignment: see `workers.allowed_levels`.
+
+    Args:
+        means: relative quality by level, from the profile.
+    """
+
+    def __init__(
+        self,
+        identity: WorkerIdentity,
+        family: Family,
+        engine: Engine,
+        follower: AssignmentFollower,
+        images: ImageStore,
+        admission: PolicyAdmission,
+        means: Mapping[str, float] | None = None,
+    ) -> None:
+        self.identity = identity
+        self.family = family
+        self.engine = engine
+        self.follower = follower
+        self.images = images
+        self.admission = admission
+        self.means = means or {}
+        self.running: dict[uuid.UUID, Claim] = {}
+        self.background: dict[uuid.UUID, Claim] = {}
+        self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
+        self.stopping = threading.Event()
+        self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
+        self._claiming = threading.Lock()
+
+    def generate(self, request_id: uuid.UUID, epoch: int) -> None:
+        """From a message to a stored image, for the request that the policy gives the slot to (`workers.admission`)."""
+        if self.stopping.is_set():
+            return
+        with self._claiming:  # one at a time: what is claimed is `running` before the next looks
+            beside = len(self.running) - len(self.background)
+            claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
+            claimed = claimed or self._from_cancelled_queue(request_id, epoch)
+            if claimed is None:
+                return
+            self.running[claimed.request.id] = claimed
+        self._preempt_background()
+        self._run(claimed)
+
+    def fill(self) -> None:
+        """Start background work on a worker that has nothing else to do."""
+        while not self.stopping.is_set() and len(self.background) == len(self.running) < self.follower.slots:
+            with self._claiming:
+                claimed = claim_background(self.family, self.identity, self.follower.levels())
+                if claimed is None:
+                    return
+                self.background[claimed.request.id] = self.running[claimed.request.id] = claimed
+            self._background_slots.submit(self._run_and_fill, claimed)
+
+    def follow_assignment(self) -> None:
+        """The assignment has changed: what runs at a level that is no longer offered moves on at the next step."""
+        for claimed in list(self.running.values()):
+            self.engine.allow(str(claimed.request.id), self._allowed(claimed.request))
+
+    def forget_preempted(self) -> None:
+        """Drop the kept state of requests that no longer wait: another worker has them, or nobody wants them."""
+        with self._claiming:  # what this worker takes again is `running` before anybody looks
+            kept = {uuid.UUID(request) for request in self.engine.parked()} - set(self.running)
+            if kept:
+                self.engine.unpark(map(str, kept - set(open_requests.queued_among(list(kept)))))
+
+    def stop(self, drain_s: float) -> None:
+        """Begin nothing more; what runs ends within `drain_s` seconds or goes back to its queue."""
+        self.stopping.set()
+        self.engine.stop(drain_s)
+        self.wait_for_background()
+
+    def wait_for_background(self) -> None:
+        """Return when no background work is at hand; none can be started afterwards."""
+        self._background_slots.shutdown(wait=True)
+
+    def _allowed(self, request: Request) -> tuple[str, ...]:
+        offered = self.follower.levels() if self.admission.moves else ()
+        return allowed_levels(self.family, request, offered, self.means)
+
+    def _preempt_background(self) -> None:
+        """Background work leaves at its next step, as far as the slots do not suffice."""
+        staying = [request for request in list(self.background) if request not in self.preempted]
+        excess = len(self.running) - len(self.preempted) - self.follower.slots
+        for request in staying[: max(0, excess)]:
+            self.preempted.add(request)
+            self.engine.park(str(request))
+
+    def _from_cancelled_queue(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
+        """A message can come from a queue that was just cancelled: serve its row while the model is still in memory."""
+        foreign = sorted(set(self.family.levels) - set(self.follower.levels()))
+        held = set(self.follower.levels_in_memory())
+        servable = [level for level in foreign if level in held]
+        claimed = requests.claim(request_id, self.identity, self.family.model_of, servable)
+        if claimed is None:
+            requests.unpublish(request_id, epoch, foreign)  # reconciliation sends it to whoever serves it
+        return claimed
+
+    def _run_and_fill(self, claimed: Claim) -> None:
+        self._run(claimed)
+        self.fill()
+
+    def _run(self, claimed: Claim) -> None:
+        request = claimed.request.id
+        try:
+            self._store(claimed, self.engine.submit(self._order(claimed)).result())
+        except Cancelled as error:
+            if request in self.preempted:
+                self._release(claimed, error)
+            else:
+                patiently(lambda: requests.cancel(claimed))
+        except Exception as error:
+            self._release(claimed, error)
+        finally:
+            self._forget(claimed)
+
+    def _forget(self, claimed: Claim) -> None:
+        """This attempt is over. A later attempt of the same request may run here already: its entries stay."""
+        request = claimed.request.id
+        for claims in (self.running, self.background):
+            if (newest := claims.get(request)) is not None and newest.attempt == claimed.attempt:
+                del claims[request]
+                self.preempted.discard(request)
+
+    def _order(self, claimed: Claim) -> Order:
+        request = claimed.request
+        return Order(
+            request_id=str(request.id),
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=request.seed,
+            level=self.family.level(request.level or self.family.reference),
+            steps=request.steps,
+            guidance=request.guidance,
+            width=request.width,
+            height=request.height,
+            deadline=request.deadline_at.timestamp(),
+            allowed_levels=self._allowed(request),
+            attempt=claimed.number,
+        )
+
+    def _store(self, claimed: Claim, outcome: Outcome) -> None:
+        """Image to the store, timings to the database, its id to the quality worker."""
+        image_id = uuid.uuid4()
+        stored = self.images.put(image_id, outcome.image, png_text(self.family, claimed.request, outcome))
+        row = image_row(image_id, claimed, outcome, stored, self.family.version)
+        since = time.time() - outcome.times.denoised
+        if patiently(lambda: requests.finish(claimed, row, attempt_columns(outcome), since)):
+            publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
+        else:  # cancelled, or given up for lost, at the last moment
+            self.images.delete(stored.key)
+
+    def _release(self, claimed: Claim, error: Exception) -> None:
+        """This attempt made no image: back into the queue, or failed when its attempts are used up."""
+        code = error.code if isinstance(error, ArgusError) else "internal"
+        reason = error.message if isinstance(error, ArgusError) else repr(error)
+        outcome = "failed"
+        if claimed.request.id in self.preempted:
+            outcome, reason = "returned", f"Preempted by a request with a latency target. {reason}"
+        elif self.stopping.is_set() or isinstance(error, ModelNotHeld):
+            outcome, reason = "returned", "The worker stopped; the request went back to its queue."
+        log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
+        patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))
