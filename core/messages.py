@@ -1,16 +1,18 @@
 """One small dataclass an edge: what is published, to which queue. Messages carry ids, never images or prompts.
 
-======== =============== ============================== =================
-message  from            to                             queue
-======== =============== ============================== =================
-Route    app             router (`scheduler.tasks`)     `router`
-Generate router, tick    generation worker              `t2i.<family>.<level>`
-ScoreImage    generation      quality worker                 `quality`
-Tick     beat            scheduler                      `scheduler`
-Reconcile    beat            scheduler                      `scheduler`
-Learn    beat            scheduler                      `scheduler`
-Escalate   quality worker  router                         `router`
-======== =============== ============================== =================
+========== ================ ============================== =====================
+message    from             to                             queue
+========== ================ ============================== =====================
+Route      app, reconcile   router (`scheduler.tasks`)     `router`
+Generate   router, tick,    generation worker              `t2i.<family>.<level>`
+           reconcile
+ScoreImage worker,          quality worker                 `quality`
+           reconcile
+Escalate   quality worker   router                         `router`
+Tick       beat             scheduler                      `scheduler`
+Reconcile  beat, worker     scheduler                      `scheduler`
+Learn      beat             scheduler                      `scheduler`
+========== ================ ============================== =====================
 
 Every message may be lost or come twice; rows say what is true.
 """
@@ -70,7 +72,7 @@ class Escalate(Message):
 
 @dataclass(frozen=True)
 class Tick(Message):
-    """Observe, plan, remap."""
+    """Observe, forecast, plan, re-align what waits, remap workers."""
 
     task: ClassVar[str] = "argus.tick"
 
