@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from core.profiles import Profile
     from workers.engine.curve import StepCurve
     from workers.engine.engine import Engine
+    from workers.measure.calibrate import Calibration
 
 log = structlog.get_logger(__name__)
 DRAIN_S = 8.0  # the supervisor waits 15 s before it kills
@@ -81,6 +82,7 @@ def run(device: str, name: str) -> int:
     housekeeping.start()
     follower.restore()
     warm_up(engine, family)
+    generation.calibration = calibration_of(engine, family, device_type, device)
     release_earlier(identity)
     return consume(name, generation, housekeeping)
 
@@ -138,6 +140,17 @@ def warm_up(engine: Engine, family: Family) -> None:
     size, level = family.defaults, family.level(family.reference)
     if level.model in engine.loaded():
         engine.submit(Order("warm-up", "warm-up", 0, level, 2, size.guidance, size.width, size.height)).result()
+
+
+def calibration_of(engine: Engine, family: Family, device_type: str, device: str) -> Calibration | None:
+    """What the reference level takes here; a calibration that fails is no reason not to serve."""
+    from workers.measure.calibrate import calibrate
+
+    try:
+        return calibrate(engine, family, device_type, devices.torch_device(device))
+    except ArgusError as error:
+        log.warning("not calibrated", code=error.code, error=error.message)
+        return None
 
 
 def profile(family: Family, device: str) -> Profile | None:

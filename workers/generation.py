@@ -32,6 +32,7 @@ from workers.recording import attempt_columns, image_row, png_text
 
 if TYPE_CHECKING:
     from workers.engine.engine import Engine
+    from workers.measure.calibrate import Calibration
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,7 @@ class Generation:
         self.running: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
+        self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self.stopping = threading.Event()
         self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
         self._claiming = threading.Lock()
@@ -184,14 +186,23 @@ class Generation:
 
     def _store(self, claimed: Claim, outcome: Outcome) -> None:
         """Image to the store, timings to the database, its id to the quality worker."""
-        image_id = uuid.uuid4()
+        image_id, began = uuid.uuid4(), outcome.times.admitted
         stored = self.images.put(image_id, outcome.image, png_text(self.family, claimed.request, outcome))
         row = image_row(image_id, claimed, outcome, stored, self.family.version)
         since = time.time() - outcome.times.denoised
         if patiently(lambda: requests.finish(claimed, row, attempt_columns(outcome), since)):
             publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
+            self._calibrate(outcome, time.time() - began)
         else:  # cancelled, or given up for lost, at the last moment
             self.images.delete(stored.key)
+
+    def _calibrate(self, outcome: Outcome, seconds: float) -> None:
+        """A request at the reference level that ran alone shows what that takes now."""
+        usual = self.family.defaults
+        alone = outcome.level_id == self.family.reference and outcome.batch_max == 1
+        alone &= (outcome.steps_run, *outcome.image.size) == (usual.steps, usual.width, usual.height)
+        if alone and self.calibration is not None and len(self.running) == 1:
+            self.calibration = self.calibration.corrected(seconds)
 
     def _release(self, claimed: Claim, error: Exception) -> None:
         """This attempt made no image: back into the queue, or failed when its attempts are used up."""

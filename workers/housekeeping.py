@@ -75,6 +75,7 @@ class Housekeeping:
             **self.generation.engine.stats(),
             "open": len(self.generation.running),
             "problem": follower.problem,
+            "exact_s": self.generation.calibration and self.generation.calibration.exact_s,
         }
         held = {"models": list(follower.current.models), "queues": list(follower.current.queues)}
         mine = workers.beat(self.identity, state=self.state, stats=stats, **held)
