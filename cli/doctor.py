@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import click
 
 from core.errors import ArgusError, BadSettings
-from core.settings import PREFIX, ROOT, load_settings, settings
+from core.settings import CHECKOUT, PREFIX, ROOT, load_settings, settings
 
 DISK_GB = 5.0
 MEMORY_GB = 2.0
@@ -36,13 +36,29 @@ def python() -> Iterator[Finding]:
     """Version of Python and of the packages that are pinned."""
     found = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding("python", sys.version_info >= (3, 11), f"{found} (3.11 or newer is needed)")
-    wrong = list(_differing_packages())
-    text = "as constraints.txt pins them" if not wrong else f"{'; '.join(wrong[:5])}: run `make install`"
-    yield Finding("packages", not wrong, text)
+    wrong = list(_differing_packages() if CHECKOUT else _unmet_requirements())
+    wanted, mend = ("constraints.txt pins them", "make install") if CHECKOUT else ("Argus needs them", "pip check")
+    yield Finding("packages", not wrong, f"{'; '.join(wrong[:5])}: run `{mend}`" if wrong else f"as {wanted}")
+
+
+def _unmet_requirements() -> Iterator[str]:
+    """What an installed Argus asks for and does not find."""
+    from packaging.requirements import Requirement
+
+    for wanted in map(Requirement, requires("argus") or []):
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            yield f"{wanted.name} is missing"
+            continue
+        if not wanted.specifier.contains(found.partition("+")[0], prereleases=True):
+            yield f"{wanted.name} is {found}, not {wanted.specifier}"
 
 
 def _differing_packages() -> Iterator[str]:
-    """Installed packages that differ from constraints.txt; one that is not installed is somebody's choice."""
+    """Packages that differ from what constraints.txt pins; one that is not installed is somebody's choice."""
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         name, _, pinned = line.partition("==")
         try:
@@ -57,7 +73,7 @@ def configuration() -> Iterator[Finding]:
     """Settings parse; the family's file reads; devices exist."""
     load_settings()
     yield Finding("settings", True, "every ARGUS_… variable is known and in range")
-    from cli.processes import local_devices
+    from core.devices import local_devices
     from core.families import load_family
 
     family = load_family(settings().family)
@@ -107,10 +123,11 @@ def _weights_in(name: str, folder: Path) -> Finding:
 def profile() -> Iterator[Finding]:
     """There is a measured profile; the scheduler plans by it."""
     from core.families import load_family
+    from core.measured import measured_files
     from core.profiles import read_profile
 
     family = load_family(settings().family)
-    files = sorted((ROOT / "profiles" / family.id).glob("*.json"))
+    files = measured_files(family.id, "*.json")
     for file in files:
         found = read_profile(file)
         yield Finding("profile", True, f"{file.name}: {len(found.levels)} levels on {found.device}, {found.measured}")
@@ -163,14 +180,12 @@ def services() -> Iterator[Finding]:
 
 
 def database() -> Iterator[Finding]:
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
     from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
-    from core.database import transaction
+    from core.database import newest_schema, transaction
 
-    newest = ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head()
+    newest = newest_schema()
     try:
         with transaction() as session:
             found = session.scalar(text("SELECT version_num FROM alembic_version"))

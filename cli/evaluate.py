@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from core.families import ROOT, load_family
-from core.settings import settings
+from core.families import load_family
+from core.settings import CHECKOUT, settings
 
 
 @click.command()
@@ -55,6 +55,7 @@ def evaluate(
     import torch
 
     from core import devices
+    from core.measured import measured_target
     from families.embedded import card as embedded
     from workers.measure import evaluate as evaluation
     from workers.scoring import load_scorer
@@ -64,6 +65,8 @@ def evaluate(
         raise click.UsageError(
             "Only the embedded family has prompts and a card of its own: give --prompts, leave --card out."
         )
+    if card and not CHECKOUT:
+        raise click.UsageError("--card writes into docs/ of a checkout; this Argus is installed without one.")
     if train:
         family = family.model_copy(update={"levels": {i: lv for i, lv in family.levels.items() if lv.strategy != "ac"}})
     if prompts is None:
@@ -79,7 +82,7 @@ def evaluate(
         lines[:count], lambda level, d: click.echo(f"{level}: CLIPScore {d.scores.mean():.3f}", err=True), not train
     )
     table_name = "quality-train.csv" if train else "quality.csv"
-    evaluation.write_table(answer, out or ROOT / "profiles" / family.id / table_name)
+    evaluation.write_table(answer, out or measured_target(family.id, table_name))
     if train:
         return
     table = evaluation.figures(answer)

@@ -37,7 +37,7 @@ COMMANDS = {
     "doctor": ("cli.doctor:doctor", "Say what is wrong with this machine or configuration, and what to do."),
     "settings": ("cli.settings:show_settings", "List every setting with its value and meaning."),
     "run": ("cli.run:run", "Run one process of Argus in the foreground (containers, systemd)."),
-    "ping": ("cli.run:ping", "Ask a Celery process of this host whether it answers (health checks)."),
+    "ping": ("cli.ping:ping", "Ask a Celery process of this host whether it answers (health checks)."),
 }
 
 
@@ -100,7 +100,3 @@ def main() -> None:
     except BrokenPipeError:  # `argus report | head`
         sys.stderr.close()
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

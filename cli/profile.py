@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from core.families import ROOT, load_family
+from core.families import load_family
 from core.settings import settings
 
 
@@ -43,6 +43,7 @@ def profile(
     import torch
 
     from core import devices
+    from core.measured import measured_target
     from workers.measure.profile import measure
     from workers.pipelines.random_weights import random_family
 
@@ -51,7 +52,7 @@ def profile(
     batches = [int(size) for size in sizes.split(",")]
     with _progress(f"{family.id} on {device}") as progress:
         measured = measure(family, devices.torch_device(device), sizes=batches, repeats=repeats, progress=progress)
-    target = out or ROOT / "profiles" / family.id / f"{measured['device']}.json"
+    target = out or measured_target(family.id, f"{measured['device']}.json")
     for file in filter(None, (target, copy)):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")

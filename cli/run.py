@@ -1,18 +1,92 @@
-"""`argus run` and `argus ping`: one process of Argus in the foreground, and whether it answers."""
+"""`argus run`: one process of Argus in the foreground. Each is a function here; heavy imports come inside it."""
 
 from __future__ import annotations
 
 import os
-import socket
+from collections.abc import Callable
 
 import click
 
-from cli.processes import PROCESSES, worker
-from core.devices import local_devices, worker_name
+from core.devices import checked, local_devices, visible_gpus, worker_name
+from core.settings import settings
+
+LOW_PRIORITY = 10  # niceness of the monitor: it gives way to what makes images
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def web() -> int:
+    """Pages and REST."""
+    os.environ.update(ONE_THREAD)
+    from app.server import serve
+
+    return serve()
+
+
+def scheduler() -> int:
+    """Router, planner, reconciliation."""
+    os.environ.update(ONE_THREAD)
+    from scheduler.boot import main
+
+    return main([])
+
+
+def worker(device: str | None) -> int:
+    """The generation worker of a device. A GPU's sees no other GPU, so it calls its own `cuda:0`."""
+    device = checked(device or local_devices()[0])
+    name, (kind, _, index) = worker_name(device), device.partition(":")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus()[int(index)] if kind == "cuda" else ""
+    from workers.boot import main
+
+    return main(["--device", "cuda:0" if kind == "cuda" else device, "--name", name])
+
+
+def quality() -> int:
+    """Scores images, on the CPU and one thread: it must not slow generation down."""
+    os.environ.update({**ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""})
+    from workers.scoring.worker import main
+
+    return main([])
+
+
+def beat() -> int:
+    """Celery's clock. Its schedule is kept in memory: intervals of seconds need no memory of the last run."""
+    from core.celery import celery_app
+
+    celery_app().Beat(scheduler="celery.beat:Scheduler", loglevel=settings().log_level, quiet=True).run()
+    return 0
+
+
+def flower() -> int:
+    """Celery's monitor. A password is set with FLOWER_BASIC_AUTH=user:password."""
+    os.environ.update(ONE_THREAD)
+    os.nice(LOW_PRIORITY)
+    from core.celery import celery_app
+
+    where = [f"--address={settings().host}", f"--port={settings().flower_port}"]
+    celery_app().start(argv=["flower", *where, "--logging=warning"])
+    return 0
+
+
+def migrate() -> int:
+    """Bring the database to the newest schema, and end."""
+    from core.database import migrate as to_newest
+
+    to_newest()
+    return 0
+
+
+PROCESSES: dict[str, Callable[[], int]] = {
+    "web": web,
+    "beat": beat,
+    "scheduler": scheduler,
+    "quality": quality,
+    "flower": flower,
+    "migrate": migrate,
+}
 
 
 @click.command()
-@click.argument("name", type=click.Choice([*PROCESSES, "worker", "migrate"]))
+@click.argument("name", type=click.Choice([*PROCESSES, "worker"]))
 @click.option("--device", help="Device of a worker, cpu:N or cuda:N; default: the first of ARGUS_DEVICES.")
 def run(name: str, device: str | None) -> None:
     """Run one process of Argus in the foreground (containers, systemd).
@@ -20,26 +94,4 @@ def run(name: str, device: str | None) -> None:
     Database and broker are those of ARGUS_DATABASE_URL and ARGUS_BROKER_URL, else those of the `argus up` that runs
     here. `migrate` brings the database to the newest schema and ends.
     """
-    if name == "migrate":
-        from core.database import migrate
-
-        migrate()
-        return
-    child = worker(device or local_devices()[0]) if name == "worker" else PROCESSES[name]()
-    os.execvpe(child.argv[0], list(child.argv), {**os.environ, **child.env})
-
-
-@click.command()
-@click.argument("name", type=click.Choice(["worker", "scheduler", "quality"]))
-@click.option("--device", help="Device of a worker; default: the first of ARGUS_DEVICES.")
-def ping(name: str, device: str | None) -> None:
-    """Ask a Celery process of this host whether it answers (health checks).
-
-    Exit status 1 when it does not within five seconds.
-    """
-    from core.celery import celery_app
-
-    node = worker_name(device or local_devices()[0]) if name == "worker" else f"{name}@{socket.gethostname()}"
-    pongs = celery_app().control.ping([node], timeout=5)
-    click.echo(f"{node} {'answers' if pongs else 'does not answer'}")
-    raise SystemExit(0 if pongs else 1)
+    raise SystemExit(worker(device) if name == "worker" else PROCESSES[name]())

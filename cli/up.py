@@ -20,7 +20,7 @@ from cli import processes
 from cli.stack import Running, only_one, running, started, welcome
 from cli.terminal import make_console
 from core.errors import ArgusError
-from core.settings import ROOT, settings
+from core.settings import settings
 
 WATCH_S = 0.5
 
@@ -81,9 +81,9 @@ def _detach(console: Console) -> Running:
     log = settings().home.absolute() / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
-        argv = [*processes.PYTHON, "cli.main", "up", "--no-first-job"]
+        argv = [*processes.ARGUS, "up", "--no-first-job"]
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, cwd=ROOT
+            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
         )
     with console.status("starting …"):
         while True:

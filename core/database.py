@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from sqlalchemy import Engine, create_engine
@@ -15,6 +15,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.services import database_url
 from core.settings import ROOT
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = structlog.get_logger(__name__)
 PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
@@ -62,11 +65,23 @@ def forget_connections() -> None:
 def migrate(url: str | None = None) -> None:
     """Bring the database at `url` (default: the one in force) to the newest schema."""
     from alembic import command
-    from alembic.config import Config
 
-    config = Config(str(ROOT / "alembic.ini"))
+    config = _alembic()
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def newest_schema() -> str | None:
+    """The revision that `migrate` brings a database to."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _alembic() -> Config:
+    from alembic.config import Config
+
+    return Config(str(ROOT / "migrations" / "alembic.ini"))
 
 
 def patiently(work: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from core.errors import BadSettings
 from core.families import Family
-from core.settings import ROOT, settings
+from core.measured import measured_file
+from core.settings import settings
 
 
 def worker_name(device: str) -> str:
@@ -73,9 +74,7 @@ def device_type(device: str) -> str:
 
 def profile_path(family: Family, device_type: str) -> Path:
     """Where the profile of a device type lies: what was measured here (`home`/profiles), else what came with Argus."""
-    name = Path("profiles") / family.id / f"{device_type}.json"
-    here = settings().home / name
-    return here if here.is_file() else ROOT / name
+    return measured_file(family.id, f"{device_type}.json")
 
 
 def threads(device: str) -> int:

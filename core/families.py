@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import BadFamily, UnknownFamily, UnknownLevel
+from core.settings import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ROOT / "families"
 
 Strategy = Literal["exact", "ac", "sm", "fc", "fs", "sub"]

@@ -17,7 +17,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import BadSettings
 
 PREFIX = "ARGUS_"
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # the folder of all packages: a checkout, or site-packages
+CHECKOUT = (ROOT / "pyproject.toml").is_file()
+
+
+def default_home() -> Path:
+    """Where data goes that nobody gave a place: var/ in a checkout, else where the system keeps data of programs."""
+    if CHECKOUT:
+        return ROOT / "var"
+    if os.geteuid() == 0:
+        return Path("/var/lib/argus")
+    return Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "argus"
 
 
 class Settings(BaseSettings):
@@ -25,7 +35,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    home: Path = Field(ROOT / "var", description="Folder of everything that runs: data, images, logs, sockets.")
+    home: Path = Field(
+        default_home(),
+        description="Folder of everything that runs: data, images, logs. Installed as a package: ~/.local/share/argus, "
+        "for root /var/lib/argus.",
+    )
     database_url: str = Field(
         "", description="PostgreSQL with pgvector (postgresql://…). Empty: Argus runs its own under `home`."
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.installation import Installation, install
+
 for name in [name for name in os.environ if name.startswith("ARGUS_")]:
     del os.environ[name]  # a developer's settings must not reach the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,6 +62,12 @@ def services() -> Iterator[Services]:
         finally:
             supervisor.stop()
             settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Argus from its wheel, in an environment of its own."""
+    return install(tmp_path_factory.mktemp("installation"))
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """What runs on which device, and what is said when it cannot."""
 
+import os
 import socket
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from cli import processes, stack
+from cli import processes, run, stack
 from cli.main import argus
 from cli.report import Moment
+from core import devices
 from core.errors import BadSettings, Conflict
 from core.services import free_port
 from core.settings import settings
@@ -23,7 +25,8 @@ def given(monkeypatch, tmp_path):
             monkeypatch.setenv(f"ARGUS_{name}", value)
         settings.cache_clear()
 
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is put back, whatever a test leaves
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     give()
     yield give
     monkeypatch.undo()
@@ -42,21 +45,40 @@ def two_gpus(monkeypatch, tmp_path):
 
 def test_without_a_gpu_there_is_one_cpu_worker(given, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert processes.local_devices() == ["cpu:0"]
+    assert devices.local_devices() == ["cpu:0"]
 
 
-def test_every_gpu_gets_a_worker_that_sees_only_it(given, two_gpus):
-    assert processes.local_devices() == ["cuda:0", "cuda:1"]
-    second = processes.worker("cuda:1")
-    assert second.env["CUDA_VISIBLE_DEVICES"] == "1"
-    assert second.argv[-3] == "cuda:0"
-    assert second.argv[-1].startswith("cuda1@")
+@pytest.fixture
+def worker_started(given, monkeypatch):
+    """What `argus run worker` starts the worker with: its arguments, after the name of the device it was given."""
+
+    def start(device: str) -> list[str]:
+        found: list[list[str]] = []
+        monkeypatch.setattr("workers.boot.main", lambda argv: found.append(argv) or 0)
+        assert run.worker(device) == 0
+        return found[0]
+
+    return start
 
 
-def test_gpus_hidden_from_argus_stay_hidden(given, two_gpus, monkeypatch):
+def test_every_gpu_gets_a_worker_that_sees_only_it(worker_started, two_gpus):
+    assert devices.local_devices() == ["cuda:0", "cuda:1"]
+    arguments = worker_started("cuda:1")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+    assert arguments[:2] == ["--device", "cuda:0"]
+    assert arguments[3].startswith("cuda1@")
+
+
+def test_gpus_hidden_from_argus_stay_hidden(worker_started, two_gpus, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
-    assert processes.local_devices() == ["cuda:0"]
-    assert processes.worker("cuda:0").env["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+    assert devices.local_devices() == ["cuda:0"]
+    worker_started("cuda:0")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+
+
+def test_a_cpu_worker_sees_no_gpu(worker_started, two_gpus):
+    assert worker_started("cpu:0")[:2] == ["--device", "cpu:0"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_two_cpu_slots_are_two_workers_with_names_of_their_own(given):
@@ -66,11 +88,11 @@ def test_two_cpu_slots_are_two_workers_with_names_of_their_own(given):
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("devices", ["tpu:0", "cpu", "cpu:x", "cuda:7", "cpu:0,cpu:0", " , "])
-def test_a_device_that_is_not_there_is_refused_by_name_of_the_setting(given, two_gpus, devices):
-    given(DEVICES=devices)
+@pytest.mark.parametrize("asked", ["tpu:0", "cpu", "cpu:x", "cuda:7", "cpu:0,cpu:0", " , "])
+def test_a_device_that_is_not_there_is_refused_by_name_of_the_setting(given, two_gpus, asked):
+    given(DEVICES=asked)
     with pytest.raises(BadSettings, match=r"ARGUS_DEVICES|this host has 2 GPUs"):
-        processes.local_devices()
+        devices.local_devices()
 
 
 @pytest.mark.parametrize("setting", ["ARGUS_PORT", "ARGUS_FLOWER_PORT"])

@@ -1,4 +1,7 @@
-"""`argus up` to `argus down`, as a user runs them, on ports and a folder of their own."""
+"""`argus up` to `argus down`, as a user runs them: installed from the wheel, on ports and a home folder of their own.
+
+Every command runs in a folder with packages called like ours, which must not be taken for them.
+"""
 
 import json
 import os
@@ -16,21 +19,28 @@ import pytest
 from cli.processes import answers
 from core.services import free_port
 from core.settings import ROOT
+from tests.installation import ROOMS, Installation
 
-ARGUS = (sys.executable, "-m", "cli.main")
 pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
 class Home:
-    """A home folder and the settings that lead there."""
+    """A home folder, the settings that lead there, and the folder that commands run in."""
 
     folder: Path
     environ: dict[str, str]
+    installation: Installation
+    elsewhere: Path
 
     def argus(self, *words: str, patience_s: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*ARGUS, *words], env=self.environ, cwd=ROOT, capture_output=True, text=True, timeout=patience_s
+            [self.installation.argus, *words],
+            env=self.environ,
+            cwd=self.elsewhere,
+            capture_output=True,
+            text=True,
+            timeout=patience_s,
         )
 
     def state(self) -> dict:
@@ -42,7 +52,11 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home():
+def home(installation, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for room in ROOMS:
+        (elsewhere / room).mkdir()
+        (elsewhere / room / "__init__.py").write_text("raise SystemExit('a folder of the user was taken for ours')")
     with tempfile.TemporaryDirectory(prefix="argus-test-up-") as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as nobody
         own = {
@@ -53,7 +67,7 @@ def home():
             "ARGUS_DEVICES": "cpu:0",
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith("ARGUS_")}
-        yield Home(Path(folder), {**others, **own})
+        yield Home(Path(folder), {**others, **own}, installation, elsewhere)
 
 
 def wait_until(happened, patience_s=60):
@@ -73,6 +87,7 @@ def test_a_whole_life(home):
         starting_again_says_so_and_changes_nothing(home)
         a_prompt_becomes_an_image(home)
         the_report_has_it(home)
+        the_doctor_finds_nothing_wrong(home)
         a_killed_child_is_started_again(home)
         family += family[0].children(recursive=True)
         assert {"postgres", "valkey", "web", "beat", "scheduler", "worker-cpu0", "quality", "flower"} == set(
@@ -114,6 +129,12 @@ def the_report_has_it(home):
     assert sum(level["images"] for level in report["levels"].values()) == 1
 
 
+def the_doctor_finds_nothing_wrong(home):
+    said = home.argus("doctor").stdout
+    assert all(f"ok     {subject}: " in said for subject in ("packages", "family", "profile", "database", "celery"))
+    assert [line for line in said.splitlines() if line.startswith("WRONG") and "memory" not in line] == []
+
+
 def a_killed_child_is_started_again(home):
     first = home.state()["children"]["beat"]
     os.kill(first, signal.SIGKILL)
@@ -122,7 +143,7 @@ def a_killed_child_is_started_again(home):
 
 
 # A supervisor of the services and beat: what is true of three children is true of all.
-FEW = "from cli import processes as p; p.everything = lambda: [p.beat()]; from cli.main import main; main()"
+FEW = "from cli import processes as p; p.everything = lambda: [p.process('beat')]; from cli.main import main; main()"
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(home):

@@ -1,0 +1,1 @@
+"""The database's schema, step by step (Alembic): `argus run migrate` applies what is missing."""
