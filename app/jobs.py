@@ -19,9 +19,8 @@ from core.images import ImageStore
 from core.publishing import publish_jobs
 from core.requests import cancel_job, new_requests
 from core.settings import settings
-from core.tables import Image, Job, Request, ServiceClass, Worker
-
-UNMEASURED_S = 20.0  # latency of the reference level, as long as no profile says it
+from core.tables import Image, Job, Request, ServiceClass
+from scheduler.observation.target import latency_target_s
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,7 @@ def _patience_s(session: Session, wanted: JobIn, family: Family) -> float:
         return wanted.deadline_s
     if wanted.service_class == ServiceClass.BATCH:
         return settings().batch_window_s
-    return slo_s(session, family)
-
-
-def slo_s(session: Session, family: Family) -> float:
-    """The latency target: as set, else a multiple of the reference level's latency on the slowest type of device."""
-    if settings().slo_s:
-        return settings().slo_s
-    from scheduler.observation.queries import profiles
-
-    types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
-    measured = profiles(family, types).values()
-    exact = [profile.level(family.reference).latency_s for profile in measured if family.reference in profile.ids]
-    return settings().slo_factor * max(exact, default=UNMEASURED_S)
+    return latency_target_s(session, family)
 
 
 def cancel(job_id: uuid.UUID) -> int:

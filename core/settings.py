@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     slo_s: float = Field(
         0.0,
         ge=0,
-        description="Latency target in seconds for requests without a deadline. 0: `slo_factor` × exact latency.",
+        description="Latency target in seconds for requests without a deadline. 0: `slo_factor` × what `exact` takes here, "
+        "as workers measure it, at least 2 s.",
     )
     slo_factor: float = Field(3.0, gt=0, description="SLO as a multiple of the measured latency of `exact`.")
     batch_window_s: float = Field(86_400.0, gt=0, description="Completion window of the batch class in seconds.")

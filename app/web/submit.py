@@ -19,6 +19,7 @@ from core.database import transaction
 from core.errors import ArgusError, BadInput
 from core.families import load_family
 from core.settings import settings
+from scheduler.observation.target import latency_target_s
 
 RECENT = 8
 PLAIN = ("prompts", "size", FIELD)  # fields of the form that are not options of a job
@@ -88,7 +89,7 @@ def _page(values: Any, error: ArgusError | None = None) -> str:
             error=error,
             levels=records.levels_out(session, load_family(settings().family)).levels,
             jobs=records.job_list(session, 1, RECENT).jobs,
-            slo_s=jobs.slo_s(session, load_family(settings().family)),
+            slo_s=latency_target_s(session, load_family(settings().family)),
             max_prompts=settings().max_prompts,
             batch_window_s=settings().batch_window_s,
         )
