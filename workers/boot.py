@@ -77,7 +77,7 @@ def run(device: str, name: str) -> int:
     admission = PolicyAdmission(family, identity.name, device_type)
     means = {level.id: level.quality for level in measured.levels} if measured else {}
     generation = Generation(identity, family, engine, follower, ImageStore(), admission, means)
-    housekeeping = Housekeeping(generation)
+    housekeeping = Housekeeping(generation, {"memory_mb": devices.memory_mb(device)})
     follower.on_change = housekeeping.assignment_changed
     housekeeping.start()
     follower.restore()

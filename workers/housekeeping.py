@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,10 +21,15 @@ BEATS_EVERY = 3  # rounds between two heartbeats
 
 
 class Housekeeping:
-    """A thread that looks after the worker every second until stopped, and writes its row every third."""
+    """A thread that looks after the worker every second until stopped, and writes its row every third.
 
-    def __init__(self, generation: Generation) -> None:
+    Args:
+        about: facts of the device that the row tells beside the engine's figures, e.g. `memory_mb`.
+    """
+
+    def __init__(self, generation: Generation, about: Mapping[str, float] | None = None) -> None:
         self.generation = generation
+        self.about = dict(about or {})
         self.identity = generation.identity
         self.state = "starting"
         self._stop = threading.Event()
@@ -72,6 +77,7 @@ class Housekeeping:
     def _beat(self) -> None:
         follower = self.generation.follower
         stats = {
+            **self.about,
             **self.generation.engine.stats(),
             "open": len(self.generation.running),
             "problem": follower.problem,
