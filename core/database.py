@@ -66,7 +66,7 @@ def migrate(url: str | None = None) -> None:
     """Bring the database at `url` (default: the one in force) to the newest schema."""
     from alembic import command
 
-    config = _alembic()
+    config = alembic_config()
     config.attributes["url"] = url
     command.upgrade(config, "head")
 
@@ -75,10 +75,11 @@ def newest_schema() -> str | None:
     """The revision that `migrate` brings a database to."""
     from alembic.script import ScriptDirectory
 
-    return ScriptDirectory.from_config(_alembic()).get_current_head()
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def _alembic() -> Config:
+def alembic_config() -> Config:
+    """Where the migrations lie, for Alembic."""
     from alembic.config import Config
 
     return Config(str(ROOT / "migrations" / "alembic.ini"))

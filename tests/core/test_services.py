@@ -2,10 +2,9 @@
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import text
 
-from core.database import ROOT, transaction
+from core.database import alembic_config, transaction
 from core.errors import ServiceDown
 from core.services import broker_answers
 from core.settings import settings
@@ -26,7 +25,7 @@ def test_valkey_answers(services):
 
 
 def test_the_migrations_say_what_the_tables_say(services):
-    command.check(Config(str(ROOT / "alembic.ini")))  # raises when they differ
+    command.check(alembic_config())  # raises when they differ
 
 
 def test_a_crashed_child_is_restarted_and_a_stopped_one_is_gone(tmp_path):
