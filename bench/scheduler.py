@@ -120,7 +120,7 @@ class Setup:
 
     def config(self, policy: str, **rest: Any) -> SimConfig:
         loads = dict(zip(self.profile.ids, LOAD_S, strict=True))
-        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s, seed=self.seed, load_s=loads)
+        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s, load_s=loads)
         return replace(base, **rest)
 
     def run(self, policy: str, work: Workload, made: Policy | None = None, **rest: Any) -> Report:
@@ -169,7 +169,7 @@ def factor_for(loss: np.ndarray, mean: float) -> float:
 
 def told(learnt: QualityTable, prompts: tuple[str, ...], seed: int) -> QualityTable:
     """What a predictor trained on one table says of other prompts."""
-    from scheduler.prediction.model import train
+    from scheduler.prediction.training import train
 
     values = train(learnt, features_of(learnt.prompts), seed=seed).predict(features_of(prompts)).mean
     values[:, learnt.levels.index("exact")] = 1.0
@@ -185,7 +185,7 @@ def learnt_from() -> str:
 
 def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
     """Predictions for every prompt by a predictor trained on the folds that do not hold it."""
-    from scheduler.prediction.model import train
+    from scheduler.prediction.training import train
 
     features = features_of(table.prompts)
     fold = np.random.default_rng(seed).permutation(len(table)) % FOLDS
@@ -200,7 +200,7 @@ def out_of_fold(table: QualityTable, seed: int) -> QualityTable:
 
 @lru_cache(maxsize=2)
 def features_of(prompts: tuple[str, ...]) -> np.ndarray:
-    from scheduler.prediction.model import Features
+    from scheduler.prediction.features import Features
 
     return Features.of(load_family("embedded"))(prompts)
 
@@ -440,15 +440,15 @@ def day(setup: Setup) -> dict[str, Any]:
 
 
 class Blind(Argus):
-    priced = False
+    prompt_aware = False
 
 
 class Early(Argus):
-    late = False
+    late_binding = False
 
 
 class Queueing(Argus):
-    sets_aside = False
+    admission_control = False
 
 
 def ablation(setup: Setup) -> dict[str, Any]:
@@ -459,7 +459,7 @@ def ablation(setup: Setup) -> dict[str, Any]:
     for peak in (0.95, 1.3):
         trace = setup.trace("twitter-burst-hour").scaled_to(peak * setup.capacity)
         work, known = setup.work(trace, setup.seed), setup.work(trace, setup.seed, true=True)
-        cluster = Cluster({"a100": setup.profile}, setup.slo_s, seed=setup.seed)
+        cluster = Cluster({"a100": setup.profile}, setup.slo_s)
         rows = {name: pooled([setup.run("argus", work, kind(cluster))]) for name, kind in parts.items()}
         rows["true qualities told"] = pooled([setup.run("argus", known)])
         found[f"{peak:g}"] = rows
@@ -493,7 +493,7 @@ def models(setup: Setup) -> dict[str, Any]:
         runs = {}
         for policy in OWN_POLICIES:
             slo_s = SLO_FACTOR * profile.reference.latency_s
-            config = SimConfig(policy, {"cpu": profile}, slots, slo_s, seed=setup.seed)
+            config = SimConfig(policy, {"cpu": profile}, slots, slo_s)
             runs[policy] = pooled([simulate(config, work)], exact)
         found[f"{peak:g}"] = {"policies": runs}
     return found
@@ -558,7 +558,7 @@ def show_planner(data: dict[str, Any]) -> str:
             f"{large['seconds_max']:.2f} s, gap {large['gap_max']:.1e}",
         ),
         goal("small: under 50 ms (CPU)", small["cpu_max"] < 0.05, f"{1000 * small['cpu_max']:.0f} ms"),
-        ("200 random small instances equal brute force", "`tests/scheduler/test_plan.py`", "a test"),
+        ("200 random small instances equal brute force", "`tests/scheduler/planning/test_milp.py`", "a test"),
     ]
     head = ("instance", "how many", "optimal", "largest gap", "median CPU ms", "longest CPU ms", "longest wall ms")
     return f"{table(head, cells)}\n\n{goals(checks)}"

@@ -86,7 +86,7 @@ def simulate(
     pace = tick if tick is not None else (TICK_S if arrivals.duration_s <= LONG_S else 3 * TICK_S)
     reports = []
     for name in names:
-        config = SimConfig(name, known, _workers(workers, known), target, tick_s=pace, seed=seed)
+        config = SimConfig(name, known, _workers(workers, known), target, tick_s=pace)
         reports.append(run(config, work))
         click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s of CPU", err=True)
     about = {"trace": arrivals.name, "slo_s": target, "seed": seed, "workers": _workers(workers, known), "tick_s": pace}

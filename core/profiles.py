@@ -95,7 +95,7 @@ class LevelProfile(BaseModel):
     fetch_s: float = Field(default=0.0, ge=0)
     load_s: float = Field(default=0.0, ge=0)
     memory_mb: float = Field(default=0.0, ge=0)
-    slip: float = Field(default=1.0, ge=1)  # learned live: the ninth decile of times over their median
+    p90_ratio: float = Field(default=1.0, ge=1)  # learned live: the ninth decile of times over their median
 
     @model_validator(mode="after")
     def _batch_sizes_rise_from_one(self) -> LevelProfile:
@@ -110,14 +110,14 @@ class LevelProfile(BaseModel):
         return self.curve.worthwhile
 
     @property
-    def crowded_s(self) -> float:
-        """Seconds of one request in a batch of `rows`: at that batch the worker carries `requests_per_minute`."""
+    def latency_full_s(self) -> float:
+        """Seconds of one request in a full batch (`rows`), at which the worker carries `requests_per_minute`."""
         return max(self.latency_s, self.rows * 60 / self.requests_per_minute)
 
-    def among_s(self, rows: int) -> float:
-        """Seconds of one request while so many rows run, but for one in ten: a line from alone to crowded, and the slip."""
+    def latency_at(self, rows: int) -> float:
+        """Seconds within which nine in ten requests end while so many run: a line from alone to the full batch."""
         full = max(1, self.rows - 1)
-        return self.slip * (self.latency_s + (self.crowded_s - self.latency_s) * min(rows - 1, full) / full)
+        return self.p90_ratio * (self.latency_s + (self.latency_full_s - self.latency_s) * min(rows - 1, full) / full)
 
     @property
     def holds(self) -> str:

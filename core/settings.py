@@ -85,7 +85,6 @@ class Settings(BaseSettings):
     batch_window_s: float = Field(86_400.0, gt=0, description="Completion window of the batch class in seconds.")
     max_attempts: int = Field(3, ge=1, description="Attempts before a request is failed.")
     stale_s: float = Field(15.0, gt=0, description="Seconds without a heartbeat after which a worker is lost.")
-    seed: int = Field(0, ge=0, description="Seed of what the scheduler draws.")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
     log_json: bool = Field(False, description="One JSON object a line instead of text for people.")

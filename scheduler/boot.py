@@ -55,11 +55,11 @@ def run(queues: list[str], name: str) -> int:
     app, family = celery_app(), load_family(settings().family)
     register_tasks(app, family)
     if SCHEDULER_QUEUE in queues:
-        have_predictor(family)
+        prepare_predictor(family)
     return serve(app, name, queues, SLOTS)
 
 
-def have_predictor(family: Family) -> None:
+def prepare_predictor(family: Family) -> None:
     """A predictor in force before the first request, where one is shipped; else the first `learn` trains one."""
     from scheduler.prediction.retrain import Learner
     from scheduler.prediction.store import shipped

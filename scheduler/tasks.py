@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, review, tick, reconcile, learn. Thin: each calls one function that says what it does."""
+"""The scheduler's Celery tasks: route, escalate, tick, reconcile, learn. Thin: each calls one function that says what it does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def register_tasks(app: Celery, family: Family) -> None:
 
     @app.task(name=Escalate.task)
     def check_score(request_id: str) -> None:
-        escalate(routing.live, uuid.UUID(request_id))
+        escalate(routing.reader, uuid.UUID(request_id))
 
     @app.task(name=Tick.task)
     def tick() -> None:
@@ -42,7 +42,7 @@ def register_tasks(app: Celery, family: Family) -> None:
 
     @app.task(name=Reconcile.task)
     def reconcile_rows() -> None:
-        routing.live.forget()  # a worker with another post asks for reconciliation: what is routed again must know of it
+        routing.reader.invalidate()  # a worker asks for this when its assignment changes: routing must know of it
         alone("reconcile", lambda: reconcile(family))
 
     @app.task(name=Learn.task)

@@ -18,8 +18,8 @@ from core.families import Family
 from core.requests import Claim
 from core.tables import Request, ServiceClass
 from core.workers import WorkerIdentity
-from scheduler.observation.snapshot import Live, as_request, quality_of
-from scheduler.policies import Admission, Policy, Worker, kind
+from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
+from scheduler.policies import Admission, Policy, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 
 log = structlog.get_logger(__name__)
@@ -34,9 +34,9 @@ class PolicyAdmission:
     """
 
     def __init__(self, family: Family, worker: str, device_type: str) -> None:
-        self.live = Live(family)
+        self.reader = SnapshotReader(family)
         self.worker, self.device_type = worker, device_type
-        self.moves = kind(self.live.name).moves
+        self.moves = policy_class(self.reader.name).moves
 
     def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Admission:
         """The place in `waiting` (earliest deadline first) that starts beside `running` others, and at which level.
@@ -44,8 +44,8 @@ class PolicyAdmission:
         No level in the answer keeps the one the request was routed to; one asked for by name is always kept.
         """
         with transaction() as session:
-            moment = self.live.moment(session)
-        policy, epoch = moment.policy, moment.epoch
+            snapshot = self.reader.snapshot(session)
+        policy, epoch = snapshot.policy, snapshot.epoch
         if policy is None or epoch is None or self.device_type not in policy.cluster.profiles:
             return first_come(waiting)
         if waiting[0].level not in policy.index:  # no profile has it: nobody knows what it costs
@@ -55,13 +55,13 @@ class PolicyAdmission:
             i for i, row in enumerate(waiting) if row.level in policy.index and policy.cluster.holds(row.level) == held
         ]
         shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
-        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, moment.scene)
-        aside = tuple(places[i] for i in answer.aside)
-        if answer.place is None:
-            return Admission(aside=aside)
-        chosen = waiting[places[answer.place]]
+        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, snapshot.load)
+        unreachable = tuple(places[i] for i in answer.unreachable)
+        if answer.start is None:
+            return Admission(unreachable=unreachable)
+        chosen = waiting[places[answer.start]]
         free = _free(chosen) and answer.level in levels
-        return Admission(places[answer.place], answer.level if free else "", aside)
+        return Admission(places[answer.start], answer.level if free else "", unreachable)
 
 
 def first_come(waiting: Sequence[Request]) -> Admission:
@@ -92,14 +92,14 @@ def claim(
     for _ in range(TRIES):
         shown = open_requests.waiting(family, levels, False, SHOWN)
         answer = _asked(admission, shown, levels, running)
-        if answer.aside:
-            requests.mark_unreachable([shown[place].id for place in answer.aside])
-        if answer.place is not None:
-            chosen = shown[answer.place].id
+        if answer.unreachable:
+            requests.mark_unreachable([shown[place].id for place in answer.unreachable])
+        if answer.start is not None:
+            chosen = shown[answer.start].id
             claimed = requests.claim(chosen, worker, family.model_of, levels, answer.level or None)
             if claimed is not None:
                 return claimed
-        elif not answer.aside:
+        elif not answer.unreachable:
             break
     return None
 

@@ -1,7 +1,6 @@
 """Escalation: an image that scored under its request's floor is drawn again at a better level, while there is time.
 
-DiffServe's cascade, with the planner's leave: the policy says whether workers are to spare, and whether another image
-can still be in time. The first image stays; what the request shows is the newest.
+DiffServe's cascade: the policy says whether workers are to spare, and whether another image can still be in time. The first image stays; what the request shows is the newest.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from core.database import transaction
 from core.families import Family
 from core.requests import redraw
 from core.tables import Image, Request, Score, State
-from scheduler.observation.snapshot import Live, as_request, quality_of
+from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
 
 log = structlog.get_logger(__name__)
 REFERENCES = 1000  # recent images of the reference level that say what relative quality is relative to
 
 
-def escalate(live: Live, request_id: uuid.UUID) -> str | None:
+def escalate(reader: SnapshotReader, request_id: uuid.UUID) -> str | None:
     """The level that a request is drawn again at; None where its image is good enough, or nothing can be done."""
     with transaction() as session:
         row = session.get(Request, request_id)
         score = _newest_score(session, request_id)
-        reference = _reference_score(session, live.family, row.prompt) if row else None
+        reference = _reference_score(session, reader.family, row.prompt) if row else None
         images = session.scalar(select(func.count()).where(Image.request_id == request_id)) or 0
-        moment = live.moment(session)
-    policy, epoch = moment.policy, moment.epoch
+        snapshot = reader.snapshot(session)
+    policy, epoch = snapshot.policy, snapshot.epoch
     if row is None or row.state != State.DONE or row.level_asked != "auto" or score is None or not reference:
         return None
     if policy is None or epoch is None or row.level is None or row.level not in policy.index:
         return None
     asked = replace(as_request(row, quality_of(row, policy)), attempt=images - 1)
     measured = score / reference
-    level = policy.finished(asked, row.level, measured, epoch, moment.scene)
-    if level is None or not moment.open(level):
+    level = policy.finished(asked, row.level, measured, epoch, snapshot.load)
+    if level is None or not snapshot.is_served(level):
         return None
     if not redraw(row.id, level, f"scored {measured:.2f} of exact, under the floor: again at {level}"):
         return None

@@ -1,4 +1,4 @@
-"""Reconciliation: every few seconds, bring on its way again whatever a lost message or a lost worker has left behind.
+"""Reconciliation: every few seconds, publish again whatever a lost message or a lost worker has left behind.
 
 Broker and workers may forget; rows do not. A row that has been in its state for longer than that state should take is
 published again. Doubles do no harm (the row decides), but a deep backlog must not be doubled every time: rows that
@@ -31,24 +31,24 @@ UNROUTED = timedelta(seconds=3)
 UNCLAIMED = timedelta(seconds=10)
 UNSCORED = timedelta(seconds=10)
 LOOK_BACK = timedelta(hours=1)  # images older than this that nobody could score stay without
-MOST = 5_000  # rows published at once of one kind
-IN_FLIGHT = 32  # messages between queue and claim at one moment, at most
+BATCH = 5_000  # rows published at once of one kind
+IN_FLIGHT = 32  # messages between queue and claim at one time, at most
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What reconciliation found and brought on its way."""
+    """How many rows reconciliation took back, routed or published again."""
 
     lost: int = 0
     routed: int = 0
     published: int = 0
-    judged: int = 0
+    scored: int = 0
 
 
 def reconcile(family: Family) -> Reconciled:
-    """Look once over all rows of a family that are not at rest."""
+    """Check all rows of a family that are not in a final state."""
     reconciled = Reconciled(
-        take_back_lost(), route_again() + route_unserved(family), publish_again(family), judge_again()
+        take_back_lost(), route_again() + route_unserved(family), publish_again(family), score_again()
     )
     if reconciled != Reconciled():
         log.info("reconciled", **asdict(reconciled))
@@ -71,7 +71,7 @@ def route_again() -> int:
     """Jobs with requests that no router has taken, and `Route` not waiting in its queue."""
     waiting = (Request.state == State.ACCEPTED, Request.accepted_at < func.now() - UNROUTED)
     with transaction() as session:
-        jobs = list(session.scalars(select(Request.job_id).where(*waiting).distinct().limit(MOST)))
+        jobs = list(session.scalars(select(Request.job_id).where(*waiting).distinct().limit(BATCH)))
     deep = depths([ROUTER_QUEUE]) if jobs else None
     if deep is None or deep[ROUTER_QUEUE] >= len(jobs):
         return 0
@@ -93,7 +93,7 @@ def publish_again(family: Family) -> int:
     lossy = _lossy_levels(family, _waiting_by_level(family), deep)
     which = or_(unsent, and_(overdue, Request.level.in_(lossy)))
     with transaction() as session:
-        rows = select(Request).where(*_foreground(family), which).order_by(Request.deadline_at).limit(MOST)
+        rows = select(Request).where(*_foreground(family), which).order_by(Request.deadline_at).limit(BATCH)
         requests = list(session.scalars(rows))
     return publish_requests(requests)
 
@@ -122,7 +122,7 @@ def _queued(family: Family) -> tuple[ColumnElement[bool], ...]:
 
 
 def _foreground(family: Family) -> tuple[ColumnElement[bool], ...]:
-    """Those of the queued that need a message: without batch work and what was set aside."""
+    """Those of the queued that need a message: without batch work and requests whose deadline cannot be met."""
     return (*_queued(family), Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable)
 
 
@@ -137,10 +137,10 @@ def route_unserved(family: Family) -> int:
     return publish_jobs(list(jobs))
 
 
-def judge_again() -> int:
+def score_again() -> int:
     """Images without a score, and `ScoreImage` not waiting in its queue."""
     late = (Request.stored_at < func.now() - UNSCORED, Request.stored_at > func.now() - LOOK_BACK)
-    query = select(Image.id).join(Request).where(Request.scored_at.is_(None), *late).limit(MOST)
+    query = select(Image.id).join(Request).where(Request.scored_at.is_(None), *late).limit(BATCH)
     with transaction() as session:
         images = list(session.scalars(query))
     deep = depths([QUALITY_QUEUE]) if images else None

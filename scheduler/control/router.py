@@ -2,10 +2,10 @@
 
 ::
 
-    Route(job) ─▶ read accepted rows ─▶ predict ─▶ choose ─▶ commit (level, why) ─▶ publish Generate ─▶ note when
+    Route(job) ─▶ read accepted rows ─▶ predict ─▶ choose ─▶ commit (level, why) ─▶ publish Generate
 
-It stands off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`): a
-lone request waits for nobody. Hard constraints come first: a level asked for by name, then the floor. Without a
+It runs off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`): a lone
+request waits for no batch to fill. Hard constraints come first: a level asked for by name, then the floor. Without a
 profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
 """
 
@@ -23,11 +23,12 @@ from core.families import Family
 from core.publishing import publish_requests
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass, State
-from scheduler.observation.snapshot import Live, Moment, as_request
+from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request
 from scheduler.policies import Policy
+from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
-MOST = 500  # requests of one commit: a job of thousands lets others in between
+BATCH = 500  # requests of one commit: a job of thousands lets others in between
 
 
 class Router:
@@ -35,16 +36,17 @@ class Router:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self.live = Live(family)
+        self.reader = SnapshotReader(family)
+        self.predictions = QualityPredictions(family)
 
     def route(self, job_ids: Sequence[uuid.UUID]) -> int:
         """Route all accepted requests of these jobs; returns how many."""
         routed = 0
         while batch := self._accepted(job_ids):
             with transaction() as session:
-                moment = self.live.moment(session)
-                self.live.quality.look(session)
-            sent = route(self.choose(batch, moment), moment.epoch.number if moment.epoch else 0)
+                snapshot = self.reader.snapshot(session)
+                self.predictions.refresh(session)
+            sent = route(self.choose(batch, snapshot), snapshot.epoch.number if snapshot.epoch else 0)
             if not sent:  # somebody else had them
                 break
             publish_requests(
@@ -53,36 +55,43 @@ class Router:
             routed += len(sent)
         return routed
 
-    def choose(self, requests: Sequence[Request], moment: Moment) -> list[Choice]:
+    def choose(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:
         """A level for each request, under the plan in force."""
-        policy = moment.policy
+        policy = snapshot.policy
         if policy is None:
             return [self._without_plan(request, "no profile of these devices yet") for request in requests]
         try:
-            offers = zip(requests, *self.live.quality.of(requests, policy), strict=True)
-            return [self._one(request, quality, near, policy, moment) for request, quality, near in offers]
+            means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
+            predicted = zip(requests, *self.predictions.predict(requests, means), strict=True)
+            return [self._choice(request, quality, near, policy, snapshot) for request, quality, near in predicted]
         except Exception:
             log.exception("routing failed")
             return [self._without_plan(request, "routing failed") for request in requests]
 
-    def _one(self, request: Request, quality: np.ndarray, near: float, policy: Policy, moment: Moment) -> Choice:
+    def _choice(self, request: Request, quality: np.ndarray, near: float, policy: Policy, snapshot: Snapshot) -> Choice:
         if request.level_asked != "auto":
             level, note = request.level_asked, "asked for"
-        elif moment.epoch is None or request.service_class == ServiceClass.BATCH:
-            why = "no plan in force yet" if moment.epoch is None else "batch work, when there is room"
+        elif snapshot.epoch is None or request.service_class == ServiceClass.BATCH:
+            why = "no plan in force yet" if snapshot.epoch is None else "batch work, when there is room"
             level, note = self.family.reference, why
         else:
-            seen = as_request(request, quality.tolist(), float(near))
-            level, note = policy.route(seen, moment.epoch, moment.scene), f"{policy.name}, epoch {moment.epoch.number}"
-        if request.level_asked == "auto" and not moment.open(level):
-            level, note = self._open(quality, policy, moment, request.min_quality or 0.0), f"nobody serves {level}"
-        self.live.note(level)
+            asked = as_request(request, quality.tolist(), float(near))
+            level, note = (
+                policy.route(asked, snapshot.epoch, snapshot.load),
+                f"{policy.name}, epoch {snapshot.epoch.number}",
+            )
+        if request.level_asked == "auto" and not snapshot.is_served(level):
+            level, note = (
+                self._best_served(quality, policy, snapshot, request.min_quality or 0.0),
+                f"nobody serves {level}",
+            )
+        self.reader.count_routed(level)
         known = dict(zip(policy.levels, (round(float(value), 4) for value in quality), strict=True))
         return Choice(request, level, note, known.get(level), known)
 
-    def _open(self, quality: np.ndarray, policy: Policy, moment: Moment, floor: float) -> str:
+    def _best_served(self, quality: np.ndarray, policy: Policy, snapshot: Snapshot, floor: float) -> str:
         """The best level that somebody serves; the reference level when it is nobody's, or none reaches the floor."""
-        served = [i for i, level in enumerate(policy.levels) if moment.open(level) and quality[i] >= floor]
+        served = [i for i, level in enumerate(policy.levels) if snapshot.is_served(level) and quality[i] >= floor]
         return policy.levels[max(served, key=lambda i: quality[i])] if served else self.family.reference
 
     def _without_plan(self, request: Request, why: str) -> Choice:
@@ -92,6 +101,6 @@ class Router:
 
     def _accepted(self, job_ids: Sequence[uuid.UUID]) -> list[Request]:
         waiting = (Request.job_id.in_(job_ids), Request.state == State.ACCEPTED, Request.family == self.family.id)
-        query = select(Request).where(*waiting).order_by(Request.accepted_at, Request.position).limit(MOST)
+        query = select(Request).where(*waiting).order_by(Request.accepted_at, Request.position).limit(BATCH)
         with transaction() as session:
             return list(session.scalars(query))

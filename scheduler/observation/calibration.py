@@ -1,17 +1,16 @@
 """Profiles that learn: live timings correct the profile in force, within bounds and visibly.
 
 A profile is measured on an idle device, request by request, without claims and stores. A device that is shared, hot or
-simply another one of its kind is slower, and a worker has more to do than steps; planning it at the measured speed
-fills its queue. Learned are, from recent requests (docs/decisions/0037):
+simply another one of its kind is slower, and a worker has more to do than steps; a plan at the measured speed would
+fill its queue. Learned from recent requests (docs/decisions/0037) are, by model:
 
-- `factors`, by model: what steps take over what the profile gives them, in batches as full as they really were. The
-  median of recent requests (a page fault is no trend).
-- `slips`, by model: how much longer one request in ten took than that median. Deadlines are kept with it.
-- `beside_s`, by model: seconds of a full worker that each request takes beside its steps. Where a device steps on
-  while others are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
-- `fetch_s`: what fetching a cached latent takes.
+- `factors`: the time of steps over what the profile gives them, in batches as full as they really were. The median of
+  recent requests (a page fault is no trend).
+- `p90_ratios`: the ninth decile of those times over their median. Deadlines are checked with it.
+- `overhead_s`: seconds of a full worker that each request takes outside its steps. Where a device steps on while others
+  are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
 
-Each moves by `GAIN` of the gap a tick and stays in `BOUNDS`.
+and, for all, `fetch_s`: what fetching a cached latent takes. Each moves by `GAIN` of the gap a tick and stays in `BOUNDS`.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from core.profiles import LevelProfile, Profile
 
 BOUNDS = (0.5, 4.0)  # a device may be twice as fast as measured, or four times as slow
 GAIN = 0.5
-SLIP = 2.0  # at most, of what is expected to take longer than the median
-FULL = 0.8  # share of the time from which a worker that has requests is full
+P90_RATIO_MAX = 2.0
+FULL = 0.8  # share of the time in which a worker has requests, from which it counts as full
 FORGET = 0.1  # of the gap a tick, for what nobody measures any more
-LEAST = 5  # timings of a level before they count
+MIN_TIMINGS = 5  # of a level before they count
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class Correction:
     """How a type of device differs now from its profile; see above. Empty: as measured."""
 
     factors: Mapping[str, float] = field(default_factory=dict)
-    slips: Mapping[str, float] = field(default_factory=dict)
-    beside_s: Mapping[str, float] = field(default_factory=dict)
+    p90_ratios: Mapping[str, float] = field(default_factory=dict)
+    overhead_s: Mapping[str, float] = field(default_factory=dict)
     fetch_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -75,9 +74,9 @@ def learned(
     """
     return Correction(
         factors(profile, timings, before.factors),
-        slips(profile, timings, before.slips),
-        beside(profile, timings, before.beside_s),
-        fetching(profile, *prepared, before.fetch_s),
+        p90_ratios(profile, timings, before.p90_ratios),
+        overheads(profile, timings, before.overhead_s),
+        fetch_time(profile, *prepared, before.fetch_s),
     )
 
 
@@ -85,7 +84,7 @@ def corrected(profile: Profile, now: Correction) -> Profile:
     """The profile as the device and its cache behave now."""
     slowed = tuple(_slowed(level, now) for level in profile.levels)
     new = profile.model_copy(update={"levels": slowed})
-    return new if now.fetch_s is None else with_fetching(new, now.fetch_s)
+    return new if now.fetch_s is None else with_fetch_time(new, now.fetch_s)
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------
@@ -94,12 +93,12 @@ def corrected(profile: Profile, now: Correction) -> Profile:
 def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
     """Cost factor of steps by model (1: as measured; 2: twice as slow).
 
-    Levels of a model share its weights and batches, so they share its factor. What nobody runs drifts to the factor of
-    what is run: a model that was slow on a busy day is not given up for ever.
+    Levels of a model share its weights and batches, so they share its factor. A model nobody runs drifts to the factor
+    of those that run: one that was slow on a busy day is not given up for ever.
     """
     ratios = _ratios(profile, timings)
     now = {model: before.get(model, 1.0) for model in {level.holds for level in profile.levels}}
-    known = {model: median(seen) for model, seen in ratios.items()}
+    known = {model: median(values) for model, values in ratios.items()}
     for model, ratio in known.items():
         now[model] += GAIN * (_bounded(ratio) - now[model])
     for model in now.keys() - known.keys() if known else ():
@@ -107,22 +106,22 @@ def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, fl
     return {model: _bounded(factor) for model, factor in now.items()}
 
 
-def slips(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
-    """The ninth decile of steps' times over their median by model, at most `SLIP`; models nobody ran keep what they had."""
+def p90_ratios(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
+    """The ninth decile of steps' times over their median by model, at most `P90_RATIO_MAX`; models nobody ran keep theirs."""
     now = {level.holds: before.get(level.holds, 1.0) for level in profile.levels}
-    for model, seen in _ratios(profile, timings).items():
-        decile = quantiles(seen, n=10, method="inclusive")[-1]
-        now[model] += GAIN * (min(decile / median(seen), SLIP) - now[model])
+    for model, values in _ratios(profile, timings).items():
+        decile = quantiles(values, n=10, method="inclusive")[-1]
+        now[model] += GAIN * (min(decile / median(values), P90_RATIO_MAX) - now[model])
     return now
 
 
 def _ratios(profile: Profile, timings: Sequence[Timing]) -> dict[str, list[float]]:
-    """What steps took over what the profile gives them, by model; few timings tell nothing."""
+    """The time of steps over what the profile gives them, by model; few timings tell nothing."""
     found: dict[str, list[float]] = defaultdict(list)
     for model, timing in _known(profile, timings):
         if timing.steps > 0 and timing.denoise_s > 0:
             found[model].append(timing.denoise_s / expected_s(profile.level(timing.level), timing))
-    return {model: seen for model, seen in found.items() if len(seen) >= LEAST}
+    return {model: values for model, values in found.items() if len(values) >= MIN_TIMINGS}
 
 
 def expected_s(level: LevelProfile, timing: Timing) -> float:
@@ -132,15 +131,15 @@ def expected_s(level: LevelProfile, timing: Timing) -> float:
     return max(level.latency_s - level.encode_s - level.decode_s, 1e-6)
 
 
-# --- beside the steps ------------------------------------------------------------------------------------------------
+# --- overhead --------------------------------------------------------------------------------------------------------
 
 
-def beside(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
-    """Worker-seconds of a request beside its steps, by model; as measured where nothing has been seen.
+def overheads(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
+    """Worker-seconds of a request outside its steps, by model; as measured where nothing has been observed.
 
-    Between the first and the last of a worker's requests to end, the seconds in which it had any, over their number,
-    is what one takes of it; what its share of the forwards took is taken off. A worker that is not full has nothing to
-    step on with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's quickest
+    The seconds in which a worker had any request, between the first and the last of them to end, over their number, is
+    what one takes of it; what its share of the forwards took is taken off. A worker that is not full has nothing to
+    step on with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's fastest
     request alone.
     """
     runs: dict[tuple[str, str], list[Timing]] = defaultdict(list)
@@ -148,12 +147,12 @@ def beside(profile: Profile, timings: Sequence[Timing], before: Mapping[str, flo
         if timing.ended > timing.started:
             runs[timing.worker, model].append(timing)
     now = {level.holds: before.get(level.holds, level.encode_s + level.decode_s) for level in profile.levels}
-    seen: dict[str, list[float]] = defaultdict(list)
+    observed: dict[str, list[float]] = defaultdict(list)
     for (_, model), run in runs.items():
-        if len(run) > LEAST:
+        if len(run) > MIN_TIMINGS:
             share, each_s = _busy(run)
-            seen[model].append(each_s if share >= FULL else min(each_s, now[model]))
-    for model, values in seen.items():
+            observed[model].append(each_s if share >= FULL else min(each_s, now[model]))
+    for model, values in observed.items():
         most = BOUNDS[1] * min(level.latency_s for level in profile.levels if level.holds == model)
         now[model] += GAIN * (min(max(fmean(values), 0.0), most) - now[model])
     return now
@@ -173,22 +172,22 @@ def _busy(run: Sequence[Timing]) -> tuple[float, float]:
 # --- fetching --------------------------------------------------------------------------------------------------------
 
 
-def fetching(profile: Profile, seen: Sequence[float], plain: Sequence[float], before: float | None) -> float:
-    """Seconds that fetching a cached latent takes now: how much longer hits (`seen`) took to prepare than others (`plain`).
+def fetch_time(profile: Profile, hits: Sequence[float], misses: Sequence[float], before: float | None) -> float:
+    """Seconds that fetching a cached latent takes now: how much longer hits took to prepare than other requests.
 
     Without hits to go by it drifts back to what the profile measured: a cache that was slow is tried again.
     """
     measured = max((level.fetch_s for level in profile.levels), default=0.0)
     known = measured if before is None else before
-    if len(seen) < LEAST or len(plain) < LEAST:
+    if len(hits) < MIN_TIMINGS or len(misses) < MIN_TIMINGS:
         return known + FORGET * (measured - known)
-    return known + GAIN * (max(0.0, median(seen) - median(plain)) - known)
+    return known + GAIN * (max(0.0, median(hits) - median(misses)) - known)
 
 
-def with_fetching(profile: Profile, fetch_s: float) -> Profile:
+def with_fetch_time(profile: Profile, fetch_s: float) -> Profile:
     """The profile when fetching takes this long. This is what moves load from caching to smaller models (Argus, §4.4).
 
-    A request holds its place in the worker while its latent is fetched. With n places, a level that carries r requests a
+    A request holds its slot in the worker while its latent is fetched. With n slots, a level that carries r requests a
     second when nothing is fetched carries n / (fetch + n/r).
     """
     return profile.model_copy(update={"levels": tuple(_fetched(level, fetch_s) for level in profile.levels)})
@@ -215,16 +214,16 @@ def _known(profile: Profile, timings: Sequence[Timing]) -> list[tuple[str, Timin
 
 
 def _slowed(level: LevelProfile, now: Correction) -> LevelProfile:
-    """Steps slowed by the model's factor; what is beside them as it was seen, else as measured."""
+    """Steps slowed by the model's factor; the overhead as observed, else as measured."""
     factor, measured = now.factors.get(level.holds, 1.0), level.encode_s + level.decode_s
-    beside_s = now.beside_s.get(level.holds, measured)
+    overhead_s = now.overhead_s.get(level.holds, measured)
     steps_s = max(60 / level.requests_per_minute - measured, 1e-6)
     alone_s = max(level.latency_s - measured - level.fetch_s, 0.0)
     change = {
-        "latency_s": level.fetch_s + max(beside_s, measured) + alone_s * factor,
-        "requests_per_minute": 60 / (steps_s * factor + beside_s),
+        "latency_s": level.fetch_s + max(overhead_s, measured) + alone_s * factor,
+        "requests_per_minute": 60 / (steps_s * factor + overhead_s),
         "batch": [{"size": point.size, "step_s": point.step_s * factor} for point in level.batch],
-        "slip": now.slips.get(level.holds, 1.0),
+        "p90_ratio": now.p90_ratios.get(level.holds, 1.0),
     }
     return LevelProfile.model_validate({**level.model_dump(), **change})
 

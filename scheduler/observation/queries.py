@@ -1,4 +1,4 @@
-"""What the scheduler sees: rows of PostgreSQL turned into plain numbers. Nothing here decides."""
+"""What the scheduler observes: rows of PostgreSQL as plain numbers. Nothing here decides."""
 
 from __future__ import annotations
 

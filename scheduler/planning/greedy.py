@@ -1,4 +1,4 @@
-"""The stand-in when the solver has no answer: feasible, no libraries, usually within a few percent.
+"""The greedy plan, used when the solver has no answer: feasible, no libraries, usually within a few percent.
 
 Workers stay where they are; those without a model take the fastest; a short local search moves half of a model's
 workers at a time while that serves more, or as much and better. Load goes to the cheapest level first, then what time
@@ -10,13 +10,23 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from scheduler.planning.instance import EPS, Instance
 
-Key = tuple[str, str]
+Key = tuple[str, str]  # (device type, model)
 Served = dict[tuple[str, str, str], float]  # (class, level, device type) → requests a minute
 SEARCH_S = 0.3
 UPGRADES = 400
+
+
+class Placement(NamedTuple):
+    """A level on a device type: the workers it uses, and their time for one request a minute."""
+
+    level: str
+    device: str
+    key: Key
+    minutes: float
 
 
 def assign(instance: Instance) -> tuple[dict[Key, int], Served]:
@@ -41,7 +51,7 @@ def _start(instance: Instance) -> dict[Key, int]:
     counts: dict[Key, int] = defaultdict(int)
     for device, n in instance.devices.items():
         rate: dict[str, float] = {}
-        for level, d in instance.lanes:
+        for level, d in instance.placements:
             if d == device:
                 rate[level.holds] = max(rate.get(level.holds, 0.0), level.throughput[d])
         if not rate:
@@ -75,16 +85,16 @@ def _score(instance: Instance, served: Served) -> tuple[float, float]:
 def fill(instance: Instance, counts: Mapping[Key, int]) -> Served:
     """Load that so many workers can carry: everyone as cheap as allowed first, then the best upgrades."""
     left = {key: n / instance.headroom for key, n in counts.items()}
-    lanes = [(lv.id, d, (d, lv.holds), 1.0 / lv.throughput[d]) for lv, d in instance.lanes]
+    placements = [Placement(lv.id, d, (d, lv.holds), 1.0 / lv.throughput[d]) for lv, d in instance.placements]
     served: Served = defaultdict(float)
-    options = {c.id: [lane for lane in lanes if c.allows(lane[0])] for c in instance.classes}
-    for c in sorted(instance.classes, key=lambda c: min((lane[3] for lane in options[c.id]), default=0.0)):
+    options = {c.id: [at for at in placements if c.allows(at.level)] for c in instance.classes}
+    for c in sorted(instance.classes, key=lambda c: min((at.minutes for at in options[c.id]), default=0.0)):
         want = c.demand
-        for level, device, key, seconds in sorted(options[c.id], key=lambda lane: lane[3]):
-            rate = min(want, left.get(key, 0.0) / seconds)
+        for level, device, key, minutes in sorted(options[c.id], key=lambda at: at.minutes):
+            rate = min(want, left.get(key, 0.0) / minutes)
             if rate > EPS:
                 served[c.id, level, device] += rate
-                left[key] -= rate * seconds
+                left[key] -= rate * minutes
                 want -= rate
     for _ in range(UPGRADES):
         if not _upgrade(instance, options, served, left):
@@ -92,48 +102,50 @@ def fill(instance: Instance, counts: Mapping[Key, int]) -> Served:
     return {key: rate for key, rate in served.items() if rate > EPS}
 
 
-def _upgrade(instance: Instance, options: Mapping[str, list], served: Served, left: dict[Key, float]) -> bool:
+def _upgrade(
+    instance: Instance, options: Mapping[str, list[Placement]], served: Served, left: dict[Key, float]
+) -> bool:
     """Move as much as fits along the one upgrade that gains most quality a unit of time; False when none is left."""
-    cost = {(lane[0], lane[1]): lane for lanes in options.values() for lane in lanes}
+    placed = {(at.level, at.device): at for found in options.values() for at in found}
     quality = {c.id: c.quality for c in instance.classes}
     best: tuple[float, float, tuple[str, str, str], tuple[str, str, str]] | None = None
     for source, rate in served.items():
         c, level, device = source
-        _, _, key, seconds = cost[level, device]
-        for other, d, other_key, needs in options[c]:
-            gain = quality[c][other] - quality[c][level]
-            extra = needs - seconds if other_key == key else needs
-            room = left.get(other_key, 0.0)
+        now = placed[level, device]
+        for at in options[c]:
+            gain = quality[c][at.level] - quality[c][level]
+            extra = at.minutes - now.minutes if at.key == now.key else at.minutes
+            room = left.get(at.key, 0.0)
             if rate < EPS or gain < EPS or (extra > 0 and room < EPS):
                 continue
             amount = rate if extra <= 0 else min(rate, room / extra)
-            worth = gain / max(extra, EPS)
-            if amount > EPS and (best is None or worth > best[0]):
-                best = (worth, amount, source, (c, other, d))
+            value = gain / max(extra, EPS)
+            if amount > EPS and (best is None or value > best[0]):
+                best = (value, amount, source, (c, at.level, at.device))
     if best is None:
         return False
     _, amount, source, target = best
     for (_, level, device), sign in ((source, 1.0), (target, -1.0)):
-        _, _, key, seconds = cost[level, device]
-        left[key] += sign * amount * seconds
+        at = placed[level, device]
+        left[at.key] += sign * amount * at.minutes
     served[source] -= amount
     served[target] += amount
     return True
 
 
 def prices(instance: Instance, counts: Mapping[Key, int], served: Served) -> dict[str, float]:
-    """Relative quality a request: each level's time at the worth of the next upgrade on its workers."""
-    worth: dict[Key, float] = defaultdict(float)
-    time_of = {(lv.id, d): ((d, lv.holds), 1.0 / lv.throughput[d]) for lv, d in instance.lanes}
+    """Relative quality a request: each level's time at the price of the next upgrade on its workers."""
+    gains: dict[Key, float] = defaultdict(float)
+    time_of = {(lv.id, d): ((d, lv.holds), 1.0 / lv.throughput[d]) for lv, d in instance.placements}
     quality = {c.id: c for c in instance.classes}
     for c, level, device in served:
         key, minutes = time_of[level, device]
         for (other, d), (other_key, needs) in time_of.items():
             if d == device and other_key == key and needs > minutes + EPS and quality[c].allows(other):
                 gain = quality[c].quality[other] - quality[c].quality[level]
-                worth[key] = max(worth[key], gain / (needs - minutes))
+                gains[key] = max(gains[key], gain / (needs - minutes))
     found: dict[str, float] = {}
     for (level, _), (key, minutes) in time_of.items():
         if counts.get(key):
-            found[level] = min(found.get(level, float("inf")), worth[key] * minutes)
+            found[level] = min(found.get(level, float("inf")), gains[key] * minutes)
     return {level: found.get(level, 1.0) for level, _ in time_of}

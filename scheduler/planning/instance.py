@@ -75,7 +75,7 @@ class Instance:
         return tuple(dict.fromkeys(level.holds for level in self.levels))
 
     @property
-    def lanes(self) -> list[tuple[Level, str]]:
+    def placements(self) -> list[tuple[Level, str]]:
         """Where each level can run: (level, device type) with a throughput, a worker, and room for the model."""
         return [(level, device) for level in self.levels for device in self.devices if self._runs(level, device)]
 
@@ -175,7 +175,7 @@ def _problems(inst: Instance) -> Iterator[tuple[str, str]]:
     for name, sizes in (("memory", inst.memory), ("model_memory", inst.model_memory)):
         for key, size in _items(sizes, name):
             yield from _amount(size, f"{name}.{key}")
-    if not inst.lanes:
+    if not inst.placements:
         yield "no level has a throughput on a device type that has workers and room for its model", "levels"
 
 
@@ -197,7 +197,7 @@ def _worker_problems(inst: Instance, counts: Counts, name: str) -> Iterator[tupl
             yield "unknown device type; `devices` does not list it", f"{name}.{device}"
         for model, n in _items(models, f"{name}.{device}"):
             yield from _count(n, f"{name}.{device}.{model}")
-            if name == "pinned" and n and (model, device) not in {(lv.holds, d) for lv, d in inst.lanes}:
+            if name == "pinned" and n and (model, device) not in {(lv.holds, d) for lv, d in inst.placements}:
                 yield "a pinned model that cannot run there", f"{name}.{device}.{model}"
         if sum(models.values()) > inst.devices.get(device, 0):
             yield f"{sum(models.values())} workers, `devices` has {inst.devices.get(device, 0)}", f"{name}.{device}"

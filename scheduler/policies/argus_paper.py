@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from scheduler.planning.pricing import draw
-from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+from scheduler.planning.pricing import uniform_draw
+from scheduler.policies.base import Policy
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 KEEP = 0.95
 
@@ -21,25 +22,27 @@ class ArgusPaper(Policy):
     source = "Argus: Quality-Aware High-Throughput Text-to-Image Inference Serving System, solver and ODA as published"
     shared = False
 
-    def plan(self, seen: Observation) -> Epoch:
-        plan = self.agnostic(seen, self.demand(seen), 1.0 + seen.error)
+    def plan(self, observed: Observation) -> Epoch:
+        plan = self.prompt_agnostic_plan(observed, self.demand(observed), 1.0 + observed.error)
         load = plan.load
         wanted = np.array([load.get(level, 0.0) for level in self.levels])
         wanted = wanted / wanted.sum() if wanted.sum() > 0 else np.eye(len(self.levels))[0]
         order = self._deepening()
-        predicted = np.bincount([self._deepest(q) for q in seen.sample], minlength=len(order)).astype(float)
+        predicted = np.bincount([self._deepest(q) for q in observed.sample], minlength=len(order)).astype(float)
         predicted = predicted / predicted.sum() if predicted.sum() > 0 else wanted[order]
-        return self.epoch(seen, plan, extra={"oda": oda(predicted, wanted[order]).tolist()})
+        return self.epoch(observed, plan, extra={"oda": oda(predicted, wanted[order]).tolist()})
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
         """The predicted level, moved by the matrix; never to a level that no worker serves."""
         order = self._deepening()
         row = np.cumsum(epoch.extra["oda"][self._deepest(request.quality)])
         place = int(
-            np.searchsorted(row, draw(request.key, epoch.number) * row[-1], side="right").clip(max=len(order) - 1)
+            np.searchsorted(row, uniform_draw(request.key, epoch.number) * row[-1], side="right").clip(
+                max=len(order) - 1
+            )
         )
         level = self.levels[order[place]]
-        return level if epoch.held.get(level) else self.least_served(epoch, scene)
+        return level if epoch.workers.get(level) else self.next_in_turn(epoch, state)
 
     def _deepening(self) -> list[int]:
         """Level indices from the exact one to the deepest."""

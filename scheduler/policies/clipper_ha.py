@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from scheduler.planning.instance import PromptClass
 from scheduler.planning.milp import solve
-from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+from scheduler.policies.base import Policy
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 
 class ClipperHA(Policy):
@@ -14,11 +15,13 @@ class ClipperHA(Policy):
     def level(self) -> str:
         return max(self.levels, key=lambda level: self.cluster.quality[self.index[level]])
 
-    def plan(self, seen: Observation) -> Epoch:
-        everyone = PromptClass("all", seen.rate * 60, {self.level(): self.cluster.quality[self.index[self.level()]]})
-        return self.epoch(seen, solve(self.instance(seen, (everyone,))))
+    def plan(self, observed: Observation) -> Epoch:
+        everyone = PromptClass(
+            "all", observed.rate * 60, {self.level(): self.cluster.quality[self.index[self.level()]]}
+        )
+        return self.epoch(observed, solve(self.instance(observed, (everyone,))))
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
         return self.level()
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from scheduler.planning.instance import Plan
-from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+from scheduler.policies.base import Policy
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 HEADROOM = 1.05
 
@@ -20,29 +21,31 @@ class DiffServe(Policy):
     source = "Ahmad et al., DiffServe: Efficiently Serving Text-to-Image Diffusion Models with Query-Aware Model Scaling, MLSys 2025"
     shared = False
 
-    def plan(self, seen: Observation) -> Epoch:
+    def plan(self, observed: Observation) -> Epoch:
         heavy = max(self.levels, key=lambda level: self.cluster.quality[self.index[level]])
-        device = max(seen.workers, key=lambda d: seen.workers[d])
+        device = max(observed.workers, key=lambda d: observed.workers[d])
         seconds = dict(zip(self.levels, self.cluster.seconds(device), strict=True))
         light = min(self.levels, key=lambda level: seconds[level])
-        n, rate = seen.workers[device], max(seen.rate * HEADROOM, 1e-6)
+        n, rate = observed.workers[device], max(observed.rate * HEADROOM, 1e-6)
         able = [k for k in range(1, n + 1) if k / seconds[light] >= rate] or [n]
         share, k = max((min(1.0, (n - k) / seconds[heavy] / rate), k) for k in able)
         workers = {
-            d: ({light: count} if d != device else {light: k, heavy: n - k}) for d, count in seen.workers.items()
+            d: ({light: count} if d != device else {light: k, heavy: n - k}) for d, count in observed.workers.items()
         }
-        served = {"all": {light: seen.rate * 60, heavy: seen.rate * 60 * share}}
-        plan = Plan("enumerated", 0.0, seen.rate * 60, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
+        served = {"all": {light: observed.rate * 60, heavy: observed.rate * 60 * share}}
+        plan = Plan("enumerated", 0.0, observed.rate * 60, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
         threshold = (
-            float(np.quantile(seen.scores, share)) if len(seen.scores) else self.cluster.quality[self.index[light]]
+            float(np.quantile(observed.scores, share))
+            if len(observed.scores)
+            else self.cluster.quality[self.index[light]]
         )
         extra = {"light": light, "heavy": heavy, "threshold": threshold if share < 1 else 1.0, "share": share}
-        return self.epoch(seen, plan, extra=extra)
+        return self.epoch(observed, plan, extra=extra)
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
         return epoch.extra["light"]
 
-    def finished(self, request: Request, level: str, score: float, epoch: Epoch, scene: Scene) -> str | None:
+    def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
         sure = level != epoch.extra["light"] or score >= epoch.extra["threshold"] or not epoch.extra["share"]
         return None if sure else epoch.extra["heavy"]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from core.similarity import published_share
-from scheduler.policies import Epoch, Request, Scene
 from scheduler.policies.clipper_ha import ClipperHA
+from scheduler.policies.decisions import Epoch, LoadState, Request
 
 
 class Nirvana(ClipperHA):
     name = "nirvana"
     source = "Agarwal et al., Approximate Caching for Efficiently Serving Diffusion Models (NIRVANA), NSDI 2024"
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
         share = published_share(request.similarity)
         open_to = [lv for lv, skipped in self._skipped().items() if skipped <= share + 1e-9]
         return max(open_to, key=lambda lv: self._skipped()[lv], default=self.level())

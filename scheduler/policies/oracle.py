@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from scheduler.policies import Cluster, Epoch, Observation, Scene
 from scheduler.policies.argus import Argus
+from scheduler.policies.cluster import Cluster
+from scheduler.policies.decisions import Epoch, LoadState, Observation
 
 AHEAD = 3.0  # target latencies that it looks ahead
 
@@ -32,15 +33,15 @@ class Oracle(Argus):
         """All arrivals (N, seconds, sorted) and their true qualities (N×L)."""
         self.times, self.truth = [float(t) for t in times], truth
 
-    def plan(self, seen: Observation) -> Epoch:
-        first, last = self._between(seen.now, seen.now + max(seen.tick_s, self.ahead_s))
+    def plan(self, observed: Observation) -> Epoch:
+        first, last = self._between(observed.now, observed.now + max(observed.tick_s, self.ahead_s))
         coming = self.truth[first:last]
-        rate = (last - first) / max(seen.tick_s, self.ahead_s)
-        sample = coming if len(coming) else seen.sample
-        return super().plan(replace(seen, rate=rate, error=0.0, sample=sample, floors=np.zeros(len(sample))))
+        rate = (last - first) / max(observed.tick_s, self.ahead_s)
+        sample = coming if len(coming) else observed.sample
+        return super().plan(replace(observed, rate=rate, error=0.0, sample=sample, floors=np.zeros(len(sample))))
 
-    def incoming(self, scene: Scene) -> float:
-        first, last = self._between(scene.now, scene.now + self.ahead_s)
+    def arrival_rate(self, state: LoadState) -> float:
+        first, last = self._between(state.now, state.now + self.ahead_s)
         return (last - first) / self.ahead_s
 
     def _between(self, start: float, end: float) -> tuple[int, int]:

@@ -7,7 +7,8 @@ which is kinder to it than a random draw.
 
 from __future__ import annotations
 
-from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+from scheduler.policies.base import Policy
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 
 class Pac(Policy):
@@ -15,11 +16,11 @@ class Pac(Policy):
     source = "Argus paper, prompt-agnostic solver (PAC)"
     shared = False
 
-    def plan(self, seen: Observation) -> Epoch:
-        return self.epoch(seen, self.agnostic(seen, self.demand(seen), 1.0 + seen.error))
+    def plan(self, observed: Observation) -> Epoch:
+        return self.epoch(observed, self.prompt_agnostic_plan(observed, self.demand(observed), 1.0 + observed.error))
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
-        return self.least_served(epoch, scene)
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
+        return self.next_in_turn(epoch, state)
 
 
 policy = Pac

@@ -6,7 +6,9 @@ Demand is an EWMA of what came, over-provisioned by β = 1.05; where that cannot
 
 from __future__ import annotations
 
-from scheduler.policies import Cluster, Epoch, Observation, Policy, Request, Scene
+from scheduler.policies.base import Policy
+from scheduler.policies.cluster import Cluster
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 BETAS = (1.05, 1.03, 1.01, 1.0)
 EWMA = 0.5  # a tick
@@ -22,17 +24,17 @@ class Proteus(Policy):
         super().__init__(cluster)
         self.ewma: float | None = None
 
-    def plan(self, seen: Observation) -> Epoch:
-        last = seen.rate if self.ewma is None else self.ewma
-        self.ewma = last + EWMA * (seen.rate - last)
+    def plan(self, observed: Observation) -> Epoch:
+        last = observed.rate if self.ewma is None else self.ewma
+        self.ewma = last + EWMA * (observed.rate - last)
         for beta in BETAS:
-            plan = self.agnostic(seen, self.ewma * 60, beta)
+            plan = self.prompt_agnostic_plan(observed, self.ewma * 60, beta)
             if plan.shed["all"] < 1e-3:
                 break
-        return self.epoch(seen, plan)
+        return self.epoch(observed, plan)
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
-        return self.least_served(epoch, scene)
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
+        return self.next_in_turn(epoch, state)
 
 
 policy = Proteus

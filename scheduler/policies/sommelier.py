@@ -8,7 +8,8 @@ quarter of them a tick, or all would load weights at once. Reactive: it reads th
 from __future__ import annotations
 
 from scheduler.planning.instance import Plan
-from scheduler.policies import Epoch, Observation, Policy, Request, Scene
+from scheduler.policies.base import Policy
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 TURNS = 4
 
@@ -21,20 +22,20 @@ class Sommelier(Policy):
     shared = False
     variants = True
 
-    def plan(self, seen: Observation) -> Epoch:
-        workers = {device: self._choose(seen, device) for device in seen.workers}
-        served = {"all": self._shares(workers, seen.rate * 60)}
+    def plan(self, observed: Observation) -> Epoch:
+        workers = {device: self._choose(observed, device) for device in observed.workers}
+        served = {"all": self._shares(workers, observed.rate * 60)}
         total = sum(served["all"].values())
         plan = Plan("per worker", 0.0, total, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
-        return self.epoch(seen, plan)
+        return self.epoch(observed, plan)
 
-    def _choose(self, seen: Observation, device: str) -> dict[str, int]:
-        held = [level for level in self.levels for _ in range(seen.current.get(device, {}).get(level, 0))]
-        held += [self.levels[0]] * (seen.workers[device] - len(held))
-        alone = seen.rate / max(1, sum(seen.workers.values()))
+    def _choose(self, observed: Observation, device: str) -> dict[str, int]:
+        held = [level for level in self.levels for _ in range(observed.current.get(device, {}).get(level, 0))]
+        held += [self.levels[0]] * (observed.workers[device] - len(held))
+        alone = observed.rate / max(1, sum(observed.workers.values()))
         for i in range(len(held)):
             if i % TURNS == self.epochs % TURNS:
-                queue = seen.waiting.get(held[i], 0) / max(1, held.count(held[i]))
+                queue = observed.waiting.get(held[i], 0) / max(1, held.count(held[i]))
                 held[i] = self._best(device, alone + queue / (self.cluster.slo_s / 2))
         return {level: held.count(level) for level in dict.fromkeys(held)}
 
@@ -55,8 +56,8 @@ class Sommelier(Policy):
                 rates[level] = rates.get(level, 0.0) + max(demand, 1e-3) * count / n
         return rates
 
-    def route(self, request: Request, epoch: Epoch, scene: Scene) -> str:
-        return self.least_served(epoch, scene)
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
+        return self.next_in_turn(epoch, state)
 
 
 policy = Sommelier

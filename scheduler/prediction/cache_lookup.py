@@ -12,7 +12,7 @@ from sqlalchemy.types import Integer, Text
 from core.database import transaction
 from core.families import Family
 from core.tables import EMBEDDING_WIDTH, CachedLatent, Request
-from scheduler.prediction.model import Features
+from scheduler.prediction.features import Features
 
 NEAREST = text(
     """

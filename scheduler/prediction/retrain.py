@@ -16,7 +16,7 @@ from core.families import Family
 from core.publishing import publish_jobs
 from core.tables import OPEN_STATES, Job, Request
 from scheduler.prediction.audit import SOURCE, audited, order_audits
-from scheduler.prediction.model import Features
+from scheduler.prediction.features import Features
 from scheduler.prediction.store import first, in_force, retrain
 
 log = structlog.get_logger(__name__)

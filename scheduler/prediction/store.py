@@ -25,10 +25,12 @@ from core.families import Family, load_family
 from core.profiles import QualityTable, read_quality
 from core.settings import ROOT, settings
 from scheduler.prediction.audit import Audited
-from scheduler.prediction.model import Array, Features, Predictor, better, drifted, judge, train
+from scheduler.prediction.features import Features
+from scheduler.prediction.gaussian_process import Array, Predictor
+from scheduler.prediction.training import better, drifted, evaluate, train
 
 log = structlog.get_logger(__name__)
-RECALLED = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
+TABLE_ROWS = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
 
 
 def quality_path(family: Family) -> Path:
@@ -140,13 +142,13 @@ def retrain(session: Session, family: Family, features: Features, audits: Sequen
     gaps = np.array([(audit.predicted, audit.measured) for audit in known], dtype=float).reshape(-1, 2)
     if not drifted(gaps[:, 0], gaps[:, 1]):
         return "no drift"
-    table = QualityTable(table.levels, table.prompts[:RECALLED], table.values[:RECALLED])
+    table = QualityTable(table.levels, table.prompts[:TABLE_ROWS], table.values[:TABLE_ROWS])
     held, rest = known[::3], [audit for place, audit in enumerate(known) if place % 3]
     new = train(_with_audits(table, rest, predictor, features), features(_prompts(table, rest)), of=_name(family))
     unseen = _rows(held, predictor, features)
     if not better(new, predictor, features([audit.prompt for audit in held]), unseen):
         return "drift, but training again is no better"
-    new = replace(new, figures=judge(new, features([audit.prompt for audit in held]), unseen))
+    new = replace(new, figures=evaluate(new, features([audit.prompt for audit in held]), unseen))
     return f"drift: version {put_in_force(session, family, new, 'drift')} in force"
 
 

@@ -5,7 +5,8 @@ ticks, failures. What is not: steps as events (a batch is a shared rate that cha
 router's and the network's milliseconds. Every number that comes out of here is simulated, and is called so.
 """
 
-from scheduler.simulate.loop import SimConfig, simulate
+from scheduler.simulate.config import SimConfig
+from scheduler.simulate.loop import simulate
 from scheduler.simulate.report import Report
 from scheduler.simulate.workload import Workload, synthetic_quality, workload
 

@@ -70,7 +70,7 @@ def test_the_noise_of_seeds_is_read_off_their_scatter(
 
 def test_a_prediction_does_not_know_the_row_it_is_for(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that name the row would give every quality away."""
-    from scheduler.prediction.model import SURFACE, WORDS
+    from scheduler.prediction.features import SURFACE, WORDS
 
     rows = np.column_stack([np.eye(200) * 9, np.zeros((200, SURFACE + WORDS))])
     monkeypatch.setattr(bench, "features_of", lambda prompts: rows)

@@ -60,7 +60,7 @@ def test_in_a_full_batch_a_request_takes_what_the_measured_throughput_says() -> 
     batch = [{"size": 1, "step_s": 1.0}, {"size": 4, "step_s": 2.0}]
     level = parse_profile(changed(0, batch=batch, requests_per_minute=24, latency_s=4.2)).level("exact")
     assert level.rows == 4
-    assert level.crowded_s == pytest.approx(4 * 60 / 24)
+    assert level.latency_full_s == pytest.approx(4 * 60 / 24)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_database_away_for_a_tick_costs_that_tick_and_no_more(own_database: Da
     assert (newest.epoch, newest.in_force, newest.status) == (second, True, "optimal")
     assert failed.created_at < newest.created_at
     with transaction() as session:
-        moment = scheduler.live.moment(session, fresh=True)
+        snapshot = scheduler.reader.snapshot(session, fresh=True)
         ordered = {model for order in session.scalars(select(Assignment)) for model in order.models}
     waiting = [row for job in (routed, stranded) for row in requests(job)]
-    assert all(moment.open(row.level) or family.level(row.level).model in ordered for row in waiting)
+    assert all(snapshot.is_served(row.level) or family.level(row.level).model in ordered for row in waiting)

@@ -18,7 +18,7 @@ from core.families import load_family
 from core.images import ImageStore
 from core.tables import Attempt, Image, Job, Request, ServiceClass, State
 from core.workers import WorkerIdentity
-from scheduler.policies import NAMES, kind
+from scheduler.policies import NAMES, policy_class
 from workers.admission import first_come
 from workers.assignment import Assigned, AssignmentFollower
 from workers.engine.curve import StepCurve
@@ -189,7 +189,7 @@ def test_a_running_request_with_a_fixed_level_or_a_floor_is_not_moved_though_lat
 
 def test_under_a_policy_that_binds_at_admission_nothing_is_moved(site: Site):
     """The published baselines know no such thing; they are compared as they are."""
-    assert [name for name in NAMES if kind(name).moves] == ["argus", "oracle"]
+    assert [name for name in NAMES if policy_class(name).moves] == ["argus", "oracle"]
     site.generation.admission = Baseline()
     (attempt,) = site.attempts(slowed_down(site))
     assert (attempt.level, attempt.steps_run) == ("exact", 40)

@@ -20,9 +20,9 @@ from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from scheduler.observation.queries import timings
-from scheduler.observation.snapshot import Live
+from scheduler.observation.snapshot import SnapshotReader
 from scheduler.prediction.cache_lookup import nearest
-from scheduler.prediction.model import Features
+from scheduler.prediction.features import Features
 
 
 @pytest.fixture
@@ -206,9 +206,9 @@ def test_a_score_under_the_floor_is_drawn_again_at_a_better_level_once(family):
     poor, good = submit(1, min_quality=0.85), submit(1, min_quality=0.85)
     scored(poor, "fs-4", 1.0)
     scored(good, "fs-4", 1.9)
-    live = Live(family)
-    assert escalate(live, requests(good)[0].id) is None
-    assert escalate(live, requests(poor)[0].id) == "exact"
+    reader = SnapshotReader(family)
+    assert escalate(reader, requests(good)[0].id) is None
+    assert escalate(reader, requests(poor)[0].id) == "exact"
     (row,) = requests(poor)
     assert (row.state, row.level) == (State.QUEUED, "exact")
     assert "under the floor" in row.note
@@ -219,7 +219,7 @@ def test_a_score_under_the_floor_is_drawn_again_at_a_better_level_once(family):
         second = Image(id=uuid.uuid4(), request_id=row.id, attempt_id=first.attempt_id, key="k2", width=32, height=32)
         second.bytes, second.sha256, second.level, second.model, second.family_version = 1, "0", "exact", "large", "1"
         session.add(second)
-    assert escalate(live, row.id) is None
+    assert escalate(reader, row.id) is None
 
 
 def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family):
@@ -230,9 +230,9 @@ def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family)
     hard, plain = submit(1, prompt="a hard one", min_quality=0.85), submit(1, min_quality=0.85)
     scored(hard, "fs-4", 0.95)
     scored(plain, "fs-4", 0.95)
-    live = Live(family)
-    assert escalate(live, requests(hard)[0].id) is None
-    assert escalate(live, requests(plain)[0].id) == "exact"
+    reader = SnapshotReader(family)
+    assert escalate(reader, requests(hard)[0].id) is None
+    assert escalate(reader, requests(plain)[0].id) == "exact"
 
 
 def test_the_cache_opens_its_levels_to_prompts_it_knows(family):
@@ -256,13 +256,12 @@ def test_the_planner_is_told_what_was_predicted_and_what_waits(family):
     join()
     job = submit(30)
     Router(family).route([job])
-    with transaction() as session:
-        seen = Scheduler(family).observe(session)
-    assert seen is not None
-    assert seen.observation.sample.shape == (30, 3)
-    assert np.allclose(seen.observation.sample[:, 0], 1.0)
-    assert sum(seen.observation.waiting.values()) == 30
-    assert seen.observation.current == {"cpu": {"large": 1}}
+    situation = Scheduler(family).observe().situation
+    assert situation is not None
+    assert situation.sample.shape == (30, 3)
+    assert np.allclose(situation.sample[:, 0], 1.0)
+    assert sum(situation.queued.values()) == 30
+    assert [(worker.device_type, worker.model) for worker in situation.workers] == [("cpu", "large")]
 
 
 def test_every_plan_says_what_it_saw_and_why_and_one_is_in_force(family):

@@ -5,16 +5,16 @@ import pytest
 from core.profiles import parse_profile
 from scheduler.observation.calibration import (
     BOUNDS,
-    SLIP,
+    P90_RATIO_MAX,
     Correction,
     Timing,
-    beside,
     corrected,
     factors,
-    fetching,
+    fetch_time,
     learned,
-    slips,
-    with_fetching,
+    overheads,
+    p90_ratios,
+    with_fetch_time,
 )
 
 PROFILE = parse_profile(
@@ -100,11 +100,14 @@ def test_deadlines_are_kept_with_what_one_in_ten_takes_longer():
     now: dict[str, float] = {}
     mixed = slow(1.0, count=16) + slow(1.5, count=4)
     for _ in range(10):
-        now = slips(PROFILE, mixed, now)
+        now = p90_ratios(PROFILE, mixed, now)
     assert now == {"large": pytest.approx(1.5, abs=0.01), "small": 1.0}
-    level = corrected(PROFILE, Correction(slips=now)).level("exact")
-    assert level.among_s(1) == pytest.approx(1.5 * level.latency_s, rel=0.01)
-    assert slips(PROFILE, slow(1.0, count=16) + slow(90.0, count=4), {"large": SLIP})["large"] == SLIP
+    level = corrected(PROFILE, Correction(p90_ratios=now)).level("exact")
+    assert level.latency_at(1) == pytest.approx(1.5 * level.latency_s, rel=0.01)
+    assert (
+        p90_ratios(PROFILE, slow(1.0, count=16) + slow(90.0, count=4), {"large": P90_RATIO_MAX})["large"]
+        == P90_RATIO_MAX
+    )
 
 
 def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
@@ -117,29 +120,29 @@ def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worke
 def test_what_a_request_takes_of_a_full_worker_beside_its_steps_is_seen_where_nothing_overlaps():
     now: dict[str, float] = {}
     for _ in range(8):
-        now = beside(PROFILE, handled(10, every_s=1.4, takes_s=1.4), now)
+        now = overheads(PROFILE, handled(10, every_s=1.4, takes_s=1.4), now)
     assert now["large"] == pytest.approx(0.4, abs=0.01)
     assert now["small"] == 0.0  # as measured: nobody ran it
-    level = corrected(PROFILE, Correction(beside_s={"large": 0.4})).level("exact")
+    level = corrected(PROFILE, Correction(overhead_s={"large": 0.4})).level("exact")
     assert level.latency_s == pytest.approx(1.4)
     assert 60 / level.requests_per_minute == pytest.approx(0.9 + 0.4)
 
 
 def test_what_goes_on_while_others_step_costs_no_capacity():
-    hidden = beside(PROFILE, handled(40, every_s=1.0, takes_s=2.4, rows=2.0), {"large": 0.0, "small": 0.3})
+    hidden = overheads(PROFILE, handled(40, every_s=1.0, takes_s=2.4, rows=2.0), {"large": 0.0, "small": 0.3})
     assert hidden["large"] == pytest.approx(0.0, abs=1e-9)
     assert hidden["small"] == 0.3
 
 
 def test_a_worker_that_is_not_full_can_only_show_that_less_is_taken():
-    assert beside(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.1})["large"] == pytest.approx(0.1)
-    assert beside(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.8})["large"] == pytest.approx(0.6)
+    assert overheads(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.1})["large"] == pytest.approx(0.1)
+    assert overheads(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.8})["large"] == pytest.approx(0.6)
 
 
 def test_what_is_beside_the_steps_stays_in_bounds():
     now: dict[str, float] = {}
     for _ in range(30):
-        now = beside(PROFILE, handled(10, every_s=300.0, takes_s=300.0), now)
+        now = overheads(PROFILE, handled(10, every_s=300.0, takes_s=300.0), now)
     assert now["large"] == pytest.approx(BOUNDS[1] * 1.1)
 
 
@@ -169,18 +172,18 @@ CACHED = parse_profile(
 
 
 def test_slow_fetching_makes_caching_cost_what_it_costs():
-    level = with_fetching(CACHED, 1.0).level("ac-10")
+    level = with_fetch_time(CACHED, 1.0).level("ac-10")
     assert level.latency_s == pytest.approx(1.5)
     assert level.requests_per_minute == pytest.approx(40.0)  # one place, held for 1.5 s: less than exact carries
-    assert with_fetching(CACHED, 1.0).level("exact") == CACHED.level("exact")
-    assert with_fetching(CACHED, 0.0).level("ac-10").requests_per_minute == pytest.approx(120.0)
+    assert with_fetch_time(CACHED, 1.0).level("exact") == CACHED.level("exact")
+    assert with_fetch_time(CACHED, 0.0).level("ac-10").requests_per_minute == pytest.approx(120.0)
 
 
 def test_fetching_is_what_hits_take_longer_and_is_forgotten_when_there_are_none():
     slow = None
     for _ in range(10):
-        slow = fetching(CACHED, [1.1] * 6, [0.1] * 6, slow)
+        slow = fetch_time(CACHED, [1.1] * 6, [0.1] * 6, slow)
     assert slow == pytest.approx(1.0, abs=0.01)
     for _ in range(200):
-        slow = fetching(CACHED, [], [0.1] * 6, slow)
+        slow = fetch_time(CACHED, [], [0.1] * 6, slow)
     assert slow == pytest.approx(0.0, abs=0.01)

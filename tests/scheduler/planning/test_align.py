@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from scheduler.planning.align import Lanes, align, allowed_levels, in_time
+from scheduler.planning.align import ModelPools, align, allowed_levels, in_time
 
-ONE = Lanes(np.array([4.0, 3.0, 2.0]), np.array([4.0, 3.0, 2.0]), np.zeros(3, int), np.array([4.0]))
-TWO = Lanes(np.array([4.0, 2.5, 1.0]), np.array([4.0, 2.5, 1.0]), np.array([0, 0, 1]), np.array([5.0, 3.0]))
+ONE = ModelPools(np.array([4.0, 3.0, 2.0]), np.array([4.0, 3.0, 2.0]), np.zeros(3, int), np.array([4.0]))
+TWO = ModelPools(np.array([4.0, 2.5, 1.0]), np.array([4.0, 2.5, 1.0]), np.array([0, 0, 1]), np.array([5.0, 3.0]))
 
 
 def prompts(n: int, seed: int = 0) -> np.ndarray:
@@ -17,22 +17,22 @@ def prompts(n: int, seed: int = 0) -> np.ndarray:
     return 1 - tolerance[:, None] * np.array([0.0, 0.05, 0.12])
 
 
-def best_total(lanes: Lanes, quality: np.ndarray, budget: np.ndarray) -> float:
+def best_total(pools: ModelPools, quality: np.ndarray, budget: np.ndarray) -> float:
     """Most total quality of the transport problem, fractions allowed."""
     n, m = quality.shape
     whole = np.kron(np.eye(n), np.ones(m))
-    spend = np.stack([np.tile(np.where(lanes.model == k, lanes.seconds, 0.0), n) for k in range(len(budget))])
+    spend = np.stack([np.tile(np.where(pools.model == k, pools.seconds, 0.0), n) for k in range(len(budget))])
     return -linprog(-quality.ravel(), A_ub=spend, b_ub=budget, A_eq=whole, b_eq=np.ones(n)).fun
 
 
-@pytest.mark.parametrize(("lanes", "budget"), [(ONE, [300.0]), (TWO, [220.0, 60.0]), (TWO, [400.0, 30.0])])
-def test_the_total_is_that_of_the_linear_programme_but_for_rounding(lanes: Lanes, budget: list[float]) -> None:
+@pytest.mark.parametrize(("pools", "budget"), [(ONE, [300.0]), (TWO, [220.0, 60.0]), (TWO, [400.0, 30.0])])
+def test_the_total_is_that_of_the_linear_programme_but_for_rounding(pools: ModelPools, budget: list[float]) -> None:
     quality = prompts(110)
-    found = align(lanes, quality, np.full(110, 1e6), budget=np.array(budget))
-    spent = np.bincount(lanes.model[found.levels], lanes.seconds[found.levels], minlength=len(budget))
+    found = align(pools, quality, np.full(110, 1e6), budget=np.array(budget))
+    spent = np.bincount(pools.model[found.levels], pools.seconds[found.levels], minlength=len(budget))
     assert (spent <= np.array(budget) + 1e-6).all()
     total = quality[np.arange(110), found.levels].sum()
-    assert total >= best_total(lanes, quality, np.array(budget)) - 0.15
+    assert total >= best_total(pools, quality, np.array(budget)) - 0.15
 
 
 def test_prompts_that_lose_alike_are_split_so_that_the_time_is_used() -> None:
@@ -43,7 +43,7 @@ def test_prompts_that_lose_alike_are_split_so_that_the_time_is_used() -> None:
 def test_a_request_that_no_level_can_finish_is_set_aside_and_takes_no_time_from_others() -> None:
     left = np.array([1.0, 2.5, 30.0, 1.9])
     found = align(ONE, prompts(4), left)
-    assert found.aside.tolist() == [0, 3]
+    assert found.unreachable.tolist() == [0, 3]
     assert (found.levels[[1, 2]] >= 0).all()
 
 
@@ -54,7 +54,7 @@ def test_of_a_crowd_with_one_deadline_as_many_are_kept_as_can_be_in_time() -> No
 
 
 def test_nothing_is_assigned_to_a_model_without_workers() -> None:
-    closed = Lanes(TWO.seconds, TWO.latency, TWO.model, np.array([0.0, 3.0]))
+    closed = ModelPools(TWO.seconds, TWO.latency, TWO.model, np.array([0.0, 3.0]))
     found = align(closed, prompts(20), np.full(20, 1e6))
     assert set(found.levels.tolist()) == {2}
 

@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 import scheduler.planning.milp as planner
 from core.errors import BadInstance
-from scheduler.planning.milp import Instance, Level, Plan, PromptClass, solve, stand_in
+from scheduler.planning.milp import Instance, Level, Plan, PromptClass, greedy_plan, solve
 
 CONTRACT = {
     "devices": {"a100": 8},
@@ -54,7 +54,7 @@ def random_instance(rng: np.random.Generator) -> Instance:
 
 def brute_force(inst: Instance) -> tuple[float, float]:
     """(served, quality − switch cost) by trying every assignment of workers, each with two LPs."""
-    groups = list(dict.fromkeys((d, lv.holds) for lv, d in inst.lanes))
+    groups = list(dict.fromkeys((d, lv.holds) for lv, d in inst.placements))
     per_device = []
     for device in dict.fromkeys(d for d, _ in groups):
         mine = [g for g in groups if g[0] == device]
@@ -71,7 +71,7 @@ def brute_force(inst: Instance) -> tuple[float, float]:
 
 def _lp(inst: Instance, counts: dict[tuple[str, str], int]) -> tuple[float, float]:
     """Written differently from the planner: a variable a class, level and device, no balance rows."""
-    x = [(c, lv, d) for c in inst.classes for lv, d in inst.lanes if c.allows(lv.id)]
+    x = [(c, lv, d) for c in inst.classes for lv, d in inst.placements if c.allows(lv.id)]
     if not x:
         return 0.0, 0.0
     rows = [[float(c is k) for c, _, _ in x] for k in inst.classes]
@@ -182,7 +182,7 @@ def test_200_random_instances_equal_brute_force() -> None:
 
 def _assert_feasible(inst: Instance, plan: Plan) -> None:
     for device, n in inst.devices.items():
-        if any(d == device for _, d in inst.lanes):
+        if any(d == device for _, d in inst.placements):
             assert sum(plan.workers[device].values()) == n
     for c in inst.classes:
         assert sum(plan.served[c.id].values()) + plan.shed[c.id] == pytest.approx(c.demand, abs=1e-5)
@@ -195,17 +195,17 @@ def test_every_planned_share_attains_the_highest_quality_minus_price() -> None:
         inst = random_instance(rng)
         plan = solve(inst)
         for c in inst.classes:
-            worth = {level: c.quality[level] - plan.prices[level] for level in plan.prices if c.allows(level)}
+            value = {level: c.quality[level] - plan.prices[level] for level in plan.prices if c.allows(level)}
             for level, rate in plan.served[c.id].items():
-                assert rate < 1e-4 or worth[level] >= max(worth.values()) - 1e-6
+                assert rate < 1e-4 or value[level] >= max(value.values()) - 1e-6
 
 
-def test_the_stand_in_is_feasible_and_near() -> None:
+def test_the_greedy_plan_is_feasible_and_near() -> None:
     rng = np.random.default_rng(7)
     ratios = []
     for _ in range(60):
         inst = random_instance(rng)
-        plan, best = stand_in(inst), solve(inst)
+        plan, best = greedy_plan(inst), solve(inst)
         _assert_feasible(inst, plan)
         assert plan.status == "greedy"
         assert plan.served_total <= best.served_total + 1e-4

@@ -1,4 +1,4 @@
-"""Levels by quality minus price, and what a worker-second is worth while a queue fills."""
+"""Levels by quality minus price, and the price of a worker-second while a queue fills."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.planning.milp import Instance, Level, PromptClass, solve
-from scheduler.planning.pricing import IN_TIME, Curve, choose, curve, draw, queue_worths, worth_now
+from scheduler.planning.pricing import (
+    VALUE_IN_TIME,
+    PriceCurve,
+    choose,
+    price_curve,
+    prices_by_queue_length,
+    shadow_price,
+    uniform_draw,
+)
 
 SECONDS = np.array([4.2, 3.0, 2.1])
 QUALITY = np.array([[1.0, 0.98, 0.95], [1.0, 0.90, 0.80], [1.0, 0.99, 0.60], [1.0, 0.97, 0.92]])
@@ -57,10 +65,10 @@ def test_ties_fall_in_planned_proportion_and_the_same_way_every_time() -> None:
 
 
 def test_a_draw_is_even_and_depends_on_prompt_and_epoch() -> None:
-    draws = [draw(f"p{i}", 1) for i in range(2000)]
+    draws = [uniform_draw(f"p{i}", 1) for i in range(2000)]
     assert 0 <= min(draws) < max(draws) < 1
     assert np.mean(draws) == pytest.approx(0.5, abs=0.03)
-    assert draw("p0", 1) != draw("p0", 2)
+    assert uniform_draw("p0", 1) != uniform_draw("p0", 2)
 
 
 def test_routing_single_prompts_by_the_plans_prices_gives_the_planned_shares() -> None:
@@ -79,63 +87,63 @@ def test_routing_single_prompts_by_the_plans_prices_gives_the_planned_shares() -
 
 
 def test_along_a_curve_seconds_fall_and_losses_rise() -> None:
-    found = curve(sample(), SECONDS)
+    found = price_curve(sample(), SECONDS)
     assert found.seconds[0] == pytest.approx(4.2)
     assert found.seconds[-1] == pytest.approx(2.1)
     assert all(b <= a + 1e-12 for a, b in zip(found.seconds, found.seconds[1:], strict=False))
     assert all(b >= a - 1e-12 for a, b in zip(found.loss, found.loss[1:], strict=False))
-    assert Curve.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert PriceCurve.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_a_sample_that_loses_nothing_or_has_one_level_has_a_curve_too() -> None:
-    assert curve(np.ones((5, 1)), np.array([2.0])).worth_of(0.5) == pytest.approx(0.25)
-    flat = curve(np.ones((5, 3)), SECONDS)
+    assert price_curve(np.ones((5, 1)), np.array([2.0])).price_at(0.5) == pytest.approx(0.25)
+    flat = price_curve(np.ones((5, 3)), SECONDS)
     assert flat.loss[-1] == 0
 
 
-@given(place=st.floats(0, 3))
+@given(slot_value=st.floats(0, 3))
 @settings(max_examples=60, deadline=None)
-def test_the_worth_of_a_place_is_the_best_gain_a_worker_second_can_make(place: float) -> None:
-    found = curve(sample(), SECONDS)
-    best = max((place - q) / s for s, q in zip(found.seconds, found.loss, strict=True))
-    assert found.worth_of(place) == pytest.approx(max(0.0, best), abs=0.004)
+def test_the_worth_of_a_place_is_the_best_gain_a_worker_second_can_make(slot_value: float) -> None:
+    found = price_curve(sample(), SECONDS)
+    best = max((slot_value - q) / s for s, q in zip(found.seconds, found.loss, strict=True))
+    assert found.price_at(slot_value) == pytest.approx(max(0.0, best), abs=0.004)
 
 
 def test_an_empty_queue_prices_nothing_and_a_filling_one_ever_more() -> None:
-    worths = queue_worths(curve(sample(), SECONDS), 3.0, 8.0, 40)
-    assert worths[0] == 0
-    assert all(b >= a - 1e-9 for a, b in itertools.pairwise(worths))
-    assert worths[-1] <= curve(sample(), SECONDS).worth_of(IN_TIME) + 1e-9
+    prices = prices_by_queue_length(price_curve(sample(), SECONDS), 3.0, 8.0, 40)
+    assert prices[0] == 0
+    assert all(b >= a - 1e-9 for a, b in itertools.pairwise(prices))
+    assert prices[-1] <= price_curve(sample(), SECONDS).price_at(VALUE_IN_TIME) + 1e-9
 
 
 @pytest.mark.parametrize("shift", [-0.05, 0.01])
 def test_what_every_level_loses_or_gains_alike_prices_nothing(shift: float) -> None:
-    moved = queue_worths(curve(sample() + shift, SECONDS), 1.0, 8.0, 40)
-    assert moved == pytest.approx(queue_worths(curve(sample(), SECONDS), 1.0, 8.0, 40), abs=1e-6)
+    moved = prices_by_queue_length(price_curve(sample() + shift, SECONDS), 1.0, 8.0, 40)
+    assert moved == pytest.approx(prices_by_queue_length(price_curve(sample(), SECONDS), 1.0, 8.0, 40), abs=1e-6)
 
 
 def test_more_arrivals_fewer_workers_and_lumpier_demand_price_higher() -> None:
-    found = curve(sample(), SECONDS)
-    base = worth_now(found, 2.8, 10, 8, 40)
-    assert worth_now(found, 3.4, 10, 8, 40) > base
-    assert worth_now(found, 2.8, 10, 6, 30) > base
-    assert worth_now(found, 2.8, 10, 8, 40, dispersion=4.0) > base
+    found = price_curve(sample(), SECONDS)
+    base = shadow_price(found, 2.8, 10, 8, 40)
+    assert shadow_price(found, 3.4, 10, 8, 40) > base
+    assert shadow_price(found, 2.8, 10, 6, 30) > base
+    assert shadow_price(found, 2.8, 10, 8, 40, dispersion=4.0) > base
 
 
 def test_the_recursion_beats_every_constant_worth_on_the_chain_it_describes() -> None:
-    """Average cost by value iteration on the birth-death chain, under the found worths and under constants."""
-    found, rate, workers, room = curve(sample(), SECONDS), 3.2, 8.0, 30
-    worths = queue_worths(found, rate, workers, room)
-    mine = _average_cost(found, rate, workers, list(worths))
-    constants = [_average_cost(found, rate, workers, [w] * (room + 1)) for w in found.worth]
+    """Average cost by value iteration on the birth-death chain, under the found prices and under constants."""
+    found, rate, workers, room = price_curve(sample(), SECONDS), 3.2, 8.0, 30
+    prices = prices_by_queue_length(found, rate, workers, room)
+    mine = _average_cost(found, rate, workers, list(prices))
+    constants = [_average_cost(found, rate, workers, [w] * (room + 1)) for w in found.price]
     assert mine <= min(constants) + 1e-6
 
 
-def _average_cost(found: Curve, rate: float, workers: float, worths: list[float]) -> float:
-    """Stationary cost a second: losses of what is served, `IN_TIME` for each arrival that finds no room."""
-    answers = [np.interp(w, found.worth, np.stack([found.seconds, found.loss])[k]) for k in (0, 1) for w in worths]
-    seconds, loss = np.array(answers[: len(worths)]), np.array(answers[len(worths) :])
+def _average_cost(found: PriceCurve, rate: float, workers: float, prices: list[float]) -> float:
+    """Stationary cost a second: losses of what is served, `VALUE_IN_TIME` for each arrival that finds no room."""
+    answers = [np.interp(w, found.price, np.stack([found.seconds, found.loss])[k]) for k in (0, 1) for w in prices]
+    seconds, loss = np.array(answers[: len(prices)]), np.array(answers[len(prices) :])
     service = workers / seconds
     weights = np.concatenate([[1.0], np.cumprod(rate / service[1:])])
     weights /= weights.sum()
-    return float((weights[1:] * service[1:] * loss[1:]).sum() + weights[-1] * rate * IN_TIME)
+    return float((weights[1:] * service[1:] * loss[1:]).sum() + weights[-1] * rate * VALUE_IN_TIME)

@@ -12,10 +12,11 @@ from core.database import transaction
 from core.families import Family
 from core.profiles import QualityTable, write_quality
 from core.tables import Attempt, Image, Job, Request, Score, State
-from scheduler.observation.snapshot import Qualities
 from scheduler.prediction import store as predictors
 from scheduler.prediction.audit import SOURCE, Audited, audited, order_audits
-from scheduler.prediction.model import Features, Predictor
+from scheduler.prediction.features import Features
+from scheduler.prediction.gaussian_process import Predictor
+from scheduler.prediction.predictions import QualityPredictions
 from scheduler.prediction.retrain import Learner
 
 FAMILY = Family.model_validate(
@@ -100,15 +101,15 @@ def test_a_prompt_that_came_before_is_not_predicted_again(database, table, monke
     seen: list[int] = []
     expected = Predictor.expect
     monkeypatch.setattr(Predictor, "expect", lambda self, x: seen.append(len(x)) or expected(self, x))
-    qualities = Qualities(FAMILY)
+    qualities = QualityPredictions(FAMILY)
     qualities.features = FEATURES
-    policy = SimpleNamespace(levels=("exact", "fs-5"), cluster=SimpleNamespace(quality=(1.0, 0.9)))
+    means = {"exact": 1.0, "fs-5": 0.9}
     with transaction() as session:
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
-        qualities.look(session)
+        qualities.refresh(session)
     seen.clear()
-    first, _ = qualities.of([SimpleNamespace(prompt=p) for p in ("a fox", "a pear", "a fox")], policy)
-    again, _ = qualities.of([SimpleNamespace(prompt=p) for p in ("a pear", "an owl")], policy)
+    first, _ = qualities.predict([SimpleNamespace(prompt=p) for p in ("a fox", "a pear", "a fox")], means)
+    again, _ = qualities.predict([SimpleNamespace(prompt=p) for p in ("a pear", "an owl")], means)
     assert seen == [2, 1]
     assert again[0].tolist() == first[1].tolist()
 

@@ -102,7 +102,7 @@ def test_above_capacity_setting_the_hopeless_aside_is_near_the_fewest_possible()
     assert queueing["violations"] > 2 * argus["violations"]
 
     class Queueing(Argus):
-        sets_aside = False
+        admission_control = False
 
     config = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO)
     without = simulate(config, work, Queueing(Cluster(config.profiles, SLO))).figures
@@ -113,9 +113,9 @@ def test_demand_seen_before_the_run_is_known_at_its_first_second() -> None:
     rates: list[float] = []
 
     class Listening(Argus):
-        def incoming(self, scene):
-            rates.append(scene.rate)
-            return super().incoming(scene)
+        def arrival_rate(self, state):
+            rates.append(state.rate)
+            return super().arrival_rate(state)
 
     work = steady(0.9, 20.0)
     config = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO, history=(3,) * 900)

@@ -7,18 +7,9 @@ import pytest
 
 from core.families import load_family
 from core.profiles import QualityTable
-from scheduler.prediction.model import (
-    SURFACE,
-    WORDS,
-    Features,
-    Predictor,
-    better,
-    drifted,
-    fitted,
-    surface,
-    train,
-    vocabulary,
-)
+from scheduler.prediction.features import SURFACE, WORDS, Features, surface, vocabulary
+from scheduler.prediction.gaussian_process import Predictor
+from scheduler.prediction.training import better, drifted, fitted, train
 
 
 def shapes(things: np.ndarray) -> np.ndarray:

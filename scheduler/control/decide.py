@@ -1,0 +1,125 @@
+"""What one tick decides, as a pure function: the plan, levels for what waits, models for the workers.
+
+The live scheduler (`scheduler.control.tick`) and the simulator (`scheduler.simulate`) read their worlds into the same
+`Situation`, call `decide`, and carry out the same `Decision`. Dwell time, switch cost and what is pinned are defined
+here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from core.profiles import Profile
+from scheduler.policies import Epoch, LoadState, Observation, Policy, Request
+
+DWELL_S = 30.0  # a worker that has just loaded a model keeps it for so long
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker with what it holds, or was told to hold: a model, or a level where a policy has one level a worker.
+
+    `loaded_s` is how long ago it began to hold that by loading weights.
+    """
+
+    name: str
+    device_type: str
+    model: str | None
+    loaded_s: float = float("inf")
+
+    @property
+    def dwelling(self) -> bool:
+        return self.loaded_s < DWELL_S
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a tick decides on. `rate` (requests a second) and `error` are the forecast's.
+
+    `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
+    level; `waiting` are those of them that may change level, earliest deadline first. `scores` are the relative
+    qualities that `Policy.finished` saw lately.
+    """
+
+    rate: float
+    error: float
+    sample: np.ndarray
+    floors: np.ndarray
+    queued: Mapping[str, int]
+    waiting: Sequence[tuple[Request, str]]
+    workers: Sequence[WorkerState]
+    load: LoadState
+    tick_s: float = 10.0
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The plan, the level of each of `Situation.waiting`, the model of each worker by name."""
+
+    epoch: Epoch
+    levels: Sequence[str]
+    models: Mapping[str, str]
+
+
+def decide(policy: Policy, situation: Situation) -> Decision:
+    """Plan, re-align what waits under the new plan, and say which workers are to hold what."""
+    epoch = policy.plan(observation_of(policy, situation))
+    levels = policy.realign(situation.waiting, epoch, replace(situation.load, routed={}))
+    return Decision(epoch, levels, assign_models(situation.workers, epoch.plan.workers))
+
+
+def observation_of(policy: Policy, situation: Situation) -> Observation:
+    """The situation as policies plan for it."""
+    return Observation(
+        now=situation.load.now,
+        rate=situation.rate,
+        error=situation.error,
+        sample=situation.sample,
+        floors=situation.floors,
+        waiting=situation.queued,
+        workers=Counter(worker.device_type for worker in situation.workers),
+        current=by_model(situation.workers),
+        pinned=by_model([worker for worker in situation.workers if worker.dwelling]),
+        tick_s=situation.tick_s,
+        switch_cost=switch_cost(policy.cluster.profiles),
+        scores=situation.scores,
+    )
+
+
+def by_model(workers: Sequence[WorkerState]) -> dict[str, dict[str, int]]:
+    """Workers by device type and by what they hold; those that hold nothing known are left out."""
+    found: dict[str, dict[str, int]] = {}
+    for worker in workers:
+        if worker.model is not None:
+            of_type = found.setdefault(worker.device_type, {})
+            of_type[worker.model] = of_type.get(worker.model, 0) + 1
+    return found
+
+
+def switch_cost(profiles: Mapping[str, Profile]) -> float:
+    """What a switch must gain, in quality × requests a minute: the work not done while loading, over the dwell time."""
+    costs = [
+        profile.reference.load_s / DWELL_S * profile.reference.requests_per_minute for profile in profiles.values()
+    ]
+    return max(costs, default=0.0)
+
+
+def assign_models(workers: Sequence[WorkerState], planned: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """The model of each worker under a plan (workers by device type and model). Those that hold what is planned stay;
+    of the others the last listed move first."""
+    found: dict[str, str] = {}
+    for device_type, models in planned.items():
+        free = [worker for worker in workers if worker.device_type == device_type]
+        missing = Counter({model: n for model, n in models.items() if n > 0})
+        for worker in list(free):
+            if worker.model is not None and missing[worker.model] > 0:
+                missing[worker.model] -= 1
+                found[worker.name] = worker.model
+                free.remove(worker)
+        found.update({worker.name: model for worker, model in zip(free, missing.elements(), strict=False)})
+    return found

@@ -1,0 +1,97 @@
+"""The interface of a policy, and what policies share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from scheduler.planning.instance import Instance, Plan, PromptClass
+from scheduler.planning.milp import solve
+from scheduler.policies.cluster import Cluster
+from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
+
+MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
+
+
+class Policy:
+    """Base of all policies: first come first served at the level routed to, nothing dropped, nothing regenerated."""
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    shared: ClassVar[bool] = True  # levels of one model share its workers
+    variants: ClassVar[bool] = False  # its levels are separate models: a worker that changes level loads weights
+    moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
+    clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = replace(cluster, shared=self.shared)
+        self.levels = self.cluster.levels
+        self.index = {level: i for i, level in enumerate(self.levels)}
+        self.epochs = 0
+
+    def plan(self, observed: Observation) -> Epoch:
+        """Workers per model, load per level, prices for the coming tick."""
+        raise NotImplementedError
+
+    def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
+        """The level a new request is queued at."""
+        raise NotImplementedError
+
+    def admit(
+        self, worker: Worker, waiting: Sequence[tuple[Request, str]], epoch: Epoch, state: LoadState
+    ) -> Admission:
+        """Which waiting request starts. `waiting` are (request, level routed to) that this worker serves, earliest
+        deadline first."""
+        return Admission(0, waiting[0][1]) if waiting else Admission()
+
+    def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
+        """A level to regenerate at, given the relative quality that `level` turned out to have."""
+        return None
+
+    def realign(self, waiting: Sequence[tuple[Request, str]], epoch: Epoch, state: LoadState) -> list[str]:
+        """Levels for what waits under a new epoch. Here: what is queued where nobody serves is routed again."""
+        workers = epoch.workers
+        return [
+            level if workers.get(self.cluster.holds(level)) else self.route(request, epoch, state)
+            for request, level in waiting
+        ]
+
+    # -- shared by the policies -------------------------------------------------------------------------------------
+
+    def epoch(self, observed: Observation, plan: Plan, **rest: Any) -> Epoch:
+        self.epochs += 1
+        return Epoch(self.epochs, observed.now, plan, observed.rate, **rest)
+
+    def demand(self, observed: Observation) -> float:
+        """Requests a minute to plan for: what is forecast, and what waits cleared within one target latency."""
+        return 60 * (observed.rate + sum(observed.waiting.values()) / self.cluster.slo_s)
+
+    def prompt_agnostic_plan(self, observed: Observation, demand: float, headroom: float = 1.0) -> Plan:
+        """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""
+        quality = dict(zip(self.levels, self.cluster.quality, strict=True))
+        everyone = PromptClass("all", max(demand, MIN_DEMAND), quality)
+        plan = solve(self.instance(observed, (everyone,), headroom))
+        return replace(plan, workers={d: self._without_idle(plan, models) for d, models in plan.workers.items()})
+
+    def _without_idle(self, plan: Plan, models: Mapping[str, int]) -> dict[str, int]:
+        """Workers whose level takes no load join the best level that does: the optimum is indifferent, queues are not."""
+        loaded = {self.cluster.holds(level) for level in plan.load}
+        used = {model: n for model, n in models.items() if model in loaded}
+        if not used:
+            return dict(models)
+        best = max(used, key=lambda model: max(self.cluster.quality[i] for i in self.cluster.models[model]))
+        used[best] += sum(n for model, n in models.items() if model not in loaded)
+        return used
+
+    def instance(self, observed: Observation, classes: tuple[PromptClass, ...], headroom: float = 1.0) -> Instance:
+        levels = self.cluster.planned_levels()
+        models = {level.holds for level in levels}
+        current = {d: {m: n for m, n in by.items() if m in models} for d, by in observed.current.items()}
+        return Instance(observed.workers, levels, classes, current, observed.switch_cost, headroom, observed.pinned)
+
+    def next_in_turn(self, epoch: Epoch, state: LoadState) -> str:
+        """The level furthest behind its planned share (smooth weighted round robin)."""
+        shares = epoch.shares or {self.levels[0]: 1.0}
+        total = sum(state.routed.values()) + 1
+        return max(shares, key=lambda level: shares[level] * total - state.routed.get(level, 0))

@@ -1,0 +1,82 @@
+"""What does not change between ticks: levels, what they cost on each device type, the target latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from core.profiles import Profile
+from scheduler.planning.instance import Level
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Device types by their profiles. `slo_s` is the target latency.
+
+    Profiles may differ in their levels: a level that a device type lacks cannot run there.
+    """
+
+    profiles: Mapping[str, Profile]
+    slo_s: float
+    shared: bool = True  # levels of one model share its workers; False: one level a worker, as in the Argus paper
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(level for profile in self.profiles.values() for level in profile.ids))
+
+    def holds(self, level: str) -> str:
+        """The model (or, where levels are not shared, the level) a worker is assigned to serve this level."""
+        return self._holds[level]
+
+    @cached_property
+    def _holds(self) -> dict[str, str]:
+        found = {level.id: level.holds for profile in self.profiles.values() for level in profile.levels}
+        return found if self.shared else {level: level for level in found}
+
+    @cached_property
+    def models(self) -> dict[str, tuple[int, ...]]:
+        """Indices of the levels each model serves."""
+        found: dict[str, list[int]] = {}
+        for i, level in enumerate(self.levels):
+            found.setdefault(self.holds(level), []).append(i)
+        return {model: tuple(indices) for model, indices in found.items()}
+
+    def latency(self, device: str) -> tuple[float, ...]:
+        """Seconds of one request alone, by level; infinite where it cannot run."""
+        profile = self.profiles[device]
+        return tuple(profile.level(lv).latency_s if lv in profile.ids else float("inf") for lv in self.levels)
+
+    def latency_full(self, device: str) -> tuple[float, ...]:
+        """The same in a batch as large as pays: what to count on under load."""
+        profile = self.profiles[device]
+        return tuple(profile.level(lv).latency_full_s if lv in profile.ids else float("inf") for lv in self.levels)
+
+    def latency_at(self, device: str, rows: int) -> tuple[float, ...]:
+        """The same while so many rows run."""
+        profile = self.profiles[device]
+        return tuple(profile.level(lv).latency_at(rows) if lv in profile.ids else float("inf") for lv in self.levels)
+
+    def seconds(self, device: str) -> tuple[float, ...]:
+        """Worker-seconds a request takes at the best batch, by level."""
+        profile = self.profiles[device]
+        return tuple(
+            60 / profile.level(lv).requests_per_minute if lv in profile.ids else float("inf") for lv in self.levels
+        )
+
+    @cached_property
+    def quality(self) -> tuple[float, ...]:
+        """The profiles' mean relative quality, by level."""
+        found = {level.id: level.quality for profile in self.profiles.values() for level in profile.levels}
+        return tuple(found[level] for level in self.levels)
+
+    def planned_levels(self) -> tuple[Level, ...]:
+        """The levels as the planner reads them."""
+        return tuple(
+            Level(
+                level,
+                {d: p.level(level).requests_per_minute for d, p in self.profiles.items() if level in p.ids},
+                self.holds(level) if self.shared else "",
+            )
+            for level in self.levels
+        )

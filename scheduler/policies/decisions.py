@@ -1,0 +1,143 @@
+"""What goes into a policy's decisions and what comes out: plain dataclasses, no database, broker or simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scheduler.planning.instance import Plan
+from scheduler.planning.pricing import PriceCurve
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a policy may know of one request. `quality` is predicted, one number a level in `Cluster.levels` order.
+
+    `key` (the prompt) is what deterministic draws hash; `similarity` is the cosine to the nearest cached prompt.
+    """
+
+    id: int | str
+    key: str
+    arrived: float
+    deadline: float
+    quality: tuple[float, ...]
+    floor: float = 0.0
+    similarity: float = 0.0
+    batch: bool = False
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a plan is made from. `rate` is the forecast for the coming tick in requests a second, `error` its relative error.
+
+    `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `waiting` counts what is queued
+    by level; `workers` and `current` the live workers by device type and by model; `pinned` those in their dwell time.
+    `scores` are the relative qualities that `finished` saw lately (DiffServe's threshold).
+    """
+
+    now: float
+    rate: float
+    error: float
+    sample: np.ndarray
+    floors: np.ndarray
+    waiting: Mapping[str, int]
+    workers: Mapping[str, int]
+    current: Mapping[str, Mapping[str, int]]
+    pinned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    tick_s: float = 10.0
+    switch_cost: float = 0.0
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A plan in force: what `plan` decided and everything the later decisions need of it. JSON both ways.
+
+    `curves` are the models' price curves (`scheduler.planning.pricing.PriceCurve`), `extra` what only this policy reads.
+    """
+
+    number: int
+    made_at: float
+    plan: Plan
+    rate: float
+    curves: Mapping[str, PriceCurve] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Planned share of served load by level (sums to 1; empty without load)."""
+        load = self.plan.load
+        total = sum(load.values())
+        return {level: rate / total for level, rate in load.items()} if total > 0 else {}
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Planned workers by model, over device types."""
+        found: dict[str, int] = {}
+        for models in self.plan.workers.values():
+            for model, n in models.items():
+                found[model] = found.get(model, 0) + n
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "made_at": self.made_at,
+            "rate": self.rate,
+            "plan": self.plan.to_json(),
+            "curves": {model: curve.to_json() for model, curve in self.curves.items()},
+            "extra": dict(self.extra),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Epoch:
+        curves = {model: PriceCurve.from_json(curve) for model, curve in data["curves"].items()}
+        return cls(**{**data, "plan": Plan.from_json(data["plan"]), "curves": curves})
+
+
+@dataclass(slots=True)
+class LoadState:
+    """The load now: arrivals (requests a second), and by model the requests waiting, the workers, the work in progress.
+
+    `busy_s` is what the running requests still need, in worker-seconds. `routed` counts requests routed by level in
+    this epoch. `dispersion` is the variance of arrivals over their mean (1: Poisson).
+    """
+
+    now: float
+    rate: float
+    waiting: Mapping[str, int]
+    workers: Mapping[str, int]
+    busy_s: Mapping[str, float] = field(default_factory=dict)
+    routed: Mapping[str, int] = field(default_factory=dict)
+    dispersion: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The worker that has room: its device type, the model it holds, the requests it is running."""
+
+    id: str
+    device: str
+    model: str
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Which waiting request starts and at which level; which ones can no longer be in time.
+
+    `start` and `unreachable` are indices into what was waiting.
+    """
+
+    start: int | None = None
+    level: str = ""
+    unreachable: tuple[int, ...] = ()
+
+    @property
+    def removed(self) -> tuple[int, ...]:
+        """Indices of the requests that leave the queue."""
+        return self.unreachable if self.start is None else (*self.unreachable, self.start)

@@ -1,0 +1,78 @@
+"""Expected seconds of a request by level and batch, as tables: what deadlines are checked against when one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scheduler.policies.cluster import Cluster
+from scheduler.policies.decisions import LoadState, Request, Worker
+
+ARRIVALS = 2  # requests expected to join a batch before one that starts now is done
+
+
+class LatencyTable:
+    """Seconds by device type and level (in `Cluster.levels` order): `alone`, in a `full` batch, among n (`at`).
+
+    `seconds` are worker-seconds a request; a level that cannot run on a device type takes infinitely long there.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.models = cluster.models
+        self.alone = {d: cluster.latency(d) for d in cluster.profiles}
+        self.full = {d: cluster.latency_full(d) for d in cluster.profiles}
+        self.seconds = {d: cluster.seconds(d) for d in cluster.profiles}
+        self._at = {d: _by_rows(cluster, d) for d in cluster.profiles}
+
+    def at(self, device: str, rows: int) -> tuple[float, ...]:
+        """Seconds by level while so many requests run, up to the fullest batch."""
+        table = self._at[device]
+        return table[min(max(rows, 1), len(table)) - 1]
+
+    def in_time(self, options: Sequence[int], left: float, device: str, rows: int) -> list[int]:
+        """Levels that end within `left` seconds among so many requests; else the fastest, if it does when alone."""
+        expected, alone = self.at(device, rows), self.alone[device]
+        found = [i for i in options if expected[i] <= left]
+        fastest = min(options, key=alone.__getitem__)
+        return found or [fastest] * (alone[fastest] <= left)
+
+    def mean_seconds(self, workers: Mapping[str, Mapping[str, int]]) -> np.ndarray:
+        """Mean worker-seconds of a request by level over the `workers` by model and device type (infinite: nobody)."""
+        seconds = np.full(len(next(iter(self.seconds.values()))), np.inf)
+        for model, indices in self.models.items():
+            for i in indices:
+                speed = sum(n / self.seconds[d][i] for d, n in workers[model].items() if n)
+                seconds[i] = sum(workers[model].values()) / speed if speed > 0 else np.inf
+        return seconds
+
+    def budget(
+        self, index: int, worker: Worker, waiting: Sequence[tuple[Request, str]], state: LoadState, margin: float
+    ) -> float:
+        """Most worker-seconds the request at `index` may take so that those behind it, at their fastest, are in time.
+
+        The model's workers as a fluid server: the k-th behind starts when the work before it is done, spread over all
+        workers, but for what those beside it in a batch still have to do.
+        """
+        full, alone, seconds = self.full[worker.device], self.alone[worker.device], self.seconds[worker.device]
+        mine = self.models[worker.model]
+        fastest = min(mine, key=full.__getitem__)
+        least = float(min(seconds[i] for i in mine))
+        workers = state.workers.get(worker.model, 1)
+        in_batch = max(0.0, full[fastest] - alone[fastest]) / 2
+        before = state.busy_s.get(worker.model, 0.0) - in_batch * workers
+        until = state.now + full[fastest] + margin
+        budget = float("inf")
+        for k in range(index + 1, len(waiting)):
+            slack = waiting[k][0].deadline - until
+            if slack > 0:
+                budget = min(budget, workers * slack - before)
+                before += least
+        return budget
+
+
+def _by_rows(cluster: Cluster, device: str) -> list[tuple[float, ...]]:
+    """Seconds by level among 1, 2, … requests, up to the fullest batch."""
+    return [
+        cluster.latency_at(device, n + 1) for n in range(max(level.rows for level in cluster.profiles[device].levels))
+    ]

@@ -1,0 +1,111 @@
+"""Who starts where: offers queues to workers with room, fills idle ones with background work, preempts that again."""
+
+from __future__ import annotations
+
+from scheduler.policies import Request, Worker
+from scheduler.simulate.planning import Planning
+from scheduler.simulate.system import System
+from scheduler.simulate.worker import Running, SimWorker
+
+
+class Dispatch:
+    """Keeps the workers of a run busy. `evictions` counts background requests that gave up their slot."""
+
+    def __init__(self, system: System, planning: Planning) -> None:
+        self.system, self.planning = system, planning
+        cluster = system.cluster
+        self.latency = {d: cluster.latency(d) for d in system.config.profiles}
+        self.latency_full = {d: cluster.latency_full(d) for d in system.config.profiles}
+        self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
+        self.evictions = 0
+
+    def queue(self, request: Request, level: str) -> None:
+        """A request waits at this level; a worker with room takes it at once."""
+        model = self.system.cluster.holds(level)
+        self.system.routed[level] += 1
+        self.system.enqueue(request, level)
+        self._make_room(model)
+        self._feed_model(model)
+
+    def feed_all(self) -> None:
+        for worker in self.system.workers:
+            self.feed(worker)
+
+    def feed(self, worker: SimWorker) -> None:
+        """Start what the policy admits while there is room; background work where nothing waits."""
+        now = self.system.now
+        if worker.wanted:
+            self.planning.change(worker)
+        before = worker.version
+        while worker.has_room(now) and self._admit(worker):
+            pass
+        if worker.batch and (worker.version != before or worker.at == now):
+            self.system.events.at(worker.next_finish(), "finish", worker, worker.version)
+
+    def _feed_model(self, model: str) -> None:
+        """Offer the queue to the workers of a model, emptiest first."""
+        able = [w for w in self.system.workers if w.model == model and w.has_room(self.system.now)]
+        for worker in sorted(able, key=lambda w: len(w.batch)):
+            if self.system.waiting[model]:
+                self.feed(worker)
+
+    def _admit(self, worker: SimWorker) -> bool:
+        system = self.system
+        queue = system.waiting[worker.model]
+        if not queue:
+            return not worker.batch and self._start_background(worker)
+        asking = Worker(str(worker.id), worker.device, worker.model, len(worker.batch))
+        admission = system.policy.admit(asking, queue, system.epoch, system.load(worker.model))
+        chosen = None if admission.start is None else queue[admission.start][0]
+        for index in sorted(admission.removed, reverse=True):
+            request, _ = queue.pop(index)
+            if request is not chosen:
+                system.background.append((request, None))
+        if chosen is None:
+            return not queue and not worker.batch and self._start_background(worker)
+        self._start(worker, chosen, system.policy.index[admission.level])
+        return True
+
+    def _start(self, worker: SimWorker, request: Request, level: int, background: bool = False) -> None:
+        """A request joins the batch; background work makes way for an interactive one."""
+        if not background:
+            self._preempt(worker)
+        latency, full = self.latency[worker.device][level], self.latency_full[worker.device][level]
+        slowdown = (full / latency - 1) / max(1, worker.slots - 1)
+        running = Running(request, level, latency, latency, self.seconds[worker.device][level], slowdown, background)
+        worker.change(self.system.now, lambda batch: batch.append(running))
+
+    def _start_background(self, worker: SimWorker) -> bool:
+        """Background work fills a worker that has nothing else, at the best level it holds."""
+        if not self.system.background:
+            return False
+        request, preempted = self.system.background.popleft()
+        mine = self.system.cluster.models[worker.model]
+        if preempted is None or preempted.level not in mine:
+            best = max(mine, key=lambda i: request.quality[i])
+            self._start(worker, request, best, background=True)
+        else:
+            worker.change(self.system.now, lambda batch: batch.append(preempted))
+        return True
+
+    def _make_room(self, model: str) -> None:
+        """An arrival that finds no room takes the slot of background work, which keeps its progress and waits."""
+        mine = [w for w in self.system.workers if w.model == model]
+        if any(w.has_room(self.system.now) for w in mine):
+            return
+        for worker in mine:
+            if self._preempt(worker):
+                return
+
+    def _preempt(self, worker: SimWorker) -> bool:
+        """Take the background requests out of a batch; whether there were any."""
+        preempted = [running for running in worker.batch if running.background]
+        if preempted:
+            worker.change(self.system.now, lambda batch: batch.__setitem__(slice(None), _foreground(batch)))
+            self.system.background.extendleft((running.request, running) for running in preempted)
+            self.evictions += len(preempted)
+        return bool(preempted)
+
+
+def _foreground(batch: list[Running]) -> list[Running]:
+    return [running for running in batch if not running.background]

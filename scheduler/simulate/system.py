@@ -1,0 +1,101 @@
+"""The simulated system: workers, queues, forecaster, plan in force, and what policies are shown of it."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from scheduler.control.decide import Situation, WorkerState
+from scheduler.observation.forecast import Forecaster
+from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
+from scheduler.simulate.config import SimConfig
+from scheduler.simulate.events import Events
+from scheduler.simulate.worker import Running, SimWorker
+from scheduler.simulate.workload import Workload
+
+SAMPLE = 256  # recent requests that a plan is made for
+Waiting = tuple[Request, str]  # with the level it was routed to
+
+
+class System:
+    """State that the parts of a run share.
+
+    `waiting` are queues by model, earliest deadline first; `background` is batch work and what can no longer be in
+    time, with what was preempted of it.
+    """
+
+    epoch: Epoch
+
+    def __init__(self, config: SimConfig, work: Workload, policy: Policy | None) -> None:
+        self.config, self.work = config, work
+        self.policy = policy or make_policy(config.policy, Cluster(config.profiles, config.slo_s))
+        self.cluster = self.policy.cluster
+        self.events = Events()
+        self.known = work.truth if self.policy.clairvoyant else work.predicted
+        self.forecaster = Forecaster()
+        for ago, requests in zip(range(len(config.history), 0, -1), config.history, strict=True):
+            self.forecaster.observe(-float(ago), 1.0, requests)
+        self.waiting: dict[str, list[Waiting]] = {m: [] for m in self.cluster.models}
+        self.background: deque[tuple[Request, Running | None]] = deque()
+        self.recent: deque[int] = deque(maxlen=SAMPLE)
+        self.scores: deque[float] = deque(maxlen=SAMPLE)
+        self.routed: Counter[str] = Counter()
+        self.workers: list[SimWorker] = []
+
+    @property
+    def now(self) -> float:
+        return self.events.now
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.background) or any(self.waiting.values()) or any(w.batch for w in self.workers)
+
+    def enqueue(self, request: Request, level: str) -> None:
+        insort(self.waiting[self.cluster.holds(level)], (request, level), key=deadline_of)
+
+    def all_waiting(self) -> list[Waiting]:
+        return sorted((pair for queue in self.waiting.values() for pair in queue), key=deadline_of)
+
+    def load(self, model: str = "") -> LoadState:
+        """The load now; the work in progress only of one `model`, which is all that its workers ask."""
+        serving = Counter(w.model for w in self.workers if w.alive and not w.wanted)
+        busy = {model: sum(w.busy_s(self.now) for w in self.workers if w.model == model)} if model else {}
+        waiting = {m: len(queue) for m, queue in self.waiting.items()}
+        return LoadState(
+            self.now, self.forecaster.rate, waiting, serving, busy, self.routed, self.forecaster.dispersion
+        )
+
+    def situation(self, rate: float, error: float, workers: Sequence[WorkerState]) -> Situation:
+        waiting = self.all_waiting()
+        return Situation(
+            rate=rate,
+            error=error,
+            sample=self.known[list(self.recent)],
+            floors=np.full(len(self.recent), self.config.floor),
+            queued=Counter(level for _, level in waiting),
+            waiting=waiting,
+            workers=workers,
+            load=self.load(),
+            tick_s=self.config.tick_s,
+            scores=np.array(self.scores),
+        )
+
+    def slots(self, device: str, model: str) -> int:
+        """Requests that a worker of this type runs at once."""
+        return self.config.profiles[device].level(self.cluster.levels[self.cluster.models[model][0]]).rows
+
+    def load_s(self, device: str, old: str, new: str) -> float:
+        """Seconds to load: none between levels that share weights, unless the policy's variants are models."""
+        if self.policy.variants and self.config.load_s:
+            return self.config.load_s.get(new, 0.0) if old != new else 0.0
+        profile = self.config.profiles[device]
+        weights = {m: profile.level(self.cluster.levels[ids[0]]) for m, ids in self.cluster.models.items()}
+        same = old and weights[old].holds == weights[new].holds
+        return 0.0 if same else weights[new].load_s
+
+
+def deadline_of(pair: Waiting) -> float:
+    return pair[0].deadline
