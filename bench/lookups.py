@@ -19,7 +19,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from workers.latent_cache.index import NEAREST, WIDTH, Entry, ExactIndex, Index, Kind, VectorIndex, as_text
+from workers.latent_cache.entries import WIDTH, Entry, Index, Kind
+from workers.latent_cache.exact_index import ExactIndex
+from workers.latent_cache.vector_index import NEAREST, VectorIndex, as_text
 
 KINDS = (
     Kind("bench", "large", "1", 128, 128, 12, "euler"),

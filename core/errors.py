@@ -30,7 +30,6 @@
         ├── DecodeFailed              the latent would not become an image
         ├── CacheEntryDamaged         a cached latent that is truncated or of another shape
         ├── ModelNotHeld              the worker does not hold the level's model
-        ├── DeadlinePassed            given up because its deadline passed before it was finished
         └── Cancelled                 cancelled by the user
 
 Each has a stable `code`, the HTTP status it answers with, and a message that says what to do next.
@@ -207,11 +206,6 @@ class CacheEntryDamaged(EngineError):
 class ModelNotHeld(EngineError):
     code = "model_not_held"
     help = "Nothing: the request goes back to its queue."
-
-
-class DeadlinePassed(EngineError):
-    code = "deadline_passed"
-    help = "Send it again with a later deadline, or a cheaper level."
 
 
 class Cancelled(EngineError):

@@ -19,7 +19,7 @@ from core.settings import ROOT
 
 FAMILIES = ROOT / "families"
 
-Strategy = Literal["exact", "ac", "sm", "fc", "fs", "sub"]
+Strategy = Literal["exact", "ac", "sm", "fc", "fs"]
 FeatureCache = Literal["first-block", "taylorseer"]
 Size = tuple[int, int]
 

@@ -19,10 +19,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.errors import BadProfile
+from core.step_curve import StepCurve
 
 MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
 SAME_WEIGHTS = ("exact", "ac")
-ENOUGH = 0.95  # share of the best throughput by batching that is worth waiting for each other
 
 
 class BatchPoint(BaseModel):
@@ -32,44 +32,6 @@ class BatchPoint(BaseModel):
 
     size: int = Field(ge=1)
     step_s: float = Field(gt=0)
-
-
-@dataclass(frozen=True)
-class BatchCurve:
-    """Seconds a step by batch size: measured points, straight lines between them.
-
-    `sizes` rise from 1; beyond the largest measured batch nothing is promised, so `max_size` is the limit.
-    """
-
-    sizes: tuple[int, ...] = (1,)
-    seconds: tuple[float, ...] = (1.0,)
-
-    @property
-    def max_size(self) -> int:
-        return self.sizes[-1]
-
-    def step_s(self, size: int) -> float:
-        """Seconds of one step that carries `size` rows (clamped to the measured range)."""
-        return float(np.interp(size, self.sizes, self.seconds))
-
-    def speed(self, size: int) -> float:
-        """How fast each of `size` fused rows goes, against running alone: 1 at size 1, falling with the batch."""
-        return self._speeds[min(max(size, 1), self.max_size) - 1]
-
-    @property
-    def gain(self) -> float:
-        """Most that batching multiplies throughput by (1 when the device gains nothing)."""
-        return max(n * self._speeds[n - 1] for n in range(1, self.max_size + 1))
-
-    @property
-    def worthwhile(self) -> int:
-        """The least batch that gives nearly all of the gain: more rows would only wait for each other."""
-        return next(n for n in range(1, self.max_size + 1) if n * self.speed(n) >= ENOUGH * self.gain)
-
-    @cached_property
-    def _speeds(self) -> tuple[float, ...]:
-        alone = self.step_s(1)
-        return tuple(alone / self.step_s(n) for n in range(1, self.max_size + 1))
 
 
 class LevelProfile(BaseModel):
@@ -125,11 +87,9 @@ class LevelProfile(BaseModel):
         return self.model or self.id
 
     @cached_property
-    def curve(self) -> BatchCurve:
-        """The batch curve; without measurements a worker runs one row at a time (constant throughput)."""
-        if not self.batch:
-            return BatchCurve()
-        return BatchCurve(tuple(p.size for p in self.batch), tuple(p.step_s for p in self.batch))
+    def curve(self) -> StepCurve:
+        """The step curve; without measurements a worker runs one row at a time (constant throughput)."""
+        return StepCurve.of({p.size: p.step_s for p in self.batch} or {1: 1.0})
 
 
 class Profile(BaseModel):

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
         "auto", description="Data type of the denoisers. auto: float32 on the CPU, bfloat16 on CUDA."
     )
+    compile: bool = Field(
+        False,
+        description="Compile the repeated blocks of diffusers denoisers (CUDA): minutes at start, pays with one batch size.",
+    )
     max_batch: int = Field(8, ge=1, description="Most rows that one denoising step carries.")
     memory_mb: int = Field(0, ge=0, description="Memory for resident models a worker. 0: 80 % of the device's.")
 

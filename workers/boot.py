@@ -26,7 +26,6 @@ from core.errors import ArgusError
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.log import set_up_logging
-from core.profiles import ENOUGH
 from core.settings import settings
 from core.workers import WorkerIdentity, open_attempts, register
 from workers.admission import PolicyAdmission
@@ -37,7 +36,7 @@ from workers.tasks import register_task
 
 if TYPE_CHECKING:
     from core.profiles import Profile
-    from workers.engine.curve import StepCurve
+    from core.step_curve import StepCurve
     from workers.engine.engine import Engine
     from workers.measure.calibrate import Calibration
 
@@ -69,9 +68,8 @@ def run(device: str, name: str) -> int:
     register(identity, device=device, device_type=device_type, family=family.id, **nothing_yet)
     measured = profile(family, device)
     known = curves(measured)
-    rows_of = {
-        model: worthwhile_rows(known[model]) if model in known else settings().max_batch for model in family.models
-    }
+    most = settings().max_batch
+    rows_of = {model: min(known[model].worthwhile, most) if model in known else most for model in family.models}
     engine = make_engine(family, device, known, max(rows_of.values()))
     follower = AssignmentFollower(identity, family, engine, rows_of)
     admission = PolicyAdmission(family, identity.name, device_type)
@@ -116,18 +114,19 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
     import torch
 
     from workers.engine.engine import Engine
+    from workers.engine.loading import configured_dtype
     from workers.latent_cache.cache import shared_cache
 
     torch.set_num_threads(devices.threads(device))
-    dtype = None if settings().dtype == "auto" else getattr(torch, settings().dtype)
     engine = Engine(
         family,
         devices.torch_device(device),
-        dtype,
+        configured_dtype(device),
         max_batch,
         devices.memory_mb(device),
-        cache=shared_cache(),
+        shared_cache(),
         curves=known,
+        compiled=settings().compile,
     )
     engine.start()
     return engine
@@ -135,11 +134,12 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
 
 def warm_up(engine: Engine, family: Family) -> None:
     """Two steps of one request, so that the first of a user meets a loaded encoder and warm kernels."""
-    from workers.engine.request import Order
+    from workers.engine.request import GenerationRequest
 
     size, level = family.defaults, family.level(family.reference)
     if level.model in engine.loaded():
-        engine.submit(Order("warm-up", "warm-up", 0, level, 2, size.guidance, size.width, size.height)).result()
+        request = GenerationRequest("warm-up", "warm-up", 0, level, 2, size.guidance, size.width, size.height)
+        engine.submit(request).result()
 
 
 def calibration_of(engine: Engine, family: Family, device_type: str, device: str) -> Calibration | None:
@@ -162,21 +162,9 @@ def profile(family: Family, device: str) -> Profile | None:
 
 
 def curves(measured: Profile | None) -> dict[str, StepCurve]:
-    """Seconds a step by rows, a model (or a level that runs alone), as a profile has them."""
-    from workers.engine.curve import StepCurve
-
+    """Step curves by model (or by `fc` level, whose rows take forwards of their own), as a profile has them."""
     levels = measured.levels if measured else ()
-    points = {level.id if level.strategy == "fc" else level.holds: level.batch for level in levels if level.batch}
-    return {model: StepCurve({point.size: point.step_s for point in batch}) for model, batch in points.items()}
-
-
-def worthwhile_rows(curve: StepCurve) -> int:
-    """The rows of a model that are worth sharing a step: more would only make each wait longer for the others.
-
-    A CPU often gains little from sharing, a GPU up to the largest batch.
-    """
-    gains = {rows: rows / seconds for rows, seconds in curve.points.items() if rows <= settings().max_batch}
-    return min((n for n, gain in gains.items() if gain >= ENOUGH * max(gains.values())), default=settings().max_batch)
+    return {level.id if level.strategy == "fc" else level.holds: level.curve for level in levels if level.batch}
 
 
 def release_earlier(identity: WorkerIdentity) -> None:

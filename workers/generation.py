@@ -27,7 +27,7 @@ from core.workers import WorkerIdentity
 from workers.admission import PolicyAdmission, claim, claim_background
 from workers.allowed_levels import allowed_levels
 from workers.assignment import AssignmentFollower
-from workers.engine.request import Order, Outcome
+from workers.engine.request import GenerationRequest, GenerationResult
 from workers.recording import attempt_columns, image_row, png_text
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ class Generation:
     def forget_preempted(self) -> None:
         """Drop the kept state of requests that no longer wait: another worker has them, or nobody wants them."""
         with self._claiming:  # what this worker takes again is `running` before anybody looks
-            kept = {uuid.UUID(request) for request in self.engine.parked()} - set(self.running)
+            kept = {uuid.UUID(request) for request in self.engine.preempted()} - set(self.running)
             if kept:
-                self.engine.unpark(map(str, kept - set(open_requests.queued_among(list(kept)))))
+                self.engine.discard_preempted(map(str, kept - set(open_requests.queued_among(list(kept)))))
 
     def stop(self, drain_s: float) -> None:
         """Begin nothing more; what runs ends within `drain_s` seconds or goes back to its queue."""
@@ -129,7 +129,7 @@ class Generation:
         excess = len(self.running) - len(self.preempted) - self.follower.slots
         for request in staying[: max(0, excess)]:
             self.preempted.add(request)
-            self.engine.park(str(request))
+            self.engine.preempt(str(request))
 
     def _from_cancelled_queue(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
         """A message can come from a queue that was just cancelled: serve its row while the model is still in memory."""
@@ -148,7 +148,7 @@ class Generation:
     def _run(self, claimed: Claim) -> None:
         request = claimed.request.id
         try:
-            self._store(claimed, self.engine.submit(self._order(claimed)).result())
+            self._store(claimed, self.engine.submit(self._generation_request(claimed)).result())
         except Cancelled as error:
             if request in self.preempted:
                 self._release(claimed, error)
@@ -167,9 +167,9 @@ class Generation:
                 del claims[request]
                 self.preempted.discard(request)
 
-    def _order(self, claimed: Claim) -> Order:
+    def _generation_request(self, claimed: Claim) -> GenerationRequest:
         request = claimed.request
-        return Order(
+        return GenerationRequest(
             request_id=str(request.id),
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -184,23 +184,23 @@ class Generation:
             attempt=claimed.number,
         )
 
-    def _store(self, claimed: Claim, outcome: Outcome) -> None:
+    def _store(self, claimed: Claim, result: GenerationResult) -> None:
         """Image to the store, timings to the database, its id to the quality worker."""
-        image_id, began = uuid.uuid4(), outcome.times.admitted
-        stored = self.images.put(image_id, outcome.image, png_text(self.family, claimed.request, outcome))
-        row = image_row(image_id, claimed, outcome, stored, self.family.version)
-        since = time.time() - outcome.times.denoised
-        if patiently(lambda: requests.finish(claimed, row, attempt_columns(outcome), since)):
+        image_id, began = uuid.uuid4(), result.times.admitted
+        stored = self.images.put(image_id, result.image, png_text(self.family, claimed.request, result))
+        row = image_row(image_id, claimed, result, stored, self.family.version)
+        since = time.time() - result.times.denoised
+        if patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since)):
             publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
-            self._calibrate(outcome, time.time() - began)
+            self._calibrate(result, time.time() - began)
         else:  # cancelled, or given up for lost, at the last moment
             self.images.delete(stored.key)
 
-    def _calibrate(self, outcome: Outcome, seconds: float) -> None:
+    def _calibrate(self, result: GenerationResult, seconds: float) -> None:
         """A request at the reference level that ran alone shows what that takes now."""
         usual = self.family.defaults
-        alone = outcome.level_id == self.family.reference and outcome.batch_max == 1
-        alone &= (outcome.steps_run, *outcome.image.size) == (usual.steps, usual.width, usual.height)
+        alone = result.level_id == self.family.reference and result.batch_max == 1
+        alone &= (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
         if alone and self.calibration is not None and len(self.running) == 1:
             self.calibration = self.calibration.corrected(seconds)
 

@@ -9,38 +9,40 @@ from core.families import Family
 from core.images import Stored
 from core.requests import Claim
 from core.tables import Image, Request
-from workers.engine.request import Outcome
+from workers.engine.request import GenerationResult
 
 
-def image_row(image_id: uuid.UUID, claimed: Claim, outcome: Outcome, stored: Stored, family_version: str) -> Image:
+def image_row(
+    image_id: uuid.UUID, claimed: Claim, result: GenerationResult, stored: Stored, family_version: str
+) -> Image:
     """The row of a stored image."""
     return Image(
         id=image_id,
         request_id=claimed.request.id,
         attempt_id=claimed.attempt,
         key=stored.key,
-        width=outcome.image.width,
-        height=outcome.image.height,
+        width=result.image.width,
+        height=result.image.height,
         bytes=stored.bytes,
         sha256=stored.sha256,
-        level=outcome.level_id,
-        model=outcome.model_id,
+        level=result.level_id,
+        model=result.model_id,
         family_version=family_version,
     )
 
 
-def attempt_columns(outcome: Outcome) -> dict[str, Any]:
+def attempt_columns(result: GenerationResult) -> dict[str, Any]:
     """An attempt's columns from what the engine measured, times in seconds."""
-    times = outcome.times
+    times = result.times
     return {
-        "reason": outcome.reason,
-        "level": outcome.level_id,
-        "model": outcome.model_id,
-        "batch_mean": outcome.batch_mean,
-        "batch_max": outcome.batch_max,
-        "steps_run": outcome.steps_run,
-        "steps_skipped": outcome.steps_skipped,
-        "cache_similarity": outcome.cache_similarity,
+        "reason": result.reason,
+        "level": result.level_id,
+        "model": result.model_id,
+        "batch_mean": result.batch_mean,
+        "batch_max": result.batch_max,
+        "steps_run": result.steps_run,
+        "steps_skipped": result.steps_skipped,
+        "cache_similarity": result.cache_similarity,
         "encode_s": times.encoded - times.admitted,
         "wait_s": times.started - times.encoded,
         "denoise_s": times.denoised - times.started,
@@ -48,16 +50,16 @@ def attempt_columns(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def png_text(family: Family, request: Request, outcome: Outcome) -> dict[str, str]:
+def png_text(family: Family, request: Request, result: GenerationResult) -> dict[str, str]:
     """Text chunks of the PNG: what was asked for and what was used."""
     values = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
         "seed": request.seed,
-        "level": outcome.level_id,
-        "model": outcome.model_id,
+        "level": result.level_id,
+        "model": result.model_id,
         "family": f"{family.id} {family.version}",
-        "steps": outcome.steps_run,
+        "steps": result.steps_run,
         "guidance": request.guidance,
         "software": "Argus",
     }

@@ -10,7 +10,6 @@ import pytest
 
 from core.errors import BadProfile
 from core.profiles import (
-    BatchCurve,
     QualityTable,
     parse_profile,
     read_profile,
@@ -44,16 +43,6 @@ def test_a_profile_written_is_the_profile_read(tmp_path: Path) -> None:
     profile = parse_profile(changed(0, model="base", batch=batch, load_s=1.5, steps=24))
     write_profile(profile, tmp_path / "p" / "cpu.json")
     assert read_profile(tmp_path / "p" / "cpu.json") == profile
-
-
-def test_a_batch_curve_is_straight_between_measurements_and_says_what_it_gains() -> None:
-    curve = BatchCurve((1, 2, 4), (1.0, 1.2, 2.0))
-    assert curve.step_s(3) == pytest.approx(1.6)
-    assert curve.speed(4) == pytest.approx(0.5)
-    assert curve.gain == pytest.approx(2.0)
-    assert curve.speed(99) == curve.speed(4)
-    assert curve.worthwhile == 4
-    assert BatchCurve((1, 2, 4), (1.0, 1.2, 2.35)).worthwhile == 2
 
 
 def test_in_a_full_batch_a_request_takes_what_the_measured_throughput_says() -> None:

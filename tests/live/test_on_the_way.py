@@ -16,12 +16,12 @@ from sqlalchemy import select
 from core.database import transaction
 from core.families import load_family
 from core.images import ImageStore
+from core.step_curve import StepCurve
 from core.tables import Attempt, Image, Job, Request, ServiceClass, State
 from core.workers import WorkerIdentity
 from scheduler.policies import NAMES, policy_class
 from workers.admission import first_come
 from workers.assignment import Assigned, AssignmentFollower
-from workers.engine.curve import StepCurve
 from workers.engine.engine import Engine
 from workers.generation import Generation
 from workers.pipelines.embedded import Embedded
@@ -50,10 +50,10 @@ class Pace(StepCurve):
     """A profile in force that says what a step takes, whatever was measured."""
 
     def __init__(self, step_s: float) -> None:
-        super().__init__({1: step_s})
+        super().__init__((1,), (step_s,))
 
-    def observe(self, rows: int, seconds: float) -> None:
-        """Stays as it is."""
+    def observe(self, rows: int, seconds: float) -> StepCurve:
+        return self
 
 
 class FirstCome:
@@ -154,7 +154,7 @@ def slowed_down(site: Site, **columns: Any) -> uuid.UUID:
     """A request whose deadline the full schedule misses from its fifth step on, and half of it meets."""
     request = site.submit(**columns)
     slot = site.begin(request)
-    site.engine.curves["large"] = Pace(1.5)
+    site.engine.costs.curves["large"] = Pace(1.5)
     site.finish(slot)
     return request
 
@@ -165,7 +165,7 @@ def test_a_running_request_that_would_be_late_goes_on_at_a_cheaper_level_and_its
     assert (row.state, row.level) == (State.DONE, "fs-4")
     assert (attempt.outcome, attempt.level, attempt.model) == ("done", "fs-4", "large")
     assert "moved from exact to fs-4 with 35 steps left" in attempt.reason
-    assert "to be in time at 1.5 s a step" in attempt.reason
+    assert "to meet its deadline at 1.5 s a step" in attempt.reason
     assert attempt.reason in row.note
     assert 5 < attempt.steps_run < 40
     assert site.image(request).level == "fs-4"
@@ -230,13 +230,13 @@ def test_a_plan_moves_neither_a_level_asked_for_by_name_nor_batch_work(site: Sit
 
 
 def test_a_request_whose_turn_comes_too_late_for_its_level_begins_at_a_cheaper_one(site: Site):
-    site.engine.curves["large"] = Pace(1.5)
+    site.engine.costs.curves["large"] = Pace(1.5)
     request = site.submit()
     slot = site.begin(request, 2)
     site.finish(slot)
     (attempt,) = site.attempts(request)
     assert (attempt.level, attempt.steps_run) == ("fs-4", 20)
-    assert "fs-4 instead of exact to be in time" in attempt.reason
+    assert "fs-4 instead of exact to meet its deadline" in attempt.reason
 
 
 def test_batch_work_that_gives_its_place_goes_on_where_it_stood(site: Site):
@@ -247,7 +247,7 @@ def test_batch_work_that_gives_its_place_goes_on_where_it_stood(site: Site):
     urgent = site.submit(steps=3)
     slot = threading.Thread(target=site.generation.generate, args=(urgent, 0))
     slot.start()
-    while not site.engine._tickets[str(batch)].parking:
+    while not site.engine.find(str(batch)).preempting:
         time.sleep(0.01)
     site.finish(slot)
     while site.row(batch).state != State.DONE:
@@ -266,14 +266,14 @@ def test_where_a_request_stood_is_forgotten_when_another_worker_has_it(site: Sit
     site.adapter.stops_at = 7
     site.generation.fill()
     assert site.adapter.reached.wait(PATIENCE_S)
-    site.generation.stopping.set()  # nothing new is begun: it stays parked
+    site.generation.stopping.set()  # nothing new is begun: its state stays kept
     site.generation.preempted.add(batch)
-    site.engine.park(str(batch))
+    site.engine.preempt(str(batch))
     site.adapter.go_on.set()
     site.generation.wait_for_background()
     site.generation.forget_preempted()
-    assert site.engine.parked() == [str(batch)]
+    assert site.engine.preempted() == [str(batch)]
     with transaction() as session:
         session.get_one(Request, batch).state = State.RUNNING
     site.generation.forget_preempted()
-    assert not site.engine.parked()
+    assert not site.engine.preempted()

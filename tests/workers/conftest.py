@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.workers.pencil import Bench, pencil_family
-from tests.workers.toys import Toys, make_order
+from tests.workers.toys import Toys
 
 
 @pytest.fixture
@@ -27,8 +27,3 @@ def bench() -> Callable[..., Bench]:
 def toys() -> Any:
     with TemporaryDirectory(prefix="argus-toys-") as folder:
         yield Toys(Path(folder))
-
-
-@pytest.fixture(scope="session")
-def order() -> Any:
-    return make_order

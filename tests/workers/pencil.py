@@ -11,11 +11,13 @@ from torch import Tensor
 
 from core.families import Defaults, Family, Level, Limits, Model, Scorer
 from workers.engine.engine import Engine
-from workers.engine.request import Order
-from workers.pipelines.base import Adapter, Tensors
+from workers.engine.request import GenerationRequest, GenerationResult
+from workers.pipelines.base import Adapter
+from workers.pipelines.rows import Tensors
 
 torch.set_num_threads(1)
 SIDE = 4
+MODEL_MB = 16 * 17 * 8 / 1e6  # of a Pencil in float64
 
 
 class Pencil(Adapter):
@@ -33,13 +35,13 @@ class Pencil(Adapter):
     def modules(self) -> list[torch.nn.Module]:
         return [self.weights]
 
-    def noise_shape(self, order: Order) -> tuple[int, ...]:
-        return (3, order.height, order.width)
+    def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
+        return (3, request.height, request.width)
 
-    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
-        if order.prompt == "unreadable":
+    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
+        if request.prompt == "unreadable":
             raise ValueError("no such letters")
-        value = torch.tensor([float(len(order.prompt)), float(order.prompt == self.poison)], dtype=self.dtype)
+        value = torch.tensor([float(len(request.prompt)), float(request.prompt == self.poison)], dtype=self.dtype)
         return {"words": value}, {"words": torch.zeros_like(value)} if self.guides(guidance) else None
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
@@ -83,20 +85,20 @@ def pencil_family(models: int = 1, scheduler: str | None = None) -> Family:
 
 
 class Bench:
-    """An engine without threads, its adapters at hand, and orders made in one line."""
+    """An engine without threads, its adapters at hand, and requests made in one line."""
 
     def __init__(self, family: Family, **options: Any) -> None:
         self.family = family
         self.adapters: dict[str, Pencil] = {}
-        options.setdefault("threaded", False)
-        self.engine = Engine(family, dtype=torch.float64, load=self._load, **options)
+        given = {"threaded": False, "expected_mb": lambda model: MODEL_MB, **options}
+        self.engine = Engine(family, dtype=torch.float64, load=self._load, **given)
         self._ids = itertools.count()
 
     def _load(self, model: Model) -> Pencil:
         self.adapters[model.id] = Pencil(model, "cpu", torch.float64)
         return self.adapters[model.id]
 
-    def order(self, prompt: str = "fox", level: str = "exact", steps: int = 20, **changes: Any) -> Order:
+    def request(self, prompt: str = "fox", level: str = "exact", steps: int = 20, **changes: Any) -> GenerationRequest:
         number = next(self._ids)
         given = {
             "seed": number,
@@ -106,10 +108,17 @@ class Bench:
             "request_id": f"r{number}",
             **changes,
         }
-        return Order(prompt=prompt, level=self.family.level(level), steps=steps, **given)
+        return GenerationRequest(prompt=prompt, level=self.family.level(level), steps=steps, **given)
 
     def submit(self, *args: Any, **changes: Any) -> Any:
-        return self.engine.submit(self.order(*args, **changes))
+        return self.engine.submit(self.request(*args, **changes))
+
+    def final_latent(self, request: GenerationRequest) -> tuple[Tensor, GenerationResult]:
+        """Run a request to its end: the latent that was decoded, and the result."""
+        future = self.engine.submit(request)
+        running = self.engine.find(request.request_id)
+        self.run()
+        return running.row.latent, future.result(0)
 
     def run(self, most: int = 10_000) -> int:
         """Step until nothing is left; answers how many turns."""

@@ -11,7 +11,7 @@ import diffusers
 import torch
 
 from core.families import Family, Model, load_family
-from workers.engine.request import Order
+from workers.engine.request import GenerationRequest
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
 from workers.pipelines.random_weights import BETAS, random_family
@@ -72,7 +72,7 @@ class Toys:
         return load_adapter(self.family(architecture, scheduler).models["random"], "cpu", torch.float64)
 
 
-def make_order(prompt: str = "a red fox", **changes: Any) -> Order:
+def make_request(prompt: str = "a red fox", **changes: Any) -> GenerationRequest:
     from core.families import Level
 
     level = Level(id="exact", strategy="exact", model="random")
@@ -85,4 +85,4 @@ def make_order(prompt: str = "a red fox", **changes: Any) -> Order:
         "height": 64,
         "negative_prompt": "blur",
     }
-    return Order(**{"prompt": prompt, "level": level, **given, **changes})
+    return GenerationRequest(**{"prompt": prompt, "level": level, **given, **changes})

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import torch
 
 from core.errors import OutOfMemory
 from core.families import Family, Model
+from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter
 
 
 @dataclass
-class Resident:
-    """A loaded model: what it takes, what loading cost, and who still needs it."""
+class PooledModel:
+    """A loaded model: its memory, what loading took, and how many requests need it."""
 
     adapter: Adapter
     load_s: float
@@ -28,65 +25,73 @@ class Resident:
     leases: int = 0
 
 
-class Residents:
-    """Loads, keeps and drops models. Thread-safe; `load` may take minutes and holds no lock meanwhile.
+class ModelPool:
+    """Loads, holds and drops models. Thread-safe; `load` may take minutes and holds no lock meanwhile.
 
     Args:
         load: makes the adapter of a model.
+        expected_mb: what a model will take, before it was ever loaded.
         budget_mb: most weights held at once; 0 for no limit.
     """
 
-    def __init__(self, family: Family, load: Callable[[Model], Adapter], budget_mb: float = 0) -> None:
+    def __init__(
+        self,
+        family: Family,
+        load: Callable[[Model], Adapter],
+        expected_mb: Callable[[Model], float],
+        budget_mb: float = 0,
+    ) -> None:
         self.family = family
         self.budget_mb = budget_mb
         self.loads: Counter[str] = Counter()
         self._load = load
-        self._held: dict[str, Resident] = {}
-        self._sizes: dict[str, float] = {}
+        self._expected_mb = expected_mb
+        self._held: dict[str, PooledModel] = {}
+        self._measured_mb: dict[str, float] = {}
         self._leaving: set[str] = set()
-        self._lock = threading.Condition()  # notified when a model is less in use
+        self._lock = threading.Condition()  # notified when a lease ends
 
     def lease(self, model_id: str) -> Adapter | None:
-        """The adapter, kept until `release`; None where the model is not held or is on its way out."""
+        """The adapter, held until `release`; None where the model is not held or is about to leave."""
         with self._lock:
-            resident = self._held.get(model_id)
-            if resident is None or model_id in self._leaving:
+            model = self._held.get(model_id)
+            if model is None or model_id in self._leaving:
                 return None
-            resident.leases += 1
-            resident.used = time.monotonic()
-            return resident.adapter
+            model.leases += 1
+            model.used = time.monotonic()
+            return model.adapter
 
     def release(self, model_id: str) -> None:
-        """One request less needs this model."""
+        """End one lease."""
         with self._lock:
             self._held[model_id].leases -= 1
             self._lock.notify_all()
 
     def make_room(self, model_id: str) -> bool:
-        """Drop idle models until this one fits. False while what must leave is still in use: ask again later.
+        """Drop idle models until this one fits. False while what must leave is still leased: ask again later.
 
         Raises:
             OutOfMemory: the model is larger than the whole budget.
         """
         with self._lock:
-            need = self._size(model_id)
+            need = self._size_mb(model_id)
             if self.budget_mb and need > self.budget_mb:
                 raise OutOfMemory(f"Model {model_id!r} takes {need:.0f} MB; the budget is {self.budget_mb:.0f} MB.")
-            while model_id not in self._held and self.budget_mb and self._total() + need > self.budget_mb:
-                victim = min(self._held, key=lambda name: self._held[name].used)
-                if self._held[victim].leases:
-                    self._leaving.add(victim)
+            while model_id not in self._held and self.budget_mb and self._total_mb() + need > self.budget_mb:
+                oldest = min(self._held, key=lambda name: self._held[name].used)
+                if self._held[oldest].leases:
+                    self._leaving.add(oldest)
                     return False
-                self.drop(victim)
+                self.drop(oldest)
             self._leaving.clear()
             return True
 
     def wait_for_room(self, model_id: str) -> None:
-        """`make_room`, however long it takes; those whose model must leave are no longer let in meanwhile."""
+        """`make_room`, however long it takes; a model that must leave grants no new leases meanwhile."""
         with self._lock:
             self._lock.wait_for(lambda: model_id in self._held or self.make_room(model_id))
 
-    def load(self, model_id: str) -> Resident:
+    def load(self, model_id: str) -> PooledModel:
         """Load a model now, whatever else is held; measured.
 
         Raises:
@@ -99,28 +104,25 @@ class Residents:
         adapter = self._load(self.family.models[model_id])
         for level in self.family.levels_of(model_id):
             if level.strategy == "fc":
-                adapter.keep_features(level)
-        seconds = time.perf_counter() - began
-        resident = Resident(adapter, seconds, adapter.memory_mb)
+                adapter.add_feature_cache(level)
+        model = PooledModel(adapter, time.perf_counter() - began, adapter.memory_mb)
         with self._lock:
-            self._held[model_id] = resident
-            self._sizes[model_id] = resident.memory_mb
+            self._held[model_id] = model
+            self._measured_mb[model_id] = model.memory_mb
             self.loads[model_id] += 1
-        return resident
+        return model
 
     def drop(self, model_id: str) -> bool:
-        """Let go of a model nobody uses; False where it is in use or not held."""
+        """Let go of a model without leases; False where it has some or is not held."""
         with self._lock:
             if model_id not in self._held or self._held[model_id].leases:
                 return False
             del self._held[model_id]
             self._leaving.discard(model_id)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
         return True
 
-    def held(self) -> dict[str, Resident]:
+    def held(self) -> dict[str, PooledModel]:
         """What is loaded, most recently used first."""
         with self._lock:
             return dict(sorted(self._held.items(), key=lambda item: -item[1].used))
@@ -128,16 +130,15 @@ class Residents:
     def stats(self) -> dict[str, dict[str, float]]:
         """Memory, seconds of the last load and number of loads, by model held."""
         return {
-            name: {"memory_mb": resident.memory_mb, "load_s": resident.load_s, "loads": self.loads[name]}
-            for name, resident in self.held().items()
+            name: {"memory_mb": model.memory_mb, "load_s": model.load_s, "loads": self.loads[name]}
+            for name, model in self.held().items()
         }
 
-    def _total(self) -> float:
-        return sum(resident.memory_mb for resident in self._held.values())
+    def _total_mb(self) -> float:
+        return sum(model.memory_mb for model in self._held.values())
 
-    def _size(self, model_id: str) -> float:
-        """MB as measured when it was last loaded, else as its weight files take on disk (0 for a hub name)."""
-        if model_id not in self._sizes:
-            folder = Path(self.family.models[model_id].location)
-            return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
-        return self._sizes[model_id]
+    def _size_mb(self, model_id: str) -> float:
+        """As measured when it was last loaded, else as expected."""
+        if model_id not in self._measured_mb:
+            return self._expected_mb(self.family.models[model_id])
+        return self._measured_mb[model_id]

@@ -1,4 +1,4 @@
-"""Where requests stood that gave up their place: kept on the host, so that they need not start again."""
+"""The state of preempted requests, kept on the host so that they continue instead of starting again."""
 
 from __future__ import annotations
 
@@ -11,66 +11,70 @@ import torch
 from torch import Tensor
 
 from core.families import Level
-from workers.engine.request import Order
-from workers.pipelines.base import Row, Start
-from workers.pipelines.samplers import Walk
+from workers.engine.request import GenerationRequest
+from workers.pipelines.rows import Row, Start
+from workers.pipelines.samplers import SamplerState
 
-PARKED_MB = 256.0
+BUDGET_MB = 256.0
 
 
 @dataclass(frozen=True)
-class Parked:
-    """The latent, the sampler's state and the cache's share of an unfinished request; its prompt is encoded anew."""
+class PreemptedState:
+    """Latent, sampler state and latents to store of an unfinished request. Its prompt is encoded again."""
 
-    order: Order
+    request: GenerationRequest
     level: Level
     start: Start
     latent: Tensor
-    walk: Walk
-    kept: dict[int, Tensor]
+    sampler: SamplerState
+    latents_to_store: dict[int, Tensor]
 
     @property
     def megabytes(self) -> float:
-        tensors = [self.latent, *self.kept.values(), *self.walk.memory()]
+        tensors = [self.latent, *self.latents_to_store.values(), *self.sampler.history()]
         return sum(tensor.nbytes for tensor in tensors) / 1e6
 
-    def continues(self, order: Order) -> bool:
-        """Whether this is the very next attempt at the same request: nobody else had it in between."""
-        mine = replace(self.order, attempt=self.order.attempt + 1)
-        return replace(mine, deadline=order.deadline, allowed_levels=order.allowed_levels) == order
+    def continues(self, request: GenerationRequest) -> bool:
+        """Whether this is the very next attempt at the same request: no other worker had it in between."""
+        next_attempt = replace(self.request, attempt=self.request.attempt + 1)
+        same = replace(next_attempt, deadline=request.deadline, allowed_levels=request.allowed_levels)
+        return same == request
 
 
-class Parking:
-    """Unfinished requests by id, thread-safe. Above its size the longest parked are let go: they start again."""
+class PreemptedStore:
+    """States by request id, thread-safe. Above the budget the oldest are dropped; those requests start again."""
 
-    def __init__(self, budget_mb: float = PARKED_MB) -> None:
+    def __init__(self, budget_mb: float = BUDGET_MB) -> None:
         self.budget_mb = budget_mb
-        self._places: OrderedDict[str, Parked] = OrderedDict()
+        self._states: OrderedDict[str, PreemptedState] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, order: Order, level: Level, start: Start, row: Row, kept: Mapping[int, Tensor]) -> None:
-        """Keep where a request stands, whose row has just left its batch."""
-        row.walk.move(torch.device("cpu"))
-        on_host = {k: latent.to("cpu") for k, latent in kept.items()}
-        parked = Parked(order, level, replace(start, latent=None), row.latent.to("cpu"), row.walk, on_host)
+    def put(
+        self, request: GenerationRequest, level: Level, start: Start, row: Row, latents_to_store: Mapping[int, Tensor]
+    ) -> None:
+        """Keep the state of a request whose row has just left its batch."""
+        row.sampler.move_to(torch.device("cpu"))
+        on_host = {k: latent.to("cpu") for k, latent in latents_to_store.items()}
+        start = replace(start, latent=None)
+        state = PreemptedState(request, level, start, row.latent.to("cpu"), row.sampler, on_host)
         with self._lock:
-            self._places[order.request_id] = parked
-            while sum(place.megabytes for place in self._places.values()) > self.budget_mb:
-                self._places.popitem(last=False)
+            self._states[request.request_id] = state
+            while sum(kept.megabytes for kept in self._states.values()) > self.budget_mb:
+                self._states.popitem(last=False)
 
-    def take(self, order: Order) -> Parked | None:
-        """Where this request goes on; None where it has to start at its beginning. Either way the place is free then."""
+    def take(self, request: GenerationRequest) -> PreemptedState | None:
+        """The state to continue from, None to start at the beginning. Either way nothing is kept any more."""
         with self._lock:
-            parked = self._places.pop(order.request_id, None)
-        return parked if parked is not None and parked.continues(order) else None
+            state = self._states.pop(request.request_id, None)
+        return state if state is not None and state.continues(request) else None
 
-    def drop(self, request_ids: Iterable[str]) -> None:
-        """Forget requests that will not come back here."""
+    def discard(self, request_ids: Iterable[str]) -> None:
+        """Drop the states of requests that will not come back here."""
         with self._lock:
             for request_id in request_ids:
-                self._places.pop(request_id, None)
+                self._states.pop(request_id, None)
 
     def ids(self) -> list[str]:
-        """Who is parked, the longest first."""
+        """Ids of the requests whose state is kept, the oldest first."""
         with self._lock:
-            return list(self._places)
+            return list(self._states)

@@ -1,28 +1,25 @@
-"""What the engine is asked for and what it answers. No torch here: tasks and tests may import it freely."""
+"""What the engine is asked for and what it answers. No torch here: whoever talks to an engine may import it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-from PIL.Image import Image
+from PIL import Image
 
 from core.families import Level
 
-MOVABLE = ("exact", "fs")  # strategies whose schedules a running request can go on along
+MOVABLE = ("exact", "fs")  # strategies whose schedules a running request can continue on
 
 
 @dataclass(frozen=True)
-class Order:
-    """One request, as the engine sees it.
+class GenerationRequest:
+    """One prompt, one seed, one image.
 
-    `steps` and `guidance` are the request's own; the level scales or replaces them. `deadline` is Unix seconds.
-    `allowed_levels` are ids the engine may change to by itself: to the mildest cheaper one of the same model, when the
-    request would miss its deadline or its own level is not among them any more. Where none is named it stays as it is.
-    `embedding` is the prompt's (384 float32), when whoever routed it has it at hand; approximate caching uses it.
-    `attempt` counts the tries at this request: one that was parked goes on where it stood at the very next.
-    A request past its deadline goes behind those still in time; with `drop_late` it is given up instead.
+    `steps` and `guidance` are the request's own; the level scales or replaces them. `deadline` is in Unix seconds: a
+    request past it is admitted after those that can still meet theirs.
+    `allowed_levels` are the ids that the engine may change to by itself: to the best cheaper one of the same model, when
+    the request would miss its deadline or when its own level is not among them any more. Empty: it keeps its level.
+    `attempt` counts the tries at this request. A preempted request continues where it was only at the very next one.
     """
 
     request_id: str
@@ -36,14 +33,12 @@ class Order:
     negative_prompt: str = ""
     deadline: float | None = None
     allowed_levels: tuple[str, ...] = ()
-    drop_late: bool = False
     attempt: int = 1
-    embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Times:
-    """Unix seconds at which a request was taken in, encoded, first stepped, denoised and decoded."""
+    """Unix seconds at which a request was submitted, encoded, first denoised, last denoised and decoded."""
 
     admitted: float = 0.0
     encoded: float = 0.0
@@ -53,11 +48,11 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A finished request: the image, what it was really given, and why where that differs from what was asked."""
+class GenerationResult:
+    """A finished request: its image, how it was made, and the reasons where that differs from what was asked."""
 
     request_id: str
-    image: Image
+    image: Image.Image
     level_id: str
     model_id: str
     steps_run: int
@@ -68,7 +63,3 @@ class Outcome:
     times: Times
     fetch_s: float | None = None
     reason: str | None = None
-
-
-#: `late_binding(order, seconds_left, rows_running)` answers the id of the level to run at, or None to keep it.
-LateBinding = Callable[[Order, float | None, int], str | None]

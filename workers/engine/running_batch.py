@@ -3,93 +3,91 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from workers.pipelines.base import Adapter, Batch, Row, Tensors
+from workers.engine.running_request import RunningRequest
+from workers.pipelines.base import Adapter
+from workers.pipelines.rows import Batch, Row, Tensors
 
-if TYPE_CHECKING:
-    from workers.engine.running_request import Ticket
 
-
-@dataclass
-class Lane:
+@dataclass(eq=False)
+class RunningBatch:
     """The running rows of one model and shape. Row i is slice i of every tensor; the tensors grow by doubling.
 
-    `limit` is the most rows of one forward; it shrinks when the device runs out of memory. `alone` names the `fc` level
-    whose rows each take a forward of their own.
+    `max_rows` is the most rows of one forward; it shrinks when the device runs out of memory. `cached_level` names the
+    `fc` level of the rows, which then take a forward each.
     """
 
     adapter: Adapter
-    limit: int
-    tickets: list[Ticket] = field(default_factory=list)
+    max_rows: int
+    requests: list[RunningRequest] = field(default_factory=list)
     latents: Tensor = field(default_factory=lambda: torch.empty(0))
     conditioning: Tensors = field(default_factory=dict)
     negative: Tensors = field(default_factory=dict)
-    alone: str | None = None
+    cached_level: str | None = None
 
     def __len__(self) -> int:
-        return len(self.tickets)
+        return len(self.requests)
 
     @property
-    def pace(self) -> str:
-        """Whose steps its steps cost the same as: the model's, or those of a level alone."""
-        return self.alone or self.adapter.model.id
+    def curve_id(self) -> str:
+        """The step curve that its steps follow: its model's, or that of an `fc` level."""
+        return self.cached_level or self.adapter.model.id
 
     @property
-    def deadline(self) -> float:
-        """The earliest of its rows'."""
-        return min(ticket.urgency for ticket in self.tickets)
+    def urgency(self) -> float:
+        """That of its most urgent row."""
+        return min(request.urgency for request in self.requests)
 
-    def join(self, ticket: Ticket) -> None:
+    def join(self, request: RunningRequest) -> None:
         """Add a row behind the last."""
-        self._grow(ticket.row)
-        self._write(len(self.tickets), ticket.row)
-        self.tickets.append(ticket)
+        self._grow(request.row)
+        self._write(len(self.requests), request.row)
+        self.requests.append(request)
 
-    def leave(self, index: int) -> Ticket:
-        """Take a row out; the last one moves into the hole. Its final latent stays with it."""
-        gone, last = self.tickets[index], len(self.tickets) - 1
-        gone.row.latent = self.latents[index].clone()
+    def leave(self, index: int) -> RunningRequest:
+        """Take a row out, its latent with it. The last row moves into its slot."""
+        leaving, last = self.requests[index], len(self.requests) - 1
+        leaving.row.latent = self.latents[index].clone()
         if index != last:
             for tensor in self._tensors():
                 tensor[index] = tensor[last]
-            self.tickets[index] = self.tickets[last]
-        self.tickets.pop()
-        return gone
+            self.requests[index] = self.requests[last]
+        self.requests.pop()
+        return leaving
 
-    def batches(self) -> list[tuple[int, int]]:
-        """(start, stop) of the forwards that one step takes: one, unless memory or features forbid."""
-        most = 1 if self.alone else self.limit
+    def forwards(self) -> list[tuple[int, int]]:
+        """(start, stop) of the forwards that one step takes: one, unless memory or a feature cache forbids."""
+        most = 1 if self.cached_level else self.max_rows
         return [(start, min(start + most, len(self))) for start in range(0, len(self), most)]
 
-    def batch(self, start: int, stop: int) -> Batch:
+    def rows(self, start: int, stop: int) -> Batch:
         """A view of some neighbouring rows."""
         return Batch(
-            [ticket.row for ticket in self.tickets[start:stop]],
+            [request.row for request in self.requests[start:stop]],
             self.latents[start:stop],
             {name: tensor[start:stop] for name, tensor in self.conditioning.items()},
             {name: tensor[start:stop] for name, tensor in self.negative.items()},
         )
 
     def finite(self) -> list[bool]:
-        """For each row, whether its latent is made of numbers."""
+        """For each row, whether its latent has neither NaN nor infinity."""
         return torch.isfinite(self.latents[: len(self)]).flatten(1).all(1).tolist()
 
     def _tensors(self) -> list[Tensor]:
         return [self.latents, *self.conditioning.values(), *self.negative.values()]
 
     def _grow(self, row: Row) -> None:
-        rows = len(self.tickets)
+        rows = len(self.requests)
         if rows < len(self.latents):
             return
-        room = max(2 * rows, 2)
-        self.latents = _enlarged(self.latents[:rows] if rows else None, row.latent, room)
+        capacity = max(2 * rows, 2)
+        self.latents = _enlarged(self.latents[:rows] if rows else None, row.latent, capacity)
         for name, value in row.conditioning.items():
             for tensors in (self.conditioning, self.negative):
-                tensors[name] = _enlarged(tensors[name][:rows] if rows else None, value, room)
+                tensors[name] = _enlarged(tensors[name][:rows] if rows else None, value, capacity)
 
     def _write(self, index: int, row: Row) -> None:
         self.latents[index] = row.latent
@@ -98,9 +96,9 @@ class Lane:
             self.negative[name][index] = value if row.negative is None else row.negative[name]
 
 
-def _enlarged(old: Tensor | None, value: Tensor, room: int) -> Tensor:
-    """A zeroed [room, …] tensor of values like `value`, beginning with the old rows."""
-    new = torch.zeros((room, *value.shape), dtype=value.dtype, device=value.device)
+def _enlarged(old: Tensor | None, value: Tensor, capacity: int) -> Tensor:
+    """A zeroed [capacity, …] tensor of values like `value`, beginning with the old rows."""
+    new = torch.zeros((capacity, *value.shape), dtype=value.dtype, device=value.device)
     if old is not None:
         new[: len(old)] = old
     return new

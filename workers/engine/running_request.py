@@ -1,4 +1,4 @@
-"""One request on its way through the engine."""
+"""One request inside the engine, from submission to its result."""
 
 from __future__ import annotations
 
@@ -7,42 +7,50 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from PIL.Image import Image
+from PIL import Image
 from torch import Tensor
 
 from core.families import Level
-from workers.engine.preemption import Parked
-from workers.engine.request import Order, Outcome, Times
+from workers.engine.preemption import PreemptedState
+from workers.engine.request import GenerationRequest, GenerationResult, Times
 from workers.latent_cache.cache import Hit
-from workers.pipelines.base import Adapter, Row, Start
+from workers.pipelines.base import Adapter
+from workers.pipelines.rows import Row, Start
+
+NO_DEADLINE = 1e12  # sorts after every deadline …
+LATE = 2e12  # … and before every deadline that has passed
 
 
 @dataclass(eq=False)
-class Ticket:
-    """An order, its promise, and what became of it so far.
+class RunningRequest:
+    """A request, the future of its result, and everything known about it so far.
 
-    It waits for its model, is encoded, waits for a place, runs as a row of a lane, is decoded. Only the thread that
-    holds it at the moment changes it; `cancelled` and `wish` are set from outside and read at step boundaries.
+    It waits for its model, is encoded, waits for admission, runs as a row of a batch, is decoded. Only the thread that is
+    working on it changes it, except for `cancelled` and `preempting`: other threads set them, the loop reads them between
+    two steps.
     """
 
-    order: Order
+    request: GenerationRequest
     level: Level
-    future: Future[Outcome] = field(default_factory=Future)
+    future: Future[GenerationResult] = field(default_factory=Future)
     times: Times = field(default_factory=lambda: Times(admitted=time.time()))
-    leased: Adapter | None = None  # its model, held for it
-    fetch: Future[Hit | None] | None = None  # what the cache offers, on its way
+    leased: Adapter | None = None  # its model, which the pool must not drop meanwhile
+    fetch: Future[Hit | None] | None = None  # the look-up in the latent cache, under way
     hit: Hit | None = None
     start: Start | None = None
-    parked: Parked | None = None  # where an earlier attempt stood
-    rows: list[int] = field(default_factory=list)  # how many shared each of its forwards
-    keep: frozenset[int] = frozenset()  # the K at which the cache wants its latent
-    kept: dict[int, Tensor] = field(default_factory=dict)
+    resumed_from: PreemptedState | None = None  # of an earlier attempt
+    batch_sizes: list[int] = field(default_factory=list)  # rows of each of its forwards
+    store_at: frozenset[int] = frozenset()  # steps after which the latent cache wants its latent
+    latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     error: Exception | None = None
     cancelled: bool = False
-    parking: bool = False  # cancelled for a while only: where it stands is kept
-    wish: Level | None = None  # change of level asked for while running
+    preempting: bool = False  # cancelled with its state kept, if possible
     _row: Row | None = None
+
+    @property
+    def id(self) -> str:
+        return self.request.request_id
 
     @property
     def row(self) -> Row:
@@ -59,61 +67,62 @@ class Ticket:
         return self.leased
 
     @property
-    def scheduler(self) -> str:
+    def sampler_name(self) -> str:
         """Name of its sampler's class."""
         return type(self.adapter.scheduler).__name__
 
     @property
     def steps_left(self) -> int:
         """Forwards still to run."""
-        return self.row.walk.left
+        return self.row.sampler.remaining
 
     @property
-    def parks(self) -> bool:
-        """Whether where it stands is to be kept; features, which it would need as well, are too large for that."""
-        return self.parking and self.row.features is None
+    def can_be_kept(self) -> bool:
+        """Whether its state is to be kept on preemption. A feature cache, which it would need too, is too large."""
+        return self.preempting and self.row.cache_context is None
 
     @property
     def late(self) -> bool:
-        return self.order.deadline is not None and self.order.deadline < time.time()
+        return self.request.deadline is not None and self.request.deadline < time.time()
 
     @property
     def urgency(self) -> float:
-        """Earliest deadline first; what is late goes behind all that can still be in time."""
-        if self.order.deadline is None:
-            return 1e12
-        return self.order.deadline + (2e12 if self.late else 0.0)
+        """Sort key: earliest deadline first, then those without one, then those whose deadline has passed."""
+        if self.request.deadline is None:
+            return NO_DEADLINE
+        return self.request.deadline + (LATE if self.late else 0.0)
 
     @property
     def seconds_left(self) -> float:
-        return math.inf if self.order.deadline is None else self.order.deadline - time.time()
+        """Seconds until its deadline."""
+        return math.inf if self.request.deadline is None else self.request.deadline - time.time()
 
-    def mark(self, **moment: float) -> None:
-        """Note when something happened: `mark(encoded=time.time())`."""
-        self.times = replace(self.times, **moment)
+    def mark(self, **when: float) -> None:
+        """Record the time of an event: `mark(encoded=time.time())`."""
+        self.times = replace(self.times, **when)
 
-    def forget_features(self) -> None:
-        """Let go of what an `fc` level kept from step to step."""
-        if self._row is not None and self._row.features is not None:
-            self._row.features.forget()
+    def clear_cache_context(self) -> None:
+        """Drop what an `fc` level kept from step to step."""
+        if self._row is not None and self._row.cache_context is not None:
+            self._row.cache_context.clear()
 
-    def because(self, reason: str) -> None:
-        """Add to what the record says of it."""
+    def add_reason(self, reason: str) -> None:
+        """Add a sentence to the reason in its record."""
         self.reasons.append(reason)
 
-    def outcome(self, image: Image) -> Outcome:
-        """The record of a finished request."""
+    def result(self, image: Image.Image) -> GenerationResult:
+        """The record of the finished request."""
         assert self.start is not None
-        return Outcome(
-            request_id=self.order.request_id,
+        return GenerationResult(
+            request_id=self.id,
             image=image,
             level_id=self.level.id,
             model_id=self.level.model,
-            steps_run=len(self.rows),
+            steps_run=len(self.batch_sizes),
             steps_skipped=self.start.skip,
             cache_similarity=self.start.similarity,
-            batch_mean=sum(self.rows) / max(1, len(self.rows)),
-            batch_max=max(self.rows, default=0),
+            batch_mean=sum(self.batch_sizes) / max(1, len(self.batch_sizes)),
+            batch_max=max(self.batch_sizes, default=0),
             times=self.times,
             fetch_s=None if self.hit is None else self.hit.seconds,
             reason="; ".join(dict.fromkeys(self.reasons)) or None,

@@ -1,4 +1,4 @@
-"""Work beside the loop, a thread each: loading models, encoding prompts, decoding latents, keeping cached ones."""
+"""The stages beside the loop, a thread each: loading models, encoding prompts, decoding latents, storing latents."""
 
 from __future__ import annotations
 
@@ -10,153 +10,154 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
-from PIL.Image import Image
+from PIL import Image
 
 from core.errors import DecodeFailed, EngineError
-from workers.engine.forward import as_engine_error, is_memory
-from workers.engine.levels import Levels
-from workers.engine.model_pool import Resident, Residents
-from workers.engine.running_request import Ticket
+from workers.engine.faults import as_engine_error, is_out_of_memory, release_memory
+from workers.engine.model_pool import ModelPool, PooledModel
+from workers.engine.preparation import Preparation
+from workers.engine.running_request import RunningRequest
 
 log = logging.getLogger(__name__)
+Partition = Callable[[list[RunningRequest]], tuple[list[RunningRequest], list[Any]]]
 
 
-class Desks:
-    """A ticket enters here and arrives encoded at the loop; denoised it comes back to be decoded.
+class Stages:
+    """A request enters here and arrives encoded at the loop; once denoised it comes back to be decoded.
 
     Args:
-        arrived: told of each ticket that has its row.
-        finished: told of each ticket that ended, with its image or the error.
+        encoded: told of each request that has its row.
+        finish: told of each request that ended, with its image or the error.
         threaded: False does everything at once, in the caller's thread.
     """
 
     def __init__(
         self,
-        levels: Levels,
-        residents: Residents,
+        preparation: Preparation,
+        pool: ModelPool,
         device: str,
-        arrived: Callable[[Ticket], None],
-        finished: Callable[[Ticket, Image | Exception], None],
+        encoded: Callable[[RunningRequest], None],
+        finish: Callable[[RunningRequest, Image.Image | Exception], None],
         threaded: bool = True,
     ) -> None:
-        self._levels, self._residents, self._device = levels, residents, device
-        self._arrived, self._finished = arrived, finished
-        self._wanted: list[Ticket] = []  # their model is not held
+        self._preparation, self._pool, self._device = preparation, pool, device
+        self._encoded, self._finish = encoded, finish
+        self._without_model: list[RunningRequest] = []
         self._loading = False
         self._lock = threading.Lock()
         names = ("loader", "encoder", "decoder", "keeper")
-        self._loader, self._encoder, self._decoder, self._keeper = (_desk(name, threaded) for name in names)
+        self._loader, self._encoder, self._decoder, self._keeper = (_thread(name, threaded) for name in names)
 
-    def enter(self, ticket: Ticket) -> None:
-        """Have the prompt encoded at once when the model is held; else wait for the model."""
-        if ticket.future.done():
+    def enter(self, request: RunningRequest) -> None:
+        """Encode the prompt next where the model is held, else wait for the model."""
+        if request.future.done():
             return
-        adapter = self._residents.lease(ticket.level.model)
+        adapter = self._pool.lease(request.level.model)
         if adapter is None:
             with self._lock:
-                self._wanted.append(ticket)
+                self._without_model.append(request)
             return
-        ticket.leased = adapter
-        self._levels.prefetch(ticket)
-        self._encoder.submit(self._encode, ticket)
+        request.leased = adapter
+        self._preparation.prefetch(request)
+        self._encoder.submit(self._encode, request)
 
-    def decode(self, ticket: Ticket) -> None:
-        """Have a finished latent made an image."""
-        self._decoder.submit(self._decode, ticket)
+    def decode(self, request: RunningRequest) -> None:
+        """Turn a finished latent into an image."""
+        self._decoder.submit(self._decode, request)
 
-    def load(self, model_id: str) -> Resident:
+    def load(self, model_id: str) -> PooledModel:
         """Hold a model; waits for room and for the loading."""
         return self._loader.submit(self._load, model_id).result()
 
     def load_wanted(self) -> None:
-        """Have the model loaded that the most urgent of those without one needs, once there is room."""
+        """Start loading the model of the most urgent request without one, if there is room for it."""
         with self._lock:
-            if not self._wanted or self._loading:
+            if not self._without_model or self._loading:
                 return
-            model_id = min(self._wanted, key=lambda ticket: ticket.urgency).level.model
+            model_id = min(self._without_model, key=lambda request: request.urgency).level.model
         try:
-            if not self._residents.make_room(model_id):
+            if not self._pool.make_room(model_id):
                 return
         except EngineError as error:
-            self._model_failed(model_id, error)
+            self._fail_waiting(model_id, error)
             return
         self._loading = True
         self._loader.submit(self._load_for_waiting, model_id)
 
-    def sift(self, split: Callable[[list[Ticket]], tuple[list[Ticket], list[Any]]]) -> list[Any]:
-        """Let `split` part those who wait for a model from those who need not; answers the latter."""
+    def remove_waiting(self, partition: Partition) -> list[Any]:
+        """Let `partition` split those that wait for a model into those that stay and the rest; answers the rest."""
         with self._lock:
-            self._wanted, gone = split(self._wanted)
-        return gone
+            self._without_model, removed = partition(self._without_model)
+        return removed
 
     def close(self) -> None:
-        """End the threads; what waits for them is not begun."""
-        for desk in (self._loader, self._encoder, self._decoder, self._keeper):
-            desk.shutdown(wait=True, cancel_futures=True)
+        """End the threads; work that has not begun is dropped."""
+        for thread in (self._loader, self._encoder, self._decoder, self._keeper):
+            thread.shutdown(wait=True, cancel_futures=True)
 
-    def _encode(self, ticket: Ticket) -> None:
+    def _encode(self, request: RunningRequest) -> None:
         try:
-            self._levels.prepare(ticket)
-            if self._device.startswith("cuda"):  # another thread reads what this one asked of the device
+            self._preparation.prepare(request)
+            if self._device.startswith("cuda"):  # the loop reads what this thread asked of the device
                 torch.cuda.current_stream(self._device).synchronize()
-            ticket.mark(encoded=time.time())
-            self._arrived(ticket)
+            request.mark(encoded=time.time())
+            self._encoded(request)
         except Exception as error:
-            self._finished(ticket, as_engine_error(error))
+            self._finish(request, as_engine_error(error))
 
-    def _decode(self, ticket: Ticket) -> None:
-        scheduler = ticket.scheduler
+    def _decode(self, request: RunningRequest) -> None:
+        sampler_name = request.sampler_name
         try:
-            image = self._image_of(ticket)
+            image = self._image_of(request)
         except EngineError as error:
-            return self._finished(ticket, error)
+            return self._finish(request, error)
         except Exception as error:
-            return self._finished(ticket, DecodeFailed(f"Decoding failed: {error!r}."))
-        ticket.mark(decoded=time.time())
-        self._finished(ticket, image)
-        if ticket.kept:
-            self._keeper.submit(self._store, ticket, scheduler)
+            return self._finish(request, DecodeFailed(f"Decoding failed: {error!r}."))
+        request.mark(decoded=time.time())
+        self._finish(request, image)
+        if request.latents_to_store:
+            self._keeper.submit(self._store, request, sampler_name)
 
-    def _image_of(self, ticket: Ticket) -> Image:
+    def _image_of(self, request: RunningRequest) -> Image.Image:
         try:
-            return ticket.adapter.decode(ticket.row.latent, ticket.row.size)
+            return request.adapter.decode(request.row.latent, request.row.size)
         except Exception as error:
-            if not is_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            ticket.because("out of memory when decoding, tried again")
-            torch.cuda.empty_cache()
-            return ticket.adapter.decode(ticket.row.latent, ticket.row.size)
+            request.add_reason("out of memory when decoding, tried again")
+            release_memory()
+            return request.adapter.decode(request.row.latent, request.row.size)
 
-    def _store(self, ticket: Ticket, scheduler: str) -> None:
+    def _store(self, request: RunningRequest, sampler_name: str) -> None:
         try:
-            self._levels.store(ticket, scheduler)
-        except Exception:  # the cache's faults are no request's
-            log.exception("latents of %s could not be kept", ticket.order.request_id)
+            self._preparation.store(request, sampler_name)
+        except Exception:  # a fault of the cache is no fault of the request
+            log.exception("latents of %s could not be stored", request.id)
 
-    def _load(self, model_id: str) -> Resident:
-        self._residents.wait_for_room(model_id)
-        resident = self._residents.load(model_id)
-        log.info("model %s loaded in %.1f s, %.0f MB", model_id, resident.load_s, resident.memory_mb)
-        return resident
+    def _load(self, model_id: str) -> PooledModel:
+        self._pool.wait_for_room(model_id)
+        model = self._pool.load(model_id)
+        log.info("model %s loaded in %.1f s, %.0f MB", model_id, model.load_s, model.memory_mb)
+        return model
 
     def _load_for_waiting(self, model_id: str) -> None:
         try:
             self._load(model_id)
         except Exception as error:
             log.exception("model %s could not be loaded", model_id)
-            self._model_failed(model_id, as_engine_error(error))
+            self._fail_waiting(model_id, as_engine_error(error))
         finally:
             with self._lock:
-                waiting, self._wanted, self._loading = self._wanted, [], False
-            for ticket in waiting:
-                self.enter(ticket)
+                waiting, self._without_model, self._loading = self._without_model, [], False
+            for request in waiting:
+                self.enter(request)
 
-    def _model_failed(self, model_id: str, error: Exception) -> None:
+    def _fail_waiting(self, model_id: str, error: Exception) -> None:
         with self._lock:
-            failed = [ticket for ticket in self._wanted if ticket.level.model == model_id]
-            self._wanted = [ticket for ticket in self._wanted if ticket not in failed]
-        for ticket in failed:
-            self._finished(ticket, error)
+            failed = [request for request in self._without_model if request.level.model == model_id]
+            self._without_model = [request for request in self._without_model if request not in failed]
+        for request in failed:
+            self._finish(request, error)
 
 
 class _Inline(Executor):
@@ -171,5 +172,5 @@ class _Inline(Executor):
         return future
 
 
-def _desk(name: str, threaded: bool) -> Executor:
+def _thread(name: str, threaded: bool) -> Executor:
     return ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else _Inline()

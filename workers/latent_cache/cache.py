@@ -1,43 +1,37 @@
-"""Latents of finished requests, kept for prompts like theirs: store, index and cache.
+"""Latents of finished requests, kept for similar prompts to start from.
 
-An entry belongs to a `Kind` (family, model, version, size, steps, scheduler): only a request of the same kind can
-resume it. Files are ordinary safetensors with their kind and a checksum in the header; the index finds the nearest
-prompt; the cache puts both together under a size limit, evicting LCBFU: fewest uses × steps saved first.
+An entry belongs to a `Kind` (family, model, version, size, steps, scheduler): only a request of the same kind can start
+from it. The index finds the nearest prompt, the store has the bytes, the cache puts both together under a size limit and
+evicts by LCBFU: fewest uses × steps saved first.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
 import uuid
-import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
-from safetensors.torch import load as unpack
-from safetensors.torch import save as pack
 from torch import Tensor
 
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
 from core.similarity import deepest
-from workers.engine.request import Order
+from workers.engine.request import GenerationRequest
 from workers.latent_cache.depths import is_final, kept_depths
-from workers.latent_cache.index import Entry, Index, Kind
+from workers.latent_cache.entries import Entry, Index, Kind
+from workers.latent_cache.store import FolderStore, LatentStore, decode_entry, encode_entry
 from workers.pipelines.samplers import RESUMABLE
 
 log = logging.getLogger(__name__)
 
-SAME = 0.999  # cosine from which a prompt counts as kept already
+SAME = 0.999  # cosine from which a prompt counts as cached already
 
 
 @dataclass(frozen=True)
@@ -52,114 +46,26 @@ class Hit:
     seconds: float  # look-up and fetch
 
 
-class Blobs(Protocol):
-    """Where bytes lie, by key. `get` raises KeyError where there is nothing."""
-
-    def put(self, key: str, data: bytes) -> None: ...
-    def get(self, key: str) -> bytes: ...
-    def delete(self, key: str) -> None: ...
-
-
-class Folder:
-    """One file a key; files appear whole or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-
-    def put(self, key: str, data: bytes) -> None:
-        part = self._file(key).with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(data)
-        part.replace(self._file(key))
-
-    def get(self, key: str) -> bytes:
-        try:
-            return self._file(key).read_bytes()
-        except FileNotFoundError:
-            raise KeyError(key) from None
-
-    def delete(self, key: str) -> None:
-        self._file(key).unlink(missing_ok=True)
-
-    def keys(self) -> Iterator[str]:
-        """All keys, oldest first."""
-        files = sorted(self.path.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
-        return (file.stem for file in files)
-
-    def _file(self, key: str) -> Path:
-        return self.path / f"{key}.safetensors"
-
-
-class RedisBlobs:
-    """The same in Redis or Valkey, for workers on several hosts."""
-
-    def __init__(self, client: Any, prefix: str = "argus:latent:") -> None:
-        self.client, self.prefix = client, prefix
-
-    def put(self, key: str, data: bytes) -> None:
-        self.client.set(self.prefix + key, data)
-
-    def get(self, key: str) -> bytes:
-        data = self.client.get(self.prefix + key)
-        if data is None:
-            raise KeyError(key)
-        return data
-
-    def delete(self, key: str) -> None:
-        self.client.delete(self.prefix + key)
-
-
-def encode_entry(kind: Kind, k: int, embedding: np.ndarray, latent: Tensor) -> bytes:
-    """Latent [C, h, w] and embedding as safetensors, fp16, with kind, K and checksum in the header."""
-    tensors = {
-        "latent": latent.to("cpu", torch.float16).contiguous(),
-        "embedding": torch.from_numpy(embedding).half(),
-    }
-    crc = zlib.crc32(tensors["latent"].numpy().tobytes())
-    return pack(tensors, {"kind": json.dumps(asdict(kind)), "k": str(k), "crc": str(crc)})
-
-
-def decode_entry(data: bytes) -> tuple[Kind, int, np.ndarray, Tensor]:
-    """The opposite of `encode_entry`.
-
-    Raises:
-        CacheEntryDamaged: truncated, altered, not safetensors, or not made of numbers.
-    """
-    try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])["__metadata__"]
-        tensors = unpack(data)
-        kind, k, crc = Kind(**json.loads(header["kind"])), int(header["k"]), int(header["crc"])
-        latent, embedding = tensors["latent"], tensors["embedding"].float().numpy()
-    except Exception as error:
-        raise CacheEntryDamaged(f"A cached latent can't be read: {error}") from error
-    if zlib.crc32(latent.numpy().tobytes()) != crc:
-        raise CacheEntryDamaged("A cached latent does not have its checksum.")
-    if not torch.isfinite(latent).all():
-        raise CacheEntryDamaged("A cached latent is not made of numbers.")
-    return kind, k, embedding, latent
-
-
 class LatentCache:
-    """Approximate caching: keeps latents, finds the nearest, fetches beside the loop.
+    """Approximate caching: stores latents, finds the nearest, fetches beside the loop.
 
     Args:
         index: finds the nearest prompt of a kind.
-        blobs: holds the latents.
+        store: has the bytes.
         limit_mb: most of them.
-        embed: prompt → unit vector [384], for orders that bring none.
+        embed: prompt → unit vector [384].
     """
 
     def __init__(
         self,
         index: Index,
-        blobs: Blobs,
+        store: LatentStore,
         limit_mb: float = 512,
         embed: Callable[[str], np.ndarray] | None = None,
     ) -> None:
-        self.index, self.blobs, self.limit = index, blobs, int(limit_mb * 1e6)
-        self._embed = lru_cache(maxsize=256)(embed or _sentence)  # looked up first, kept later
-        self._desk = ThreadPoolExecutor(2, thread_name_prefix="fetch")
+        self.index, self.latents, self.limit = index, store, int(limit_mb * 1e6)
+        self._embed = lru_cache(maxsize=256)(embed or _sentence)  # looked up first, stored later
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="fetch")
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[int] = Counter()
         self._unchecked = self.limit  # bytes written since the limit was last looked at
@@ -168,41 +74,30 @@ class LatentCache:
         self._fetch_s: deque[float] = deque(maxlen=1000)
 
     def depths(self, family: Family, model_id: str, scheduler: str, steps: int) -> frozenset[int]:
-        """The K at which latents of a run of so many steps are kept."""
+        """The K at which latents of a run of so many steps are stored."""
         return kept_depths(family, model_id, steps) if scheduler in RESUMABLE else frozenset()
 
-    def prefetch(self, order: Order, level: Level, family: Family, scheduler: str) -> Future[Hit | None] | None:
-        """Begin to look up and fetch, in another thread; None where this sampler can't resume."""
+    def prefetch(
+        self, request: GenerationRequest, level: Level, family: Family, scheduler: str
+    ) -> Future[Hit | None] | None:
+        """Begin to look up and fetch, in another thread; None where this sampler can't start at K."""
         if scheduler not in RESUMABLE:
             return None
-        return self._desk.submit(self.look, order, level, family, scheduler)
+        return self._threads.submit(self.look_up, request, level, family, scheduler)
 
-    def look(self, order: Order, level: Level, family: Family, scheduler: str) -> Hit | None:
-        """The deepest latent that similarity and level allow; a damaged one is dropped and counts as a miss."""
+    def look_up(self, request: GenerationRequest, level: Level, family: Family, scheduler: str) -> Hit | None:
+        """The deepest latent that similarity and level allow. A damaged one is dropped and counts as a miss."""
         began = time.perf_counter()
-        steps, skip = level.schedule(order.steps, family.defaults.steps)
-        clean = is_final(level)
-        match = self.index.nearest(_kind(order, level, family, scheduler, clean), self._vector(order))
-        self._lookup_s.append(time.perf_counter() - began)
-        k = 0 if match is None else deepest(match.similarity, skip, steps)
-        usable = [] if match is None else [e for e in match.entries if clean or e.k <= k]
-        if match is None or not k or not usable:
-            self._counts["misses"] += 1
-            return None
-        entry = max(usable, key=lambda entry: entry.k)
-        latent = self._fetch(entry)
-        if latent is None:
-            self._counts["misses"] += 1
-            return None
-        k = k if clean else entry.k
-        self._counts["hits"] += 1
-        self._skipped[k] += 1
-        self.index.touch(entry.key)
-        return Hit(latent, k, match.similarity, entry.key, clean, time.perf_counter() - began)
+        hit = self._nearest(request, level, family, scheduler, began)
+        self._counts["misses" if hit is None else "hits"] += 1
+        if hit is not None:
+            self._skipped[hit.k] += 1
+            self.index.touch(hit.key)
+        return hit
 
-    def keep(
+    def store(
         self,
-        order: Order,
+        request: GenerationRequest,
         level: Level,
         family: Family,
         scheduler: str,
@@ -210,9 +105,9 @@ class LatentCache:
         latents: dict[int, Tensor],
     ) -> None:
         """Take in a finished request's latents by K (K = all steps: the finished one)."""
-        embedding = self._vector(order)
+        embedding = self._embed(request.prompt)
         for clean in (False, True):
-            kind = _kind(order, level, family, scheduler, clean)
+            kind = _kind(request, level, family, scheduler, clean)
             wanted = {k: latent for k, latent in latents.items() if (k == steps) == clean}
             match = self.index.nearest(kind, embedding)
             if wanted and not (match is not None and match.similarity > SAME):
@@ -222,18 +117,6 @@ class LatentCache:
     def forget(self, hit: Hit) -> None:
         """Drop an entry that turned out bad."""
         self._drop([hit.key])
-
-    def recover(self) -> int:
-        """Fill an index that forgot everything from a folder's files; damaged ones are deleted. Answers how many."""
-        assert isinstance(self.blobs, Folder)
-        for key in list(self.blobs.keys()):
-            try:
-                data = self.blobs.get(key)
-                kind, k, embedding, _ = decode_entry(data)
-                self.index.add(kind, embedding, [Entry(key, k, len(data))])
-            except (CacheEntryDamaged, KeyError):
-                self.blobs.delete(key)
-        return len(self.index)
 
     def stats(self) -> dict[str, Any]:
         """Hits, misses, entries, bytes, K's started from, times in seconds."""
@@ -249,13 +132,27 @@ class LatentCache:
             "fetch_s": _quantiles(self._fetch_s),
         }
 
-    def _vector(self, order: Order) -> np.ndarray:
-        return self._embed(order.prompt) if order.embedding is None else np.asarray(order.embedding, np.float32)
+    def _nearest(
+        self, request: GenerationRequest, level: Level, family: Family, scheduler: str, began: float
+    ) -> Hit | None:
+        steps, skip = level.schedule(request.steps, family.defaults.steps)
+        clean = is_final(level)
+        match = self.index.nearest(_kind(request, level, family, scheduler, clean), self._embed(request.prompt))
+        self._lookup_s.append(time.perf_counter() - began)
+        k = 0 if match is None else deepest(match.similarity, skip, steps)
+        usable = [] if match is None else [e for e in match.entries if clean or e.k <= k]
+        if match is None or not k or not usable:
+            return None
+        entry = max(usable, key=lambda entry: entry.k)
+        latent = self._fetch(entry)
+        if latent is None:
+            return None
+        return Hit(latent, k if clean else entry.k, match.similarity, entry.key, clean, time.perf_counter() - began)
 
     def _fetch(self, entry: Entry) -> Tensor | None:
         began = time.perf_counter()
         try:
-            latent = decode_entry(self.blobs.get(entry.key))[3]
+            latent = decode_entry(self.latents.get(entry.key))[3]
         except (CacheEntryDamaged, KeyError) as error:
             log.warning("cached latent %s dropped: %s", entry.key, error)
             self._counts["damaged"] += 1
@@ -265,11 +162,11 @@ class LatentCache:
         return latent
 
     def _put(self, kind: Kind, embedding: np.ndarray, latents: dict[int, Tensor]) -> None:
-        trace, entries = uuid.uuid4().hex, []
+        run, entries = uuid.uuid4().hex, []
         for k, latent in sorted(latents.items()):
             data = encode_entry(kind, k, embedding, latent)
-            entries.append(Entry(f"{trace}-{k}", k, len(data)))
-            self.blobs.put(entries[-1].key, data)
+            entries.append(Entry(f"{run}-{k}", k, len(data)))
+            self.latents.put(entries[-1].key, data)
             self._unchecked += len(data)
         self.index.add(kind, embedding, entries)
 
@@ -285,15 +182,15 @@ class LatentCache:
     def _drop(self, keys: list[str]) -> None:
         self.index.remove(keys)
         for key in keys:
-            self.blobs.delete(key)
+            self.latents.delete(key)
 
 
-def _kind(order: Order, level: Level, family: Family, scheduler: str, clean: bool) -> Kind:
+def _kind(request: GenerationRequest, level: Level, family: Family, scheduler: str, clean: bool) -> Kind:
     """A finished latent serves every model, step count and sampler of the family."""
     if clean:
-        return Kind(family.id, "*", family.version, order.width, order.height, 0, "*")
-    steps, _ = level.schedule(order.steps, family.defaults.steps)
-    return Kind(family.id, level.model, family.version, order.width, order.height, steps, scheduler)
+        return Kind(family.id, "*", family.version, request.width, request.height, 0, "*")
+    steps, _ = level.schedule(request.steps, family.defaults.steps)
+    return Kind(family.id, level.model, family.version, request.width, request.height, steps, scheduler)
 
 
 def _sentence(prompt: str) -> np.ndarray:
@@ -308,11 +205,11 @@ def _quantiles(seconds: deque[float]) -> dict[str, float]:
 
 
 def shared_cache() -> LatentCache | None:
-    """The cache as the settings have it: pgvector's index, a folder of latents; None when its limit is 0."""
+    """The cache as the settings have it: pgvector's index and a folder or Redis; None when its limit is 0."""
     from core.database import engine
     from core.settings import settings
-    from workers.latent_cache.index import VectorIndex
+    from workers.latent_cache.vector_index import VectorIndex
 
     if not settings().latents_mb:
         return None
-    return LatentCache(VectorIndex(engine()), Folder(settings().latent_folder), settings().latents_mb)
+    return LatentCache(VectorIndex(engine()), FolderStore(settings().latent_folder), settings().latents_mb)

@@ -1,4 +1,4 @@
-"""At which steps latents are kept for a family's levels to start from."""
+"""The steps after which latents are stored, for a family's levels to start from."""
 
 from __future__ import annotations
 

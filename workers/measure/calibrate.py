@@ -20,7 +20,7 @@ import structlog
 from core.families import Family
 from core.images import encode_png
 from core.settings import settings
-from workers.engine.request import Order
+from workers.engine.request import GenerationRequest
 from workers.measure.profile import hardware
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def _draw(engine: Engine, family: Family, number: int) -> float:
     """Seconds of one image; every prompt is a new one, as a user's would be."""
     level, size = family.level(family.reference), family.defaults
     prompt = f"{PROMPT} {number}"
-    order = Order(prompt, prompt, number, level, size.steps, size.guidance, size.width, size.height)
-    return _timed(lambda: encode_png(engine.submit(order).result().image, {}))
+    request = GenerationRequest(prompt, prompt, number, level, size.steps, size.guidance, size.width, size.height)
+    return _timed(lambda: encode_png(engine.submit(request).result().image, {}))
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -1,11 +1,11 @@
-"""What quality a level keeps: the same prompts and seeds drawn at every level by the engine, judged by the family's scorer.
+"""What quality a level keeps: the same prompts and seeds drawn at every level by the engine, scored by the family's scorer.
 
 Relative quality of a prompt at a level is its mean score there over its mean score at the reference level, over the same
 seeds. Where the reference itself scores under `FLOOR` (it could not draw the prompt) the floor divides instead, so that
-noise is not blown up, and values above `CEILING` are cut.
+noise is not amplified, and values above `CEILING` are cut.
 
 Levels of approximate caching draw from a cache that was filled beforehand with other prompts and takes nothing in while
-they are judged, as a newcomer's prompt would find it.
+they are scored, as a new prompt would find it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ from PIL import Image, ImageDraw
 from core.families import Family, Level
 from core.text import shared_encoder
 from workers.engine.engine import Engine
-from workers.engine.request import Order, Outcome
-from workers.latent_cache.cache import Folder, LatentCache
-from workers.latent_cache.index import ExactIndex
+from workers.engine.loading import configured_dtype
+from workers.engine.request import GenerationRequest, GenerationResult
+from workers.latent_cache.cache import LatentCache
+from workers.latent_cache.exact_index import ExactIndex
+from workers.latent_cache.store import FolderStore
 from workers.measure.profile import hardware
 from workers.scoring.base import Scorer
 
 FLOOR, CEILING = 0.5, 1.5
 FIRST_SEED = 1000
-TOGETHER = 48  # requests given to the engine at once
+TOGETHER = 48  # requests submitted at once
 ALONE = 24  # prompts drawn one by one for the seconds an image takes
 
 
@@ -79,22 +81,22 @@ def relative_quality(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.minimum(scores.mean(1) / np.maximum(reference.mean(1), FLOOR), CEILING)
 
 
-class Frozen(LatentCache):
-    """A cache that answers and takes nothing in."""
+class ReadOnlyCache(LatentCache):
+    """A cache that is read and not written."""
 
     def depths(self, *_: object) -> frozenset[int]:
         return frozenset()
 
 
 class Evaluator:
-    """Draws and judges level after level; what was drawn before from the same weights is read from `kept`.
+    """Draws and scores level after level; what was drawn before from the same weights is read from `kept`.
 
     Args:
-        family: whose levels are judged.
-        scorer: judges.
+        family: whose levels are scored.
+        scorer: scores the images.
         device: torch device.
         seeds: how many a prompt.
-        kept: folder of earlier answers, so that an evaluation that was stopped goes on.
+        kept: folder of earlier scores, so that an interrupted evaluation continues.
         others: prompts that fill the cache of approximate caching.
     """
 
@@ -103,7 +105,7 @@ class Evaluator:
     ) -> None:
         self.family, self.scorer, self.device, self.seeds, self.kept = family, scorer, device, seeds, kept
         self.others = others
-        self.engine = Engine(family, device, threaded=False)
+        self.engine = Engine(family, device, configured_dtype(device), threaded=False)
         self._cached: Engine | None = None
         self._latents = tempfile.TemporaryDirectory(prefix="argus-evaluate-")
 
@@ -113,12 +115,12 @@ class Evaluator:
         for level in levels:
             answer.levels[level.id] = self.level(level, prompts)
             tell(level.id, answer.levels[level.id])
-        for level in levels if timed else ():  # together, at the end: under the same load, and never remembered
+        for level in levels if timed else ():  # together, at the end: under the same load, never read from `kept`
             answer.levels[level.id] = replace(answer.levels[level.id], seconds=self._alone(level, prompts))
         return answer
 
     def level(self, level: Level, prompts: Sequence[str]) -> Drawn:
-        """One level, drawn or remembered."""
+        """One level, drawn or read from `kept`."""
         path = self.kept / f"{self._signature(level, prompts)}.npz"
         if not path.exists():
             drawn = self._draw(level, prompts)
@@ -129,13 +131,13 @@ class Evaluator:
 
     def _draw(self, level: Level, prompts: Sequence[str]) -> Drawn:
         engine = self._engine(level)
-        orders = [self._order(level, prompt, FIRST_SEED * (seed + 1) + row) for seed in range(self.seeds)
+        requests = [self._request(level, prompt, FIRST_SEED * (seed + 1) + row) for seed in range(self.seeds)
                   for row, prompt in enumerate(prompts)]  # fmt: skip
         scores, pictures, skipped = [], [], []
-        for start in range(0, len(orders), TOGETHER):
-            part = orders[start : start + TOGETHER]
+        for start in range(0, len(requests), TOGETHER):
+            part = requests[start : start + TOGETHER]
             done = together(engine, part)
-            scores += self.scorer.score([one.image for one in done], [order.prompt for order in part])
+            scores += self.scorer.score([one.image for one in done], [request.prompt for request in part])
             skipped += [one.steps_skipped / (one.steps_run + one.steps_skipped) for one in done]
             pictures += [np.asarray(one.image) for one in done[: max(0, len(prompts) - start)]]
         return Drawn(
@@ -147,46 +149,49 @@ class Evaluator:
     def _alone(self, level: Level, prompts: Sequence[str]) -> float:
         """Mean seconds of one request at a time, on one CPU thread."""
         engine, threads, times = self._engine(level), torch.get_num_threads(), []
-        together(engine, [self._order(level, prompts[0], 0)])  # loads the model
+        together(engine, [self._request(level, prompts[0], 0)])  # loads the model
         torch.set_num_threads(1)
         shared_encoder(self.device).forget()  # each prompt costs what a new one costs
         for row, prompt in enumerate(prompts[:: max(1, len(prompts) // ALONE)]):
             began = time.perf_counter()
-            together(engine, [self._order(level, prompt, row)])
+            together(engine, [self._request(level, prompt, row)])
             times.append(time.perf_counter() - began)
         torch.set_num_threads(threads)
         return float(np.mean(times))
 
     def _engine(self, level: Level) -> Engine:
-        """The plain engine; for approximate caching one whose cache holds latents of `others` at the reference level."""
+        """The engine without a cache; for `ac` levels one whose cache holds latents of `others` at the reference level."""
         if level.strategy != "ac":
             return self.engine
         if self._cached is None:
-            folder = Folder(Path(self._latents.name))
+            folder = FolderStore(Path(self._latents.name))
             index, reference = ExactIndex(), self.family.level(self.family.reference)
-            filling = Engine(self.family, self.device, cache=LatentCache(index, folder, 4096), threaded=False)
+            filling = self._engine_with(LatentCache(index, folder, 4096))
             for start in range(0, len(self.others), TOGETHER):
                 part = self.others[start : start + TOGETHER]
-                together(filling, [self._order(reference, prompt, start + n) for n, prompt in enumerate(part)])
-            self._cached = Engine(self.family, self.device, cache=Frozen(index, folder, 4096), threaded=False)
+                together(filling, [self._request(reference, prompt, start + n) for n, prompt in enumerate(part)])
+            self._cached = self._engine_with(ReadOnlyCache(index, folder, 4096))
         return self._cached
 
-    def _order(self, level: Level, prompt: str, seed: int) -> Order:
+    def _engine_with(self, cache: LatentCache) -> Engine:
+        return Engine(self.family, self.device, self.engine.dtype, cache=cache, threaded=False)
+
+    def _request(self, level: Level, prompt: str, seed: int) -> GenerationRequest:
         d = self.family.defaults
-        return Order(f"{level.id}-{seed}", prompt, seed, level, d.steps, d.guidance, d.width, d.height)
+        return GenerationRequest(f"{level.id}-{seed}", prompt, seed, level, d.steps, d.guidance, d.width, d.height)
 
     def _signature(self, level: Level, prompts: Sequence[str]) -> str:
         """Changes with anything that changes the pictures or their scores."""
         parts: list[Any] = [level.model_dump(exclude={"id"}, exclude_defaults=True), self.family.defaults.model_dump()]
-        parts += [self.scorer.name, self.seeds]
+        parts += [self.scorer.name, self.seeds, str(self.engine.dtype)]
         parts += [weights_of(self.family.models[level.model].location), list(prompts)]
         parts += list(self.others) if level.strategy == "ac" else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def together(engine: Engine, orders: Sequence[Order]) -> list[Outcome]:
-    """Outcomes of orders given to an unthreaded engine at once; raises what the first failed one raised."""
-    futures = [engine.submit(order) for order in orders]
+def together(engine: Engine, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+    """Results of requests submitted to an unthreaded engine at once; raises what the first failed one raised."""
+    futures = [engine.submit(request) for request in requests]
     while not all(future.done() for future in futures):
         engine.step()
     return [future.result() for future in futures]

@@ -1,9 +1,8 @@
 """What every level costs on a device, measured on the real models: the profile that the planner works from.
 
-Nothing is assumed: loading, encoding, steps by batch size, decoding and fetching a cached latent are each timed on
-the device, medians of several runs. What follows from them is stated in the file: one request alone takes
-encode + fetch + steps + decode; a device that does nothing else carries 60 s over the device time of a request at its
-best batch size, encoding and decoding included.
+Loading, encoding, steps by batch size, decoding and fetching a cached latent are each timed on the device, medians of
+several runs. The rest follows from them: one request alone takes encode + fetch + steps + decode; the throughput of a
+device is 60 s over the device time of a request at its best batch size, encoding and decoding included.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ import torch
 
 from core import devices
 from core.families import ROOT, Family, Level
-from workers.engine.curve import fit
-from workers.engine.request import Order
-from workers.latent_cache.cache import Folder, decode_entry, encode_entry
-from workers.latent_cache.index import Kind
+from workers.engine.loading import configured_dtype
+from workers.engine.request import GenerationRequest
+from workers.latent_cache.entries import Kind
+from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
 from workers.pipelines import load_adapter
-from workers.pipelines.base import Adapter, Batch, Row, Start
+from workers.pipelines.base import Adapter
+from workers.pipelines.rows import Batch, Row, Start
 
 SIZES = (1, 2, 4, 8)
 PROMPT = "a red fox in the snow at dawn, oil on canvas"
@@ -44,7 +44,7 @@ Progress = Callable[[int, int, str], None]
 class ModelCost:
     """One model on one device, in seconds; `step_s` by rows at the family's default guidance.
 
-    `kept_s` is the mean step of a whole run at each level that keeps features: how much it reuses depends on the prompt.
+    `feature_cache_step_s` is the mean step of a whole run at each `fc` level: how much it reuses depends on the prompt.
     """
 
     load_s: float
@@ -53,7 +53,7 @@ class ModelCost:
     decode_s: float
     fetch_s: float
     step_s: dict[int, float]
-    kept_s: dict[str, float] = field(default_factory=dict)
+    feature_cache_step_s: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -66,7 +66,7 @@ def measure(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure every model of a family on a device and answer its profile, as `profiles/<family>/<device>.json` holds it."""
-    dtype = dtype or (torch.bfloat16 if device.startswith("cuda") else torch.float32)
+    dtype = dtype or configured_dtype(device)
     models = list(dict.fromkeys(level.model for level in family.levels.values()))
     costs: dict[str, ModelCost] = {}
     for number, model in enumerate(models):
@@ -90,21 +90,22 @@ def measure_model(
     began = time.perf_counter()
     adapter = load_adapter(family.models[model_id], device, dtype)
     load_s = time.perf_counter() - began
-    order = _order(family, model_id)
+    request = _request(family, model_id)
     guidance = _guidance(family, family.levels_of(model_id)[0])
-    row = adapter.prepare(order, Start(order.steps), guidance)
-    new = (replace(order, prompt=f"{PROMPT}, {model_id} {n}") for n in range(repeats))  # one seen before costs nothing
-    encode_s = _median(lambda: adapter.prepare(next(new), Start(order.steps), guidance), repeats, adapter)
+    row = adapter.prepare(request, Start(request.steps), guidance)
+    new = (
+        replace(request, prompt=f"{PROMPT}, {model_id} {n}") for n in range(repeats)
+    )  # one seen before costs nothing
+    encode_s = _median(lambda: adapter.prepare(next(new), Start(request.steps), guidance), repeats, adapter)
     decode_s = _median(lambda: adapter.decode(row.latent, row.size), repeats, adapter)
-    step_s = {size: _step(adapter, order, guidance, size, repeats) for size in sizes}
-    keeping = [level for level in family.levels_of(model_id) if level.strategy == "fc"]
-    kept_s = {level.id: _kept(adapter, level, order, guidance) for level in keeping}
-    return ModelCost(load_s, adapter.memory_mb, encode_s, decode_s, _fetch(row, repeats), step_s, kept_s)
+    step_s = {size: _step(adapter, request, guidance, size, repeats) for size in sizes}
+    cached = [level for level in family.levels_of(model_id) if level.strategy == "fc"]
+    feature_cache_step_s = {level.id: _feature_cache_step(adapter, level, request, guidance) for level in cached}
+    return ModelCost(load_s, adapter.memory_mb, encode_s, decode_s, _fetch(row, repeats), step_s, feature_cache_step_s)
 
 
 def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """The profile file's content from what was measured, with what it was measured on and with."""
-
+    """The profile file's content from what was measured, with the hardware and versions."""
     quality = mean_quality(family)
     random = any(model.path.startswith("random:") for model in family.models.values())
     return {
@@ -135,9 +136,8 @@ def mean_quality(family: Family, folder: Path = ROOT / "profiles") -> dict[str, 
 def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, float]) -> dict[str, Any]:
     total, skip = level.schedule(family.defaults.steps, family.defaults.steps)
     run, fetch_s = total - skip, cost.fetch_s if level.strategy == "ac" else 0.0
-    alone_s = cost.kept_s.get(level.id)  # such rows share no forwards
+    alone_s = cost.feature_cache_step_s.get(level.id)  # such rows share no forwards
     step_s = cost.step_s if alone_s is None else {size: size * alone_s for size in cost.step_s}
-    fixed_s, per_row_s = fit(step_s)
     device_s = min(run * seconds / size for size, seconds in step_s.items()) + cost.encode_s + cost.decode_s
     return {
         "id": level.id,
@@ -149,7 +149,6 @@ def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, flo
         "latency_s": cost.encode_s + fetch_s + run * step_s[min(step_s)] + cost.decode_s,
         **({"quality": quality[level.id]} if level.id in quality else {}),
         "batch": [{"size": size, "step_s": seconds} for size, seconds in sorted(step_s.items())],
-        "curve": {"fixed_s": fixed_s, "per_row_s": per_row_s},
         "encode_s": cost.encode_s,
         "decode_s": cost.decode_s,
         "fetch_s": fetch_s,
@@ -158,20 +157,20 @@ def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, flo
     }
 
 
-def _order(family: Family, model_id: str) -> Order:
+def _request(family: Family, model_id: str) -> GenerationRequest:
     level, defaults = family.levels_of(model_id)[0], family.defaults
     steps, _ = level.schedule(defaults.steps, defaults.steps)
-    return Order("profile", PROMPT, 0, level, steps, defaults.guidance, defaults.width, defaults.height)
+    return GenerationRequest("profile", PROMPT, 0, level, steps, defaults.guidance, defaults.width, defaults.height)
 
 
 def _guidance(family: Family, level: Level) -> float:
     return family.defaults.guidance if level.guidance is None else level.guidance
 
 
-def _step(adapter: Adapter, order: Order, guidance: float, size: int, repeats: int) -> float:
+def _step(adapter: Adapter, request: GenerationRequest, guidance: float, size: int, repeats: int) -> float:
     """Seconds of one step with so many rows, denoising and advancing; the first, colder one is not counted."""
-    rows = [adapter.prepare(order, Start(repeats + 2), guidance) for _ in range(size)]
-    batch = _batch(rows)
+    rows = [adapter.prepare(request, Start(repeats + 2), guidance) for _ in range(size)]
+    batch = Batch.of(rows)
 
     def step() -> None:
         adapter.advance(batch, adapter.denoise(batch))
@@ -180,45 +179,35 @@ def _step(adapter: Adapter, order: Order, guidance: float, size: int, repeats: i
     return _median(step, repeats, adapter)
 
 
-def _kept(adapter: Adapter, level: Level, order: Order, guidance: float) -> float:
-    """Mean seconds a step of one whole run at a level that keeps features, after a run that warms the kernels."""
-    adapter.keep_features(level)
+def _feature_cache_step(adapter: Adapter, level: Level, request: GenerationRequest, guidance: float) -> float:
+    """Mean seconds a step of one whole run at an `fc` level, after a run that warms the kernels."""
+    adapter.add_feature_cache(level)
     runs = []
     for name in ("warm-up", "measured"):
-        row = adapter.prepare(order, Start(order.steps), guidance)
-        row.features = adapter.keepers[level.id].of(name)
-        batch = _batch([row])
+        row = adapter.prepare(request, Start(request.steps), guidance)
+        row.cache_context = adapter.feature_caches[level.id].context(name)
+        batch = Batch.of([row])
 
         def run(row: Row = row, batch: Batch = batch) -> None:
-            while not row.walk.done:
+            while not row.sampler.done:
                 adapter.advance(batch, adapter.denoise(batch))
 
-        runs.append(_median(run, 1, adapter) / order.steps)
-        row.features.forget()
+        runs.append(_median(run, 1, adapter) / request.steps)
+        row.cache_context.clear()
     return runs[-1]
-
-
-def _batch(rows: list[Row]) -> Batch:
-    negative = rows[0].negative or {}
-    return Batch(
-        rows,
-        torch.stack([row.latent for row in rows]),
-        {name: torch.stack([row.conditioning[name] for row in rows]) for name in rows[0].conditioning},
-        {name: torch.stack([value] * len(rows)) for name, value in negative.items()},
-    )
 
 
 def _fetch(row: Row, repeats: int) -> float:
     """Seconds to read one cached latent of this model from a folder and check it."""
     kind = Kind("profile", "", "", 0, 0, 0, "")
     with TemporaryDirectory() as folder:
-        blobs = Folder(Path(folder))
+        blobs = FolderStore(Path(folder))
         blobs.put("a-1", encode_entry(kind, 1, np.zeros(384, np.float32), torch.zeros_like(row.latent)))
         return _median(lambda: decode_entry(blobs.get("a-1")), repeats)
 
 
 def _median(work: Callable[[], Any], repeats: int, adapter: Adapter | None = None) -> float:
-    """Median seconds of a piece of work, the device's part awaited."""
+    """Median seconds of a piece of work, to its end on the device."""
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()

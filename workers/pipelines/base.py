@@ -1,13 +1,11 @@
 """The contract between the engine and a family of pipelines: prepare, denoise, advance, decode.
 
 An adapter knows one pipeline class: how to encode a prompt, how to call the denoiser, how to turn a latent into an
-image. What all of them share stands here: guidance inside one forward, samplers row by row, seeded noise.
+image. What all adapters share is here: guidance inside one forward, a sampler for each row, seeded noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,62 +14,12 @@ from torch import Tensor
 
 from core.errors import CacheEntryDamaged, DecodeFailed
 from core.families import Level, Model
-from workers.engine.request import Order
-from workers.pipelines.feature_cache import HALVES, Features, Keeper
-from workers.pipelines.samplers import Walk, safe_scheduler
+from workers.engine.request import GenerationRequest
+from workers.pipelines.feature_cache import FeatureCache
+from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
+from workers.pipelines.samplers import SamplerState, safe_scheduler
 
-Tensors = dict[str, Tensor]
 HALF = (torch.float16, torch.bfloat16)
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a request begins: steps of its schedule, how many are skipped, and the latent to resume from.
-
-    `latent` is x_K as another request left it: no noise is added again. With `clean` it is a finished latent, and
-    is noised to level K first (MoDM's way).
-    """
-
-    steps: int
-    skip: int = 0
-    latent: Tensor | None = None
-    clean: bool = False
-    similarity: float | None = None
-    note: str | None = None
-
-
-@dataclass
-class Row:
-    """What one request brings into a batch; no tensor has a batch axis."""
-
-    latent: Tensor
-    conditioning: Tensors
-    negative: Tensors | None  # the unconditional half; None where guidance needs none
-    guidance: float
-    walk: Walk
-    size: tuple[int, int]  # width, height in pixels
-    features: Features | None = None  # kept from step to step, at an `fc` level: such a row is denoised alone
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """Rows of equal shape (and model) fit into one forward."""
-        sizes = tuple((name, tuple(value.shape)) for name, value in sorted(self.conditioning.items()))
-        return (tuple(self.latent.shape), sizes)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """n contiguous rows: latents [n, …], conditioning {name: [n, …]}, guidance [n] (None where none is guided)."""
-
-    rows: Sequence[Row]
-    latents: Tensor
-    conditioning: Tensors
-    negative: Tensors
-
-    @property
-    def guided(self) -> list[int]:
-        """Indices of the rows that need an unconditional half."""
-        return [i for i, row in enumerate(self.rows) if row.negative is not None]
 
 
 class Adapter:
@@ -86,10 +34,10 @@ class Adapter:
     def __init__(self, model: Model, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.model = model
         self.device = torch.device(device)
-        self.products = dtype if self.device.type == "cpu" and dtype in HALF else None
-        self.dtype = torch.float32 if self.products else dtype
+        self.autocast_dtype = dtype if self.device.type == "cpu" and dtype in HALF else None
+        self.dtype = torch.float32 if self.autocast_dtype else dtype
         self.forwards = 0
-        self.keepers: dict[str, Keeper] = {}  # by `fc` level
+        self.feature_caches: dict[str, FeatureCache] = {}  # by `fc` level
         self.scheduler = safe_scheduler(self.load(), model.scheduler)
 
     # what a pipeline class must say for itself
@@ -98,11 +46,11 @@ class Adapter:
         """Load weights to the device and answer the checkpoint's scheduler."""
         raise NotImplementedError
 
-    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
         """Conditioning and, where this guidance needs one, the unconditional half; no batch axis."""
         raise NotImplementedError
 
-    def noise_shape(self, order: Order) -> tuple[int, ...]:
+    def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         """Shape of the noise drawn for a request, without batch axis."""
         raise NotImplementedError
 
@@ -130,76 +78,75 @@ class Adapter:
         """Whether this guidance needs an unconditional half."""
         return guidance > 1.0
 
-    def keep_features(self, level: Level) -> None:
+    def add_feature_cache(self, level: Level) -> None:
         """Make ready for an `fc` level; raises `BadFamily` where diffusers has no cache for this denoiser."""
-        self.keepers[level.id] = Keeper(self, level)
+        self.feature_caches[level.id] = FeatureCache(self, level)
 
     # the four methods
 
     @torch.inference_mode()
-    def prepare(self, order: Order, start: Start, guidance: float) -> Row:
+    def prepare(self, request: GenerationRequest, start: Start, guidance: float) -> Row:
         """Encode the prompt and draw the noise: a row ready to join a batch."""
-        conditioning, negative = self.encode(order, guidance)
-        latent, walk = self.place(order, start)
-        return Row(latent, conditioning, negative, guidance, walk, (order.width, order.height))
+        conditioning, negative = self.encode(request, guidance)
+        latent, sampler = self.place(request, start)
+        return Row(latent, conditioning, negative, guidance, sampler, (request.width, request.height))
 
     @torch.inference_mode()
-    def place(self, order: Order, start: Start) -> tuple[Tensor, Walk]:
-        """The first latent of a request and its walk; the seed alone decides the noise, on every device.
+    def place(self, request: GenerationRequest, start: Start) -> tuple[Tensor, SamplerState]:
+        """The first latent of a request and its sampler. The seed alone decides the noise, on every device.
 
         Raises:
-            CacheEntryDamaged: the latent to resume from has another shape.
+            CacheEntryDamaged: the latent to continue from has another shape.
         """
-        generator = torch.Generator("cpu").manual_seed(order.seed)
-        drawn = torch.randn((1, *self.noise_shape(order)), generator=generator, dtype=self.dtype)
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        drawn = torch.randn((1, *self.noise_shape(request)), generator=generator, dtype=self.dtype)
         noise = self.pack(drawn.to(self.device))[0]
-        walk = Walk(self.scheduler, start.steps, start.skip, generator, **self.timing(start.steps, noise))
+        sampler = SamplerState(self.scheduler, start.steps, start.skip, generator, **self.timing(start.steps, noise))
         if start.latent is None:
-            return noise * walk.noise, walk
+            return noise * sampler.noise_scale, sampler
         if start.latent.shape != noise.shape:
             raise CacheEntryDamaged(f"A cached latent has shape {tuple(start.latent.shape)}, not {tuple(noise.shape)}.")
-        resumed = start.latent.to(self.device, self.dtype)
-        return (walk.noised(resumed, noise) if start.clean else resumed), walk
+        cached = start.latent.to(self.device, self.dtype)
+        return (sampler.add_noise(cached, noise) if start.clean else cached), sampler
 
     @torch.inference_mode()
     def denoise(self, batch: Batch) -> Tensor:
         """Guided predictions [n, …] in one forward: n conditional halves and one more for each guided row."""
         self.forwards += 1
-        inputs, times = _inputs(batch), _times(batch).to(self.device)
-        if batch.rows[0].features is not None:
-            return _denoise_alone(batch, inputs, times)
-        guided = batch.guided
+        if batch.rows[0].cache_context is not None:
+            return denoise_with_feature_cache(batch)
+        inputs, times, guided = batch.inputs(), batch.times(), batch.guided
         if not guided:
             return self.predict(inputs, times, batch.conditioning)
         both = {name: torch.cat([value, batch.negative[name][guided]]) for name, value in batch.conditioning.items()}
         out = self.predict(torch.cat([inputs, inputs[guided]]), torch.cat([times, times[guided]]), both)
         predictions, unconditional = out[: len(batch.rows)].clone(), out[len(batch.rows) :]
-        weight = _column([batch.rows[i].guidance for i in guided], out)
+        weight = column([batch.rows[i].guidance for i in guided], out)
         predictions[guided] = unconditional + weight * (predictions[guided] - unconditional)
         return predictions
 
     def predict(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         """`forward`, its products in half precision where that was asked for on a CPU."""
-        if self.products is None:
+        if self.autocast_dtype is None:
             return self.forward(latents, times, conditioning)
-        with torch.autocast(self.device.type, self.products):
+        with torch.autocast(self.device.type, self.autocast_dtype):
             return self.forward(latents, times, conditioning).to(latents.dtype)
 
     @torch.inference_mode()
     def advance(self, batch: Batch, predictions: Tensor) -> None:
-        """One sampler step of every row, in place; each row's walk moves on."""
+        """One sampler step of every row, in place."""
         rows, latents = batch.rows, batch.latents
-        if all(row.walk.affine for row in rows):
+        if all(row.sampler.linear for row in rows):
             exact = torch.float64 if latents.dtype == torch.float64 else torch.float32
-            keep = _column([row.walk.now("keep") for row in rows], latents, exact)
-            move = _column([row.walk.now("move") for row in rows], latents, exact)
-            latents.copy_(keep * latents.to(exact) + move * predictions.to(exact))
+            a = column([row.sampler.coefficient("latent_weight") for row in rows], latents, exact)
+            b = column([row.sampler.coefficient("prediction_weight") for row in rows], latents, exact)
+            latents.copy_(a * latents.to(exact) + b * predictions.to(exact))
         else:
             for i, row in enumerate(rows):
                 before = latents[i : i + 1].clone()  # samplers remember it; this memory is another's soon
-                latents[i] = row.walk.step(predictions[i : i + 1], before)[0]
+                latents[i] = row.sampler.step(predictions[i : i + 1], before)[0]
         for row in rows:
-            row.walk.index += 1
+            row.sampler.index += 1
 
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int]) -> Image.Image:
@@ -214,7 +161,7 @@ class Adapter:
         array = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return Image.fromarray(array.permute(1, 2, 0).cpu().numpy())
 
-    # housekeeping
+    # memory and speed
 
     @property
     def memory_mb(self) -> float:
@@ -224,45 +171,3 @@ class Adapter:
 
     def compile(self) -> None:
         """Compile the denoiser, where the pipeline class can; called once, before the first request."""
-
-    def warm_up(self, order: Order, rows: int) -> None:
-        """One step of a full batch and one decode, so that the first request meets warm kernels."""
-        row = self.prepare(order, Start(steps=2), order.guidance)
-        batch = Batch(
-            [row] * rows,
-            torch.stack([row.latent] * rows),
-            {name: torch.stack([value] * rows) for name, value in row.conditioning.items()},
-            {name: torch.stack([value] * rows) for name, value in (row.negative or {}).items()},
-        )
-        self.denoise(batch)
-        self.decode(row.latent, row.size)
-
-
-def _denoise_alone(batch: Batch, inputs: Tensor, times: Tensor) -> Tensor:
-    """The guided prediction [1, …] of a row that keeps features: each half in a forward and a context of its own."""
-    (row,) = batch.rows
-    assert row.features is not None
-    conditional, unconditional = HALVES
-    prediction = row.features.forward(conditional, inputs, times, batch.conditioning)
-    if row.negative is None:
-        return prediction
-    without = row.features.forward(unconditional, inputs, times, batch.negative)
-    return without + row.guidance * (prediction - without)
-
-
-def _inputs(batch: Batch) -> Tensor:
-    """The latents as the denoiser wants them: scaled by each row's sampler."""
-    walks = [row.walk for row in batch.rows]
-    if all(walk.affine for walk in walks):
-        scale = [walk.now("scale") for walk in walks]
-        return batch.latents if set(scale) == {1.0} else batch.latents * _column(scale, batch.latents)
-    return torch.cat([walk.scale(batch.latents[i : i + 1]) for i, walk in enumerate(walks)])
-
-
-def _times(batch: Batch) -> Tensor:
-    return torch.stack([row.walk.time for row in batch.rows])
-
-
-def _column(values: list[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """[n] numbers shaped to multiply an [n, …] tensor."""
-    return torch.tensor(values, dtype=dtype or like.dtype, device=like.device).view(-1, *[1] * (like.dim() - 1))

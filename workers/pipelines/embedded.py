@@ -9,8 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from families.embedded.model import load_member
-from workers.engine.request import Order
-from workers.pipelines.base import Adapter, Tensors
+from workers.engine.request import GenerationRequest
+from workers.pipelines.base import Adapter
+from workers.pipelines.rows import Tensors
 
 REMEMBERED = 32  # negative prompts kept encoded
 
@@ -32,9 +33,9 @@ class Embedded(Adapter):
     def guides(self, guidance: float) -> bool:
         return guidance > 1.0 and self.member.guided
 
-    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
-        negative = self._negative(order.negative_prompt) if self.guides(guidance) else None
-        return self._states(order.prompt), negative
+    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
+        negative = self._negative(request.negative_prompt) if self.guides(guidance) else None
+        return self._states(request.prompt), negative
 
     def _negative(self, prompt: str) -> Tensors:
         """Nearly every request has the same one: encoded once."""
@@ -49,7 +50,7 @@ class Embedded(Adapter):
         states, mask = self.member.text.tokens([prompt])
         return {"states": states[0].to(self.device, self.dtype), "mask": mask[0].to(self.device, self.dtype)}
 
-    def noise_shape(self, order: Order) -> tuple[int, ...]:
+    def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         return self.member.codec.latent_shape
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:

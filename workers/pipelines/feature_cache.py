@@ -1,9 +1,9 @@
 """Feature caches of diffusers, one state a request: what a denoiser computed at one step is reused at the next.
 
 diffusers' hooks decide once a forward whether to compute or to reuse, and keep their state by the name of a
-`cache_context`. In a shared forward one decision would stand for all, and a batch that grew would get stale rows
-(METHODS.md §3). So each request is denoised alone, in contexts of its own, by a twin of the denoiser: the same weights
-in modules of its own, which alone carry the hooks. The fused rows of other levels never meet them.
+`cache_context`. In a shared forward one decision would count for all rows, and a batch that grew would get stale rows. So
+each request takes forwards of its own, in contexts of its own, through a copy of the denoiser: the same weights in modules
+of its own, which alone carry the hooks. The fused rows of other levels never meet them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Denoiser(Protocol):
     def predict(self, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor: ...
 
 
-class Keeper:
-    """An adapter's twin that keeps features as one `fc` level says.
+class FeatureCache:
+    """A copy of an adapter whose denoiser caches features as one `fc` level says.
 
     Raises:
         BadFamily: the denoiser is none that diffusers' caches know (UNets, SD3, PixArt).
@@ -52,22 +52,22 @@ class Keeper:
     def __init__(self, adapter: Denoiser, level: Level) -> None:
         if not isinstance(adapter.net, CacheMixin):
             raise BadFamily(
-                f"Level {level.id!r} keeps features (strategy fc), but diffusers has no feature cache for the denoiser of "
-                f"model {level.model!r} (pipeline {adapter.model.pipeline!r}). Take the level out of the family file.",
+                f"Level {level.id!r} caches features (strategy fc), but diffusers has no feature cache for the denoiser "
+                f"of model {level.model!r} (pipeline {adapter.model.pipeline!r}). Take the level out of the family file.",
                 field=f"levels.{level.id}",
             )
         assert level.cache is not None
-        keeping = twin(adapter.net)
-        keeping.enable_cache(CONFIGS[level.cache](adapter.dtype, **level.options))
-        self._states = _state_managers(keeping)
+        net = sharing_weights(adapter.net)
+        net.enable_cache(CONFIGS[level.cache](adapter.dtype, **level.options))
+        self._states = _state_managers(net)
         self.adapter = copy.copy(adapter)
-        self.adapter.net = keeping
+        self.adapter.net = net
 
-    def of(self, request_id: str) -> Features:
-        """The features of one request; nothing is kept before its first forward."""
-        return Features(self, request_id)
+    def context(self, request_id: str) -> CacheContext:
+        """The features of one request; nothing is cached before its first forward."""
+        return CacheContext(self, request_id)
 
-    def held(self) -> set[str]:
+    def contexts(self) -> set[str]:
         """Names of the contexts that hold something."""
         return {name for states in self._states for name in states._state_cache}
 
@@ -79,28 +79,28 @@ class Keeper:
 
 
 @dataclass(frozen=True)
-class Features:
-    """What one request has of a keeper."""
+class CacheContext:
+    """The features of one request in a cache."""
 
-    keeper: Keeper
+    cache: FeatureCache
     request_id: str
 
     def forward(self, half: str, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor:
         """The adapter's forward of one row [1, …], for the conditional or the unconditional `half`."""
-        adapter = self.keeper.adapter
-        with adapter.net.cache_context(self._context(half)):
+        adapter = self.cache.adapter
+        with adapter.net.cache_context(self._name(half)):
             return adapter.predict(latents, times, conditioning)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """The request has left: nothing of it stays."""
-        self.keeper.drop([self._context(half) for half in HALVES])
+        self.cache.drop([self._name(half) for half in HALVES])
 
-    def _context(self, half: str) -> str:
+    def _name(self, half: str) -> str:
         return f"{self.request_id}/{half}"
 
 
-def twin(net: Any) -> Any:
-    """The same weights in modules of their own: hooks on these are no hooks on those."""
+def sharing_weights(net: Any) -> Any:
+    """A copy of the modules with the same weights: hooks on the copy are no hooks on the original."""
     shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
     return copy.deepcopy(net, shared)
 

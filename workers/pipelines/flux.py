@@ -10,9 +10,9 @@ from diffusers import FluxPipeline
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
-from workers.engine.request import Order
-from workers.pipelines.base import Tensors
+from workers.engine.request import GenerationRequest
 from workers.pipelines.hub import LatentDiffusion
+from workers.pipelines.rows import Tensors
 from workers.pipelines.stable_diffusion_3 import shift
 
 
@@ -24,12 +24,12 @@ class Flux(LatentDiffusion):
     def guides(self, guidance: float) -> bool:
         return False
 
-    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
         dev = self.net.config.guidance_embeds  # schnell was trained with 256 tokens
         states, pooled, text_ids = self.pipe.encode_prompt(
-            order.prompt, None, device=self.device, max_sequence_length=512 if dev else 256
+            request.prompt, None, device=self.device, max_sequence_length=512 if dev else 256
         )
-        _, height, width = self.noise_shape(order)
+        _, height, width = self.noise_shape(request)
         image_ids = self.pipe._prepare_latent_image_ids(1, height // 2, width // 2, self.device, self.dtype)
         conditioning = {
             "states": states[0],
@@ -41,9 +41,9 @@ class Flux(LatentDiffusion):
             conditioning["guidance"] = torch.tensor(guidance, dtype=torch.float32, device=self.device)
         return conditioning, None
 
-    def noise_shape(self, order: Order) -> tuple[int, ...]:
+    def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         side = self.pipe.vae_scale_factor * 2
-        return (self.net.config.in_channels // 4, 2 * (order.height // side), 2 * (order.width // side))
+        return (self.net.config.in_channels // 4, 2 * (request.height // side), 2 * (request.width // side))
 
     def pack(self, noise: Tensor) -> Tensor:
         return self.pipe._pack_latents(noise, *noise.shape)

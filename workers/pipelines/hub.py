@@ -17,10 +17,10 @@ from workers.pipelines.base import HALF, Adapter
 log = logging.getLogger(__name__)
 
 
-def from_hub(kind: Any, model: Model, dtype: torch.dtype, **components: Any) -> Any:
+def from_hub(kind: Any, model: Model, device: str, dtype: torch.dtype, **components: Any) -> Any:
     """The real pipeline class, by `from_pretrained`; components given as None are left out.
 
-    A path `random:sdxl` builds that architecture with random weights instead (`random_weights.py`).
+    A path `random:sdxl` builds that architecture with random weights on the device instead (`random_weights.py`).
 
     Raises:
         WeightsDamaged: nothing there, or not loadable; the message names the model and says what to do.
@@ -28,7 +28,7 @@ def from_hub(kind: Any, model: Model, dtype: torch.dtype, **components: Any) -> 
     if model.path.startswith("random:"):
         from workers.pipelines.random_weights import build
 
-        return build(model.path.removeprefix("random:")).to(dtype)
+        return build(model.path.removeprefix("random:"), device=device, dtype=dtype)
     diffusers_log.disable_progress_bar()
     transformers_log.disable_progress_bar()
     try:
@@ -50,7 +50,7 @@ class LatentDiffusion(Adapter):
     without: tuple[str, ...] = ()  # components not loaded
 
     def load(self) -> Any:
-        self.pipe = from_hub(self.pipeline, self.model, self.dtype, **dict.fromkeys(self.without))
+        self.pipe = from_hub(self.pipeline, self.model, str(self.device), self.dtype, **dict.fromkeys(self.without))
         self.pipe.to(self.device)
         self.net = getattr(self.pipe, self.denoiser)
         if self.dtype in HALF and self.pipe.vae.config.get("force_upcast"):
@@ -63,12 +63,12 @@ class LatentDiffusion(Adapter):
         return [part for part in self.pipe.components.values() if isinstance(part, torch.nn.Module)]
 
     def compile(self) -> None:
-        """Compile the repeated blocks of the denoiser (CUDA; pays from a few hundred images on)."""
+        """Compile the repeated blocks of the denoiser (CUDA)."""
         self.net.compile_repeated_blocks(fullgraph=True)
 
-    def noise_shape(self, order: Any) -> tuple[int, ...]:
+    def noise_shape(self, request: Any) -> tuple[int, ...]:
         scale = self.pipe.vae_scale_factor
-        return (self.net.config.in_channels, order.height // scale, order.width // scale)
+        return (self.net.config.in_channels, request.height // scale, request.width // scale)
 
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
         vae = self.pipe.vae

@@ -12,6 +12,7 @@ from typing import Any
 
 import diffusers
 import torch
+from torch.overrides import TorchFunctionMode
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -31,10 +32,24 @@ ARCHITECTURES = {
     "flux": "flux",
 }
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SCHEDULERS = {  # as the checkpoints ship them
+    "sd15": lambda: diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1, **BETAS),
+    "sdxl": lambda: diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
+    "sd3": lambda: diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+    "flux": lambda: diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+}
 
 
-def build(architecture: str, toy: bool = False, seed: int = 0, scheduler: Any = None, **denoiser: Any) -> Any:
-    """A diffusers pipeline of an architecture of `ARCHITECTURES`, in float32 on the CPU.
+def build(
+    architecture: str,
+    toy: bool = False,
+    seed: int = 0,
+    scheduler: Any = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    **denoiser: Any,
+) -> Any:
+    """A diffusers pipeline of an architecture of `ARCHITECTURES`, its weights drawn on the device in their final dtype.
 
     Args:
         toy: a few channels instead of the published widths.
@@ -42,9 +57,34 @@ def build(architecture: str, toy: bool = False, seed: int = 0, scheduler: Any = 
         denoiser: changes to the denoiser's configuration.
     """
     builders = {"sd15": _sd15, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}
-    with torch.random.fork_rng(devices=[]):
+    on_cuda = [device] if device.startswith("cuda") else []
+    scheduler = scheduler or SCHEDULERS[architecture]()  # schedulers compute on the CPU
+    with torch.random.fork_rng(devices=on_cuda), torch.device(device), _Weights(dtype):
         torch.manual_seed(seed)
-        return builders[architecture](toy, scheduler, denoiser)
+        pipeline = builders[architecture](toy, scheduler, denoiser)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            torch.nn.Module.to(part, dtype)  # buffers may have a dtype of their own
+    return pipeline
+
+
+class _Weights(TorchFunctionMode):
+    """New tensors get this dtype where none is named: a large model would not fit in float32 first.
+
+    Unlike `torch.set_default_dtype` it concerns this thread alone.
+    """
+
+    FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.randn, torch.rand, torch.full)
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in self.FACTORIES and kwargs.get("dtype") is None:
+            kwargs = {**kwargs, "dtype": self.dtype}
+        return func(*args, **kwargs)
 
 
 def _sd15(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
@@ -65,7 +105,7 @@ def _sd15(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
             states,
             changes,
         ),
-        scheduler=scheduler or diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1, **BETAS),
+        scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -99,7 +139,7 @@ def _sdxl(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
                 **changes,
             },
         ),
-        scheduler=scheduler or diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
+        scheduler=scheduler,
         force_zeros_for_empty_prompt=True,
     )
 
@@ -135,7 +175,7 @@ def _sd3(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
     }
     return diffusers.StableDiffusion3Pipeline(
         transformer=diffusers.SD3Transformer2DModel(**{**config, **changes}),
-        scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=scheduler,
         vae=_autoencoder(toy, channels=16, scaling_factor=1.5305, shift_factor=0.0609),
         text_encoder=_clip(toy, states, projected=True),
         tokenizer=clip_tokenizer(),
@@ -164,7 +204,7 @@ def _flux(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
     }
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(**{**config, "guidance_embeds": True, **changes}),
-        scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+        scheduler=scheduler,
         vae=_autoencoder(toy, channels=16, scaling_factor=0.3611, shift_factor=0.1159),
         text_encoder=_clip(toy, pooled),
         tokenizer=clip_tokenizer(),

@@ -5,19 +5,19 @@ from __future__ import annotations
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from workers.engine.request import Order
-from workers.pipelines.base import Tensors
+from workers.engine.request import GenerationRequest
 from workers.pipelines.hub import UNetDiffusion
+from workers.pipelines.rows import Tensors
 
 
 class StableDiffusion(UNetDiffusion):
     pipeline = StableDiffusionPipeline
     without = ("safety_checker", "feature_extractor", "image_encoder")
 
-    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
         guided = self.guides(guidance)
         states, negative = self.pipe.encode_prompt(
-            order.prompt, self.device, 1, guided, negative_prompt=order.negative_prompt or None
+            request.prompt, self.device, 1, guided, negative_prompt=request.negative_prompt or None
         )
         extra = self.guidance_input(guidance)
         return {"states": states[0], **extra}, {"states": negative[0], **extra} if guided else None

@@ -8,9 +8,9 @@ from diffusers import StableDiffusion3Pipeline
 from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 from torch import Tensor
 
-from workers.engine.request import Order
-from workers.pipelines.base import Tensors
+from workers.engine.request import GenerationRequest
 from workers.pipelines.hub import LatentDiffusion
+from workers.pipelines.rows import Tensors
 
 
 class StableDiffusion3(LatentDiffusion):
@@ -18,15 +18,15 @@ class StableDiffusion3(LatentDiffusion):
     denoiser = "transformer"
     without = ("image_encoder", "feature_extractor")
 
-    def encode(self, order: Order, guidance: float) -> tuple[Tensors, Tensors | None]:
+    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
         guided = self.guides(guidance)
         states, negative, pooled, negative_pooled = self.pipe.encode_prompt(
-            order.prompt,
+            request.prompt,
             None,
             None,
             device=self.device,
             do_classifier_free_guidance=guided,
-            negative_prompt=order.negative_prompt or None,
+            negative_prompt=request.negative_prompt or None,
         )
         conditioning = {"states": states[0], "pooled": pooled[0]}
         return conditioning, {"states": negative[0], "pooled": negative_pooled[0]} if guided else None

@@ -1,4 +1,4 @@
-"""Who judges image against prompt: one scorer a family, all following CLIPScore."""
+"""Scorers of image against prompt: one a family, all by CLIPScore."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ WEIGHT = 2.5
 
 
 class Scorer(Protocol):
-    """Judges images. `name` says kind and version, and is stored with every score."""
+    """Scores images. `name` says kind and version, and is stored with every score."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""The judge of the embedded family: trained with it, on other data orders and other augmentations."""
+"""The scorer of the embedded family: trained with it, on other data orders and other augmentations."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class EmbeddedClip:
     def __init__(self, folder: str, device: str = "cpu") -> None:
         self.name = f"embedded-clip:{digest(Path(folder) / WEIGHTS_FILE)[:8]}"
         self._device = device
-        self._judge = load_judge(Path(folder)).to(device)
+        self._clip = load_judge(Path(folder)).to(device)
         self._text = shared_encoder(device)
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         """CLIPScore of each image (any size) against its prompt."""
-        pictures = torch.stack([prepare(image, self._judge.side) for image in images]).to(self._device)
-        return clip_score(self._judge.pictures(pictures), self._judge.texts(*self._text.tokens(prompts)))
+        pictures = torch.stack([prepare(image, self._clip.side) for image in images]).to(self._device)
+        return clip_score(self._clip.pictures(pictures), self._clip.texts(*self._text.tokens(prompts)))

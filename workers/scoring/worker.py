@@ -49,21 +49,21 @@ NICE = 10  # a tenth of the share of what makes images, when all want the CPU
 
 @dataclass(frozen=True)
 class Unscored:
-    """An image that this scorer has not judged yet."""
+    """An image that this scorer has not scored yet."""
 
     image_id: uuid.UUID
     key: str
     prompt: str
 
 
-class Judgement:
+class ImageScoring:
     """Scores images by id, in batches."""
 
     def __init__(self, scorer: Scorer, images: ImageStore) -> None:
         self.scorer = scorer
         self.images = images
 
-    def judge(self, image_ids: Sequence[uuid.UUID]) -> None:
+    def score(self, image_ids: Sequence[uuid.UUID]) -> None:
         """Read, score, record; images already scored or gone are passed over."""
         known = [(unscored, self._picture(unscored)) for unscored in self._unscored(image_ids)]
         batch = [(unscored, picture) for unscored, picture in known if picture is not None]
@@ -122,12 +122,12 @@ def run(name: str) -> int:
     from workers.scoring import load_scorer
 
     torch.set_num_threads(1)
-    judgement = Judgement(load_scorer(load_family(settings().family)), ImageStore())
-    batcher = Batcher("judge", judgement.judge, BATCH)
+    scoring = ImageScoring(load_scorer(load_family(settings().family)), ImageStore())
+    batcher = Batcher("score", scoring.score, BATCH)
     app = celery_app()
 
     @app.task(name=ScoreImage.task)
-    def judge(image_id: str) -> None:
+    def score(image_id: str) -> None:
         batcher.do(uuid.UUID(image_id))
 
     return serve(app, name, [QUALITY_QUEUE], 2 * BATCH)

@@ -1,23 +1,21 @@
-"""Ways to be cheaper, one file each. A strategy answers where a request's loop begins and how long it is."""
+"""The strategies, a file each: where a request's loop begins and how many steps it has."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from core.errors import UnknownLevel
 from core.families import Family, Level
-from workers.engine.request import Order
-from workers.pipelines.base import Start
+from workers.engine.request import GenerationRequest
+from workers.latent_cache.cache import Hit
+from workers.pipelines.rows import Start
 from workers.strategies import approximate_cache, exact, feature_cache, fewer_steps, smaller_model
-
-if TYPE_CHECKING:
-    from workers.latent_cache.cache import Hit
 
 
 class Strategy(Protocol):
-    """`hit` is what the cache offers the prompt, where one was looked up."""
+    """`hit` is what the latent cache found for the prompt, where it was asked."""
 
-    def __call__(self, order: Order, level: Level, family: Family, hit: Hit | None) -> Start: ...
+    def __call__(self, request: GenerationRequest, level: Level, family: Family, hit: Hit | None) -> Start: ...
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -29,8 +27,8 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def begin(order: Order, level: Level, family: Family, hit: Hit | None = None) -> Start:
-    """Where a request's loop begins at a level; raises `UnknownLevel` for a strategy no worker can run."""
+def begin(request: GenerationRequest, level: Level, family: Family, hit: Hit | None = None) -> Start:
+    """Where a request begins at a level; raises `UnknownLevel` for a strategy that no worker can run."""
     if level.strategy not in STRATEGIES:
         raise UnknownLevel(f"No worker can run strategy {level.strategy!r} of level {level.id!r}.", field="level")
-    return STRATEGIES[level.strategy](order, level, family, hit)
+    return STRATEGIES[level.strategy](request, level, family, hit)

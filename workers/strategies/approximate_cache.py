@@ -1,25 +1,21 @@
-"""Approximate caching (NIRVANA, METHODS.md §2): start from step K of a similar prompt's run.
+"""Approximate caching (NIRVANA, Agarwal et al., NSDI 2024): start from step K of a similar prompt's run.
 
-The nearer the cached prompt, the deeper a request may start. The latent goes in as it was left: the sampler begins at
-K and no noise is added. Levels with the option `source = "image"` take MoDM's way instead: a finished latent, noised
-to step K by this request's own seed, which works across the models of a family.
+The nearer the cached prompt, the deeper a request may start. The latent is used as it was stored: the sampler begins at
+K and no noise is added. Levels with the option `source = "image"` take MoDM's way instead: a finished latent, noised to
+step K by this request's own seed, which works across the models of a family.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from core.families import Family, Level
-from workers.engine.request import Order
-from workers.pipelines.base import Start
-
-if TYPE_CHECKING:
-    from workers.latent_cache.cache import Hit
+from workers.engine.request import GenerationRequest
+from workers.latent_cache.cache import Hit
+from workers.pipelines.rows import Start
 
 
-def start(order: Order, level: Level, family: Family, hit: Hit | None = None) -> Start:
-    """Resume at the hit's K where the level allows it that deep; else run every step, and say so."""
-    steps, skip = level.schedule(order.steps, family.defaults.steps)
+def start(request: GenerationRequest, level: Level, family: Family, hit: Hit | None = None) -> Start:
+    """Start at the hit's K where the level allows it that deep; else run every step, and say so."""
+    steps, skip = level.schedule(request.steps, family.defaults.steps)
     if hit is None or hit.k > skip:
         return Start(steps, note="no cached latent is near enough: run in full")
     return Start(steps, hit.k, hit.latent, hit.clean, hit.similarity)

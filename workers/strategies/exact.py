@@ -1,13 +1,14 @@
-"""The full model, every step: the reference all others are measured against."""
+"""The full model, every step: the reference that all other levels are measured against."""
 
 from __future__ import annotations
 
 from core.families import Family, Level
-from workers.engine.request import Order
+from workers.engine.request import GenerationRequest
 from workers.latent_cache.cache import Hit
-from workers.pipelines.base import Start
+from workers.pipelines.rows import Start
 
 
-def start(order: Order, level: Level, family: Family, hit: Hit | None = None) -> Start:
-    steps, _ = level.schedule(order.steps, family.defaults.steps)
+def start(request: GenerationRequest, level: Level, family: Family, hit: Hit | None = None) -> Start:
+    """Every step of the level's schedule."""
+    steps, _ = level.schedule(request.steps, family.defaults.steps)
     return Start(steps)

@@ -1,6 +1,6 @@
-"""The same model on a shorter schedule, or a distilled model that always takes so many (`fixed_steps`).
+"""The same model on a shorter schedule, or a distilled model that always takes so many steps (`fixed_steps`).
 
-The schedule is the sampler's own for that many steps, not the long one thinned: its last steps are where detail is.
+The schedule is the sampler's own for that many steps, not the long one thinned out: its last steps draw the detail.
 """
 
 from __future__ import annotations

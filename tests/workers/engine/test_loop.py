@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from core.errors import Cancelled, DeadlinePassed, OutOfMemory, UnknownLevel
-from core.families import Level
+from core.errors import BadFamily, Cancelled, OutOfMemory
+from core.families import load_family
+from core.step_curve import StepCurve
+from tests.workers.pencil import MODEL_MB
+
+
+class Constant(StepCurve):
+    """A profile that stays as it is, whatever is measured."""
+
+    def observe(self, rows, seconds):
+        return self
 
 
 def picture(future):
@@ -41,16 +50,16 @@ def test_a_newcomer_waits_at_most_one_step(bench):
 def test_one_forward_carries_rows_of_different_steps_guidance_level_and_seed(bench):
     b = bench()
     alone = []
-    orders = [
-        b.order("fox", steps=20, guidance=2.0),
-        b.order("a bear", steps=7, guidance=1.0),
-        b.order("owl", level="fs-4", guidance=9.0),
+    requests = [
+        b.request("fox", steps=20, guidance=2.0),
+        b.request("a bear", steps=7, guidance=1.0),
+        b.request("owl", level="fs-4", guidance=9.0),
     ]
-    for order in orders:
-        alone.append(b.engine.submit(order))
+    for request in requests:
+        alone.append(b.engine.submit(request))
         b.run()
     before = b.adapters["large"].forwards
-    together = [b.engine.submit(order) for order in orders]
+    together = [b.engine.submit(request) for request in requests]
     b.run()
     assert b.adapters["large"].forwards - before == 20
     for one, other in zip(alone, together, strict=True):
@@ -78,9 +87,7 @@ def test_places_go_to_the_earliest_deadline_and_the_late_go_last(bench):
 
 
 def test_a_batch_grows_only_while_those_in_flight_still_meet_their_deadlines(bench):
-    from workers.engine.curve import StepCurve
-
-    b = bench(curves={"large": StepCurve({1: 1.0, 2: 10.0})})
+    b = bench(curves={"large": StepCurve.of({1: 1.0, 2: 10.0})})
     tight = b.submit(steps=20, deadline=time.time() + 60)
     b.engine.step()
     other = b.submit(steps=20)
@@ -105,40 +112,10 @@ def test_cancelling_takes_effect_at_the_next_step_and_leaves_the_neighbours_alon
     assert not b.engine.cancel("nobody")
 
 
-def test_a_request_that_wants_to_be_dropped_when_late_is_dropped_at_a_step(bench):
-    b = bench()
-    gone = b.submit(deadline=time.time() + 0.02, drop_late=True)
-    kept = b.submit(deadline=time.time() + 0.02)
-    b.engine.step()
-    time.sleep(0.03)
-    b.run()
-    with pytest.raises(DeadlinePassed):
-        gone.result(0)
-    assert kept.result(0).steps_run == 20
-
-
-def test_a_running_request_moves_to_a_cheaper_continuation_and_the_record_says_so(bench):
-    b = bench()
-    future = b.submit(steps=20)
-    for _ in range(5):
-        b.engine.step()
-    assert b.engine.relevel("r0", b.family.level("fs-4"))
-    b.run()
-    outcome = future.result(0)
-    assert 5 < outcome.steps_run < 11
-    assert outcome.level_id == "fs-4"
-    assert "moved from exact to fs-4 with 15 steps left" in outcome.reason
-    assert not b.engine.relevel("r0", b.family.level("fs-4"))
-
-
 @pytest.mark.parametrize(("allowed", "level"), [(("exact", "fs-4", "fs-10"), "fs-10"), ((), "exact")])
 def test_a_request_that_would_miss_its_deadline_moves_to_the_mildest_level_it_may(bench, allowed, level):
-    from workers.engine.curve import StepCurve
-
-    b = bench(curves={"large": StepCurve({1: 1.0})})
+    b = bench(curves={"large": Constant((1,), (1.0,))})
     future = b.submit(steps=20, deadline=time.time() + 14, allowed_levels=allowed)
-    b.engine.step()
-    b.engine.curves["large"].points = {1: 1.0}
     b.engine.step()
     b.run()
     assert future.result(0).level_id == level
@@ -159,19 +136,10 @@ def test_a_request_whose_level_is_no_longer_allowed_moves_while_one_that_keeps_i
     assert not b.engine.allow("r0", ("exact",))
 
 
-def test_the_level_is_chosen_again_when_a_request_gets_its_place(bench):
-    b = bench(late_binding=lambda order, left, rows: "fs-4")
-    free, fixed = b.submit(), b.submit(allowed_levels=("exact",))
-    b.run()
-    assert (free.result(0).level_id, free.result(0).steps_run) == ("fs-4", 4)
-    assert "fs-4 instead of exact" in free.result(0).reason
-    assert (fixed.result(0).level_id, fixed.result(0).steps_run) == ("exact", 20)
-
-
 def test_the_same_request_is_not_run_twice(bench):
     b = bench()
-    order = b.order(steps=2)
-    assert b.engine.submit(order) is b.engine.submit(order)
+    request = b.request(steps=2)
+    assert b.engine.submit(request) is b.engine.submit(request)
     b.run()
     assert b.engine.stats()["done"] == 1
 
@@ -198,22 +166,15 @@ def test_a_model_is_loaded_when_first_asked_for_and_its_load_is_measured(bench):
 
 
 def test_the_least_recently_used_model_leaves_when_memory_is_short(bench):
-    one = 16 * 17 * 8 / 1e6  # megabytes of a Pencil in float64
-    b = bench(models=3, memory_budget_mb=2.5 * one)
-    b.submit(level="sm-small", steps=1)
-    b.run()
-    b.submit(level="exact", steps=1)
-    b.run()
-    b.engine.residents._sizes["tiny"] = one
-    b.submit(level="sm-tiny", steps=1)
-    b.run()
+    b = bench(models=3, memory_budget_mb=2.5 * MODEL_MB)
+    for level in ("sm-small", "exact", "sm-tiny"):
+        b.submit(level=level, steps=1)
+        b.run()
     assert b.engine.loaded() == ["tiny", "large"]
 
 
 def test_a_model_in_use_is_not_dropped_but_lets_nobody_new_in(bench):
-    one = 16 * 17 * 8 / 1e6
-    b = bench(models=2, memory_budget_mb=1.5 * one)
-    b.engine.residents._sizes["small"] = one
+    b = bench(models=2, memory_budget_mb=1.5 * MODEL_MB)
     first = b.submit(steps=5)
     b.engine.step()
     other = b.submit(level="sm-small", steps=2)
@@ -226,33 +187,30 @@ def test_a_model_in_use_is_not_dropped_but_lets_nobody_new_in(bench):
 
 
 def test_a_model_larger_than_the_budget_is_refused_with_a_code(bench):
-    b = bench(models=2, memory_budget_mb=0.01)
-    b.engine.residents._sizes["small"] = 5.0
+    b = bench(models=2, memory_budget_mb=0.01, expected_mb=lambda model: 5.0 if model.id == "small" else 0.0)
     future = b.submit(level="sm-small")
     b.run()
     with pytest.raises(OutOfMemory, match="budget"):
         future.result(0)
 
 
-def test_a_strategy_no_worker_can_run_is_refused_with_a_code(bench):
-    b = bench()
-    future = b.engine.submit(dataclasses.replace(b.order(), level=Level(id="sub-2", strategy="sub", model="large")))
-    b.run()
-    with pytest.raises(UnknownLevel):
-        future.result(0)
+def test_a_strategy_that_does_not_exist_is_refused_when_the_family_file_is_read(tmp_path):
+    from core.families import FAMILIES
+
+    path = tmp_path / "flux.toml"
+    path.write_text((FAMILIES / "flux.toml").read_text() + '\n[levels.sub-2]\nmodel = "dev"\nstrategy = "sub"\n')
+    with pytest.raises(BadFamily, match=r"levels\.sub-2\.strategy"):
+        load_family(str(path))
 
 
 def test_the_threaded_engine_finishes_what_many_threads_ask_for(bench):
-    from concurrent.futures import ThreadPoolExecutor
-
     b = bench(threaded=True)
     b.engine.start()
-    orders = [b.order(steps=1 + n % 7) for n in range(40)]
+    requests = [b.request(steps=1 + n % 7) for n in range(40)]
     with ThreadPoolExecutor(8) as slots:
-        outcomes = list(slots.map(lambda order: b.engine.submit(order).result(30), orders))
+        outcomes = list(slots.map(lambda request: b.engine.submit(request).result(30), requests))
     b.engine.stop()
-    assert [outcome.steps_run for outcome in outcomes] == [order.steps for order in orders]
-    assert max(outcome.batch_max for outcome in outcomes) > 1
+    assert [outcome.steps_run for outcome in outcomes] == [request.steps for request in requests]
     for outcome in outcomes:
         t = outcome.times
         assert t.admitted <= t.encoded <= t.started <= t.denoised <= t.decoded

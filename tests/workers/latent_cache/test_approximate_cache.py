@@ -10,9 +10,12 @@ import torch
 
 from core.errors import CacheEntryDamaged
 from core.similarity import cosine_for, deepest
-from workers.latent_cache.cache import Folder, LatentCache, RedisBlobs, decode_entry, encode_entry
+from workers.latent_cache.cache import LatentCache
 from workers.latent_cache.depths import kept_depths
-from workers.latent_cache.index import Entry, ExactIndex, Kind, VectorIndex
+from workers.latent_cache.entries import Entry, Kind
+from workers.latent_cache.exact_index import ExactIndex
+from workers.latent_cache.store import FolderStore, RedisStore, decode_entry, encode_entry
+from workers.latent_cache.vector_index import VectorIndex
 
 KIND = Kind("pencil", "large", "1", 4, 4, 20, "EulerDiscreteScheduler")
 
@@ -28,8 +31,15 @@ def near(cosine, seed=0):
 
 
 @pytest.fixture
-def cache(tmp_path):
-    return LatentCache(ExactIndex(), Folder(tmp_path), limit_mb=10)
+def known():
+    """Embeddings by prompt. The pencil's conditioning is the prompt's length: prompts as long draw the same."""
+    fox, owl = near(0.93)
+    return {"fox": fox, "owl": owl}
+
+
+@pytest.fixture
+def cache(tmp_path, known):
+    return LatentCache(ExactIndex(), FolderStore(tmp_path), limit_mb=10, embed=lambda prompt: known[prompt])
 
 
 def vector_index(services):
@@ -65,71 +75,67 @@ def test_latents_are_kept_at_the_depths_that_levels_start_from(bench):
 
 def test_a_similar_prompt_starts_from_the_cached_latent_and_ends_where_its_own_run_ends(bench, cache):
     b = bench(cache=cache)
-    first, second = near(0.93)
-    full = b.submit("fox", seed=1, embedding=first)
+    full = b.submit("fox", seed=1)
     b.run()
-    hit = b.submit("fox", seed=2, level="ac-8", embedding=second)
+    hit = b.submit("owl", seed=2, level="ac-8")
     b.run()
-    outcome = hit.result(0)
-    assert (outcome.steps_skipped, outcome.steps_run) == (8, 12)
-    assert outcome.cache_similarity == pytest.approx(0.93, abs=1e-3)
-    assert outcome.fetch_s > 0
-    # the prompt is the same and Euler draws no noise: from x_8 on the two walks are one, to fp16 of the entry
-    assert np.abs(np.asarray(outcome.image).astype(int) - np.asarray(full.result(0).image)).max() <= 1
+    result = hit.result(0)
+    assert (result.steps_skipped, result.steps_run) == (8, 12)
+    assert result.cache_similarity == pytest.approx(0.93, abs=1e-3)
+    assert result.fetch_s > 0
+    # both prompts have one conditioning and Euler draws no noise: from x_8 on the runs agree, to fp16 of the entry
+    assert np.abs(np.asarray(result.image).astype(int) - np.asarray(full.result(0).image)).max() <= 1
 
 
 @pytest.mark.parametrize(("cosine", "skipped"), [(0.5, 0), (0.8, 4), (0.93, 8)])
-def test_the_hit_starts_as_deep_as_similarity_allows(bench, cache, cosine, skipped):
+def test_the_hit_starts_as_deep_as_similarity_allows(bench, cache, known, cosine, skipped):
+    known["fox"], known["owl"] = near(cosine)
     b = bench(cache=cache)
-    first, second = near(cosine)
-    b.submit("fox", embedding=first)
+    b.submit("fox")
     b.run()
-    outcome = b.submit("fox", level="ac-8", embedding=second)
+    future = b.submit("owl", level="ac-8")
     b.run()
-    assert outcome.result(0).steps_skipped == skipped
-    assert (outcome.result(0).reason is None) == bool(skipped)
+    assert future.result(0).steps_skipped == skipped
+    assert (future.result(0).reason is None) == bool(skipped)
 
 
 def test_the_level_bounds_the_depth_even_for_the_same_prompt(bench, cache):
     b = bench(cache=cache)
-    vector, _ = near(1.0)
-    b.submit("fox", embedding=vector)
+    b.submit("fox")
     b.run()
-    outcome = b.submit("fox", level="ac-4", embedding=vector)
+    future = b.submit("fox", level="ac-4")
     b.run()
-    assert outcome.result(0).steps_skipped == 4
+    assert future.result(0).steps_skipped == 4
 
 
 @pytest.mark.parametrize(("level", "steps"), [("ac-image", 20), ("ac-image", 10), ("ac-small", 20)])
 def test_a_finished_latent_noised_again_serves_other_step_counts_and_other_models(bench, cache, level, steps):
     b = bench(models=2, cache=cache)
-    first, second = near(0.93)
-    b.submit("fox", embedding=first)
+    b.submit("fox")
     b.run()
-    future = b.submit("fox", level=level, steps=steps, embedding=second)
+    future = b.submit("owl", level=level, steps=steps)
     b.run()
-    outcome = future.result(0)
-    assert (outcome.steps_skipped, outcome.steps_run) == (0.4 * steps, 0.6 * steps)
-    assert outcome.model_id == b.family.level(level).model
+    result = future.result(0)
+    assert (result.steps_skipped, result.steps_run) == (0.4 * steps, 0.6 * steps)
+    assert result.model_id == b.family.level(level).model
 
 
 @pytest.mark.parametrize("change", [{"steps": 30}, {"width": 8, "height": 8}])
 def test_entries_of_another_size_or_step_count_are_not_used(bench, cache, change):
     b = bench(cache=cache)
-    vector, _ = near(1.0)
-    b.submit("fox", embedding=vector)
+    b.submit("fox")
     b.run()
-    outcome = b.submit("fox", level="ac-8", embedding=vector, **change)
+    future = b.submit("fox", level="ac-8", **change)
     b.run()
-    assert outcome.result(0).steps_skipped == 0
+    assert future.result(0).steps_skipped == 0
 
 
 def test_without_a_cache_the_level_runs_in_full_and_says_so(bench):
     b = bench()
-    outcome = b.submit("fox", level="ac-8")
+    future = b.submit("fox", level="ac-8")
     b.run()
-    assert outcome.result(0).steps_run == 20
-    assert "run in full" in outcome.result(0).reason
+    assert future.result(0).steps_run == 20
+    assert "run in full" in future.result(0).reason
 
 
 def spoil(folder, how):
@@ -149,44 +155,41 @@ def spoil(folder, how):
 )
 def test_a_damaged_entry_is_dropped_and_the_request_runs_in_full(bench, cache, tmp_path, how):
     b = bench(cache=cache)
-    vector, _ = near(1.0)
-    b.submit("fox", embedding=vector)
+    b.submit("fox")
     b.run()
     spoil(tmp_path, how)
-    outcome = b.submit("fox", level="ac-8", embedding=vector)
+    result = b.submit("fox", level="ac-8")
     b.run()
-    assert outcome.result(0).steps_run == 20
+    assert result.result(0).steps_run == 20
     assert cache.stats()["damaged"] == 1
 
 
-def test_a_poisoned_entry_that_passes_every_check_is_forgotten_and_the_request_runs_again(bench, cache):
+def test_a_poisoned_entry_that_passes_every_check_is_forgotten_and_the_request_runs_again(bench, cache, known):
     b = bench(cache=cache)
-    vector, _ = near(1.0)
-    clean = b.submit("fox", seed=3, embedding=vector)
+    clean = b.submit("fox", seed=3)
     b.run()
-    entry = next(e for e in cache.index.nearest(KIND, vector).entries if e.k == 8)
+    entry = next(e for e in cache.index.nearest(KIND, known["fox"]).entries if e.k == 8)
     poisoned = torch.full((3, 4, 4), torch.finfo(torch.float16).max)
-    cache.blobs.put(entry.key, encode_entry(KIND, 8, vector, poisoned))
+    cache.latents.put(entry.key, encode_entry(KIND, 8, known["fox"], poisoned))
     b.adapters["large"].forward = lambda x, t, c, run=b.adapters["large"].forward: run(x, t, c) / (x.abs() < 6e4)
-    outcome = b.submit("fox", seed=3, level="ac-8", embedding=vector)
+    result = b.submit("fox", seed=3, level="ac-8")
     b.run()
-    assert outcome.result(0).reason == "the cached latent went bad: run in full"
-    assert (np.asarray(outcome.result(0).image) == np.asarray(clean.result(0).image)).all()
-    assert {e.k for e in cache.index.nearest(KIND, vector).entries} == {4}
+    assert result.result(0).reason == "the cached latent was unusable: run in full"
+    assert (np.asarray(result.result(0).image) == np.asarray(clean.result(0).image)).all()
+    assert {e.k for e in cache.index.nearest(KIND, known["fox"]).entries} == {4}
 
 
-def test_an_entry_of_another_shape_is_forgotten_and_the_request_runs_in_full(bench, cache):
+def test_an_entry_of_another_shape_is_forgotten_and_the_request_runs_in_full(bench, cache, known):
     b = bench(cache=cache)
-    vector, _ = near(1.0)
-    b.submit("fox", embedding=vector)
+    b.submit("fox")
     b.run()
-    entry = next(e for e in cache.index.nearest(KIND, vector).entries if e.k == 8)
-    cache.blobs.put(entry.key, encode_entry(KIND, 8, vector, torch.zeros(3, 2, 2)))
-    outcome = b.submit("fox", level="ac-8", embedding=vector)
+    entry = next(e for e in cache.index.nearest(KIND, known["fox"]).entries if e.k == 8)
+    cache.latents.put(entry.key, encode_entry(KIND, 8, known["fox"], torch.zeros(3, 2, 2)))
+    result = b.submit("fox", level="ac-8")
     b.run()
-    assert outcome.result(0).steps_run == 20
-    assert "has shape (3, 2, 2), not (3, 4, 4)" in outcome.result(0).reason
-    assert entry.key not in {e.key for e in cache.index.nearest(KIND, vector).entries}
+    assert result.result(0).steps_run == 20
+    assert "has shape (3, 2, 2), not (3, 4, 4)" in result.result(0).reason
+    assert entry.key not in {e.key for e in cache.index.nearest(KIND, known["fox"]).entries}
 
 
 def test_a_nan_is_found_when_the_entry_is_read():
@@ -230,10 +233,12 @@ def test_least_uses_times_steps_saved_leaves_first(index):
 
 
 def test_the_store_stays_under_its_limit(bench, tmp_path):
-    cache = LatentCache(ExactIndex(), Folder(tmp_path), limit_mb=0.02)
+    cache = LatentCache(
+        ExactIndex(), FolderStore(tmp_path), limit_mb=0.02, embed=lambda prompt: near(1.0, seed=int(prompt))[0]
+    )
     b = bench(cache=cache)
     for n in range(12):
-        b.submit("fox", embedding=near(1.0, seed=n)[0])
+        b.submit(f"{n:03}")
     b.run()
     assert cache.stats()["evicted"] > 0
     assert 0 < sum(file.stat().st_size for file in tmp_path.iterdir()) <= 20_000
@@ -242,26 +247,10 @@ def test_the_store_stays_under_its_limit(bench, tmp_path):
 
 def test_a_prompt_that_is_kept_already_is_not_kept_twice(bench, cache):
     b = bench(cache=cache)
-    vector, _ = near(1.0)
     for seed in range(3):
-        b.submit("fox", seed=seed, embedding=vector)
+        b.submit("fox", seed=seed)
         b.run()
     assert len(cache.index) == 3
-
-
-def test_a_new_process_finds_what_the_folder_keeps_and_deletes_what_is_damaged(bench, cache, tmp_path):
-    b = bench(cache=cache)
-    first, second = near(0.93)
-    b.submit("fox", embedding=first)
-    b.run()
-    (tmp_path / "broken-4.safetensors").write_bytes(b"half")
-    again = LatentCache(ExactIndex(), Folder(tmp_path), limit_mb=10)
-    assert again.recover() == 3
-    assert not (tmp_path / "broken-4.safetensors").exists()
-    outcome = bench(cache=again)
-    hit = outcome.submit("fox", level="ac-8", embedding=second)
-    outcome.run()
-    assert hit.result(0).steps_skipped == 8
 
 
 def test_the_fetch_starts_while_the_request_waits(bench, cache):
@@ -279,13 +268,13 @@ def test_samplers_with_a_history_neither_keep_nor_resume(bench, cache):
     b = bench(cache=cache)
     family = b.family
     assert cache.depths(family, "large", "DPMSolverMultistepScheduler", 20) == frozenset()
-    assert cache.prefetch(b.order(level="ac-8"), family.level("ac-8"), family, "UniPCMultistepScheduler") is None
+    assert cache.prefetch(b.request(level="ac-8"), family.level("ac-8"), family, "UniPCMultistepScheduler") is None
 
 
 def test_latents_can_lie_in_redis(services):
     import redis
 
-    blobs = RedisBlobs(redis.Redis.from_url(services.broker_url), prefix="argus:test:")
+    blobs = RedisStore(redis.Redis.from_url(services.broker_url), prefix="argus:test:")
     blobs.put("a-4", b"\x00data")
     assert blobs.get("a-4") == b"\x00data"
     blobs.delete("a-4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.families import FAMILIES, load_family
-from tests.workers.toys import make_order
+from tests.workers.toys import make_request
 from workers.latent_cache.depths import kept_depths
 from workers.pipelines import adapter_class
 from workers.strategies import STRATEGIES
@@ -47,7 +47,7 @@ def test_a_family_from_a_local_folder_runs_in_the_engine_at_every_level(toys, ar
     adapter = toys.adapter(architecture)
     engine = Engine(family, dtype=torch.float64, load=lambda model: adapter, threaded=False)
     futures = [
-        engine.submit(make_order(request_id=name, steps=6, level=level)) for name, level in family.levels.items()
+        engine.submit(make_request(request_id=name, steps=6, level=level)) for name, level in family.levels.items()
     ]
     while engine.step():
         pass

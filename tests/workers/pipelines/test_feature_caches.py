@@ -1,4 +1,4 @@
-"""Levels that keep features from step to step: a request is never shown another's, and nothing of it stays."""
+"""Levels with a feature cache: a request is never shown another's features, and nothing of it stays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffusers.models.cache_utils import CacheMixin
 
 from core.errors import BadFamily
 from core.families import Family, Level, load_family
-from tests.workers.toys import make_order
+from tests.workers.toys import make_request
 from workers.engine.engine import Engine
 from workers.pipelines.random_weights import random_family
 
@@ -50,7 +50,7 @@ class Studio:
         self.engine = Engine(family, dtype=torch.float64, threaded=False)
         self.adapter: Any = self.engine.load("random").adapter
         self.calls = 0
-        for net in (self.adapter.net, *(keeper.adapter.net for keeper in self.adapter.keepers.values())):
+        for net in (self.adapter.net, *(cache.adapter.net for cache in self.adapter.feature_caches.values())):
             for name, module in net.named_modules():
                 if name.endswith("attn.to_q"):  # runs when, and only when, its block's attention is computed
                     module.register_forward_hook(self._count)
@@ -58,24 +58,24 @@ class Studio:
     def _count(self, *_: Any) -> None:
         self.calls += 1
 
-    def submit(self, request: str, level: str, **changes: Any) -> Any:
-        order = make_order(request_id=request, level=self.family.level(level), **{"steps": STEPS, **changes})
-        future = self.engine.submit(order)
-        return future, self.engine._tickets[request]
+    def submit(self, name: str, level: str, **changes: Any) -> Any:
+        request = make_request(request_id=name, level=self.family.level(level), **{"steps": STEPS, **changes})
+        future = self.engine.submit(request)
+        return future, self.engine.find(name)
 
-    def latent(self, request: str, level: str, **changes: Any) -> torch.Tensor:
+    def latent(self, name: str, level: str, **changes: Any) -> torch.Tensor:
         """What a request ends with, alone."""
-        future, ticket = self.submit(request, level, **changes)
+        future, running = self.submit(name, level, **changes)
         self.run()
         assert future.result(0).level_id == level
-        return ticket.row.latent
+        return running.row.latent
 
     def run(self) -> None:
         while self.engine.step():
             pass
 
     def held(self) -> set[str]:
-        return set().union(*(keeper.held() for keeper in self.adapter.keepers.values()))
+        return set().union(*(cache.contexts() for cache in self.adapter.feature_caches.values()))
 
 
 @pytest.fixture(scope="module")
@@ -104,40 +104,40 @@ def test_requests_at_different_steps_end_as_alone_though_others_come_and_go(stud
     }
     alone = {name: studio.latent(name, level, **changes) for name, changes in asked.items()}
     plain = studio.latent("plain", "exact", seed=9)
-    tickets = {"one": studio.submit("one", level, **asked["one"])[1]}
-    tickets["plain"] = studio.submit("plain", "exact", seed=9)[1]
+    running = {"one": studio.submit("one", level, **asked["one"])[1]}
+    running["plain"] = studio.submit("plain", "exact", seed=9)[1]
     studio.engine.step()
     studio.engine.step()
     studio.submit("gone", level, seed=8)
     studio.submit("shorter", "fs-10", seed=4)
     for _ in range(6):
         studio.engine.step()
-    tickets["two"] = studio.submit("two", level, **asked["two"])[1]
+    running["two"] = studio.submit("two", level, **asked["two"])[1]
     studio.engine.cancel("gone")
     for _ in range(3):
         studio.engine.step()
-    tickets["three"] = studio.submit("three", level, **asked["three"])[1]
+    running["three"] = studio.submit("three", level, **asked["three"])[1]
     studio.run()
     for name, latent in {**alone, "plain": plain}.items():
-        assert (tickets[name].row.latent - latent).abs().max() <= 1e-9, name
+        assert (running[name].row.latent - latent).abs().max() <= 1e-9, name
     assert not studio.held()
 
 
 @pytest.mark.parametrize("cache", CACHES)
 def test_a_level_with_a_cache_draws_what_diffusers_draws_with_it(studio: Studio, cache: str):
     ours = studio.latent("ours", CACHES[cache].id, seed=5)
-    order = make_order(seed=5, steps=STEPS)
+    request = make_request(seed=5, steps=STEPS)
     pipe = studio.adapter.pipe
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = type(studio.adapter.scheduler).from_config(studio.adapter.scheduler.config)
     pipe.transformer.enable_cache(CONFIGS[cache])
     try:
         theirs = pipe(
-            order.prompt,
+            request.prompt,
             num_inference_steps=STEPS,
-            guidance_scale=order.guidance,
-            width=order.width,
-            height=order.height,
+            guidance_scale=request.guidance,
+            width=request.width,
+            height=request.height,
             generator=torch.Generator().manual_seed(5),
             output_type="latent",
         ).images[0]
@@ -162,19 +162,19 @@ def test_a_cache_computes_fewer_blocks_and_the_fused_rows_beside_it_all_of_their
     assert studio.calls == full + (full - saved)
 
 
-def test_what_is_kept_for_a_request_goes_when_it_is_finished_cancelled_parked_or_fails(studio: Studio):
+def test_the_features_of_a_request_go_when_it_is_finished_cancelled_preempted_or_fails(studio: Studio):
     level = CACHES["first-block"].id
-    for name in ("finished", "cancelled", "parked", "bad"):
+    for name in ("finished", "cancelled", "preempted", "bad"):
         studio.submit(name, level, steps=3)
     studio.engine.step()
-    assert studio.held() == {f"{name}/cond" for name in ("finished", "cancelled", "parked", "bad")}
+    assert studio.held() == {f"{name}/cond" for name in ("finished", "cancelled", "preempted", "bad")}
     studio.engine.cancel("cancelled")
-    studio.engine.park("parked")
-    (lane,) = studio.engine._lanes.values()
-    lane.latents[[ticket.order.request_id for ticket in lane.tickets].index("bad")] = torch.nan
+    studio.engine.preempt("preempted")
+    (batch,) = studio.engine.batches()
+    batch.latents[[request.id for request in batch.requests].index("bad")] = torch.nan
     studio.engine.step()
     assert studio.held() == {"finished/cond"}
-    assert not studio.engine.parked()
+    assert not studio.engine.preempted()
     studio.run()
     assert not studio.held()
     studio.submit("stopped", level)
@@ -185,8 +185,8 @@ def test_what_is_kept_for_a_request_goes_when_it_is_finished_cancelled_parked_or
 
 def test_a_twin_shares_its_weights_and_the_model_has_no_hooks(studio: Studio):
     plain = studio.adapter.net
-    for keeper in studio.adapter.keepers.values():
-        ours = dict(keeper.adapter.net.named_parameters())
+    for cache in studio.adapter.feature_caches.values():
+        ours = dict(cache.adapter.net.named_parameters())
         assert all(ours[name] is tensor for name, tensor in plain.named_parameters())
     assert not any("forward" in vars(module) for module in plain.modules())
 
@@ -220,7 +220,7 @@ def test_guided_rows_keep_features_of_their_two_halves_apart(folder: Path, monke
 @pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3"])
 def test_a_denoiser_without_feature_caches_refuses_the_level_when_it_is_loaded(folder: Path, architecture: str):
     family = with_caches(random_family(architecture, folder / architecture, toy=True))
-    with pytest.raises(BadFamily, match="'fc-first' keeps features"):
+    with pytest.raises(BadFamily, match="'fc-first' caches features"):
         Engine(family, threaded=False).load("random")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,21 +10,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.workers.toys import SCHEDULERS, make_order
-from workers.engine.running_batch import Lane
-from workers.pipelines.base import Adapter, Row, Start
+from tests.workers.toys import SCHEDULERS, make_request
+from workers.engine.running_batch import RunningBatch
+from workers.pipelines.base import Adapter
+from workers.pipelines.rows import Row, Start
 
 PROMPTS = ("a red fox", "two owls at night, oil on canvas", "x")
 
 
 @dataclass(eq=False)
 class Rider:
-    """The least that a lane wants of a ticket."""
+    """The least that a running batch wants of a request."""
 
     row: Row
     name: int
     urgency: float = 0.0
-    because: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,38 +55,38 @@ plans = st.lists(
 
 
 def rider(adapter: Adapter, plan: Plan, name: int = 0) -> Rider:
-    order = make_order(plan.prompt, seed=plan.seed)
-    return Rider(adapter.prepare(order, Start(plan.steps), plan.guidance), name)
+    request = make_request(plan.prompt, seed=plan.seed)
+    return Rider(adapter.prepare(request, Start(plan.steps), plan.guidance), name)
 
 
-def turn(adapter: Adapter, lane: Lane) -> None:
-    batch = lane.batch(0, len(lane))
-    adapter.advance(batch, adapter.denoise(batch))
+def turn(adapter: Adapter, batch: RunningBatch) -> None:
+    rows = batch.rows(0, len(batch))
+    adapter.advance(rows, adapter.denoise(rows))
 
 
 def alone(adapter: Adapter, plan: Plan) -> Tensor:
-    lane = Lane(adapter, 8)
-    lane.join(rider(adapter, plan))
-    while not lane.tickets[0].row.walk.done:
-        turn(adapter, lane)
-    return lane.leave(0).row.latent
+    batch = RunningBatch(adapter, 8)
+    batch.join(rider(adapter, plan))
+    while not batch.requests[0].row.sampler.done:
+        turn(adapter, batch)
+    return batch.leave(0).row.latent
 
 
 def fused(adapter: Adapter, rows: list[Plan]) -> dict[int, Tensor]:
-    """Rows join and leave a lane as their plans say; the finished latents by row."""
-    lane, done, now = Lane(adapter, 8), {}, 0
-    while now <= max(plan.joins for plan in rows) or len(lane):
+    """Rows join and leave a batch as their plans say; the finished latents by row."""
+    batch, done, now = RunningBatch(adapter, 8), {}, 0
+    while now <= max(plan.joins for plan in rows) or len(batch):
         for name, plan in enumerate(rows):
             if plan.joins == now:
-                lane.join(rider(adapter, plan, name))
-        for index in reversed(range(len(lane))):
-            if rows[lane.tickets[index].name].thrown_out == now:
-                lane.leave(index)
-        if len(lane):
-            turn(adapter, lane)
-        for index in reversed(range(len(lane))):
-            if lane.tickets[index].row.walk.done:
-                gone = lane.leave(index)
+                batch.join(rider(adapter, plan, name))
+        for index in reversed(range(len(batch))):
+            if rows[batch.requests[index].name].thrown_out == now:
+                batch.leave(index)
+        if len(batch):
+            turn(adapter, batch)
+        for index in reversed(range(len(batch))):
+            if batch.requests[index].row.sampler.done:
+                gone = batch.leave(index)
                 done[gone.name] = gone.row.latent
         now += 1
     return done
@@ -133,10 +133,10 @@ def test_any_order_of_joining_and_leaving_gives_the_same_latents_with_every_safe
 
 def test_the_last_row_moves_into_the_hole(toys):
     adapter = toys.adapter("sd15")
-    lane = Lane(adapter, 8)
+    batch = RunningBatch(adapter, 8)
     for name in range(3):
-        lane.join(rider(adapter, Plan("x", name, 4, 2.0, 0, None), name))
-    latents = lane.latents[:3].clone()
-    lane.leave(0)
-    assert [ticket.name for ticket in lane.tickets] == [2, 1]
-    assert torch.equal(lane.latents[:2], latents[[2, 1]])
+        batch.join(rider(adapter, Plan("x", name, 4, 2.0, 0, None), name))
+    latents = batch.latents[:3].clone()
+    batch.leave(0)
+    assert [request.name for request in batch.requests] == [2, 1]
+    assert torch.equal(batch.latents[:2], latents[[2, 1]])

@@ -1,0 +1,109 @@
+"""From request to row: what the cache offers, the prompt encoded, the noise drawn, the sampler at its first step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.errors import CacheEntryDamaged
+from core.families import Family, Level
+from workers.engine.preemption import PreemptedState, PreemptedStore
+from workers.engine.running_request import RunningRequest
+from workers.latent_cache.cache import LatentCache
+from workers.pipelines.rows import Start
+from workers.strategies import begin
+
+
+def guidance_at(request: RunningRequest, level: Level) -> float:
+    """The level's own guidance where it has one, else the request's."""
+    return request.request.guidance if level.guidance is None else level.guidance
+
+
+class Preparation:
+    """Makes rows of a family's requests; `preempted` are those that can continue."""
+
+    def __init__(self, family: Family, cache: LatentCache | None, preempted: PreemptedStore) -> None:
+        self.family, self.cache, self.preempted = family, cache, preempted
+
+    def prefetch(self, request: RunningRequest) -> None:
+        """Start looking for a cached latent while the request waits; one that continues needs none."""
+        request.resumed_from = self.preempted.take(request.request)
+        if request.resumed_from is not None:
+            return
+        candidates = [request.level, *map(self.family.level, request.request.allowed_levels)]
+        cached = [level for level in candidates if level.strategy == "ac" and level.model == request.level.model]
+        if self.cache is not None and cached:
+            deepest = max(cached, key=lambda level: level.skip)
+            request.fetch = self.cache.prefetch(request.request, deepest, self.family, request.sampler_name)
+
+    def prepare(self, request: RunningRequest) -> None:
+        """Prompt to conditioning, seed to noise, level to schedule: afterwards the request has its row."""
+        if request.resumed_from is not None:
+            self._resume(request, request.resumed_from)
+            return
+        request.hit = None if request.fetch is None else request.fetch.result()
+        try:
+            self._prepare(request)
+        except CacheEntryDamaged as error:
+            self._forget_hit(request)
+            request.add_reason(f"{error} Run in full.")
+            self._prepare(request)
+
+    def restart(self, request: RunningRequest) -> None:
+        """Put an encoded request at the first step of its level (again)."""
+        request.start = begin(request.request, request.level, self.family, request.hit)
+        request.row.latent, request.row.sampler = request.adapter.place(request.request, request.start)
+        request.store_at = self._store_at(request)
+
+    def restart_without_cache(self, request: RunningRequest) -> bool:
+        """Start again in full where a cached latent turned into NaN; False where none was used."""
+        if request.hit is None or request.start is None or request.start.latent is None:
+            return False
+        self._forget_hit(request)
+        request.add_reason("the cached latent was unusable: run in full")
+        request.batch_sizes = []
+        self.restart(request)
+        return True
+
+    def store(self, request: RunningRequest, sampler_name: str) -> None:
+        """Give the cache the latents of a finished request."""
+        if self.cache is not None and request.start is not None:
+            latents, steps = request.latents_to_store, request.start.steps
+            self.cache.store(request.request, request.level, self.family, sampler_name, steps, latents)
+
+    def preempt(self, request: RunningRequest) -> None:
+        """Keep the state of a request whose row has left its batch."""
+        assert request.start is not None
+        self.preempted.put(request.request, request.level, request.start, request.row, request.latents_to_store)
+
+    def _prepare(self, request: RunningRequest) -> None:
+        request.start = begin(request.request, request.level, self.family, request.hit)
+        guidance = guidance_at(request, request.level)
+        request.row = request.adapter.prepare(request.request, request.start, guidance)
+        if request.level.strategy == "fc":
+            request.row.cache_context = request.adapter.feature_caches[request.level.id].context(request.id)
+        request.store_at = self._store_at(request)
+        if request.start.note:
+            request.add_reason(request.start.note)
+
+    def _resume(self, request: RunningRequest, state: PreemptedState) -> None:
+        """The row as it was when the request was preempted."""
+        request.level, request.start = state.level, state.start
+        request.latents_to_store = state.latents_to_store
+        state.sampler.move_to(request.adapter.device)
+        row = request.adapter.prepare(request.request, Start(1), guidance_at(request, request.level))
+        request.row = replace(row, latent=state.latent.to(request.adapter.device), sampler=state.sampler)
+        request.store_at = self._store_at(request)
+        request.add_reason(f"resumed with {request.steps_left} steps left")
+
+    def _forget_hit(self, request: RunningRequest) -> None:
+        """Drop the cache's entry, for every request."""
+        if self.cache is not None and request.hit is not None:
+            self.cache.forget(request.hit)
+        request.hit = None
+
+    def _store_at(self, request: RunningRequest) -> frozenset[int]:
+        """The steps after which the cache wants this request's latent: those of full runs only."""
+        assert request.start is not None
+        if self.cache is None or request.level.strategy not in ("exact", "ac") or request.start.skip:
+            return frozenset()
+        return self.cache.depths(self.family, request.level.model, request.sampler_name, request.start.steps)

@@ -1,0 +1,109 @@
+"""What a request brings into a batch, and a batch as a denoiser sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workers.pipelines.feature_cache import HALVES, CacheContext
+from workers.pipelines.samplers import SamplerState
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a request begins: the steps of its schedule, how many are skipped, and the latent to continue from.
+
+    `latent` is x_K of another request, to which no noise is added. With `clean` it is a finished latent, to which noise
+    of level K is added first (MoDM's way).
+    """
+
+    steps: int
+    skip: int = 0
+    latent: Tensor | None = None
+    clean: bool = False
+    similarity: float | None = None
+    note: str | None = None
+
+
+@dataclass
+class Row:
+    """What one request brings into a batch; no tensor has a batch axis."""
+
+    latent: Tensor
+    conditioning: Tensors
+    negative: Tensors | None  # the unconditional half; None where guidance needs none
+    guidance: float
+    sampler: SamplerState
+    size: tuple[int, int]  # width, height in pixels
+    cache_context: CacheContext | None = None  # of an `fc` level: such a row takes forwards of its own
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Rows of equal shape (and model) fit into one forward."""
+        sizes = tuple((name, tuple(value.shape)) for name, value in sorted(self.conditioning.items()))
+        return (tuple(self.latent.shape), sizes)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n contiguous rows: latents [n, …], conditioning and negative {name: [n, …]}."""
+
+    rows: Sequence[Row]
+    latents: Tensor
+    conditioning: Tensors
+    negative: Tensors
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Batch:
+        """Rows of one shape, copied into tensors of their own; all guided or none."""
+        names = rows[0].conditioning
+        return cls(
+            rows,
+            torch.stack([row.latent for row in rows]),
+            {name: torch.stack([row.conditioning[name] for row in rows]) for name in names},
+            {
+                name: torch.stack([row.negative[name] for row in rows if row.negative])
+                for name in rows[0].negative or {}
+            },
+        )
+
+    @property
+    def guided(self) -> list[int]:
+        """Indices of the rows that need an unconditional half."""
+        return [i for i, row in enumerate(self.rows) if row.negative is not None]
+
+    def inputs(self) -> Tensor:
+        """The latents as the denoiser wants them: scaled by each row's sampler."""
+        samplers = [row.sampler for row in self.rows]
+        if all(sampler.linear for sampler in samplers):
+            scale = [sampler.coefficient("input_scale") for sampler in samplers]
+            return self.latents if set(scale) == {1.0} else self.latents * column(scale, self.latents)
+        return torch.cat([sampler.scale_input(self.latents[i : i + 1]) for i, sampler in enumerate(samplers)])
+
+    def times(self) -> Tensor:
+        """The model's time of each row [n]."""
+        return torch.stack([row.sampler.time for row in self.rows]).to(self.latents.device)
+
+
+def denoise_with_feature_cache(batch: Batch) -> Tensor:
+    """The guided prediction [1, …] of a row of an `fc` level: each half in a forward and a context of its own."""
+    (row,) = batch.rows
+    assert row.cache_context is not None
+    inputs, times = batch.inputs(), batch.times()
+    conditional, unconditional = HALVES
+    prediction = row.cache_context.forward(conditional, inputs, times, batch.conditioning)
+    if row.negative is None:
+        return prediction
+    without = row.cache_context.forward(unconditional, inputs, times, batch.negative)
+    return without + row.guidance * (prediction - without)
+
+
+def column(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """[n] numbers shaped to multiply an [n, …] tensor."""
+    return torch.tensor(values, dtype=dtype or like.dtype, device=like.device).view(-1, *[1] * (like.dim() - 1))
