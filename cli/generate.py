@@ -21,6 +21,7 @@ from core.errors import BadPrompt, EngineError
 
 POLL_S = 0.25
 SCORES_S = 30.0  # how long to wait for the scores of finished images; they have no deadline
+FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
 FIRST_PROMPTS = (
     "a red apple on a blue background",
     "a rocket on a red background",
@@ -79,7 +80,8 @@ def first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambda
     """Draw a few real prompts with the Argus of this machine and show what came of them."""
     client = ArgusClient(url)
     begun = time.monotonic()
-    job = client.submit({"prompts": list(FIRST_PROMPTS), "seed": 1, "title": "first job of argus up"})
+    prompts = {"prompts": list(FIRST_PROMPTS), "seed": 1, "deadline_s": FIRST_JOB_S}
+    job = client.submit({**prompts, "title": "first job of argus up"})
     lines = follow(console, client, job, meanwhile)
     drawn = [line for line in lines if line["image_id"]]
     show(console, lines, _stored_at([line["image_id"] for line in drawn]))

@@ -23,6 +23,7 @@ from core.errors import ArgusError
 from core.settings import settings
 
 WATCH_S = 0.5
+WORKER_S = 180.0  # how long the first job waits for a worker
 
 
 @click.command()
@@ -96,11 +97,25 @@ def _detach(console: Console) -> Running:
             time.sleep(0.2)
 
 
+def _wait_for_worker(console: Console, url: str, meanwhile: Callable[[], None]) -> None:
+    """Return when a generation worker serves, so that the first job's time is drawing time; gives up after a while."""
+    from core.client import ArgusClient
+
+    client, end = ArgusClient(url), time.monotonic() + WORKER_S
+    with console.status("a generation worker loads its model …"):
+        while time.monotonic() < end:
+            if any(worker["state"] == "ready" for worker in client.get("/v1/plan")["workers"]):
+                return
+            meanwhile()
+            time.sleep(WATCH_S / 2)
+
+
 def _first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Draw a few real prompts and show what came of them; a failure here leaves Argus up."""
     from cli.generate import first_job
 
     try:
+        _wait_for_worker(console, url, meanwhile)
         first_job(console, url, meanwhile)
     except ArgusError as error:
         console.print(f"The first job failed: error [{error.code}] {error.message}", style="red", markup=False)

@@ -9,7 +9,7 @@ Generate   router, tick,    generation worker              `t2i.<family>.<level>
 ScoreImage worker,          quality worker                 `quality`
            reconcile
 Escalate   quality worker   router                         `router`
-Tick       beat             scheduler                      `scheduler`
+Tick       beat, worker     scheduler                      `scheduler`
 Reconcile  beat, worker     scheduler                      `scheduler`
 Learn      beat             scheduler                      `scheduler`
 ========== ================ ============================== =====================

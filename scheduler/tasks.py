@@ -25,6 +25,7 @@ JOBS = 100  # of one micro-batch
 def register_tasks(app: Celery, family: Family) -> None:
     """Give the Celery app of this process the scheduler's tasks for one family."""
     routing = Router(family)
+    routing.predictions.warm_up()
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime()
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import open_requests, requests, workers
 from core.celery import publish
-from core.messages import SCHEDULER_QUEUE, Reconcile
+from core.messages import SCHEDULER_QUEUE, Reconcile, Tick
 from workers.generation import Generation
 
 log = structlog.get_logger(__name__)
@@ -40,9 +40,10 @@ class Housekeeping:
         self._thread.start()
 
     def ready(self) -> None:
-        """The worker consumes now."""
+        """The worker consumes now: it is to be planned with at once, not at the next tick."""
         self.state = "ready"
         self._unless_away(self._beat)
+        publish(SCHEDULER_QUEUE, [Tick()])
 
     def assignment_changed(self) -> None:
         """The row says so at once, and what waits where nobody serves any more is looked for."""

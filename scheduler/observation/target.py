@@ -6,6 +6,8 @@ serve (`workers/measure/calibrate.py`), and only without such a worker what a pr
 
 from __future__ import annotations
 
+import math
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -14,6 +16,7 @@ from core.settings import settings
 from core.tables import Worker
 from scheduler.observation.queries import profiles
 
+STEP_S = 0.25  # so that small corrections do not make a new target of every request
 LEAST_S = 2.0  # a person who waits does not notice less
 UNMEASURED_S = 20.0  # the reference level, as long as neither a worker nor a profile says what it takes
 
@@ -22,7 +25,8 @@ def latency_target_s(session: Session, family: Family) -> float:
     """Seconds from acceptance to the stored image: as set, else a multiple of the reference level's on the slowest device."""
     if settings().slo_s:
         return settings().slo_s
-    return max(LEAST_S, settings().slo_factor * reference_s(session, family))
+    target = max(LEAST_S, settings().slo_factor * reference_s(session, family))
+    return math.ceil(target / STEP_S) * STEP_S
 
 
 def reference_s(session: Session, family: Family) -> float:

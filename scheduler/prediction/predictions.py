@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -28,6 +29,21 @@ class QualityPredictions:
         self._predictor: tuple[Predictor | None, dict[str, np.ndarray]] = (None, {})  # and its answers by prompt (L,)
         self._version: int | None = None
         self._refreshed = -REFRESH_S
+        self._readable = threading.Event()  # the encoders that read prompts are in memory, or may be loaded on the way
+        self._readable.set()
+
+    def warm_up(self) -> None:
+        """Load the encoders in a thread: requests that are routed meanwhile get level means instead of waiting for it."""
+        self._readable.clear()
+        threading.Thread(target=self._load, name="predictor", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self.features(["warm-up"])
+            if any(level.strategy == "ac" for level in self.family.levels.values()):
+                self.sentences(["warm-up"])
+        finally:
+            self._readable.set()
 
     def refresh(self, session: Session) -> None:
         """Take up a newer predictor, when it is time to look for one."""
@@ -49,7 +65,7 @@ class QualityPredictions:
         prompts = [row.prompt for row in rows]
         table = table_of(self.family)
         means = {**means, **{level: mean for level, mean in (table.means if table else {}).items() if level in means}}
-        predictor, known = self._predictor
+        predictor, known = self._predictor if self._readable.is_set() else (None, {})
         columns = (
             dict(zip(predictor.levels, _predicted(predictor, known, prompts, self.features).T, strict=True))
             if predictor
@@ -65,7 +81,9 @@ class QualityPredictions:
         steps = self.family.defaults.steps
         shares = {level.id: level.skip / steps for level in self.family.levels.values() if level.strategy == "ac"}
         cached = [(i, shares[level]) for i, level in enumerate(levels) if level in shares]
-        similarity = nearest(self.family, rows, self.sentences) if cached else np.zeros(len(rows))
+        similarity = (
+            nearest(self.family, rows, self.sentences) if cached and self._readable.is_set() else np.zeros(len(rows))
+        )
         for i, share in cached:
             quality[similarity <= cosine_for(share), i] = 0.0
         return quality, similarity
