@@ -1,0 +1,50 @@
+"""`python -m bench.scheduler [--part …]`: run parts, keep their figures, write the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from bench.scheduler.page import KEPT, PAGE, PARTS, page, read_kept
+from bench.scheduler.setup import IMAGES, Setup
+from core.devices import processor
+from core.settings import ROOT
+
+VERSIONS = ("numpy", "scipy")
+
+
+@click.command()
+@click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only these. Default: all.")
+@click.option(
+    "--shared", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of profiles and traces."
+)
+@click.option("--seed", default=1, show_default=True)
+def main(parts: tuple[str, ...], shared: Path | None, seed: int) -> None:
+    """Run the scheduler's benchmark and write docs/results/scheduler.md."""
+    setup = Setup(shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared")), seed)
+    machine = f"{processor()}, {', '.join(f'{name} {version(name)}' for name in VERSIONS)}"
+    about = {
+        **{"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed},
+        "machine": machine,
+    }
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name in parts or PARTS:
+        started = time.perf_counter()
+        found = PARTS[name].run(setup)
+        kept = read_kept()  # again: parts may run side by side
+        days = {**kept.get("days", {}), name: f"{datetime.now(UTC):%Y-%m-%d}"}
+        kept |= {"about": about, "days": days, name: found}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(kept), encoding="utf-8")
+        click.echo(f"{name}: {time.perf_counter() - started:.0f} s")
+        click.echo(PARTS[name].show(kept[name]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""docs/results/scheduler.md, put together from the last run of each part."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.scheduler import ablation, backlog, models, planner, predictor, service_classes, shapes, spread, steady
+from bench.scheduler.part import Part
+from bench.scheduler.setup import LOAD_S, RESULTS, WORKERS
+
+PAGE, KEPT = RESULTS / "scheduler.md", RESULTS / "scheduler.json"
+PARTS: dict[str, Part] = {
+    "planner": planner.PART,
+    "backlog": backlog.PART,
+    "predictor": predictor.PART,
+    "steady": steady.PART,
+    "twitter": shapes.TWITTER,
+    "gentd": shapes.GENTD,
+    "day": shapes.DAY,
+    "spread": spread.PART,
+    "ablation": ablation.PART,
+    "models": models.PART,
+    "classes": service_classes.PART,
+}
+
+
+def page(kept: dict[str, Any]) -> str:
+    about = kept["about"]
+    lines = [
+        "# Scheduler: every policy in one simulator",
+        "",
+        "Made by `make bench-scheduler`; reproducible by seed. **Everything but the times of planner and backlog is simulated.**",
+        "",
+        f"On {about['machine']}. Each part names the day it was last run.",
+        "",
+        f"{WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on A100, unbatched), capacity "
+        f"{about['capacity']:.1f} requests a minute with all at the cheapest level, target latency {about['slo_s']:.1f} s "
+        f"(3 × exact). Prompts: {about['prompts']}.",
+        "",
+        "All policies get the same forecast, ticks (10 s) and engine. `pac` and `argus-paper` also get Argus' headroom "
+        "and backlog term, and `pac` a smooth round robin. `proteus` and `sommelier` choose among models, not levels "
+        f"of one: a change loads weights ({LOAD_S[0]:g} to {LOAD_S[-1]:g} s, as reported). `nirvana`'s cache is modelled by "
+        "similarities that save the 21 % of GPU time it reports. Violations count late, shed and failed requests; "
+        "quality is the mean over what was served, late or not, which flatters policies that queue.",
+    ]
+    for name, part in PARTS.items():
+        if name in kept:
+            lines += ["", f"## {part.title}", "", f"{part.words} ({kept['days'][name]})", "", part.show(kept[name])]
+            for image in part.images:
+                lines += ["", f"![{part.title}](img/{image})"]
+    return "\n".join(lines) + "\n"
+
+
+def read_kept() -> dict[str, Any]:
+    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}

@@ -1,0 +1,108 @@
+"""What every part shares: profile, prompts, predictions, where the traces are, and running a policy over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.scheduler.prompts import EMBEDDED, TRAINING, learnt_from, out_of_fold, rescaled, told
+from core.profiles import Profile, QualityTable, read_profile, read_quality
+from core.settings import ROOT
+from scheduler.policies import Policy
+from scheduler.simulate import Report, SimConfig, Workload, simulate, synthetic_quality, workload
+from scheduler.simulate.bound import bound
+from traces.reader import Trace, read_trace
+
+RESULTS = ROOT / "docs" / "results"
+IMAGES = RESULTS / "img"
+WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
+EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
+# Reported load times of the models that Sommelier and Proteus switch between (METHODS.md 1): SDXL … Tiny-SD
+LOAD_S = (47.0, 21.7, 21.7, 15.0, 15.0, 11.8)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every part shares: the profile, the prompts, the predictions, where the traces are."""
+
+    shared: Path
+    seed: int
+    measured: bool = True  # prompts of the embedded family, where its table is there; else synthetic ones
+
+    @property
+    def from_table(self) -> bool:
+        return self.measured and EMBEDDED.exists()
+
+    @cached_property
+    def profile(self) -> Profile:
+        return read_profile(self.shared / "profiles" / "argus-paper-a100-sdxl.json")
+
+    @cached_property
+    def quality(self) -> QualityTable:
+        """Measured per-prompt qualities of the embedded family, rescaled to the profile's means; else synthetic ones."""
+        if self.from_table:
+            return rescaled(read_quality(EMBEDDED), self.profile)
+        return synthetic_quality(self.profile, self.seed)
+
+    @cached_property
+    def predicted(self) -> QualityTable | None:
+        """What the predictor says of prompts it was not trained on; None without measured qualities."""
+        if not self.from_table:
+            return None
+        if not TRAINING.exists():
+            return out_of_fold(self.quality, self.seed)
+        learnt = rescaled(read_quality(TRAINING), self.profile, like=read_quality(EMBEDDED))
+        return told(learnt, self.quality.prompts, self.seed)
+
+    @property
+    def prompts(self) -> str:
+        if not self.from_table:
+            return (
+                f"{len(self.quality)} synthetic prompts whose losses are the profile's means times a tolerance spread "
+                f"exponentially; “predicted” is the truth with a log-normal error of {NOISE:g} on the loss"
+            )
+        return (
+            f"{len(self.quality)} prompts measured on the embedded family, their losses rescaled to the profile's "
+            f"means; “predicted” is our predictor, {learnt_from()}"
+        )
+
+    @property
+    def seconds(self) -> np.ndarray:
+        return np.array([60 / level.requests_per_minute for level in self.profile.levels])
+
+    @property
+    def capacity(self) -> float:
+        """Requests a minute with every worker at its cheapest level."""
+        return WORKERS * max(level.requests_per_minute for level in self.profile.levels)
+
+    @property
+    def slo_s(self) -> float:
+        return SLO_FACTOR * self.profile.reference.latency_s
+
+    def trace(self, name: str) -> Trace:
+        return read_trace(self.shared / "traces" / f"{name}.csv")
+
+    def work(self, trace: Trace, seed: int, true: bool = False, **rest: Any) -> Workload:
+        told = self.quality if true else self.predicted
+        return workload(trace, self.quality, self.profile.ids, seed, NOISE, told, **rest)
+
+    def config(self, policy: str, **rest: Any) -> SimConfig:
+        loads = dict(zip(self.profile.ids, LOAD_S, strict=True))
+        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s, load_s=loads)
+        return replace(base, **rest)
+
+    def run(self, policy: str, work: Workload, made: Policy | None = None, **rest: Any) -> Report:
+        return simulate(self.config(policy, **rest), work, made)
+
+    def least(self, work: Workload) -> dict[str, float]:
+        """The clairvoyant bound of a workload, and the fewest late."""
+        found = bound(work.times, work.truth[work.rows], self.seconds, WORKERS, self.slo_s)
+        return {
+            "quality_lost": found.quality_lost,
+            "violations": found.late,
+            "violation_rate": found.late / len(work.times),
+        }

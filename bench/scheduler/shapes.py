@@ -1,0 +1,133 @@
+"""All policies over recorded shapes at several peaks: Twitter's hour, GenTD26, a day of Twitter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.scheduler.part import Part
+from bench.scheduler.pooling import pooled
+from bench.scheduler.setup import IMAGES, Setup
+from bench.scheduler.tables import goal, goals, percent, show_policies, times
+from scheduler.policies import NAMES
+from scheduler.simulate.report import plot
+from traces.reader import Trace
+
+SHOWN = ("clipper-ha", "clipper-ht", "sommelier", "pac", "argus-paper", "argus")
+
+
+def shape(
+    setup: Setup, name: str, trace: Trace, seeds: Sequence[int], peaks: Iterable[float] = (0.95, 1.3)
+) -> dict[str, Any]:
+    """All policies over one shape at several peaks, pooled over seeds; plots of the first seed."""
+    found: dict[str, Any] = {}
+    for peak in peaks:
+        scaled = trace.scaled_to(peak * setup.capacity)
+        works = [setup.work(scaled, seed) for seed in seeds]
+        reports = {policy: [setup.run(policy, work) for work in works] for policy in NAMES}
+        title = f"{trace.name}, peak minute at {peak:.0%} of capacity"
+        shown = [reports[policy][0] for policy in SHOWN]
+        plot(shown, IMAGES / f"scheduler-{name}-{peak * 100:.0f}.png", title, setup.capacity)
+        least = [setup.least(work) for work in works]
+        found[f"{peak:g}"] = {
+            "policies": {policy: pooled(runs) for policy, runs in reports.items()},
+            "bound": {key: float(np.mean([b[key] for b in least])) for key in least[0]},
+        }
+    return found
+
+
+def twitter(setup: Setup) -> dict[str, Any]:
+    return shape(setup, "twitter", setup.trace("twitter-burst-hour"), (1, 2, 3))
+
+
+def gentd(setup: Setup) -> dict[str, Any]:
+    return shape(setup, "gentd", setup.trace("gentd26-cluster-qps-first-half").window(10_800, 10_800), (1,))
+
+
+def day(setup: Setup) -> dict[str, Any]:
+    """A whole day of Twitter: how long it takes to simulate, and what the slow shape does to the comparison."""
+    scaled = setup.trace("twitter-days-01-07").window(0, 86_400).scaled_to(0.95 * setup.capacity)
+    work = setup.work(scaled, setup.seed)
+    reports = [setup.run(policy, work, tick_s=30.0) for policy in ("clipper-ha", "clipper-ht", "pac", "argus")]
+    plot(reports, IMAGES / "scheduler-day.png", "twitter-days-01-07, first day, peak minute at 95%", setup.capacity)
+    return {r.policy: pooled([r]) for r in reports}
+
+
+def show_shape(data: dict[str, Any], less_than_pac: float) -> str:
+    under, over = data["0.95"]["policies"], data["1.3"]["policies"]
+    return "\n\n".join(
+        [
+            "Peak minute at 95 % of capacity:",
+            show_policies(data["0.95"]),
+            goals(under_goals(under, less_than_pac, data["0.95"]["bound"])),
+            "Peak minute at 130 % of capacity:",
+            show_policies(data["1.3"]),
+            goals(over_goals(over)),
+        ]
+    )
+
+
+def under_goals(policies: dict[str, Any], less_than_pac: float, least: dict[str, float]) -> list[tuple[str, str, str]]:
+    mine = policies["argus"]
+    rivals = [policies[name] for name in ("clipper-ha", "nirvana", "sommelier")]
+    others = [f for name, f in policies.items() if name not in ("argus", "oracle")]
+    fewest = min(f["violation_rate"] for f in rivals)
+    most, burst = (max(f[key] for f in rivals) for key in ("goodput_per_minute", "burst_per_minute"))
+    offered = mine["goodput_per_minute"] / (1 - mine["violation_rate"])
+    pac, cheapest = (1 - mine["quality_lost"] / policies[name]["quality_lost"] for name in ("pac", "clipper-ht"))
+    possible = 1 - least["quality_lost"] / policies["pac"]["quality_lost"]
+    never_more = min(f["violation_rate"] for f in others)
+    return [
+        goal("violations ≤ 0.1 %", mine["violation_rate"] <= 0.001, f"{percent(mine['violation_rate'], 3)} %"),
+        goal("≥ 10× fewer than `clipper-ha`, `nirvana`, `sommelier`", fewest >= 10 * mine["violation_rate"], times(fewest, mine["violation_rate"])),
+        goal("never more than any policy", mine["violation_rate"] <= never_more, f"fewest of others {percent(never_more, 3)} %"),
+        goal("goodput ≥ 40 % above those three", mine["goodput_per_minute"] >= 1.4 * most, f"+{percent(mine['goodput_per_minute'] / most - 1, 0)} % (bound: all in time, +{percent(offered / most - 1, 0)} %)"),
+        goal("the same in minutes above the exact capacity", mine["burst_per_minute"] >= 1.4 * burst, f"+{percent(mine['burst_per_minute'] / burst - 1, 0)} %"),
+        goal("goodput never below any policy", mine["goodput_per_minute"] >= max(f["goodput_per_minute"] for f in others) - 1e-9, f"{mine['goodput_per_minute']:.2f} against {max(f['goodput_per_minute'] for f in others):.2f}"),
+        goal(f"quality lost ≥ {less_than_pac:.0%} less than `pac`", pac >= less_than_pac, f"{percent(pac, 0)} % less (bound {percent(possible, 0)} %)"),
+        goal("quality lost ≥ 60 % less than `clipper-ht`", cheapest >= 0.6, f"{percent(cheapest, 0)} % less"),
+    ]  # fmt: skip
+
+
+def over_goals(policies: dict[str, Any]) -> list[tuple[str, str, str]]:
+    mine = policies["argus"]["violation_rate"]
+    oracle = policies["oracle"]["violation_rate"]
+    queueing = min(policies[name]["violation_rate"] for name in ("pac", "proteus", "clipper-ht", "argus-paper"))
+    return [
+        goal(
+            "violations ≤ 1.1 × `oracle`'s",
+            mine <= 1.1 * oracle,
+            f"{mine / oracle:.2f}×" if oracle else "oracle has none",
+        ),
+        goal(
+            "≥ 5× fewer than `pac`, `proteus`, `clipper-ht`, `argus-paper`", queueing >= 5 * mine, times(queueing, mine)
+        ),
+    ]
+
+
+def show_day(data: dict[str, Any]) -> str:
+    slowest = max(f["seconds"] for f in data.values())
+    return f"{show_policies({'policies': data})}\n\n" + goals(
+        [goal("a day simulates in under 60 s a policy (CPU)", slowest < 60, f"{slowest:.0f} s the slowest")]
+    )
+
+
+TWITTER = Part(
+    twitter,
+    lambda data: show_shape(data, 0.25),
+    "Twitter, its burstiest hour",
+    "`twitter-burst-hour.csv`, three seeds.",
+    ("scheduler-twitter-95.png", "scheduler-twitter-130.png"),
+)
+GENTD = Part(
+    gentd,
+    lambda data: show_shape(data, 0.30),
+    "GenTD26, a production text-to-image cluster",
+    "`gentd26-cluster-qps-first-half.csv`, hours 3 to 6.",
+    ("scheduler-gentd-95.png", "scheduler-gentd-130.png"),
+)
+DAY = Part(
+    day, show_day, "Twitter, a day", "First day of `twitter-days-01-07.csv`, peak at 95 %.", ("scheduler-day.png",)
+)
