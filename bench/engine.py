@@ -30,11 +30,12 @@ from bench import lookups
 from bench.engine_page import FLOOD, LOAD, SLO, report
 from bench.serving import Server, make_requests, poisson
 from core import devices
+from core.cached_latents import Kind
 from core.families import ROOT, Family, load_family
 from core.similarity import deepest
 from core.step_curve import StepCurve
 from workers.engine.loading import configured_dtype
-from workers.latent_cache.entries import Entry, Kind
+from workers.latent_cache.entries import Entry
 from workers.latent_cache.exact_index import ExactIndex
 from workers.measure.profile import hardware
 from workers.pipelines import load_adapter

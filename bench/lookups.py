@@ -19,7 +19,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from workers.latent_cache.entries import WIDTH, Entry, Index, Kind
+from core.cached_latents import Kind
+from workers.latent_cache.entries import WIDTH, Entry, Index
 from workers.latent_cache.exact_index import ExactIndex
 from workers.latent_cache.vector_index import NEAREST, VectorIndex, as_text
 

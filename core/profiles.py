@@ -163,13 +163,6 @@ def parse_profile(data: object, source: str = "profile") -> Profile:
         raise BadProfile(f"{source}: {field}: {first['msg']} (got {first['input']!r:.60})", field=field) from e
 
 
-def write_profile(profile: Profile, path: str | Path) -> None:
-    """Write as the JSON that `read_profile` reads; defaults are left out."""
-    text = profile.model_dump_json(indent=1, exclude_defaults=True)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text + "\n", encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class QualityTable:
     """Relative quality by prompt and level: `values[i, j]` is prompt i at `levels[j]` (N×L, 1 = as good as exact)."""
@@ -228,13 +221,3 @@ def _cells(row: list[str], line: int, levels: tuple[str, ...], path: str) -> lis
             raise BadProfile(f"{path}: line {line}: {level}: {text!r} is not a quality of 0 or more", field=level)
         cells.append(value)
     return cells
-
-
-def write_quality(table: QualityTable, path: str | Path) -> None:
-    """Write as the CSV that `read_quality` reads, four decimals."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(["prompt", *table.levels])
-        for prompt, row in zip(table.prompts, table.values, strict=True):
-            out.writerow([prompt, *(f"{v:.4f}" for v in row)])

@@ -42,7 +42,7 @@ class Situation:
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
     level; `waiting` are those of them that may change level, earliest deadline first. `scores` are the relative
-    qualities that `Policy.finished` saw lately.
+    qualities that `Policy.finished` saw lately, `memory` MB for models by device type.
     """
 
     rate: float
@@ -55,6 +55,7 @@ class Situation:
     load: LoadState
     tick_s: float = 10.0
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    memory: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
         tick_s=situation.tick_s,
         switch_cost=switch_cost(policy.cluster.profiles),
         scores=situation.scores,
+        memory=situation.memory,
     )
 
 

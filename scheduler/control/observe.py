@@ -96,6 +96,7 @@ class Observer:
             workers=[self._worker(w, known.get(w.name), policy) for w in workers if w.device_type in measured],
             load=snapshot.load,
             tick_s=settings().tick_s,
+            memory=queries.memory_by_type(workers),
         )
         return Observed(snapshot, workers, dwelling, forecast, corrections, waiting, policy, situation)
 

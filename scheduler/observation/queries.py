@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -31,12 +31,13 @@ TIMINGS = 60  # recent attempts that correct the profile: enough for a median, f
 
 @dataclass(frozen=True)
 class LiveWorker:
-    """A worker that takes requests: its heart beats, and it said that it is ready."""
+    """A worker that takes requests: its heart beats, and it said that it is ready. `memory_mb` is there for models."""
 
     name: str
     device_type: str
     models: tuple[str, ...]
     queues: tuple[str, ...]
+    memory_mb: float | None = None
 
 
 def live_workers(session: Session, family: Family) -> list[LiveWorker]:
@@ -44,7 +45,18 @@ def live_workers(session: Session, family: Family) -> list[LiveWorker]:
     fresh = tables.Worker.seen_at > func.now() - timedelta(seconds=settings().stale_s)
     query = select(tables.Worker).where(tables.Worker.family == family.id, tables.Worker.state == "ready", fresh)
     found = session.scalars(query.order_by(tables.Worker.name))
-    return [LiveWorker(w.name, w.device_type, tuple(w.models), tuple(w.queues)) for w in found]
+    return [
+        LiveWorker(w.name, w.device_type, tuple(w.models), tuple(w.queues), w.stats.get("memory_mb")) for w in found
+    ]
+
+
+def memory_by_type(workers: Sequence[LiveWorker]) -> dict[str, float]:
+    """MB for models on the smallest worker of each device type; types whose workers do not tell are left out."""
+    found: dict[str, float] = {}
+    for worker in workers:
+        if worker.memory_mb:
+            found[worker.device_type] = min(worker.memory_mb, found.get(worker.device_type, worker.memory_mb))
+    return found
 
 
 def waiting_by_level(session: Session, family: Family) -> dict[str, int]:

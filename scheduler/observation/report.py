@@ -9,13 +9,17 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from core.quality import SHORTFALL_SQL
+
+# What was predicted at the level that was used: a level may change after routing.
+RELATIVE = "coalesce(CAST(q.qualities ->> r.level AS float), r.predicted_quality)"
 # Audits are our own second drawings of other people's requests; they are nobody's traffic.
 WINDOW = """
-FROM report_request r
+FROM report_request r JOIN request q ON q.id = r.id
 WHERE r.source <> 'audit' AND r.accepted_at >= :since AND r.accepted_at < :until
   AND (CAST(:job AS uuid) IS NULL OR r.job_id = CAST(:job AS uuid))
 """
-FIGURES = """
+FIGURES = f"""
 count(*) AS requests, count(r.stored_at) AS images,
 count(*) FILTER (WHERE r.state = 'failed') AS failed,
 count(*) FILTER (WHERE r.state IN ('accepted', 'queued', 'running')) AS waiting,
@@ -24,7 +28,8 @@ percentile_cont(0.5) WITHIN GROUP (ORDER BY r.latency_s) AS latency_p50_s,
 percentile_cont(0.95) WITHIN GROUP (ORDER BY r.latency_s) AS latency_p95_s,
 percentile_cont(0.99) WITHIN GROUP (ORDER BY r.latency_s) AS latency_p99_s,
 avg(r.denoise_s) AS denoise_mean_s, count(r.score) AS scored, avg(r.score) AS score_mean,
-avg(r.predicted_quality) AS predicted_quality
+avg({RELATIVE}) AS predicted_quality,
+avg({SHORTFALL_SQL.format(RELATIVE)}) FILTER (WHERE r.stored_at IS NOT NULL) AS quality_lost
 """
 TOTAL = f"SELECT {FIGURES}, min(r.accepted_at) AS first, max(coalesce(r.stored_at, r.accepted_at)) AS last {WINDOW}"
 LEVELS = f"SELECT r.family, coalesce(r.level, 'unrouted') AS level, {FIGURES} {WINDOW} GROUP BY 1, 2 ORDER BY 1, 2"
@@ -35,8 +40,9 @@ class Figures:
     """What became of a set of requests. Times in seconds, rates as shares of 1, `score_mean` a CLIPScore.
 
     Percentiles count what was stored; a violation is a request that failed, or was not stored by its deadline.
-    `predicted_quality` is the predicted, `audited_quality` the measured mean relative quality (of `audits` images that
-    were drawn again at the reference level).
+    `predicted_quality` is the mean relative quality that was predicted, `quality_lost` its mean shortfall from 1 over
+    the images (`core.quality`), `audited_quality` the measured mean (of `audits` images that were drawn again at the
+    reference level).
     """
 
     requests: int
@@ -51,6 +57,7 @@ class Figures:
     scored: int
     score_mean: float | None
     predicted_quality: float | None
+    quality_lost: float | None = None
     audited_quality: float | None = None
     audits: int = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -85,10 +86,27 @@ class Policy:
         return used
 
     def instance(self, observed: Observation, classes: tuple[PromptClass, ...], headroom: float = 1.0) -> Instance:
+        """What the planner is asked. Workers that hold, or are pinned to, a model that cannot run there (any more) are free."""
         levels = self.cluster.planned_levels()
-        models = {level.holds for level in levels}
-        current = {d: {m: n for m, n in by.items() if m in models} for d, by in observed.current.items()}
-        return Instance(observed.workers, levels, classes, current, observed.switch_cost, headroom, observed.pinned)
+        sizes = self.cluster.memory_mb
+        runs = {d: {level.holds for level in levels if d in level.throughput} for d in observed.workers}
+        memory = {d: mb for d, mb in observed.memory.items() if any(sizes[m] <= mb for m in runs.get(d, ()))}
+        fits = {d: {m for m in models if sizes[m] <= memory.get(d, math.inf)} for d, models in runs.items()}
+        current, pinned = (
+            {d: {m: n for m, n in by.items() if m in fits.get(d, ())} for d, by in counts.items()}
+            for counts in (observed.current, observed.pinned)
+        )
+        return Instance(
+            devices=observed.workers,
+            levels=levels,
+            classes=classes,
+            current=current,
+            switch_cost=observed.switch_cost,
+            headroom=headroom,
+            pinned=pinned,
+            memory=memory,
+            model_memory=sizes if memory else {},
+        )
 
     def next_in_turn(self, epoch: Epoch, state: LoadState) -> str:
         """The level furthest behind its planned share (smooth weighted round robin)."""

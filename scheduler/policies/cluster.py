@@ -70,6 +70,16 @@ class Cluster:
         found = {level.id: level.quality for profile in self.profiles.values() for level in profile.levels}
         return tuple(found[level] for level in self.levels)
 
+    @cached_property
+    def memory_mb(self) -> dict[str, float]:
+        """Memory that each model (as `holds` names it) takes, on the device type where it takes most; 0: not measured."""
+        found: dict[str, float] = {}
+        for profile in self.profiles.values():
+            for level in profile.levels:
+                model = self.holds(level.id)
+                found[model] = max(found.get(model, 0.0), level.memory_mb)
+        return found
+
     def planned_levels(self) -> tuple[Level, ...]:
         """The levels as the planner reads them."""
         return tuple(

@@ -36,7 +36,7 @@ class Observation:
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `waiting` counts what is queued
     by level; `workers` and `current` the live workers by device type and by model; `pinned` those in their dwell time.
-    `scores` are the relative qualities that `finished` saw lately (DiffServe's threshold).
+    `memory` is MB for models by device type (one that is missing has no limit). `scores` are the relative qualities that `finished` saw lately (DiffServe's threshold).
     """
 
     now: float
@@ -51,6 +51,7 @@ class Observation:
     tick_s: float = 10.0
     switch_cost: float = 0.0
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    memory: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

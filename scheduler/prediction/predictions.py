@@ -10,9 +10,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.families import Family
-from core.similarity import cosine_for
 from core.tables import Request
-from scheduler.prediction.cache_lookup import nearest
+from scheduler.prediction.cache_lookup import cache_offers
 from scheduler.prediction.features import REMEMBERED, Features
 from scheduler.prediction.gaussian_process import Predictor
 from scheduler.prediction.store import in_force, table_of, version_in_force
@@ -78,15 +77,15 @@ class QualityPredictions:
     def _without_misses(
         self, rows: Sequence[Request], quality: np.ndarray, levels: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
-        steps = self.family.defaults.steps
-        shares = {level.id: level.skip / steps for level in self.family.levels.values() if level.strategy == "ac"}
-        cached = [(i, shares[level]) for i, level in enumerate(levels) if level in shares]
-        similarity = (
-            nearest(self.family, rows, self.sentences) if cached and self._readable.is_set() else np.zeros(len(rows))
-        )
-        for i, share in cached:
-            quality[similarity <= cosine_for(share), i] = 0.0
-        return quality, similarity
+        cached = [(i, self.family.levels[level]) for i, level in enumerate(levels) if self._is_cached(level)]
+        asked = [level for _, level in cached] if self._readable.is_set() else []
+        similarity, hit = cache_offers(self.family, rows, asked, self.sentences)
+        for j, (i, _) in enumerate(cached):
+            quality[~hit[:, j] if asked else slice(None), i] = 0.0
+        return quality, similarity.max(axis=1, initial=0.0)
+
+    def _is_cached(self, level: str) -> bool:
+        return level in self.family.levels and self.family.levels[level].strategy == "ac"
 
 
 def _predicted(

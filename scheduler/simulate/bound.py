@@ -4,7 +4,7 @@ Every request i that is served takes a mixture x[i,l] of levels; the pool is a f
 may be spread over all of them, and everything that will come is known. All this only helps, so the least loss of
 the programme is below any schedule's:
 
-    minimise   Σ_i Σ_l x[i,l] · (1 − quality[i,l])
+    minimise   Σ_i Σ_l x[i,l] · max(0, 1 − quality[i,l])
     B1  Each request is served whole or shed:               Σ_l x[i,l] + late[i] = 1
     B2  Work is done in order of deadline:                  S[i] ≥ S[i−1] + Σ_l x[i,l]·seconds[l] / W
     B3  No work before its arrival:                         S[i] ≥ arrived[i] + Σ_l x[i,l]·seconds[l] / W
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, vstack
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,10 @@ def bound(times: np.ndarray, quality: np.ndarray, seconds: np.ndarray, workers: 
         (n, width),
     )
     fewest = coo_array((np.ones(n), (np.zeros(n, int), shed + i)), (1, width))  # B5
-    from scipy.sparse import vstack
-
     lower = np.concatenate([np.zeros(n * m), times, np.zeros(n)])
     upper = np.concatenate([np.ones(n * m), times + slo_s, np.ones(n)])  # B4
     answer = linprog(
-        np.concatenate([(1 - quality).ravel(), np.zeros(2 * n)]),
+        np.concatenate([np.maximum(0, 1 - quality).ravel(), np.zeros(2 * n)]),
         A_ub=vstack([order, arrival, fewest]).tocsr(),
         b_ub=np.concatenate([np.zeros(n - 1), -times, [late]]),
         A_eq=whole.tocsr(),

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from core.quality import quality_lost
+
 MINUTE = 60.0
 
 
@@ -79,7 +81,7 @@ def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: flo
         "violation_rate": violations / max(1, len(outcomes)),
         "goodput_per_minute": (len(outcomes) - violations) / (duration_s / MINUTE),
         "quality_mean": quality,
-        "quality_lost": 1 - quality if served else 0.0,
+        "quality_lost": quality_lost([o.quality for o in served]) or 0.0,
         "latency_p50_s": p50,
         "latency_p95_s": p95,
         "latency_p99_s": p99,

@@ -68,6 +68,7 @@ def test_the_report_counts_latency_violations_and_scores(an_hour):
     assert whole.levels["exact"].violation_rate == 0
     assert whole.levels["fs-8"].score_mean == pytest.approx(0.5)
     assert whole.seconds == pytest.approx(22.0)
+    assert whole.total.quality_lost == pytest.approx(0.1)
     assert whole.images_per_minute == pytest.approx(11 * 60 / 22)
 
 
@@ -170,3 +171,12 @@ def test_the_doctor_finds_weights_that_are_damaged(tmp_path):
 
     with pytest.raises(WeightsDamaged, match="damaged"):
         doctor._weights_in("large", folder)
+
+
+def test_quality_lost_is_what_each_image_falls_short_at_the_level_it_was_made_at(database):
+    above, below = a_request(0, "fs-8", 1.0), a_request(1, "fs-8", 1.0)
+    above.qualities, below.qualities = {"exact": 1.0, "fs-8": 1.1}, {"exact": 1.0, "fs-8": 0.8}
+    store(above, below)
+    total = made().total
+    assert total.quality_lost == pytest.approx(0.1)  # the one above 1 makes up for nothing
+    assert total.predicted_quality == pytest.approx(0.95)

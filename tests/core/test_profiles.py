@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from core.errors import BadProfile
-from core.profiles import (
-    QualityTable,
-    parse_profile,
-    read_profile,
-    read_quality,
-    write_profile,
-    write_quality,
-)
+from core.profiles import QualityTable, parse_profile, read_profile, read_quality
+from tests.measured_files import write_profile, write_quality
 
 LEVELS = [
     {"id": "exact", "strategy": "exact", "requests_per_minute": 14.29, "latency_s": 4.2, "quality": 1.0},

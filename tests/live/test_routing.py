@@ -13,16 +13,13 @@ from sqlalchemy import func, select, update
 
 from core.database import transaction
 from core.families import load_family
-from core.similarity import cosine_for
-from core.tables import Attempt, CachedLatent, Image, Job, Plan, Request, Score, ServiceClass, State, Worker
+from core.tables import Attempt, Image, Job, Plan, Request, Score, ServiceClass, State, Worker
 from scheduler.control.escalate import escalate
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from scheduler.observation.queries import timings
 from scheduler.observation.snapshot import SnapshotReader
-from scheduler.prediction.cache_lookup import nearest
-from scheduler.prediction.features import Features
 
 
 @pytest.fixture
@@ -233,23 +230,6 @@ def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family)
     reader = SnapshotReader(family)
     assert escalate(reader, requests(hard)[0].id) is None
     assert escalate(reader, requests(plain)[0].id) == "exact"
-
-
-def test_the_cache_opens_its_levels_to_prompts_it_knows(family):
-    known, unknown = "a red fox in the snow", "the third derivative of a polynomial"
-    features = Features()
-    vector = features([known])[0, :384]
-    with transaction() as session:
-        kind = {"family": "toy", "model": "large", "version": "1", "width": 32, "height": 32, "steps": 8}
-        session.add(CachedLatent(**kind, scheduler="s", k=4, embedding=vector.tolist(), key="k", bytes=1))
-    job = submit(3)
-    rows = requests(job)
-    rows[0].prompt, rows[1].prompt, rows[2].prompt = known, unknown, known
-    rows[2].width = 64
-    same, other, larger = nearest(family, rows, features)
-    assert same == pytest.approx(1.0, abs=0.01)
-    assert other < cosine_for(0.1)
-    assert larger == 0.0
 
 
 def test_the_planner_is_told_what_was_predicted_and_what_waits(family):

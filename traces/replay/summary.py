@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from core.quality import quality_lost
 from traces.replay.references import References
 from traces.replay.send import Sent
 
@@ -28,7 +29,7 @@ def summary(sent: Sequence[Sent], duration_s: float, reference: str, references:
         "violation_rate": violations / len(sent) if sent else 0.0,
         "goodput_per_minute": 60 * sum(not one.violated for one in served) / duration_s,
         "quality_mean": float(np.mean(quality)) if quality else None,
-        "quality_lost": float(np.mean([max(0.0, 1 - q) for q in quality])) if quality else None,
+        "quality_lost": quality_lost(quality),
         **percentiles,
         "levels": {level: count / len(served) for level, count in sorted(levels.items())},
         "quality_is": "measured" if references else "predicted",

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from core.cached_latents import Kind, is_final, kind_of
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
 from core.similarity import deepest
 from workers.engine.request import GenerationRequest
-from workers.latent_cache.depths import is_final, kept_depths
-from workers.latent_cache.entries import Entry, Index, Kind
+from workers.latent_cache.depths import kept_depths
+from workers.latent_cache.entries import Entry, Index
 from workers.latent_cache.store import FolderStore, LatentStore, decode_entry, encode_entry
 from workers.pipelines.samplers import RESUMABLE
 
@@ -185,12 +186,8 @@ class LatentCache:
             self.latents.delete(key)
 
 
-def _kind(request: GenerationRequest, level: Level, family: Family, scheduler: str, clean: bool) -> Kind:
-    """A finished latent serves every model, step count and sampler of the family."""
-    if clean:
-        return Kind(family.id, "*", family.version, request.width, request.height, 0, "*")
-    steps, _ = level.schedule(request.steps, family.defaults.steps)
-    return Kind(family.id, level.model, family.version, request.width, request.height, steps, scheduler)
+def _kind(request: GenerationRequest, level: Level, family: Family, scheduler: str, final: bool) -> Kind:
+    return kind_of(family, level, request.width, request.height, request.steps, scheduler, final)
 
 
 def _sentence(prompt: str) -> np.ndarray:

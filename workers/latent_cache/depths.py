@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from core.families import Family, Level
-
-
-def is_final(level: Level) -> bool:
-    """Whether a level starts from finished latents (MoDM) and not from noisy ones (NIRVANA)."""
-    return level.options.get("source") == "image"
+from core.cached_latents import is_final
+from core.families import Family
 
 
 def kept_depths(family: Family, model_id: str, steps: int) -> frozenset[int]:

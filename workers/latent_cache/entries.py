@@ -8,20 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from core.cached_latents import Kind
+
 WIDTH = 384  # of a prompt's embedding
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What two requests must have in common for one to continue from the other's latent."""
-
-    family: str
-    model: str
-    version: str
-    width: int
-    height: int
-    steps: int
-    scheduler: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from workers.latent_cache.entries import WIDTH, Entry, Kind, Match, enough
+from core.cached_latents import Kind
+from workers.latent_cache.entries import WIDTH, Entry, Match, enough
 
 
 @dataclass

@@ -15,8 +15,8 @@ from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
 from torch import Tensor
 
+from core.cached_latents import Kind
 from core.errors import CacheEntryDamaged
-from workers.latent_cache.entries import Kind
 
 
 class LatentStore(Protocol):

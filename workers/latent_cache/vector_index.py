@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from workers.latent_cache.entries import WIDTH, Entry, Kind, Match, enough
+from core.cached_latents import Kind
+from workers.latent_cache.entries import WIDTH, Entry, Match, enough
 
 NEIGHBOURS = 16  # rows a look-up reads: at least the latents of the nearest prompt
 

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from core import devices
+from core.cached_latents import Kind
 from core.families import ROOT, Family, Level
 from workers.engine.loading import configured_dtype
 from workers.engine.request import GenerationRequest
-from workers.latent_cache.entries import Kind
 from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter

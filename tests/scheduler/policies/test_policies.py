@@ -263,3 +263,30 @@ def test_argus_regenerates_a_score_under_the_floor_once_and_only_with_workers_to
     assert policy.finished(low, "ac-25", 0.7, epoch, load_state(1.0, now=11.0)) is None
     busy_policy, busy = argus(3.7)
     assert busy_policy.finished(low, "ac-25", 0.7, busy, load_state(3.7, now=2.0)) is None
+
+
+def sized(**memory_mb: float) -> Cluster:
+    """Models `big` (exact, ac-10) and `small` (ac-25) that take so much memory."""
+    data = profile(exact="big", ac_10="big", ac_25="small").model_dump()
+    for level in data["levels"]:
+        level["memory_mb"] = memory_mb.get(level["model"], 0.0)
+    return Cluster({"a100": parse_profile(data)}, SLO)
+
+
+def test_a_model_that_does_not_fit_the_workers_memory_is_not_planned_there() -> None:
+    policy = make_policy("argus", sized(big=9000, small=3000))
+    assert policy.plan(observed(1.0)).workers == {"big": 8}
+    assert policy.plan(observed(1.0, memory={"a100": 8000.0})).workers == {"small": 8}
+
+
+def test_where_no_model_fits_the_limit_is_wrong_and_planning_goes_on() -> None:
+    policy = make_policy("argus", sized(big=9000, small=3000))
+    assert sum(policy.plan(observed(1.0, memory={"a100": 100.0})).workers.values()) == 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workers_pinned_to_a_model_that_is_gone_are_free_to_change(name: str) -> None:
+    policy = make_policy(name, cluster())
+    epoch = policy.plan(observed(1.0, {"gone": 8}, pinned={"a100": {"gone": 8}}))
+    assert sum(epoch.plan.workers["a100"].values()) == 8
+    assert "gone" not in epoch.workers

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from core.database import transaction
 from core.families import Family
-from core.profiles import QualityTable, write_quality
+from core.profiles import QualityTable
 from core.tables import Attempt, Image, Job, Request, Score, State
 from scheduler.prediction import store as predictors
 from scheduler.prediction.audit import SOURCE, Audited, audited, order_audits
@@ -18,6 +18,7 @@ from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Predictor
 from scheduler.prediction.predictions import QualityPredictions
 from scheduler.prediction.retrain import Learner
+from tests.measured_files import write_quality
 
 FAMILY = Family.model_validate(
     {

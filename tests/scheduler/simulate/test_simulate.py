@@ -13,12 +13,14 @@ from click.testing import CliRunner
 from cli.simulate import simulate as simulate_command
 from cli.solve import solve as solve_command
 from core.errors import BadInput, BadInstance, BadProfile
-from core.profiles import Profile, QualityTable, parse_profile, write_profile, write_quality
-from scheduler.policies import Cluster
+from core.profiles import Profile, QualityTable, parse_profile
+from scheduler.policies import Cluster, Epoch, Observation
 from scheduler.policies.argus import Argus
+from scheduler.policies.clipper_ha import ClipperHA
 from scheduler.simulate import Report, SimConfig, Workload, simulate, synthetic_quality, workload
 from scheduler.simulate.bound import bound, fewest_late
 from scheduler.simulate.report import as_json, rows
+from tests.measured_files import write_profile, write_quality
 from tests.scheduler.planning.test_milp import CONTRACT
 from tests.scheduler.policies.test_policies import SLO, profile
 from traces.reader import Trace
@@ -94,7 +96,7 @@ def test_argus_meets_the_target_at_90_percent_and_loses_less_than_the_cheapest_l
     assert exact["violation_rate"] > 0.5
 
 
-def test_above_capacity_setting_the_hopeless_aside_is_near_the_fewest_possible() -> None:
+def test_above_capacity_deferring_unreachable_deadlines_is_near_the_fewest_possible() -> None:
     work = steady(1.3, 180.0)
     least = fewest_late(work.times, 8, 2.1, SLO)
     argus, queueing = run("argus", work).figures, run("clipper-ht", work).figures
@@ -203,13 +205,23 @@ def test_changing_models_takes_the_time_to_load_them() -> None:
     heavy = profile(exact="big", ac_10="big", ac_25="small").model_dump()
     for level in heavy["levels"]:
         level["load_s"] = 20.0
-    work = steady(0.9, 120.0)
-    config = SimConfig("argus", {"a100": parse_profile(heavy)}, {"a100": 8}, SLO)
-    quick = simulate(replace(config, profiles={"a100": profile(exact="big", ac_10="big", ac_25="small")}), work)
-    slow = simulate(config, work)
-    assert quick.ticks["switches"] == 0
-    assert slow.ticks["switches"] > 0
-    assert slow.figures["violations"] >= quick.figures["violations"]
+
+    class Switching(ClipperHA):
+        """`exact` in its first epoch, `ac-25` ever after."""
+
+        def level(self) -> str:
+            return "ac-25" if self.epochs else "exact"
+
+        def plan(self, observed: Observation) -> Epoch:
+            model = self.cluster.holds(self.level())
+            epoch = super().plan(observed)
+            return replace(epoch, plan=replace(epoch.plan, workers={"a100": {model: 1}}))
+
+    config = SimConfig("clipper-ha", {"a100": parse_profile(heavy)}, {"a100": 1}, SLO)
+    report = simulate(config, at([11.0]), Switching(Cluster(config.profiles, SLO)))
+    # the tick at 10 has the worker load `small` until 30; then 2.1 s
+    assert report.figures["latency_p50_s"] == pytest.approx(30 + 2.1 - 11)
+    assert report.ticks["switches"] == 1
 
 
 def test_the_report_is_the_contract_of_the_design() -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from core.cached_latents import Kind
 from core.errors import CacheEntryDamaged
 from core.similarity import cosine_for, deepest
 from workers.latent_cache.cache import LatentCache
 from workers.latent_cache.depths import kept_depths
-from workers.latent_cache.entries import Entry, Kind
+from workers.latent_cache.entries import Entry
 from workers.latent_cache.exact_index import ExactIndex
 from workers.latent_cache.store import FolderStore, RedisStore, decode_entry, encode_entry
 from workers.latent_cache.vector_index import VectorIndex

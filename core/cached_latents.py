@@ -1,0 +1,47 @@
+"""Which cached latents a request may start from: what both must have in common, at which level, from which step.
+
+Workers store and look up by this, and the router prices by it: only hits that a worker can use count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.families import Family, Level
+
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What two requests must have in common for one to continue from the other's latent.
+
+    `scheduler` is the sampler's class; the router, which loads no model, does not know it where the checkpoint names
+    it, and leaves it empty: a model has one sampler in a version of its family.
+    """
+
+    family: str
+    model: str
+    version: str
+    width: int
+    height: int
+    steps: int
+    scheduler: str
+
+
+def is_final(level: Level) -> bool:
+    """Whether a level starts from finished latents (MoDM) and not from noisy ones (NIRVANA)."""
+    return level.options.get("source") == "image"
+
+
+def kind_of(
+    family: Family, level: Level, width: int, height: int, steps: int, scheduler: str, final: bool | None = None
+) -> Kind:
+    """The kind of latents that a request of so many `steps` may start from at a level, or leaves behind.
+
+    A finished latent (`final`, as the level says where it is not given) serves every model, step count and sampler.
+    """
+    if is_final(level) if final is None else final:
+        return Kind(family.id, ANY, family.version, width, height, 0, ANY)
+    total, _ = level.schedule(steps, family.defaults.steps)
+    return Kind(family.id, level.model, family.version, width, height, total, scheduler)
