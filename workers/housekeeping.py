@@ -63,6 +63,8 @@ class Housekeeping:
             self._unless_away(self._obey_cancellations)
             self._unless_away(self.generation.forget_preempted)
             self._unless_away(self.generation.fill)
+            if self.state == "ready" and not self.generation.running:
+                self.generation.engine.preload()
             turn = (turn + 1) % BEATS_EVERY
             if turn == 0:
                 self._unless_away(self._beat)

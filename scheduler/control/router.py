@@ -18,8 +18,10 @@ import numpy as np
 import structlog
 from sqlalchemy import select
 
+from core.celery import publish
 from core.database import transaction
 from core.families import Family
+from core.messages import SCHEDULER_QUEUE, Tick
 from core.publishing import publish_requests
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass, State
@@ -53,6 +55,10 @@ class Router:
                 [request for request in sent if not request.deadline_unreachable]
             )  # the others are found by their rows
             routed += len(sent)
+            if any(not snapshot.is_served(request.level) for request in sent):
+                publish(
+                    SCHEDULER_QUEUE, [Tick()]
+                )  # somebody asked for a level that nobody serves: not at the next tick
         return routed
 
     def choose(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:

@@ -120,6 +120,10 @@ class Engine:
         """Hold a model; waits until there is room for it and it is loaded and warm."""
         return self._stages.load(model_id)
 
+    def preload(self) -> None:
+        """Begin to load one more small model, where there is room for it; returns at once."""
+        self._stages.preload()
+
     def loaded(self) -> list[str]:
         """Ids of the models held, most recently used first."""
         return list(self.pool.held())

@@ -13,6 +13,9 @@ from core.families import Family, Model
 from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter
 
+SMALL = 0.05  # of the budget: what is quick to load and hardly missed
+SPARE = 0.5  # of the budget that idle models may fill
+
 
 @dataclass
 class PooledModel:
@@ -111,6 +114,17 @@ class ModelPool:
             self._measured_mb[model_id] = model.memory_mb
             self.loads[model_id] += 1
         return model
+
+    def spare(self) -> str | None:
+        """A model of the family that is worth holding while nothing else is to do: small, and room is left beside it.
+
+        Switching to a model that is in memory takes no time. None without a budget to go by.
+        """
+        with self._lock:
+            sizes = {name: self._size_mb(name) for name in self.family.models if name not in self._held}
+            small = [name for name, size in sizes.items() if size <= SMALL * self.budget_mb]
+            fitting = [name for name in small if self._total_mb() + sizes[name] <= SPARE * self.budget_mb]
+            return min(fitting, key=sizes.__getitem__, default=None)
 
     def drop(self, model_id: str) -> bool:
         """Let go of a model without leases; False where it has some or is not held."""

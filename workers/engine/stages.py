@@ -69,6 +69,14 @@ class Stages:
         """Hold a model; waits for room and for the loading."""
         return self._loader.submit(self._load, model_id).result()
 
+    def preload(self) -> None:
+        """Begin to load a model that nobody asked for yet, unless one is being loaded."""
+        with self._lock:
+            model_id = None if self._loading or self._without_model else self._pool.spare()
+            if model_id is not None:
+                self._loading = True
+                self._loader.submit(self._load_for_waiting, model_id)
+
     def load_wanted(self) -> None:
         """Start loading the model of the most urgent request without one, if there is room for it."""
         with self._lock:
