@@ -68,7 +68,7 @@ def _patience_s(session: Session, wanted: JobIn, family: Family) -> float:
     """Seconds from acceptance to deadline: as asked, the batch window, or the SLO."""
     if wanted.deadline_s is not None:
         return wanted.deadline_s
-    if wanted.service_class == ServiceClass.BATCH:
+    if ServiceClass(wanted.service_class) is ServiceClass.BATCH:
         return settings().batch_window_s
     return latency_target_s(session, family)
 

@@ -344,7 +344,7 @@ def plan_page(session: Session) -> PlanPage:
 def _open_by_level(session: Session, states: Sequence[State]) -> dict[str, int]:
     level = func.coalesce(Request.level, UNROUTED)
     query = select(level, func.count()).where(Request.state.in_(states)).group_by(level).order_by(level)
-    return dict(session.execute(query).all())  # type: ignore[arg-type]
+    return dict(session.execute(query).all())
 
 
 def workers(session: Session) -> list[WorkerOut]:
@@ -352,7 +352,7 @@ def workers(session: Session) -> list[WorkerOut]:
     stale = func.now() - timedelta(seconds=settings().stale_s)
     newest = select(Assignment.worker, Assignment.models).distinct(Assignment.worker)
     newest = newest.order_by(Assignment.worker, Assignment.id.desc())
-    told = dict(session.execute(newest).all())  # type: ignore[arg-type]
+    told = dict(session.execute(newest).all())
     query = select(Worker, Worker.seen_at < stale).order_by(Worker.name)
     return [_worker_out(worker, lost, told) for worker, lost in session.execute(query)]
 

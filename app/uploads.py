@@ -140,7 +140,7 @@ def _text(stream: IO[bytes]) -> io.TextIOWrapper:
     stream.seek(0)
     if start in BOMS:
         raise BadCsv("The file is UTF-16. Save it as UTF-8.", field="file")
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
+    return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
 
 
 @contextmanager

@@ -31,7 +31,8 @@ from bench.engine_page import FLOOD, LOAD, SLO, report
 from bench.serving import Server, make_requests, poisson
 from core import devices
 from core.cached_latents import Kind
-from core.families import ROOT, Family, load_family
+from core.families import Family, load_family
+from core.settings import ROOT
 from core.similarity import deepest
 from core.step_curve import StepCurve
 from workers.engine.loading import configured_dtype

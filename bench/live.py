@@ -41,8 +41,9 @@ from cli.processes import ARGUS
 from core.client import ArgusClient
 from core.devices import processor
 from core.errors import ServiceDown
-from core.families import ROOT, Family, load_family
+from core.families import Family, load_family
 from core.services import free_port
+from core.settings import ROOT
 from scheduler.policies import NAMES
 from traces.reader import Trace, read_trace
 from traces.replay.plan import Planned, plan, read_prompts

@@ -49,8 +49,8 @@ def evaluate(
 ) -> None:
     """Judge what quality every level of a family keeps, by its scorer.
 
-    Prompts are drawn at every level with the same seeds; the quality table is written. `--train --count 6000 --seeds 1` made
-    the embedded family's training table; `python -m scheduler.prediction.store` then trains on it.
+    Prompts are drawn at every level with the same seeds; the quality table is written. `--train --count 6000 --seeds 1`
+    made the embedded family's training table; `python -m scheduler.prediction.store` then trains on it.
     """
     import torch
 

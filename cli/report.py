@@ -14,7 +14,7 @@ from scheduler.observation.report import Figures, Report, make_report
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """`10m`, `2h`, `1d` ago, or an ISO time (UTC unless it says otherwise)."""
 
     name = "time"
@@ -61,8 +61,9 @@ def show(made: Report) -> None:
     from cli.terminal import make_console
 
     total, console = made.total, make_console()
+    since, until = (f"{time:%Y-%m-%d %H:%M:%S}" for time in (made.since, made.until))
     console.print(
-        f"{total.requests} requests accepted from {made.since:%Y-%m-%d %H:%M:%S} to {made.until:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{total.requests} requests accepted from {since} to {until} UTC: "
         f"{total.images} images, {total.failed} failed, {total.waiting} waiting.\n"
         f"Throughput {made.images_per_minute:.1f} images/min. SLO violations {total.violations} "
         f"({100 * total.violation_rate:.1f} %).",

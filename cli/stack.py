@@ -50,7 +50,7 @@ def running() -> Running | None:
 
 
 def base_url() -> str:
-    """Address of the web app: of the Argus that runs here, else the one the settings name (a container, another host)."""
+    """Address of the web app: of the Argus that runs here, else as the settings name it (a container, another host)."""
     here = running()
     return here.web if here else processes.web_url()
 

@@ -63,4 +63,4 @@ def waiting() -> dict[str, int]:
     family = load_family(settings().family)
     queues = [ROUTER_QUEUE, SCHEDULER_QUEUE, QUALITY_QUEUE, *(family.queue(level) for level in family.levels)]
     with redis.Redis.from_url(services.broker_url()) as client:
-        return {queue: int(client.llen(queue)) for queue in queues}  # type: ignore[arg-type]
+        return {queue: int(client.llen(queue)) for queue in queues}

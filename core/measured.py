@@ -20,7 +20,7 @@ def measured_file(family_id: str, name: str) -> Path:
 
 
 def measured_files(family_id: str, pattern: str) -> list[Path]:
-    """Every file of a family that the pattern matches, by name; this host's own stand for those that came with Argus."""
+    """Every file of a family that the pattern matches, by name; this host's own before those that came with Argus."""
     folders = (SHIPPED / family_id, settings().home / "profiles" / family_id)
     return sorted({file.name: file for folder in folders for file in folder.glob(pattern)}.values())
 

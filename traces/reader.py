@@ -112,7 +112,8 @@ class Trace:
             return np.searchsorted(self.times, at).astype(float)
         knots = np.stack([self.starts, self.starts + self.widths], axis=1).ravel()
         done = np.cumsum(self.counts)
-        return np.interp(at, knots, np.stack([done - self.counts, done], axis=1).ravel())
+        expected: np.ndarray = np.interp(at, knots, np.stack([done - self.counts, done], axis=1).ravel())
+        return expected
 
 
 def read_trace(path: str | Path) -> Trace:

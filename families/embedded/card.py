@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.families import ROOT
+from core.settings import ROOT
 from core.text import shared_encoder
 from families.embedded import pixels, words
 from families.embedded.budget import Budget, load_budget

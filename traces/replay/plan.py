@@ -24,7 +24,10 @@ class Planned:
 
 
 def plan(arrivals: np.ndarray, prompts: Sequence[str], rows: np.ndarray | None, seed: int) -> list[Planned]:
-    """A prompt and a seed for each arrival: the trace's own prompt where it has one, else drawn. Same seed, same plan."""
+    """A prompt and a seed for each arrival: the trace's own prompt where it has one, else drawn.
+
+    The same `seed` gives the same plan.
+    """
     rng = np.random.default_rng(seed)
     order = rng.integers(len(prompts), size=len(arrivals)) if rows is None else rows
     seeds = rng.integers(MAX_SEED, size=len(arrivals))

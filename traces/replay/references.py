@@ -14,7 +14,7 @@ from traces.replay.send import Sent, wait
 
 
 class References:
-    """Scores of the exact level by prompt and seed, kept in a CSV, so that relative quality is measured, not predicted."""
+    """Scores of the exact level by prompt and seed, kept in a CSV."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

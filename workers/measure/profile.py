@@ -24,7 +24,8 @@ import torch
 
 from core import devices
 from core.cached_latents import Kind
-from core.families import ROOT, Family, Level
+from core.families import Family, Level
+from core.settings import ROOT
 from workers.engine.loading import configured_dtype
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
