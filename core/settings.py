@@ -45,7 +45,10 @@ class Settings(BaseSettings):
     )
     broker_url: str = Field("", description="Redis or Valkey (redis://…). Empty: Argus runs its own under `home`.")
     images: str = Field("", description="Where images are kept, any fsspec URL. Empty: the folder `home`/images.")
-    latents: str = Field("", description="Folder of cached latents. Empty: `home`/latents.")
+    latents: str = Field(
+        "",
+        description="Where cached latents are kept: a folder, or a Redis or Valkey (redis://…). Empty: `home`/latents.",
+    )
     latents_mb: int = Field(512, ge=0, description="Size limit of the latent cache in MB; 0 turns it off.")
 
     host: str = Field("127.0.0.1", description="Address that web and Flower listen on.")
@@ -103,8 +106,8 @@ class Settings(BaseSettings):
         return self.images or str(self.home / "images")
 
     @property
-    def latent_folder(self) -> Path:
-        return Path(self.latents) if self.latents else self.home / "latents"
+    def latent_location(self) -> str:
+        return self.latents or str(self.home / "latents")
 
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:

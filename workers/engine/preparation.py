@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from torch import Tensor
 
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
 from workers.engine.preemption import PreemptedState, PreemptedStore
 from workers.engine.running_request import RunningRequest
 from workers.latent_cache.cache import LatentCache
-from workers.pipelines.rows import Start
+from workers.pipelines.rows import Row
+from workers.pipelines.samplers import SamplerState
 from workers.strategies import begin
 
 
@@ -35,18 +36,26 @@ class Preparation:
             deepest = max(cached, key=lambda level: level.skip)
             request.fetch = self.cache.prefetch(request.request, deepest, self.family, request.sampler_name)
 
-    def prepare(self, request: RunningRequest) -> None:
-        """Prompt to conditioning, seed to noise, level to schedule: afterwards the request has its row."""
+    def encode(self, request: RunningRequest) -> None:
+        """Prompt to conditioning."""
+        level = request.resumed_from.level if request.resumed_from else request.level
+        request.encoded = request.adapter.encode(request.request, guidance_at(request, level))
+
+    def place(self, request: RunningRequest) -> None:
+        """Seed to noise, level to schedule, or the state to continue from: afterwards the request has its row.
+
+        What the cache offers is known by now: `fetch` is done.
+        """
         if request.resumed_from is not None:
             self._resume(request, request.resumed_from)
             return
         request.hit = None if request.fetch is None else request.fetch.result()
         try:
-            self._prepare(request)
+            self._place(request)
         except CacheEntryDamaged as error:
             self._forget_hit(request)
             request.add_reason(f"{error} Run in full.")
-            self._prepare(request)
+            self._place(request)
 
     def restart(self, request: RunningRequest) -> None:
         """Put an encoded request at the first step of its level (again)."""
@@ -75,13 +84,12 @@ class Preparation:
         assert request.start is not None
         self.preempted.put(request.request, request.level, request.start, request.row, request.latents_to_store)
 
-    def _prepare(self, request: RunningRequest) -> None:
+    def _place(self, request: RunningRequest) -> None:
         request.start = begin(request.request, request.level, self.family, request.hit)
-        guidance = guidance_at(request, request.level)
-        request.row = request.adapter.prepare(request.request, request.start, guidance)
+        latent, sampler = request.adapter.place(request.request, request.start)
+        self._set_row(request, latent, sampler)
         if request.level.strategy == "fc":
             request.row.cache_context = request.adapter.feature_caches[request.level.id].context(request.id)
-        request.store_at = self._store_at(request)
         if request.start.note:
             request.add_reason(request.start.note)
 
@@ -90,10 +98,16 @@ class Preparation:
         request.level, request.start = state.level, state.start
         request.latents_to_store = state.latents_to_store
         state.sampler.move_to(request.adapter.device)
-        row = request.adapter.prepare(request.request, Start(1), guidance_at(request, request.level))
-        request.row = replace(row, latent=state.latent.to(request.adapter.device), sampler=state.sampler)
-        request.store_at = self._store_at(request)
+        self._set_row(request, state.latent.to(request.adapter.device), state.sampler)
         request.add_reason(f"resumed with {request.steps_left} steps left")
+
+    def _set_row(self, request: RunningRequest, latent: Tensor, sampler: SamplerState) -> None:
+        assert request.encoded is not None
+        conditioning, negative = request.encoded
+        size = (request.request.width, request.request.height)
+        guidance = guidance_at(request, request.level)
+        request.row = Row(latent, conditioning, negative, guidance, sampler, size)
+        request.store_at = self._store_at(request)
 
     def _forget_hit(self, request: RunningRequest) -> None:
         """Drop the cache's entry, for every request."""

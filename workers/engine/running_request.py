@@ -15,7 +15,7 @@ from workers.engine.preemption import PreemptedState
 from workers.engine.request import GenerationRequest, GenerationResult, Times
 from workers.latent_cache.cache import Hit
 from workers.pipelines.base import Adapter
-from workers.pipelines.rows import Row, Start
+from workers.pipelines.rows import Row, Start, Tensors
 
 NO_DEADLINE = 1e12  # sorts after every deadline …
 LATE = 2e12  # … and before every deadline that has passed
@@ -36,6 +36,7 @@ class RunningRequest:
     times: Times = field(default_factory=lambda: Times(admitted=time.time()))
     leased: Adapter | None = None  # its model, which the pool must not drop meanwhile
     fetch: Future[Hit | None] | None = None  # the look-up in the latent cache, under way
+    encoded: tuple[Tensors, Tensors | None] | None = None  # conditioning and its unconditional half
     hit: Hit | None = None
     start: Start | None = None
     resumed_from: PreemptedState | None = None  # of an earlier attempt

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -17,8 +16,11 @@ from workers.engine.faults import as_engine_error, is_out_of_memory, release_mem
 from workers.engine.model_pool import ModelPool, PooledModel
 from workers.engine.preparation import Preparation
 from workers.engine.running_request import RunningRequest
+from workers.threads import DaemonExecutor, InlineExecutor
 
 log = logging.getLogger(__name__)
+BACKLOG = 64  # finished requests whose latents wait for the cache; those of further ones are not stored
+
 Partition = Callable[[list[RunningRequest]], tuple[list[RunningRequest], list[Any]]]
 
 
@@ -42,11 +44,14 @@ class Stages:
     ) -> None:
         self._preparation, self._pool, self._device = preparation, pool, device
         self._encoded, self._finish = encoded, finish
+        self._threaded = threaded
         self._without_model: list[RunningRequest] = []
         self._loading = False
         self._lock = threading.Lock()
-        names = ("loader", "encoder", "decoder", "keeper")
-        self._loader, self._encoder, self._decoder, self._keeper = (_thread(name, threaded) for name in names)
+        names = ("loader", "encoder", "decoder", "storer")
+        self._loader, self._encoder, self._decoder, self._storer = (
+            DaemonExecutor(name) if threaded else InlineExecutor() for name in names
+        )
 
     def enter(self, request: RunningRequest) -> None:
         """Encode the prompt next where the model is held, else wait for the model."""
@@ -100,12 +105,23 @@ class Stages:
 
     def close(self) -> None:
         """End the threads; work that has not begun is dropped."""
-        for thread in (self._loader, self._encoder, self._decoder, self._keeper):
-            thread.shutdown(wait=True, cancel_futures=True)
+        for stage in (self._loader, self._encoder, self._decoder, self._storer):
+            stage.shutdown(wait=True, cancel_futures=True)
 
     def _encode(self, request: RunningRequest) -> None:
+        """The prompt first; the row when the cache has answered, for which this thread does not wait."""
         try:
-            self._preparation.prepare(request)
+            self._preparation.encode(request)
+        except Exception as error:
+            return self._finish(request, as_engine_error(error))
+        if request.fetch is None or not self._threaded:
+            self._place(request)
+        else:
+            request.fetch.add_done_callback(lambda _: self._encoder.submit(self._place, request))
+
+    def _place(self, request: RunningRequest) -> None:
+        try:
+            self._preparation.place(request)
             if self._device.startswith("cuda"):  # the loop reads what this thread asked of the device
                 torch.cuda.current_stream(self._device).synchronize()
             request.mark(encoded=time.time())
@@ -123,8 +139,8 @@ class Stages:
             return self._finish(request, DecodeFailed(f"Decoding failed: {error!r}."))
         request.mark(decoded=time.time())
         self._finish(request, image)
-        if request.latents_to_store:
-            self._keeper.submit(self._store, request, sampler_name)
+        if request.latents_to_store and self._storer.backlog < BACKLOG:
+            self._storer.submit(self._store, request, sampler_name)
 
     def _image_of(self, request: RunningRequest) -> Image.Image:
         try:
@@ -166,19 +182,3 @@ class Stages:
             self._without_model = [request for request in self._without_model if request not in failed]
         for request in failed:
             self._finish(request, error)
-
-
-class _Inline(Executor):
-    """Does the work at once, in the caller's thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-def _thread(name: str, threaded: bool) -> Executor:
-    return ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else _Inline()

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,12 +27,14 @@ from core.similarity import deepest
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.depths import kept_depths
 from workers.latent_cache.entries import Entry, Index
-from workers.latent_cache.store import FolderStore, LatentStore, decode_entry, encode_entry
+from workers.latent_cache.fetching import TIMEOUT_S, Fetcher
+from workers.latent_cache.store import LatentStore, decode_entry, encode_entry, store_at
 from workers.pipelines.samplers import RESUMABLE
 
 log = logging.getLogger(__name__)
 
 SAME = 0.999  # cosine from which a prompt counts as cached already
+COUNTED = ("hits", "misses", "errors", "timeouts", "bypassed", "damaged", "evicted")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class LatentCache:
         store: has the bytes.
         limit_mb: most of them.
         embed: prompt → unit vector [384].
+        timeout_s: after which a look-up is a miss.
     """
 
     def __init__(
@@ -63,11 +66,12 @@ class LatentCache:
         store: LatentStore,
         limit_mb: float = 512,
         embed: Callable[[str], np.ndarray] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.index, self.latents, self.limit = index, store, int(limit_mb * 1e6)
         self._embed = lru_cache(maxsize=256)(embed or _sentence)  # looked up first, stored later
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="fetch")
         self._counts: Counter[str] = Counter()
+        self._fetcher: Fetcher[Hit] = Fetcher(self._counts, timeout_s)
         self._skipped: Counter[int] = Counter()
         self._unchecked = self.limit  # bytes written since the limit was last looked at
         self._size = (0, 0)  # entries and bytes, as of then
@@ -81,18 +85,20 @@ class LatentCache:
     def prefetch(
         self, request: GenerationRequest, level: Level, family: Family, scheduler: str
     ) -> Future[Hit | None] | None:
-        """Begin to look up and fetch, in another thread; None where this sampler can't start at K."""
+        """Begin to look up and fetch, in another thread; None where this sampler can't start at K.
+
+        The future ends within the timeout, whatever becomes of index and store, and never with an error.
+        """
         if scheduler not in RESUMABLE:
             return None
-        return self._threads.submit(self.look_up, request, level, family, scheduler)
+        future = self._fetcher.fetch(lambda: self.look_up(request, level, family, scheduler))
+        future.add_done_callback(self._count)
+        return future
 
     def look_up(self, request: GenerationRequest, level: Level, family: Family, scheduler: str) -> Hit | None:
         """The deepest latent that similarity and level allow. A damaged one is dropped and counts as a miss."""
-        began = time.perf_counter()
-        hit = self._nearest(request, level, family, scheduler, began)
-        self._counts["misses" if hit is None else "hits"] += 1
+        hit = self._nearest(request, level, family, scheduler, time.perf_counter())
         if hit is not None:
-            self._skipped[hit.k] += 1
             self.index.touch(hit.key)
         return hit
 
@@ -116,22 +122,25 @@ class LatentCache:
         self._evict()
 
     def forget(self, hit: Hit) -> None:
-        """Drop an entry that turned out bad."""
-        self._drop([hit.key])
+        """Drop an entry that turned out bad; the caller does not wait for it."""
+        self._fetcher.beside(lambda: self._drop([hit.key]))
 
     def stats(self) -> dict[str, Any]:
-        """Hits, misses, entries, bytes, K's started from, times in seconds."""
+        """Hits and misses (of them errors, timeouts, and bypassed: not asked after failures), sizes, times in seconds."""
         return {
-            "hits": self._counts["hits"],
-            "misses": self._counts["misses"],
-            "damaged": self._counts["damaged"],
-            "evicted": self._counts["evicted"],
+            **{name: self._counts[name] for name in COUNTED},
             "entries": self._size[0],
             "bytes": self._size[1],
             "skipped": dict(self._skipped),
             "lookup_s": _quantiles(self._lookup_s),
             "fetch_s": _quantiles(self._fetch_s),
         }
+
+    def _count(self, future: Future[Hit | None]) -> None:
+        hit = future.result()
+        self._counts["misses" if hit is None else "hits"] += 1
+        if hit is not None:
+            self._skipped[hit.k] += 1
 
     def _nearest(
         self, request: GenerationRequest, level: Level, family: Family, scheduler: str, began: float
@@ -209,4 +218,4 @@ def shared_cache() -> LatentCache | None:
 
     if not settings().latents_mb:
         return None
-    return LatentCache(VectorIndex(engine()), FolderStore(settings().latent_folder), settings().latents_mb)
+    return LatentCache(VectorIndex(engine()), store_at(settings().latent_location), settings().latents_mb)

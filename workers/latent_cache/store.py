@@ -16,7 +16,10 @@ from safetensors.torch import save as pack
 from torch import Tensor
 
 from core.cached_latents import Kind
-from core.errors import CacheEntryDamaged
+from core.errors import BadSettings, CacheEntryDamaged
+
+SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+SOCKET_S = 1.0  # a look-up does not wait longer anyway
 
 
 class LatentStore(Protocol):
@@ -71,6 +74,23 @@ class RedisStore:
 
     def delete(self, key: str) -> None:
         self.client.delete(self.prefix + key)
+
+
+def store_at(location: str) -> LatentStore:
+    """The store that ARGUS_LATENTS names: a `redis://`, `rediss://`, `valkey://` or `valkeys://` URL, else a folder."""
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return FolderStore(Path(location))
+    if scheme not in SCHEMES:
+        raise BadSettings(
+            f"ARGUS_LATENTS={location!r}: name a folder, or a URL that begins with {', '.join(SCHEMES)}.",
+            field="ARGUS_LATENTS",
+        )
+    import redis
+
+    url = f"{SCHEMES[scheme]}://{rest}"
+    client = redis.Redis.from_url(url, socket_timeout=SOCKET_S, socket_connect_timeout=SOCKET_S)
+    return RedisStore(client)
 
 
 def encode_entry(kind: Kind, k: int, embedding: np.ndarray, latent: Tensor) -> bytes:

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from core.cached_latents import Kind
-from core.errors import CacheEntryDamaged
+from core.errors import BadSettings, CacheEntryDamaged
 from core.similarity import cosine_for, deepest
+from tests.workers.waiting import eventually
 from workers.latent_cache.cache import LatentCache
 from workers.latent_cache.depths import kept_depths
 from workers.latent_cache.entries import Entry
 from workers.latent_cache.exact_index import ExactIndex
-from workers.latent_cache.store import FolderStore, RedisStore, decode_entry, encode_entry
+from workers.latent_cache.store import FolderStore, RedisStore, decode_entry, encode_entry, store_at
 from workers.latent_cache.vector_index import VectorIndex
 
 KIND = Kind("pencil", "large", "1", 4, 4, 20, "EulerDiscreteScheduler")
@@ -177,7 +178,7 @@ def test_a_poisoned_entry_that_passes_every_check_is_forgotten_and_the_request_r
     b.run()
     assert result.result(0).reason == "the cached latent was unusable: run in full"
     assert (np.asarray(result.result(0).image) == np.asarray(clean.result(0).image)).all()
-    assert {e.k for e in cache.index.nearest(KIND, known["fox"]).entries} == {4}
+    eventually(lambda: {e.k for e in cache.index.nearest(KIND, known["fox"]).entries} == {4})
 
 
 def test_an_entry_of_another_shape_is_forgotten_and_the_request_runs_in_full(bench, cache, known):
@@ -190,7 +191,7 @@ def test_an_entry_of_another_shape_is_forgotten_and_the_request_runs_in_full(ben
     b.run()
     assert result.result(0).steps_run == 20
     assert "has shape (3, 2, 2), not (3, 4, 4)" in result.result(0).reason
-    assert entry.key not in {e.key for e in cache.index.nearest(KIND, known["fox"]).entries}
+    eventually(lambda: entry.key not in {e.key for e in cache.index.nearest(KIND, known["fox"]).entries})
 
 
 def test_a_nan_is_found_when_the_entry_is_read():
@@ -272,12 +273,20 @@ def test_samplers_with_a_history_neither_keep_nor_resume(bench, cache):
     assert cache.prefetch(b.request(level="ac-8"), family.level("ac-8"), family, "UniPCMultistepScheduler") is None
 
 
-def test_latents_can_lie_in_redis(services):
-    import redis
-
-    blobs = RedisStore(redis.Redis.from_url(services.broker_url), prefix="argus:test:")
-    blobs.put("a-4", b"\x00data")
-    assert blobs.get("a-4") == b"\x00data"
-    blobs.delete("a-4")
+def test_latents_can_lie_in_redis(services, bench, known):
+    store = store_at(services.broker_url.replace("redis://", "valkey://"))
+    assert isinstance(store, RedisStore)
+    b = bench(cache=LatentCache(ExactIndex(), store, embed=lambda prompt: known[prompt]))
+    b.submit("fox", seed=1)
+    b.run()
+    future = b.submit("owl", seed=2, level="ac-8")
+    b.run()
+    assert future.result(0).steps_skipped == 8
+    store.delete(next(iter(b.engine.cache.index.coldest(1))).key)
     with pytest.raises(KeyError):
-        blobs.get("a-4")
+        store.get("never stored")
+
+
+def test_a_store_that_does_not_exist_is_named_when_the_worker_starts():
+    with pytest.raises(BadSettings, match="ARGUS_LATENTS='s3://latents'"):
+        store_at("s3://latents")
