@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live docs clean
+.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live docs house clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-models: install ## Quality and cost of every level of the embedded family,
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs
+
+house: install ## The code in figures: lines a file, class and function, imports between rooms
+	@$(BIN)/python -m bench.house
 
 install: .venv/installed ## Create .venv with the pinned dependencies
 
