@@ -151,11 +151,13 @@ def claim(
     models: Mapping[str, str],
     levels: Sequence[str],
     level: str | None = None,
+    note: str | None = None,
 ) -> Claim | None:
     """Take a queued request of one of these levels, to be run at its own or at another `level`; None when it is gone.
 
     Args:
         models: the model of each level of the family.
+        note: why it runs at another level, for its sender.
     """
     taken = (
         update(Request)
@@ -163,8 +165,9 @@ def claim(
         .values(state=State.RUNNING, worker=worker.name, attempts=Request.attempts + 1, started_at=func.now())
         .returning(Request)
     )
+    taken = taken if level is None else taken.values(level=level)
     with transaction() as session:
-        request = session.scalar(taken if level is None else taken.values(level=level))
+        request = session.scalar(taken if note is None else taken.values(note=_noted(note)))
         if request is None or request.level is None:
             return None
         attempt = Attempt(

@@ -18,6 +18,7 @@ from core.families import Family
 from core.requests import Claim
 from core.tables import Request, ServiceClass
 from core.workers import WorkerIdentity
+from scheduler.control.reasons import started
 from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
 from scheduler.policies import Admission, Policy, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
@@ -55,13 +56,22 @@ class PolicyAdmission:
             i for i, row in enumerate(waiting) if row.level in policy.index and policy.cluster.holds(row.level) == held
         ]
         shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
-        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, snapshot.load)
+        load = self.reader.load_now(snapshot)
+        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, load)
         unreachable = tuple(places[i] for i in answer.unreachable)
         if answer.start is None:
             return Admission(unreachable=unreachable)
         chosen = waiting[places[answer.start]]
         free = _free(chosen) and answer.level in levels
         return Admission(places[answer.start], answer.level if free else "", unreachable)
+
+    def note(self, row: Request, level: str, behind: int) -> str | None:
+        """Why a request starts at another level than it was routed to, for its sender; nothing where it does not."""
+        if not level or level == row.level:
+            return None
+        known = row.qualities or {}
+        better = known.get(level, 0.0) > known.get(str(row.level), 0.0)
+        return started(level, str(row.level), better, behind)
 
 
 def first_come(waiting: Sequence[Request]) -> Admission:
@@ -95,9 +105,11 @@ def claim(
         if answer.unreachable:
             requests.mark_unreachable([shown[place].id for place in answer.unreachable])
         if answer.start is not None:
-            chosen = shown[answer.start].id
-            claimed = requests.claim(chosen, worker, family.model_of, levels, answer.level or None)
+            chosen = shown[answer.start]
+            note = admission.note(chosen, answer.level, len(shown) - answer.start - 1)
+            claimed = requests.claim(chosen.id, worker, family.model_of, levels, answer.level or None, note)
             if claimed is not None:
+                admission.reader.count_started(str(claimed.request.level))
                 return claimed
         elif not answer.unreachable:
             break

@@ -37,7 +37,7 @@ def escalate(reader: SnapshotReader, request_id: uuid.UUID) -> str | None:
         return None
     asked = replace(as_request(row, quality_of(row, policy)), attempt=images - 1)
     measured = score / reference
-    level = policy.finished(asked, row.level, measured, epoch, snapshot.load)
+    level = policy.finished(asked, row.level, measured, epoch, reader.load_now(snapshot))
     if level is None or not snapshot.is_served(level):
         return None
     if not redraw(row.id, level, f"scored {measured:.2f} of exact, under the floor: again at {level}"):

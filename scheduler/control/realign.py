@@ -12,6 +12,7 @@ from core.families import Family
 from core.publishing import publish_requests
 from core.requests import change_levels, restore_reference
 from core.tables import Request, State
+from scheduler.control import reasons
 from scheduler.observation.snapshot import Snapshot
 from scheduler.policies import Policy
 
@@ -25,7 +26,10 @@ def realign(
     moved, published = _moves(family, policy, rows, levels, snapshot)
     if not moved:
         return 0
-    changed = change_levels(moved, epoch, f"{policy.name}, re-aligned in epoch {epoch}")
+    changed = set[Any]()
+    for level in set(moved.values()):
+        those = {i: to for i, to in moved.items() if to == level}
+        changed |= change_levels(those, epoch, reasons.realigned(level, family.reference))
     _publish([i for i in published if i in changed])
     return len(changed)
 

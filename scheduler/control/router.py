@@ -25,8 +25,9 @@ from core.messages import SCHEDULER_QUEUE, Tick
 from core.publishing import publish_requests
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass, State
+from scheduler.control import reasons
 from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request
-from scheduler.policies import Policy
+from scheduler.policies import Epoch, Policy
 from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
@@ -51,58 +52,57 @@ class Router:
             sent = route(self.choose(batch, snapshot), snapshot.epoch.number if snapshot.epoch else 0)
             if not sent:  # somebody else had them
                 break
-            publish_requests(
-                [request for request in sent if not request.deadline_unreachable]
-            )  # the others are found by their rows
+            publish_requests([r for r in sent if not r.deadline_unreachable])  # the others are found by their rows
             routed += len(sent)
             if any(not snapshot.is_served(request.level) for request in sent):
-                publish(
-                    SCHEDULER_QUEUE, [Tick()]
-                )  # somebody asked for a level that nobody serves: not at the next tick
+                publish(SCHEDULER_QUEUE, [Tick()])  # a level that nobody serves was asked for: do not wait for beat
         return routed
 
     def choose(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:
         """A level for each request, under the plan in force."""
         policy = snapshot.policy
         if policy is None:
-            return [self._without_plan(request, "no profile of these devices yet") for request in requests]
+            return [self._without_plan(request, reasons.NO_PROFILE) for request in requests]
         try:
             means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
             predicted = zip(requests, *self.predictions.predict(requests, means), strict=True)
             return [self._choice(request, quality, near, policy, snapshot) for request, quality, near in predicted]
         except Exception:
             log.exception("routing failed")
-            return [self._without_plan(request, "routing failed") for request in requests]
+            return [self._without_plan(request, reasons.FAILED) for request in requests]
 
     def _choice(self, request: Request, quality: np.ndarray, near: float, policy: Policy, snapshot: Snapshot) -> Choice:
-        if request.level_asked != "auto":
-            level, note = request.level_asked, "asked for"
-        elif snapshot.epoch is None or request.service_class == ServiceClass.BATCH:
-            why = "no plan in force yet" if snapshot.epoch is None else "batch work, when there is room"
-            level, note = self.family.reference, why
-        else:
-            asked = as_request(request, quality.tolist(), float(near))
-            level, note = (
-                policy.route(asked, snapshot.epoch, snapshot.load),
-                f"{policy.name}, epoch {snapshot.epoch.number}",
-            )
-        if request.level_asked == "auto" and not snapshot.is_served(level):
-            level, note = (
-                self._best_served(quality, policy, snapshot, request.min_quality or 0.0),
-                f"nobody serves {level}",
-            )
-        self.reader.count_routed(level)
         known = dict(zip(policy.levels, (round(float(value), 4) for value in quality), strict=True))
+        interactive = request.service_class == ServiceClass.INTERACTIVE
+        by_policy = interactive and request.level_asked == "auto"
+        if request.level_asked != "auto":
+            level, note = request.level_asked, reasons.ASKED_FOR
+        elif snapshot.epoch is None or not interactive:
+            level, note = self.family.reference, reasons.BATCH if snapshot.epoch else reasons.NO_PLAN
+        else:
+            level, note = self._by_policy(request, known, near, policy, snapshot, snapshot.epoch)
+        if request.level_asked == "auto" and not snapshot.is_served(level):
+            note = reasons.not_served(level)
+            level = self._best_served(known, snapshot, request.min_quality or 0.0)
+        if interactive:
+            self.reader.count_routed(level, by_policy)
         return Choice(request, level, note, known.get(level), known)
 
-    def _best_served(self, quality: np.ndarray, policy: Policy, snapshot: Snapshot, floor: float) -> str:
+    def _by_policy(
+        self, request: Request, known: dict[str, float], near: float, policy: Policy, snapshot: Snapshot, epoch: Epoch
+    ) -> tuple[str, str]:
+        load = self.reader.load_now(snapshot)
+        level = policy.route(as_request(request, list(known.values()), float(near)), epoch, load)
+        return level, reasons.routed(level, self.family.reference, known.get(level), epoch, load)
+
+    def _best_served(self, known: dict[str, float], snapshot: Snapshot, floor: float) -> str:
         """The best level that somebody serves; the reference level when it is nobody's, or none reaches the floor."""
-        served = [i for i, level in enumerate(policy.levels) if snapshot.is_served(level) and quality[i] >= floor]
-        return policy.levels[max(served, key=lambda i: quality[i])] if served else self.family.reference
+        served = [level for level, quality in known.items() if snapshot.is_served(level) and quality >= floor]
+        return max(served, key=known.__getitem__) if served else self.family.reference
 
     def _without_plan(self, request: Request, why: str) -> Choice:
         if request.level_asked != "auto":
-            return Choice(request, request.level_asked, "asked for")
+            return Choice(request, request.level_asked, reasons.ASKED_FOR)
         return Choice(request, self.family.reference, why)
 
     def _accepted(self, job_ids: Sequence[uuid.UUID]) -> list[Request]:

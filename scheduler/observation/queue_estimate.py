@@ -1,34 +1,44 @@
-"""How many requests wait for a model between two reads of the rows."""
+"""What waits for a model, and what runs on it, between two reads of the rows."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 
 @dataclass
 class QueueEstimate:
-    """Requests of one model and the slots its workers run them in.
+    """Requests of one model, the slots its workers run them in, and the work in progress.
 
-    A routed request comes in at once; those that workers have finished since are taken off at the profile's rate
-    `per_s`. `ahead` counts the running ones too: as long as there are free slots nobody waits.
+    What is routed or started here counts at once; what all workers have done since is taken off as fast as the profile
+    says (`per_s` requests, `workers` worker-seconds a second). `ahead` counts the running requests too: as long as
+    there are free slots nobody waits. `at` is the clock time (Unix seconds) up to which it is reckoned.
     """
 
     slots: int
     per_s: float
+    workers: int = 0
     ahead: float = 0.0
-    at: float = field(default_factory=time.monotonic)
+    busy_s: float = 0.0
+    at: float = field(default_factory=time.time)
 
-    def with_ahead(self, ahead: float) -> QueueEstimate:
-        return replace(self, ahead=ahead)
+    def advance(self, now: float) -> None:
+        """Take off what has been done until now. A worker that has had nothing to do is not owed anything."""
+        passed = max(0.0, now - self.at)
+        self.ahead = max(0.0, self.ahead - self.per_s * passed)
+        self.busy_s = max(0.0, self.busy_s - self.workers * passed)
+        self.at = max(self.at, now)
 
-    def add(self) -> int:
-        """One more is routed; returns how many wait now."""
-        now = time.monotonic()
-        self.ahead = max(0.0, self.ahead - self.per_s * (now - self.at)) + 1
-        self.at = now
-        return self.waiting
+    def routed(self) -> None:
+        """One more waits."""
+        self.advance(time.time())
+        self.ahead += 1
+
+    def started(self, seconds: float) -> None:
+        """One that waited runs now, and takes so many worker-seconds."""
+        self.advance(time.time())
+        self.busy_s += seconds
 
     @property
     def waiting(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import structlog
@@ -73,15 +73,38 @@ class SnapshotReader:
         """Something has changed that decisions must know of: the next snapshot is read anew."""
         self._kept = None
 
-    def count_routed(self, level: str) -> None:
-        """A request was routed: it counts at once, not when the rows are next read."""
+    def load_now(self, snapshot: Snapshot) -> LoadState:
+        """The snapshot's load as it is at this moment: the clock, and what was routed, started and done since.
+
+        Deadlines are checked against `LoadState.now`: with targets of a second or two, the clock of a snapshot that is
+        a second old would let requests start that cannot be in time.
+        """
+        now = time.time()
+        for queue in list(self._queues.values()):
+            queue.advance(now)
+        waiting = {model: queue.waiting for model, queue in self._queues.items()}
+        busy_s = {model: queue.busy_s for model, queue in self._queues.items()}
+        load = snapshot.load
+        return replace(load, now=now, waiting={**load.waiting, **waiting}, busy_s={**load.busy_s, **busy_s})
+
+    def count_routed(self, level: str, by_policy: bool = True) -> None:
+        """A request was routed: it counts at once, not when the rows are next read.
+
+        Args:
+            by_policy: whether the policy chose the level; one that was asked for waits too, but is no share of the plan's.
+        """
+        if by_policy:
+            self._routed[level] += 1
+        if self._kept is not None and (queue := self._queues.get(self._holds(self._kept.policy, level))):
+            queue.routed()
+
+    def count_started(self, level: str) -> None:
+        """A request was started by this process: what it takes of its model counts at once."""
         if self._kept is None:
             return
-        self._routed[level] += 1
-        model, load = self._holds(self._kept.policy, level), self._kept.load
-        queue = self._queues.get(model)
-        waiting = queue.add() if queue else load.waiting.get(model, 0) + 1
-        load.waiting = {**load.waiting, model: waiting}
+        policy = self._kept.policy
+        if queue := self._queues.get(self._holds(policy, level)):
+            queue.started(_seconds(policy, level))
 
     def policy_for(
         self, device_types: Sequence[str], corrections: Mapping[str, Correction], target_s: float
@@ -135,14 +158,19 @@ class SnapshotReader:
         busy_s = {level: n * _seconds(policy, level) / 2 for level, n in running.items()}  # half done, on average
         ahead = Counter(self._by_model(policy, running))
         ahead.update(self._by_model(policy, queries.waiting_by_level(session, self.family)))
-        self._queues = {model: queue.with_ahead(ahead[model]) for model, queue in self._slots(workers, policy).items()}
+        busy = self._by_model(policy, busy_s)
+        now = time.time()
+        self._queues = {
+            model: replace(queue, ahead=ahead[model], busy_s=busy.get(model, 0.0), at=now)
+            for model, queue in self._slots(workers, policy).items()
+        }
         known = {model: queue.waiting for model, queue in self._queues.items()}
         return LoadState(
-            now=time.time(),
+            now=now,
             rate=self.demand.rate(session),
             waiting={model: int(n) for model, n in ahead.items()} | known,
             workers=Counter(model for worker in workers if (model := self.model_of(worker, policy))),
-            busy_s=self._by_model(policy, busy_s),
+            busy_s=busy,
             routed=self._routed,
             dispersion=self.demand.forecaster.dispersion,
         )
@@ -169,7 +197,7 @@ class SnapshotReader:
             if model and levels:
                 before = found.get(model, QueueEstimate(0, 0.0))
                 speed = max(level.requests_per_minute for level in levels) / 60
-                found[model] = QueueEstimate(before.slots + levels[0].rows, before.per_s + speed)
+                found[model] = QueueEstimate(before.slots + levels[0].rows, before.per_s + speed, before.workers + 1)
         return found
 
 

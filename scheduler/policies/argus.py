@@ -44,22 +44,30 @@ class Argus(Policy):
         sample, floors = self._sample(observed)
         asked = prompt_classes(self.levels, sample, floors, self.demand(observed))
         plan = solve(self.instance(observed, asked, 1.0 + observed.error))
-        workers = {m: {d: by.get(m, 0) for d, by in plan.workers.items()} for m in self.models}
-        seconds = self.latencies.mean_seconds(workers)
+        planned, leaving = (
+            {m: {d: by.get(m, 0) for d, by in counts.items()} for m in self.models}
+            for counts in (plan.workers, observed.current)
+        )
+        stays = {m for m in self.models if any(planned[m].values())}
+        seconds = self.latencies.mean_seconds({m: planned[m] if m in stays else leaving[m] for m in self.models})
         prices = np.array([plan.prices.get(lv, np.inf) for lv in self.levels])
-        prices[~np.isfinite(seconds)] = np.inf
+        prices[[self.cluster.holds(lv) not in stays for lv in self.levels]] = np.inf
         chosen = choose(sample, prices, floors)
-        curves = {m: self._curve(sample, floors, seconds, chosen, m) for m in self.models if sum(workers[m].values())}
+        open_models = [m for m in self.models if m in stays or any(leaving[m].values())]
+        curves = {m: self._curve(sample, floors, seconds, chosen, m) for m in open_models}
+        shares = {m: float(np.mean(np.isin(chosen, self.models[m]))) if m in stays else 1.0 for m in curves}
         extra = {
             "seconds": {lv: float(s) for lv, s in zip(self.levels, seconds, strict=True) if np.isfinite(s)},
-            "shares": {m: float(np.mean(np.isin(chosen, self.models[m]))) for m in curves},
+            "shares": shares,
             "escalate": plan.spare > ESCALATE * sum(observed.workers.values()),
         }
         return self.epoch(observed, plan, curves=curves, extra=extra)
 
     def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
         """Argmax quality − price over what the floor and the served models allow; ties by hash in planned proportion."""
-        worker_second = {m: self._shadow_price(m, epoch, state) for m in epoch.curves if state.workers.get(m, 0)}
+        served = [m for m in epoch.curves if state.workers.get(m, 0)]
+        planned = [m for m in served if epoch.workers.get(m, 0)] or served  # all are leaving: as long as they are there
+        worker_second = {m: self._shadow_price(m, epoch, state) for m in planned}
         if not worker_second:  # nobody serves yet: it waits at its best level
             return self.levels[max(range(len(self.levels)), key=lambda i: request.quality[i])]
         best, highest = [], -np.inf
