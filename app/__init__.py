@@ -28,7 +28,7 @@ def create_app() -> APIFlask:
     from apiflask import APIFlask
 
     from app import api, compat, errors, ops, security, web
-    from app.schemas import ERROR_BODY
+    from app.schemas.errors import ERROR_BODY
     from core.log import set_up_logging
     from core.settings import settings
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from app.schemas import TITLE_CHARS, JobIn
+from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import clean_text, rows_of
 from core.database import transaction
 from core.errors import NotFound

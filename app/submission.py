@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.schemas import MAX_SEED, JobIn, Options, PromptIn
+from app.schemas.base import MAX_SEED
+from app.schemas.submission import JobIn, Options, PromptIn
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
 from core.settings import settings

@@ -16,7 +16,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from app.schemas import JobIn, Options, PromptIn
+from app.schemas.submission import JobIn, Options, PromptIn
 from app.submission import input_error, options_from_text
 from core.errors import ArgusError, BadCsv, BadInput, TooLarge
 from core.settings import settings

@@ -1,4 +1,4 @@
-"""The native API, version 1: one file a resource. Shapes are in `app/schemas.py`, errors in `core/errors.py`."""
+"""The native API, version 1: one file a resource. Shapes are in `app/schemas/`, errors in `core/errors.py`."""
 
 from __future__ import annotations
 

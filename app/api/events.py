@@ -19,8 +19,9 @@ from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
 from sqlalchemy import func, or_, select
 
-from app import records
-from app.schemas import RequestLine
+from app.records.jobs import find_job, read_job
+from app.records.lines import lines, read_lines
+from app.schemas.requests import RequestLine
 from core.database import transaction
 from core.errors import TooOften
 from core.tables import Request, State
@@ -44,7 +45,7 @@ def follow_job(job_id: uuid.UUID) -> Response:
     A stream lasts a minute; come back with `Last-Event-ID`.
     """
     with transaction() as session:
-        records.find_job(session, job_id)
+        find_job(session, job_id)
     if not LISTENERS.acquire(blocking=False):
         raise TooOften("Too many listeners. Read `GET /v1/jobs/{id}` now and then instead.")
     response = Response(_stream(job_id, _since(request.headers.get("Last-Event-ID"))), mimetype="text/event-stream")
@@ -87,7 +88,7 @@ def _stream(job_id: uuid.UUID, since: datetime | None) -> Iterator[str]:
 
 def _look(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str, Any], list[RequestLine], int]:
     """The database's clock, the job, the requests that changed since, and how many images wait for a score."""
-    mine = records.lines().where(Request.job_id == job_id).order_by(Request.position)
+    mine = lines().where(Request.job_id == job_id).order_by(Request.position)
     if since is None:
         changed = mine.where(Request.state != State.ACCEPTED)
     else:
@@ -95,10 +96,10 @@ def _look(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str
         changed = mine.where(or_(ended, *(moment > since for moment in MOMENTS)))
     waits = select(func.count()).where(Request.job_id == job_id, Request.stored_at.is_not(None))
     with transaction() as session:
-        job = records.job_out(records.find_job(session, job_id), records.counts_of(session, [job_id])[job_id])
+        job = read_job(session, job_id)
         now = session.execute(select(func.now())).scalar_one()
         unscored = session.execute(waits.where(Request.scored_at.is_(None))).scalar_one()
-        return now, job.model_dump(mode="json"), records.read_lines(session, changed), unscored
+        return now, job.model_dump(mode="json"), read_lines(session, changed), unscored
 
 
 def _face(line: RequestLine) -> tuple[Any, ...]:

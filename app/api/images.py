@@ -7,7 +7,7 @@ import uuid
 from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
 
-from app import records
+from app.records.images import find_image
 from core.database import transaction
 from core.images import ImageStore
 
@@ -23,7 +23,7 @@ def read_image(image_id: uuid.UUID) -> Response:
     The image as PNG, with prompt, seed and level in its text chunks. It never changes: keep it.
     """
     with transaction() as session:
-        image = records.find_image(session, image_id)
+        image = find_image(session, image_id)
     response = Response(mimetype="image/png")
     response.set_etag(image.sha256)
     response.last_modified = image.created_at

@@ -8,8 +8,11 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import current_app, request
 
-from app import jobs, records
-from app.schemas import Accepted, AcceptedRequest, JobIn, JobList, JobOut, JobPage, PageIn, PurgeIn, UploadIn
+from app import jobs
+from app.records.jobs import job_links, job_list, job_page
+from app.records.jobs import read_job as read
+from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, PageIn, PurgeIn
+from app.schemas.submission import JobIn, UploadIn
 from app.uploads import read_upload
 from core.database import transaction
 from core.errors import WrongMediaType
@@ -76,7 +79,7 @@ def list_jobs(where: PageIn) -> Any:
     Jobs with the counts of their requests by state.
     """
     with transaction() as session:
-        return records.job_list(session, where.page, where.per_page)
+        return job_list(session, where.page, where.per_page)
 
 
 @blueprint.get("/<uuid:job_id>")
@@ -88,7 +91,7 @@ def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
     State, counts, and one page of its requests in order; `links.next` is the next page.
     """
     with transaction() as session:
-        return records.job_page(session, job_id, where.page, where.per_page)
+        return job_page(session, job_id, where.page, where.per_page)
 
 
 @blueprint.delete("/<uuid:job_id>")
@@ -106,12 +109,12 @@ def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
         jobs.purge(job_id)
         return current_app.response_class(status=204)
     with transaction() as session:
-        return records.job_page(session, job_id, per_page=1)
+        return read(session, job_id)
 
 
 def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None) -> tuple[Accepted, int, dict[str, str]]:
     job = submitted.job
-    links = records.job_links(job.id)
+    links = job_links(job.id)
     lines = [AcceptedRequest(id=id, seed=seed, link=f"/v1/requests/{id}") for id, seed in submitted.requests]
     body = Accepted(
         id=job.id,

@@ -6,8 +6,12 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from app import records
-from app.schemas import LevelsOut, PlanPage, ReportOut, WindowIn
+from app.records.levels import levels_out
+from app.records.plan import plan_page
+from app.records.report import report_out
+from app.schemas.levels import LevelsOut
+from app.schemas.plan import PlanPage
+from app.schemas.report import ReportOut, WindowIn
 from core.database import transaction
 from core.families import load_family
 from core.settings import settings
@@ -23,7 +27,7 @@ def read_levels() -> Any:
     Defaults and limits of a request, and each level with what was measured of it here.
     """
     with transaction() as session:
-        return records.levels_out(session, load_family(settings().family))
+        return levels_out(session, load_family(settings().family))
 
 
 @blueprint.get("/plan")
@@ -34,7 +38,7 @@ def read_plan() -> Any:
     What the scheduler saw and decided, and why; what waits at each level; the workers and what they hold.
     """
     with transaction() as session:
-        return records.plan_page(session)
+        return plan_page(session)
 
 
 @blueprint.get("/report")
@@ -46,4 +50,4 @@ def read_report(window: WindowIn) -> Any:
     Throughput, p50/p95/p99, SLO violations and quality: of all, by level and by minute.
     """
     with transaction() as session:
-        return records.report_out(session, window.minutes)
+        return report_out(session, window.minutes)

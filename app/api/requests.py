@@ -7,8 +7,8 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from app import records
-from app.schemas import RequestOut
+from app.records.requests import request_out
+from app.schemas.requests import RequestOut
 from core.database import transaction
 
 blueprint = APIBlueprint("requests", __name__, url_prefix="/v1/requests", tag="Requests and images")
@@ -23,4 +23,4 @@ def read_request(request_id: uuid.UUID) -> Any:
     attempts, images.
     """
     with transaction() as session:
-        return records.request_out(session, request_id)
+        return request_out(session, request_id)

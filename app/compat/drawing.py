@@ -16,9 +16,14 @@ from pydantic import Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import jobs, records
+from app import jobs
 from app.api import events
-from app.schemas import JobIn, Out, RequestOut
+from app.records.images import find_image
+from app.records.jobs import find_job
+from app.records.requests import request_out
+from app.schemas.base import Out
+from app.schemas.requests import RequestOut
+from app.schemas.submission import JobIn
 from app.submission import AUTO
 from core.database import transaction
 from core.errors import ArgusError, Cancelled, EngineError, NotFound, TookTooLong, TooOften, kinds
@@ -124,15 +129,15 @@ def _unfinished(job_id: uuid.UUID) -> int:
 
 def _read(session: Session, job_id: uuid.UUID) -> list[Drawing]:
     """The job's drawings in order; raises why there is one missing."""
-    records.find_job(session, job_id)
+    find_job(session, job_id)
     ids = session.scalars(select(Request.id).where(Request.job_id == job_id).order_by(Request.position)).all()
-    return [_drawing(session, records.request_out(session, id)) for id in ids]
+    return [_drawing(session, request_out(session, id)) for id in ids]
 
 
 def _drawing(session: Session, request: RequestOut) -> Drawing:
     if request.state in (State.FAILED, State.CANCELLED) or not request.images:
         raise _missing(request)
-    return Drawing(request, records.find_image(session, request.images[0].id).key)
+    return Drawing(request, find_image(session, request.images[0].id).key)
 
 
 def _missing(request: RequestOut) -> ArgusError:

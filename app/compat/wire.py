@@ -8,7 +8,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, g, json, request
 
-from app.schemas import ErrorDetail
+from app.schemas.errors import ErrorDetail
 from core.errors import WrongMediaType
 
 Shape = Callable[[ErrorDetail, int], dict[str, Any]]  # an error and its status as the body of an answer

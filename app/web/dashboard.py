@@ -7,8 +7,10 @@ from typing import Any
 
 from flask import render_template, request
 
-from app import records
-from app.schemas import PlanPage, ReportOut
+from app.records.plan import UNROUTED, plan_page
+from app.records.report import report_out
+from app.schemas.plan import PlanPage
+from app.schemas.report import ReportOut
 from app.web.blueprint import blueprint
 from core.database import transaction
 
@@ -31,7 +33,7 @@ def _figures() -> dict[str, Any]:
     asked = request.args.get("minutes", 60, int)
     minutes = asked if asked in WINDOWS else 60
     with transaction() as session:
-        state, report = records.plan_page(session), records.report_out(session, minutes)
+        state, report = plan_page(session), report_out(session, minutes)
     return {
         "minutes": minutes,
         "state": state,
@@ -44,7 +46,7 @@ def _figures() -> dict[str, Any]:
 def _levels(state: PlanPage, report: ReportOut) -> list[tuple[str, dict[str, Any]]]:
     """A row for each level with requests in the window, or waiting now."""
     names = dict.fromkeys((*report.levels, *state.waiting, *state.running))
-    names.pop(records.UNROUTED, None)
+    names.pop(UNROUTED, None)
     total = sum(figures["requests"] for figures in report.levels.values()) or 1
     rows = []
     for name in sorted(names):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flask import render_template, request
 
-from app import records
+from app.records import lines
 from app.web.blueprint import blueprint
 from core.database import transaction
 
@@ -18,7 +18,7 @@ def gallery() -> str:
     """Images, the newest first; `?level=` keeps one level, `?before=` goes on where a page ended."""
     level, before = request.args.get("level") or None, _moment(request.args.get("before"))
     with transaction() as session:
-        found = records.gallery(session, level, before, PER_PAGE + 1)
+        found = lines.gallery(session, level, before, PER_PAGE + 1)
     more = found[PER_PAGE - 1].stored_at if len(found) > PER_PAGE else None
     return render_template("gallery.html", requests=found[:PER_PAGE], level=level, first=before is None, more=more)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from flask import redirect, render_template, request, url_for
 
-from app import jobs, records
+from app import jobs
+from app.records.jobs import job_page, read_job
 from app.security import check_form
 from app.web.blueprint import blueprint
 from core.database import transaction
@@ -20,7 +21,7 @@ def job(job_id: uuid.UUID) -> str:
     """The job with one page of its images; `app/static/argus.js` follows its events."""
     page = max(1, request.args.get("page", 1, int))
     with transaction() as session:
-        found = records.job_page(session, job_id, page, PER_PAGE)
+        found = job_page(session, job_id, page, PER_PAGE)
     return render_template("job.html", job=found, pages=-(-found.size // PER_PAGE))
 
 
@@ -28,7 +29,7 @@ def job(job_id: uuid.UUID) -> str:
 def job_head(job_id: uuid.UUID) -> str:
     """State, counts and progress."""
     with transaction() as session:
-        found = records.job_out(records.find_job(session, job_id), records.counts_of(session, [job_id])[job_id])
+        found = read_job(session, job_id)
     return render_template("_job_head.html", job=found)
 
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from flask import render_template
 
-from app import records
-from app.schemas import TimesOut
+from app.records.lines import request_line
+from app.records.requests import request_out
+from app.schemas.requests import TimesOut
 from app.web.blueprint import blueprint
 from core.database import transaction
 
@@ -36,7 +37,7 @@ class Stage:
 def request_page(request_id: uuid.UUID) -> str:
     """What was asked, what it got, and why."""
     with transaction() as session:
-        found = records.request_out(session, request_id)
+        found = request_out(session, request_id)
     return render_template("request.html", request=found, stages=stages(found.times))
 
 
@@ -44,7 +45,7 @@ def request_page(request_id: uuid.UUID) -> str:
 def request_tile(request_id: uuid.UUID) -> str:
     """The request's tile in a grid."""
     with transaction() as session:
-        return render_template("_tile.html", request=records.request_line(session, request_id))
+        return render_template("_tile.html", request=request_line(session, request_id))
 
 
 def stages(times: TimesOut) -> list[Stage]:

@@ -8,9 +8,11 @@ from flask import redirect, render_template, request, url_for
 from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 
-from app import jobs, records
+from app import jobs
 from app.errors import answer
-from app.schemas import FormIn
+from app.records.jobs import job_list
+from app.records.levels import levels_out
+from app.schemas.submission import FormIn
 from app.security import FIELD, check_form
 from app.submission import input_error
 from app.uploads import read_upload
@@ -46,7 +48,7 @@ def submit() -> Any:
 def recent() -> str:
     """The list of jobs sent last."""
     with transaction() as session:
-        return render_template("_jobs.html", jobs=records.job_list(session, 1, RECENT).jobs)
+        return render_template("_jobs.html", jobs=job_list(session, 1, RECENT).jobs)
 
 
 def _submit() -> jobs.Submitted:
@@ -87,8 +89,8 @@ def _page(values: Any, error: ArgusError | None = None) -> str:
             "home.html",
             values=values,
             error=error,
-            levels=records.levels_out(session, load_family(settings().family)).levels,
-            jobs=records.job_list(session, 1, RECENT).jobs,
+            levels=levels_out(session, load_family(settings().family)).levels,
+            jobs=job_list(session, 1, RECENT).jobs,
             slo_s=latency_target_s(session, load_family(settings().family)),
             max_prompts=settings().max_prompts,
             batch_window_s=settings().batch_window_s,

@@ -1,35 +1,16 @@
-"""OpenAI's Images API: `POST /v1/images/generations` and `/v1/models`.
-
-Shapes as in https://platform.openai.com/docs/api-reference/images/create and …/models. What a client sends for
-OpenAI's own models is taken and left alone (`quality`, `style`, …), unless the image would not be what was asked for:
-that, and fields nobody knows, are refused.
-"""
+"""Shapes of OpenAI's Images and Models APIs."""
 
 from __future__ import annotations
 
-import time
 from typing import Any, Literal
 
-from apiflask import APIBlueprint
-from flask import url_for
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from app.compat.drawing import Drawing, Origin, draw, level_of, model_names
-from app.compat.wire import REFUSALS, described, speak
-from app.schemas import ErrorDetail, In, JobIn, Out, Seed, Share
+from app.compat.drawing import Origin, level_of
+from app.schemas.base import In, Out, Seed, Share
+from app.schemas.submission import JobIn
 from app.submission import AUTO
-from core.errors import NotFound
-from core.families import Family, load_family
-from core.settings import settings
-
-blueprint = APIBlueprint("openai", __name__, url_prefix="/v1", tag="OpenAI's shape")
-OUR_FIELDS = {"level": "model", "width": "size", "height": "size", "prompts": "n"}
-EXAMPLES = {
-    "a link": {"value": {"prompt": "a red apple on a table"}},
-    "two files at one level": {
-        "value": {"prompt": "a red apple", "model": "exact", "n": 2, "response_format": "b64_json"}
-    },
-}
+from core.families import Family
 
 
 class ImagesIn(In):
@@ -70,6 +51,13 @@ class ImagesIn(In):
             min_quality=self.min_quality,
             **_pixels(self.size),
         )
+
+
+def _pixels(size: str | None) -> dict[str, Any]:
+    if size is None or size == AUTO:
+        return {}
+    width, height = size.split("x")
+    return {"width": int(width), "height": int(height)}
 
 
 class Item(Out):
@@ -122,67 +110,3 @@ ERROR_BODY: dict[str, Any] = {
     "properties": {"error": OpenAIError.model_json_schema()},
     "required": ["error"],
 }
-
-
-@blueprint.post("/images/generations")
-@blueprint.input(ImagesIn, arg_name="wanted", examples=EXAMPLES)
-@blueprint.output(ImagesOut, description="The images are there")
-@blueprint.doc(responses=described(ERROR_BODY, REFUSALS))
-def generate(wanted: ImagesIn) -> ImagesOut:
-    """Draw images and wait for them
-
-    Submits a job and answers when its images are there; `argus` says of each which level drew it and why. After
-    ARGUS_COMPAT_WAIT_S the answer is 504, naming the job, which goes on.
-    """
-    drawings = draw(wanted.job(load_family(settings().family)), "openai")
-    return ImagesOut(created=int(time.time()), data=[_item(drawing, wanted) for drawing in drawings])
-
-
-@blueprint.get("/models")
-@blueprint.output(ModelsOut)
-def list_models() -> ModelsOut:
-    """List models
-
-    The family served, of which Argus chooses a level, and each of its levels.
-    """
-    return ModelsOut(data=[ModelOut(id=name) for name in model_names(load_family(settings().family))])
-
-
-@blueprint.get("/models/<model_id>")
-@blueprint.output(ModelOut)
-@blueprint.doc(responses=described(ERROR_BODY, {404: "No such model"}))
-def read_model(model_id: str) -> ModelOut:
-    """Read a model
-
-    Whether `model` takes this name.
-    """
-    names = model_names(load_family(settings().family))
-    if model_id not in (AUTO, *names):
-        raise NotFound(f"There is no model {model_id!r}. Use auto or one of: {', '.join(names)}.", field="model")
-    return ModelOut(id=model_id)
-
-
-def _pixels(size: str | None) -> dict[str, Any]:
-    if size is None or size == AUTO:
-        return {}
-    width, height = size.split("x")
-    return {"width": int(width), "height": int(height)}
-
-
-def _item(drawing: Drawing, wanted: ImagesIn) -> Item:
-    prompt, origin = drawing.request.prompt, drawing.origin
-    item = Item(argus=origin, revised_prompt=prompt if prompt != wanted.prompt else None)
-    if wanted.response_format == "b64_json":
-        item.b64_json = drawing.base64()
-    else:
-        item.url = url_for("images.read_image", image_id=origin.image_id, _external=True)
-    return item
-
-
-def _error(error: ErrorDetail, status: int) -> dict[str, Any]:
-    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    told = OpenAIError(message=error.message, type=kind, param=error.field, code=error.code)
-    return {"error": told.model_dump()}
-
-
-speak(blueprint, _error, OUR_FIELDS)

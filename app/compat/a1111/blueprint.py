@@ -1,0 +1,28 @@
+"""The API of AUTOMATIC1111's web UI: `POST /sdapi/v1/txt2img`, and what its clients ask before and meanwhile.
+
+Shapes as in https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/api. Its clients send dozens of fields:
+those that mean nothing here are ignored, those that would have made another image are refused unless they are off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIBlueprint
+
+from app.compat.a1111.schemas import A1111Error
+from app.compat.wire import speak
+from app.schemas.errors import ErrorDetail
+
+blueprint = APIBlueprint("a1111", __name__, url_prefix="/sdapi/v1", tag="AUTOMATIC1111's shape")
+SOURCE = "a1111"
+SAMPLER = "Automatic"  # each level brings its own
+OUR_FIELDS = {"guidance": "cfg_scale", "level": "override_settings.sd_model_checkpoint", "prompts": "n_iter"}
+
+
+def _error(error: ErrorDetail, _status: int) -> dict[str, Any]:
+    place = f"{error.field}: " if error.field else ""
+    return A1111Error(error=error.code, detail=error.message, errors=f"{place}{error.message}").model_dump()
+
+
+speak(blueprint, _error, OUR_FIELDS)

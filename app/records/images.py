@@ -1,0 +1,31 @@
+"""Stored images as answers and pages show them."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy.orm import Session
+
+from app.schemas.images import ImageOut
+from core.errors import NotFound
+from core.tables import Image
+
+
+def find_image(session: Session, image_id: uuid.UUID) -> Image:
+    """The image's row; raises `NotFound`."""
+    image = session.get(Image, image_id)
+    if image is None:
+        raise NotFound(f"There is no image {image_id}.", field="id")
+    return image
+
+
+def image_out(image: Image) -> ImageOut:
+    """The image with its newest score."""
+    newest = max(image.scores, key=lambda score: score.created_at, default=None)
+    own = ("id", "width", "height", "bytes", "sha256", "level", "model", "family_version", "created_at")
+    return ImageOut(
+        **{name: getattr(image, name) for name in own},
+        score=newest.value if newest else None,
+        scorer=newest.scorer if newest else None,
+        link=f"/v1/images/{image.id}",
+    )

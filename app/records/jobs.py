@@ -1,0 +1,90 @@
+"""Jobs as answers and pages show them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.records.lines import FROM_USERS, lines, read_lines
+from app.schemas.jobs import JobList, JobOut, JobPage
+from core.errors import NotFound
+from core.tables import OPEN_STATES, Job, Request, State
+
+
+def find_job(session: Session, job_id: uuid.UUID) -> Job:
+    """The job; raises `NotFound`."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", field="id")
+    return job
+
+
+def read_job(session: Session, job_id: uuid.UUID) -> JobOut:
+    """A job with the counts of its requests; raises `NotFound`."""
+    return _job_out(find_job(session, job_id), counts_of(session, [job_id])[job_id])
+
+
+def _job_out(job: Job, counts: Counter[str]) -> JobOut:
+    unfinished = sum(counts[state] for state in OPEN_STATES)
+    return JobOut(
+        id=job.id,
+        title=job.title,
+        source=job.source,
+        family=job.family,
+        service_class=job.service_class,
+        state=_job_state(counts, unfinished),
+        size=job.size,
+        counts={state.value: counts[state] for state in State},
+        progress=1.0 - unfinished / job.size if job.size else 1.0,
+        created_at=job.created_at,
+        published_at=job.published_at,
+        cancelled_at=job.cancelled_at,
+        links=job_links(job.id),
+    )
+
+
+def _job_state(counts: Counter[str], unfinished: int) -> Any:
+    if unfinished:
+        return "waiting" if counts[State.ACCEPTED] + counts[State.QUEUED] == sum(counts.values()) else "running"
+    if counts[State.CANCELLED]:
+        return "cancelled"
+    return "done" if counts[State.DONE] else "failed"
+
+
+def job_links(job_id: uuid.UUID) -> dict[str, str]:
+    """Where a job can be read, followed and seen."""
+    return {"self": f"/v1/jobs/{job_id}", "events": f"/v1/jobs/{job_id}/events", "page": f"/jobs/{job_id}"}
+
+
+def counts_of(session: Session, jobs: Iterable[uuid.UUID]) -> dict[uuid.UUID, Counter[str]]:
+    """How many requests of each job are in each state."""
+    wanted = list(jobs)
+    found: dict[uuid.UUID, Counter[str]] = {job: Counter() for job in wanted}
+    query = select(Request.job_id, Request.state, func.count()).where(Request.job_id.in_(wanted))
+    for job, state, count in session.execute(query.group_by(Request.job_id, Request.state)):
+        found[job][state] = count
+    return found
+
+
+def job_page(session: Session, job_id: uuid.UUID, page: int = 1, per_page: int = 100) -> JobPage:
+    """A job and one page of its requests, in order; raises `NotFound`."""
+    job = read_job(session, job_id)
+    first = (page - 1) * per_page
+    rows = lines().where(Request.job_id == job_id).order_by(Request.position).offset(first).limit(per_page)
+    if first + per_page < job.size:
+        job.links["next"] = f"/v1/jobs/{job_id}?page={page + 1}&per_page={per_page}"
+    return JobPage(**job.model_dump(), page=page, per_page=per_page, requests=read_lines(session, rows))
+
+
+def job_list(session: Session, page: int = 1, per_page: int = 100) -> JobList:
+    """Jobs that somebody sent, newest first."""
+    total = session.scalar(select(func.count()).select_from(Job).where(FROM_USERS)) or 0
+    newest = select(Job).where(FROM_USERS).order_by(Job.created_at.desc()).offset((page - 1) * per_page).limit(per_page)
+    jobs = session.scalars(newest).all()
+    counts = counts_of(session, [job.id for job in jobs])
+    return JobList(total=total, page=page, per_page=per_page, jobs=[_job_out(job, counts[job.id]) for job in jobs])

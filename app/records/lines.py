@@ -1,0 +1,84 @@
+"""Requests as lists show them: one line each."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, literal, select
+from sqlalchemy.orm import Session
+
+from app.schemas.requests import RequestLine
+from core.errors import NotFound
+from core.tables import Image, Job, Request, Score
+
+FROM_USERS = Job.source != "audit"  # audits are Argus's own second drawings, nobody's traffic
+
+
+def lines() -> Select[Any]:
+    """Requests (and their jobs) with their newest image and its score; narrow it, then `read_lines`."""
+    image = (
+        select(Image.id, Image.request_id, Image.created_at)
+        .where(Image.request_id == Request.id)
+        .order_by(Image.created_at.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    score = select(Score.value).where(Score.image_id == image.c.id).order_by(Score.created_at.desc()).limit(1).lateral()
+    return (
+        select(Request, image.c.id, score.c.value)
+        .select_from(Request)
+        .join(Job)
+        .outerjoin(image, literal(True))
+        .outerjoin(score, literal(True))
+        .execution_options(populate_existing=True)
+    )
+
+
+def read_lines(session: Session, query: Select[Any]) -> list[RequestLine]:
+    """The requests that a query made by `lines` finds."""
+    return [_line(*row) for row in session.execute(query)]
+
+
+def _line(request: Request, image_id: uuid.UUID | None, score: float | None) -> RequestLine:
+    return RequestLine(
+        id=request.id,
+        position=request.position,
+        prompt=request.prompt,
+        seed=request.seed,
+        state=request.state,
+        level=request.level,
+        image_id=image_id,
+        stored_at=request.stored_at,
+        latency_s=seconds_between(request.accepted_at, request.stored_at),
+        score=score,
+        predicted_quality=request.predicted_quality,
+        error_code=request.error_code,
+        link=f"/v1/requests/{request.id}",
+    )
+
+
+def request_line(session: Session, request_id: uuid.UUID) -> RequestLine:
+    """One request as lists show it; raises `NotFound`."""
+    found = read_lines(session, lines().where(Request.id == request_id))
+    if not found:
+        raise NotFound(f"There is no request {request_id}.", field="id")
+    return found[0]
+
+
+def gallery(
+    session: Session, level: str | None = None, before: datetime | None = None, limit: int = 60
+) -> list[RequestLine]:
+    """Requests with an image, the newest first; `before` is where the page before ended."""
+    query = lines().where(FROM_USERS, Request.stored_at.is_not(None))
+    if level:
+        query = query.where(Request.level == level)
+    if before:
+        query = query.where(Request.stored_at < before)
+    return read_lines(session, query.order_by(Request.stored_at.desc()).limit(limit))
+
+
+def seconds_between(start: datetime, end: datetime | None) -> float | None:
+    """The time that passed; none while there is no end."""
+    return (end - start).total_seconds() if end else None

@@ -1,0 +1,93 @@
+"""Everything about one request, as the API and its page show it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from app.records.images import image_out
+from app.records.lines import seconds_between
+from app.schemas.errors import ErrorDetail
+from app.schemas.images import ImageOut
+from app.schemas.requests import AttemptOut, CacheOut, QualityOut, RequestOut, TimesOut
+from core.errors import NotFound
+from core.families import Level, load_family
+from core.settings import settings
+from core.tables import Attempt, Image, Request, State
+
+IDENTITY = ("id", "job_id", "position", "family", "service_class", "state", "deadline_at")
+ASKED = ("prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance", "level_asked")
+GIVEN = ("level", "epoch", "deadline_unreachable", "worker")
+
+
+def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
+    """Everything about a request; raises `NotFound`."""
+    whole = (selectinload(Request.tries), selectinload(Request.images).selectinload(Image.scores))
+    request = session.scalar(select(Request).where(Request.id == request_id).options(*whole))
+    if request is None:
+        raise NotFound(f"There is no request {request_id}.", field="id")
+    images = [image_out(image) for image in reversed(request.images)]
+    newest, level = images[0] if images else None, _level_of(request)
+    return RequestOut(
+        **{name: getattr(request, name) for name in (*IDENTITY, *ASKED, *GIVEN)},
+        strategy=level.strategy if level else None,
+        model=newest.model if newest else (level.model if level else None),
+        reason=request.note,
+        cache=_cache(request.tries[-1] if request.tries else None),
+        quality=_quality(request, newest),
+        hopeless=request.deadline_unreachable,
+        times=TimesOut.model_validate(request),
+        latency_s=seconds_between(request.accepted_at, request.stored_at),
+        in_time=_in_time(request),
+        attempts=[AttemptOut.model_validate(attempt) for attempt in request.tries],
+        images=images,
+        error=ErrorDetail(code=request.error_code, message=request.error or "") if request.error_code else None,
+        links=_links(request, newest),
+    )
+
+
+def _cache(attempt: Attempt | None) -> CacheOut:
+    """What approximate caching did in the newest attempt."""
+    if attempt is None:
+        return CacheOut(hit=False, similarity=None, steps_skipped=0)
+    similarity = attempt.cache_similarity
+    return CacheOut(hit=similarity is not None, similarity=similarity, steps_skipped=attempt.steps_skipped or 0)
+
+
+def _quality(request: Request, image: ImageOut | None) -> QualityOut:
+    return QualityOut(
+        floor=request.min_quality,
+        predicted=request.predicted_quality,
+        predicted_by_level=request.qualities,
+        score=image.score if image else None,
+        scorer=image.scorer if image else None,
+    )
+
+
+def _links(request: Request, image: ImageOut | None) -> dict[str, str]:
+    """Where the request, its job, its page and its newest image are."""
+    links = {
+        "self": f"/v1/requests/{request.id}",
+        "job": f"/v1/jobs/{request.job_id}",
+        "page": f"/requests/{request.id}",
+    }
+    return {**links, "image": image.link} if image else links
+
+
+def _in_time(request: Request) -> bool | None:
+    """Whether the image was stored by its deadline; none while that is open, or nobody waits any more."""
+    if request.stored_at:
+        return request.stored_at <= request.deadline_at
+    if request.state == State.CANCELLED:
+        return None
+    late = request.state == State.FAILED or datetime.now(UTC) > request.deadline_at
+    return False if late else None
+
+
+def _level_of(request: Request) -> Level | None:
+    """The level as the family file in force describes it; none when that is another family or lacks the level."""
+    family = load_family(settings().family)
+    return family.levels.get(request.level or "") if family.id == request.family else None

@@ -1,0 +1,89 @@
+"""Jobs as they are answered, and how lists of them are asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.schemas.base import Out
+from app.schemas.requests import RequestLine
+
+
+class PageIn(BaseModel):
+    """Where in a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    page: int = Field(default=1, ge=1, le=1_000_000, description="From 1.")
+    per_page: int = Field(default=100, ge=1, le=1000, description="Entries a page.")
+
+
+class PurgeIn(BaseModel):
+    """How far a deletion goes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    purge: bool = Field(default=False, description="Also remove the job's rows and image files.")
+
+
+class AcceptedRequest(Out):
+    """One request of a job just accepted."""
+
+    id: UUID
+    seed: int
+    link: str
+
+
+class Accepted(Out):
+    """The answer to a submission. The rows are committed."""
+
+    id: UUID
+    size: int
+    family: str
+    service_class: str
+    accepted_at: datetime
+    deadline_at: datetime
+    published: bool = Field(description="Whether the broker took it; if not, it is published when the broker is back.")
+    ignored_columns: list[str] = Field(default=[], description="Columns of an upload that mean nothing here.")
+    links: dict[str, str]
+    requests: list[AcceptedRequest]
+
+
+class JobOut(Out):
+    """A job and the counts of its requests by state."""
+
+    id: UUID
+    title: str | None
+    source: str
+    family: str
+    service_class: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled"] = Field(
+        description="waiting: nothing started; done: nothing open (see `counts`); failed: nothing open and no image."
+    )
+    size: int
+    counts: dict[str, int]
+    progress: float = Field(description="Share of requests that are done, failed or cancelled.")
+    created_at: datetime
+    published_at: datetime | None
+    cancelled_at: datetime | None
+    links: dict[str, str]
+
+
+class JobPage(JobOut):
+    """A job with one page of its requests."""
+
+    page: int
+    per_page: int
+    requests: list[RequestLine]
+
+
+class JobList(Out):
+    """Jobs, newest first."""
+
+    total: int
+    page: int
+    per_page: int
+    jobs: list[JobOut]

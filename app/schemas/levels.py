@@ -1,0 +1,41 @@
+"""The family served and its levels as they are answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from app.schemas.base import Out
+
+
+class MeasuredOut(Out):
+    """What a level costs on a type of device, as measured."""
+
+    requests_per_minute: float
+    latency_s: float
+    quality: float
+
+
+class LevelOut(Out):
+    """A level of the family."""
+
+    id: str
+    strategy: str
+    model: str
+    queue: str
+    steps: int = Field(description="Sampler steps of a request with the family's default step count.")
+    steps_skipped: int
+    reference: bool = Field(description="The level whose quality is 1.")
+    measured: dict[str, MeasuredOut] = Field(description="By type of device.")
+
+
+class LevelsOut(Out):
+    """The family served: what may be asked, and its levels."""
+
+    family: str
+    title: str
+    version: str
+    defaults: dict[str, float]
+    limits: dict[str, Any]
+    levels: list[LevelOut]

@@ -1,0 +1,119 @@
+"""Requests as they are answered: a line in a list, or everything about one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from app.schemas.base import Out
+from app.schemas.errors import ErrorDetail
+from app.schemas.images import ImageOut
+
+
+class RequestLine(Out):
+    """A request as it stands in the list of its job."""
+
+    id: UUID
+    position: int
+    prompt: str
+    seed: int
+    state: str
+    level: str | None
+    image_id: UUID | None
+    stored_at: datetime | None
+    latency_s: float | None = Field(description="Accepted to stored.")
+    score: float | None = Field(description="CLIPScore, once the image is judged.")
+    predicted_quality: float | None
+    error_code: str | None
+    link: str
+
+
+class AttemptOut(Out):
+    """One try of a worker. Times in seconds."""
+
+    number: int
+    worker: str
+    level: str
+    model: str
+    outcome: str | None = Field(description="None while it runs.")
+    reason: str | None
+    batch_mean: float | None = Field(description="Mean number of rows that shared its denoising steps.")
+    batch_max: int | None
+    steps_run: int | None
+    steps_skipped: int | None
+    cache_similarity: float | None
+    encode_s: float | None
+    wait_s: float | None
+    denoise_s: float | None
+    decode_s: float | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class CacheOut(Out):
+    """What approximate caching did for a request."""
+
+    hit: bool
+    similarity: float | None
+    steps_skipped: int
+
+
+class QualityOut(Out):
+    """Relative quality promised and predicted, and the score measured."""
+
+    floor: float | None
+    predicted: float | None = Field(description="Relative to `exact`, predicted when the level was chosen.")
+    predicted_by_level: dict[str, float] | None
+    score: float | None = Field(description="Measured CLIPScore of the image against the prompt.")
+    scorer: str | None
+
+
+class TimesOut(Out):
+    """When each thing happened."""
+
+    accepted_at: datetime
+    routed_at: datetime | None
+    published_at: datetime | None
+    started_at: datetime | None
+    denoised_at: datetime | None
+    stored_at: datetime | None
+    scored_at: datetime | None
+
+
+class RequestOut(Out):
+    """Everything about one request: what was asked, what it got, and why."""
+
+    id: UUID
+    job_id: UUID
+    position: int
+    family: str
+    service_class: str
+    state: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    level_asked: str
+    level: str | None
+    strategy: str | None
+    model: str | None
+    reason: str | None = Field(description="Why this level.")
+    epoch: int | None = Field(description="The plan that chose it.")
+    deadline_unreachable: bool = Field(description="No level could meet the deadline: served when there is room.")
+    hopeless: bool = Field(description="Old name of `deadline_unreachable`; leaves with version 0.3.", deprecated=True)
+    worker: str | None
+    cache: CacheOut
+    quality: QualityOut
+    times: TimesOut
+    deadline_at: datetime
+    latency_s: float | None
+    in_time: bool | None = Field(description="Stored by its deadline; none while that is open.")
+    attempts: list[AttemptOut]
+    images: list[ImageOut] = Field(description="Newest first.")
+    error: ErrorDetail | None
+    links: dict[str, str]

@@ -1,0 +1,100 @@
+"""What a submission may say, in each of its forms: JSON, a form of the page, a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from apiflask.fields import UploadFile
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from app.schemas.base import ClassName, In, Seed, Share
+
+MAX_DEADLINE_S = 30 * 86_400.0
+TITLE_CHARS = 200
+
+
+class Options(In):
+    """How images are made; what is left out is the family's default (`GET /v1/levels`)."""
+
+    negative_prompt: str | None = Field(default=None, description="What the image should not show.")
+    seed: Seed | None = Field(
+        default=None, description="Seed of the (first) image. Left out: drawn, and told in the answer."
+    )
+    width: int | None = Field(default=None, description="Pixels; width and height must be one of the family's sizes.")
+    height: int | None = Field(default=None, description="Pixels.")
+    steps: int | None = Field(
+        default=None, description="Denoising steps asked of `exact`; cheaper levels scale from it."
+    )
+    guidance: float | None = Field(default=None, description="Classifier-free guidance scale.")
+    level: str | None = Field(default=None, description="`auto` (default) or a level's id, which is then kept.")
+    min_quality: Share | None = Field(
+        default=None,
+        description="Lowest relative quality wanted (1 = as good as `exact`); a level below it is not chosen.",
+    )
+
+
+class PromptIn(Options):
+    """One prompt with options of its own, which win over the job's."""
+
+    prompt: str = Field(description="Text, UTF-8, no control characters.")
+
+
+def _kind(value: Any) -> str:
+    return "text" if isinstance(value, str) else "object"
+
+
+AnyPrompt = Annotated[
+    Annotated[str, Tag("text")] | Annotated[PromptIn, Tag("object")],
+    Discriminator(_kind),
+]
+
+
+class JobOptions(Options):
+    """Options of a whole job."""
+
+    n: int = Field(default=1, ge=1, le=10_000, description="Images a prompt, with seeds `seed`, `seed`+1, …")
+    deadline_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_DEADLINE_S,
+        description="Seconds in which the images are wanted. Left out: the SLO in force.",
+    )
+    service_class: ClassName = Field(
+        default="interactive",
+        description="`interactive` has a latency target; `batch` fills idle capacity within a window.",
+    )
+    title: str | None = Field(default=None, max_length=TITLE_CHARS, description="A name for people.")
+
+
+class JobIn(JobOptions):
+    """A submission: one `prompt` or many `prompts`, each once for every seed."""
+
+    prompt: str | None = Field(default=None, description="The only prompt. Either this or `prompts`.")
+    prompts: list[AnyPrompt] | None = Field(
+        default=None, description="Prompts: texts, or objects with options of their own."
+    )
+    seeds: list[Seed] | None = Field(
+        default=None, min_length=1, description="One image a prompt for each of these seeds."
+    )
+
+
+class FormIn(JobOptions):
+    """The same options written as text, as forms send them; blank means left out."""
+
+    model_config = ConfigDict(strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_means_left_out(cls, values: Any) -> Any:
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+
+    def job(self, **more: Any) -> JobIn:
+        """The job these options describe."""
+        return JobIn(**{name: getattr(self, name) for name in JobOptions.model_fields}, **more)
+
+
+class UploadIn(FormIn):
+    """A file of prompts, and options for those that say nothing else."""
+
+    file: UploadFile = Field(description="CSV with a header and a column `prompt`, or JSON lines (`.jsonl`).")
+    service_class: ClassName = Field(default="batch", description="A file is `batch` unless this says `interactive`.")
