@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Index, String, Text, UniqueConstraint, func
+from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Index, String, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -217,8 +217,10 @@ class Plan(Base):
     """An epoch: what was seen, what was decided and why. Failed ticks are rows too."""
 
     __tablename__ = "plan"
+    __table_args__ = (Index("ix_plan_family_epoch", "family", text("epoch DESC")),)
 
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    family: Mapped[str] = mapped_column(server_default="")  # empty: by a scheduler of the version before
     policy: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(32))  # the solver's word, or failed
     in_force: Mapped[bool] = mapped_column(default=False, index=True)
@@ -233,6 +235,7 @@ class Assignment(Base):
     """Which models a worker was told to hold, and whether it does."""
 
     __tablename__ = "assignment"
+    __table_args__ = (Index("ix_assignment_worker_id", "worker", text("id DESC")),)
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     epoch: Mapped[int] = mapped_column(ForeignKey("plan.epoch", ondelete="CASCADE"))

@@ -41,7 +41,8 @@ class Situation:
     """What a tick decides on. `rate` (requests a second) and `error` are the forecast's.
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
-    level; `waiting` are those of them that may change level, earliest deadline first. `scores` are the relative
+    level. `named` is the demand for levels that requests ask for by name (requests a second): `rate`, `sample` and
+    `queued` are without it. `waiting` are those of them that may change level, earliest deadline first. `scores` are the relative
     qualities that `Policy.finished` saw lately, `memory` MB for models by device type.
     """
 
@@ -56,6 +57,7 @@ class Situation:
     tick_s: float = 10.0
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     memory: Mapping[str, float] = field(default_factory=dict)
+    named: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
         switch_cost=switch_cost(policy.cluster.profiles),
         scores=situation.scores,
         memory=situation.memory,
+        named=situation.named,
     )
 
 

@@ -57,6 +57,7 @@ class Observed:
             "error": round(situation.error, 4),
             "burst": self.forecast.burst,
             "waiting": dict(situation.queued),
+            "named": {level: round(rate, 4) for level, rate in situation.named.items()},
             "workers": {device: sum(models.values()) for device, models in workers.items()},
             "current": workers,
             "pinned": by_model([worker for worker in situation.workers if worker.dwelling]),
@@ -91,12 +92,13 @@ class Observer:
             error=forecast.error,
             sample=sample,
             floors=floors,
-            queued=queries.waiting_by_level(session, self.family),
+            queued=queries.waiting_by_level(session, self.family, named=False),
             waiting=[(as_request(row, quality_of(row, policy)), row.level) for row in waiting],
             workers=[self._worker(w, known.get(w.name), policy) for w in workers if w.device_type in measured],
             load=snapshot.load,
             tick_s=settings().tick_s,
             memory=queries.memory_by_type(workers),
+            named=self._named(session, policy),
         )
         return Observed(snapshot, workers, dwelling, forecast, corrections, waiting, policy, situation)
 
@@ -122,14 +124,23 @@ class Observer:
         }
 
     def _sample(self, session: Session, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted qualities (N×L) and floors (N) of the newest requests."""
-        newest = select(Request.qualities, Request.min_quality).where(
-            Request.family == self.family.id, func.jsonb_typeof(Request.qualities) == "object"
+        """Predicted qualities (N×L) and floors (N) of the newest requests whose level is the policy's to choose."""
+        newest = (
+            select(Request.qualities, Request.min_quality)
+            .where(Request.family == self.family.id, func.jsonb_typeof(Request.qualities) == "object")
+            .where(Request.service_class == ServiceClass.INTERACTIVE, Request.level_asked == "auto")
         )
         rows = session.execute(newest.order_by(Request.accepted_at.desc()).limit(SAMPLE)).all()
         means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
         sample = [[known.get(level, means[level]) for level in policy.levels] for known, _ in rows]
         return np.array(sample).reshape(len(rows), len(policy.levels)), np.array([floor or 0.0 for _, floor in rows])
+
+    def _named(self, session: Session, policy: Policy) -> dict[str, float]:
+        """Requests a second for named levels: as they came, and what waits cleared within one target latency."""
+        rates = queries.named_rates(session, self.family)
+        for level, waiting in queries.waiting_by_level(session, self.family, named=True).items():
+            rates[level] = rates.get(level, 0.0) + waiting / policy.cluster.slo_s
+        return rates
 
     def _waiting(self, session: Session, policy: Policy) -> list[Any]:
         """Queued requests that may change level, the most urgent first: just the columns that decide.

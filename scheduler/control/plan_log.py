@@ -11,8 +11,10 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.database import transaction
+from core.families import Family
 from core.tables import Plan
 from scheduler.control.observe import Observed
+from scheduler.observation.stored_plan import plans_of
 from scheduler.policies import Epoch
 
 log = structlog.get_logger(__name__)
@@ -20,17 +22,18 @@ FAILURES = 100  # failed ticks remembered while the database is away
 
 
 class PlanLog:
-    """Writes what a policy's ticks decided. A failed tick waits for the next one that reaches the database."""
+    """Writes what a policy's ticks decided for a family. A failed tick waits for the next that reaches the database."""
 
-    def __init__(self, policy: str) -> None:
-        self.policy = policy
+    def __init__(self, family: Family, policy: str) -> None:
+        self.family, self.policy = family, policy
         self._failed: deque[dict[str, Any]] = deque(maxlen=FAILURES)
 
     def record(self, observed: Observed, epoch: Epoch, seconds: float) -> int:
         """The new plan comes into force; returns its epoch."""
         with transaction() as session:
-            session.execute(update(Plan).where(Plan.in_force).values(in_force=False))
+            session.execute(update(Plan).where(Plan.in_force, plans_of(self.family)).values(in_force=False))
             row = Plan(
+                family=self.family.id,
                 policy=self.policy,
                 status=epoch.plan.status,
                 in_force=True,
@@ -48,6 +51,7 @@ class PlanLog:
         self._failed.append(
             {
                 "created_at": datetime.now(UTC),
+                "family": self.family.id,
                 "policy": self.policy,
                 "status": "failed",
                 "in_force": False,

@@ -23,6 +23,7 @@ from scheduler.control.plan_log import PlanLog
 from scheduler.control.realign import realign, restore_batch_work
 from scheduler.observation import queries
 from scheduler.observation.snapshot import SnapshotReader
+from scheduler.observation.stored_plan import plans_of
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class Scheduler:
         self.family = family
         self.reader = SnapshotReader(family, policy)
         self.observer = Observer(family, self.reader)
-        self.plans = PlanLog(self.reader.name)
+        self.plans = PlanLog(family, self.reader.name)
 
     def tick(self) -> int | None:
         """One turn of the loop; returns the new epoch, or None when the plan in force stays."""
@@ -78,7 +79,7 @@ class Scheduler:
         """Workers that are to hold something else are told so."""
         with transaction() as session:
             waited_for = queries.levels_asked_for(session, self.family)
-            epoch = session.scalar(select(func.max(Plan.epoch)))
+            epoch = session.scalar(select(func.max(Plan.epoch)).where(plans_of(self.family)))
         planned: Mapping[str, str] = decision.models if decision else {}
         wanted = new_assignments(self.family, observed.workers, planned, waited_for, observed.dwelling)
         if wanted and epoch is not None:

@@ -26,6 +26,7 @@ from scheduler.observation.calibration import Timing
 from scheduler.observation.forecast import Forecast, Forecaster
 
 log = structlog.get_logger(__name__)
+NAMED_S = 60.0  # how far back the demand for named levels is counted
 TIMINGS = 60  # recent attempts that correct the profile: enough for a median, few enough to notice change
 
 
@@ -59,16 +60,30 @@ def memory_by_type(workers: Sequence[LiveWorker]) -> dict[str, float]:
     return found
 
 
-def waiting_by_level(session: Session, family: Family) -> dict[str, int]:
-    """Queued requests with a latency target that can still be met, by level."""
-    return _by_level(
-        session, family, State.QUEUED, Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable
-    )
+def waiting_by_level(session: Session, family: Family, named: bool | None = None) -> dict[str, int]:
+    """Queued requests with a latency target that can still be met, by level: those that named their level, the others,
+    or both (None)."""
+    which = [Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable]
+    if named is not None:
+        which.append(_named() if named else ~_named())
+    return _by_level(session, family, State.QUEUED, *which)
+
+
+def named_rates(session: Session, family: Family) -> dict[str, float]:
+    """Requests a second that name their level, by level: as they came in the last `NAMED_S` seconds."""
+    recent = Request.accepted_at > func.now() - timedelta(seconds=NAMED_S)
+    query = select(Request.level_asked, func.count()).where(Request.family == family.id, recent, _named())
+    query = query.where(Request.service_class == ServiceClass.INTERACTIVE).group_by(Request.level_asked)
+    return {level: n / NAMED_S for level, n in session.execute(query) if level in family.levels}
+
+
+def _named() -> ColumnElement[bool]:
+    return Request.level_asked != "auto"
 
 
 def levels_asked_for(session: Session, family: Family) -> set[str]:
     """Levels that somebody who waits has asked for by name."""
-    return set(_by_level(session, family, State.QUEUED, Request.level_asked != "auto"))
+    return set(_by_level(session, family, State.QUEUED, _named()))
 
 
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
@@ -84,11 +99,14 @@ def _by_level(session: Session, family: Family, state: State, *which: ColumnElem
 
 
 def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
-    """Interactive requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it."""
+    """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it.
+
+    Those that a policy chooses the level of: interactive ones that name none.
+    """
     place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
     query = (
         select(place, func.count())
-        .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE)
+        .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE, ~_named())
         .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
         .group_by(place)
     )
@@ -97,15 +115,21 @@ def arrivals(session: Session, family: Family, bin_s: float, since: float, until
 
 
 class Demand:
-    """The forecaster, fed from the rows; it catches up with what it has not seen, at first with the past hours."""
+    """The forecaster, fed from the rows; it catches up with what it has not seen, at first with the past hours.
+
+    A request counts from when its transaction began, and can be seen only when that has committed. So bins of the last
+    `LATE_S` seconds are read again, and what they have more than before counts in the newest bin.
+    """
 
     BIN_S = 5.0
     LOOK_BACK_S = 3 * 3600.0
+    LATE_S = 60.0
 
     def __init__(self, family: Family) -> None:
         self.forecaster = Forecaster()
         self._family = family
         self._until: float | None = None
+        self._counted: dict[float, int] = {}  # by the bin's start, those that are read again
 
     def rate(self, session: Session) -> float:
         """Requests a second, now."""
@@ -120,9 +144,18 @@ class Demand:
     def _catch_up(self, session: Session) -> None:
         now = float(session.scalar(select(func.extract("epoch", func.now()))) or 0.0)
         until = now // self.BIN_S * self.BIN_S
-        since = until - self.LOOK_BACK_S if self._until is None else self._until
-        for place, count in enumerate(arrivals(session, self._family, self.BIN_S, since, until)):
-            self.forecaster.observe(since + place * self.BIN_S, self.BIN_S, count)
+        if until == self._until:
+            return
+        closed = until - self.LOOK_BACK_S if self._until is None else self._until
+        since = closed if self._until is None else max(min(self._counted, default=closed), closed - self.LATE_S)
+        counts = arrivals(session, self._family, self.BIN_S, since, until)
+        bins = {since + place * self.BIN_S: count for place, count in enumerate(counts)}
+        late = sum(max(0, count - self._counted.get(start, 0)) for start, count in bins.items() if start < closed)
+        for start, count in bins.items():
+            if start >= closed:
+                self.forecaster.observe(start, self.BIN_S, count + late)
+                late = 0
+        self._counted = {start: count for start, count in bins.items() if start >= until - self.LATE_S}
         self._until = until
 
 

@@ -26,7 +26,7 @@ from scheduler.observation import queries
 from scheduler.observation.calibration import Correction, corrected
 from scheduler.observation.queries import Demand, LiveWorker
 from scheduler.observation.queue_estimate import QueueEstimate
-from scheduler.observation.stored_plan import corrections_of, epoch_of
+from scheduler.observation.stored_plan import corrections_of, epoch_of, plans_of
 from scheduler.observation.target import latency_target_s
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
 
@@ -120,7 +120,8 @@ class SnapshotReader:
 
     def corrections(self, session: Session) -> dict[str, Correction]:
         """What the plan in force, whoever made it, knew of each type of device."""
-        newest = select(tables.Plan.observed).where(tables.Plan.in_force).order_by(tables.Plan.epoch.desc()).limit(1)
+        in_force = select(tables.Plan.observed).where(tables.Plan.in_force, plans_of(self.family))
+        newest = in_force.order_by(tables.Plan.epoch.desc()).limit(1)
         return corrections_of(session.scalar(newest) or {})
 
     def model_of(self, worker: LiveWorker, policy: Policy | None) -> str | None:
@@ -144,7 +145,7 @@ class SnapshotReader:
 
     def _read_plan(self, session: Session) -> None:
         """The plan in force, parsed once; one that another policy made is not ours to follow."""
-        query = select(tables.Plan.epoch, tables.Plan.policy).where(tables.Plan.in_force)
+        query = select(tables.Plan.epoch, tables.Plan.policy).where(tables.Plan.in_force, plans_of(self.family))
         newest = session.execute(query.order_by(tables.Plan.epoch.desc()).limit(1)).first()
         if newest is None or newest.policy != self.name:
             self._plan = (0, None, {})

@@ -10,6 +10,8 @@ where                                now                               before 0.
 `observed.corrections.<device>`      `p90_ratios`                      `slips`
 `observed.corrections.<device>`      `overhead_s`                      `beside_s`
 ===================================  ================================  ==========
+
+Rows without a `family` are theirs too, and count as everybody's (`plans_of`).
 """
 
 from __future__ import annotations
@@ -17,16 +19,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+from sqlalchemy import ColumnElement
+
+from core.families import Family
+from core.tables import Plan
 from scheduler.observation.calibration import Correction
 from scheduler.policies import Epoch
 
+log = structlog.get_logger(__name__)
 OLD_NAMES = {"worth": "price", "slips": "p90_ratios", "beside_s": "overhead_s"}
 
 
-def epoch_of(number: int, decided: Mapping[str, Any]) -> Epoch:
-    """The plan in force, from its row."""
-    curves = {model: _renamed(curve) for model, curve in decided["curves"].items()}
-    return Epoch.from_json({**decided, "curves": curves, "number": number})
+def plans_of(family: Family) -> ColumnElement[bool]:
+    """Plans of this family, and those of a scheduler that wrote none."""
+    return Plan.family.in_([family.id, ""])
+
+
+def epoch_of(number: int, decided: Mapping[str, Any]) -> Epoch | None:
+    """The plan in force, from its row; None for one that this version cannot read."""
+    try:
+        curves = {model: _renamed(curve) for model, curve in decided["curves"].items()}
+        return Epoch.from_json({**decided, "curves": curves, "number": number})
+    except (KeyError, TypeError) as error:
+        log.warning("plan cannot be read", epoch=number, error=repr(error))
+        return None
 
 
 def corrections_of(observed: Mapping[str, Any]) -> dict[str, Correction]:

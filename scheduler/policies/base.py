@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 from scheduler.planning.instance import Instance, Plan, PromptClass
 from scheduler.planning.milp import solve
 from scheduler.policies.cluster import Cluster
-from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.decisions import NAMED, Admission, Epoch, LoadState, Observation, Request, Worker
 
 MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
+OWN_WORKER = 0.5  # workers that a level asked for by name must need before one is planned for it
+RESERVED_MAX = 0.5  # share of all workers that is kept free for the others of those levels, at most
 
 
 class Policy:
@@ -96,17 +98,37 @@ class Policy:
             {d: {m: n for m, n in by.items() if m in fits.get(d, ())} for d, by in counts.items()}
             for counts in (observed.current, observed.pinned)
         )
+        named, reserved = self._named(observed)
         return Instance(
             devices=observed.workers,
             levels=levels,
-            classes=classes,
+            classes=(*classes, *named),
             current=current,
             switch_cost=observed.switch_cost,
-            headroom=headroom,
+            headroom=headroom / (1 - reserved),
             pinned=pinned,
             memory=memory,
             model_memory=sizes if memory else {},
         )
+
+    def _named(self, observed: Observation) -> tuple[list[PromptClass], float]:
+        """The demand for levels asked for by name: classes that can be served there and nowhere else.
+
+        Planned workers hold one model each, real ones may hold several. So a level that needs less than half a worker is
+        no class, which could turn a whole worker over to it: its time is kept free as a share of all workers' instead.
+        """
+        total = sum(observed.workers.values())
+        classes, reserved = [], 0.0
+        for level, rate in observed.named.items():
+            if level not in self.index or rate <= 0:
+                continue
+            needed = rate * min(self.cluster.seconds(device)[self.index[level]] for device in self.cluster.profiles)
+            if needed < OWN_WORKER:
+                reserved += needed / total
+            else:
+                quality = {level: self.cluster.quality[self.index[level]]}
+                classes.append(PromptClass(f"{NAMED}{level}", 60 * rate, quality))
+        return classes, min(reserved, RESERVED_MAX)
 
     def next_in_turn(self, epoch: Epoch, state: LoadState) -> str:
         """The level furthest behind its planned share (smooth weighted round robin)."""

@@ -11,6 +11,8 @@ import numpy as np
 from scheduler.planning.instance import Plan
 from scheduler.planning.pricing import PriceCurve
 
+NAMED = "named/"  # prefix of the prompt classes of requests that name their level
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -36,7 +38,8 @@ class Observation:
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `waiting` counts what is queued
     by level; `workers` and `current` the live workers by device type and by model; `pinned` those in their dwell time.
-    `memory` is MB for models by device type (one that is missing has no limit). `scores` are the relative qualities that `finished` saw lately (DiffServe's threshold).
+    `named` is the demand for levels that requests ask for by name, in requests a second; `rate`, `sample` and `waiting`
+    are without it. `memory` is MB for models by device type (one that is missing has no limit). `scores` are the relative qualities that `finished` saw lately (DiffServe's threshold).
     """
 
     now: float
@@ -52,6 +55,7 @@ class Observation:
     switch_cost: float = 0.0
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     memory: Mapping[str, float] = field(default_factory=dict)
+    named: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,11 @@ class Epoch:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Planned share of served load by level (sums to 1; empty without load)."""
-        load = self.plan.load
+        """Planned share by level of the load whose levels the policy chooses (sums to 1; empty without load)."""
+        load: dict[str, float] = {}
+        for asked, rates in self.plan.served.items():
+            for level, rate in rates.items() if not asked.startswith(NAMED) else ():
+                load[level] = load.get(level, 0.0) + rate
         total = sum(load.values())
         return {level: rate / total for level, rate in load.items()} if total > 0 else {}
 

@@ -290,3 +290,26 @@ def test_workers_pinned_to_a_model_that_is_gone_are_free_to_change(name: str) ->
     epoch = policy.plan(observed(1.0, {"gone": 8}, pinned={"a100": {"gone": 8}}))
     assert sum(epoch.plan.workers["a100"].values()) == 8
     assert "gone" not in epoch.workers
+
+
+def test_a_level_much_asked_for_by_name_is_a_class_with_that_level_only() -> None:
+    policy = make_policy("argus", cluster(exact="big", ac_10="big", ac_25="small"))
+    epoch = policy.plan(observed(0.5, {"big": 8}, named={"ac-25": 0.9}))
+    assert epoch.plan.served["named/ac-25"] == {"ac-25": pytest.approx(54.0)}
+    assert epoch.workers == {"big": 6, "small": 2}  # 0.9 · 2.1 s
+    assert epoch.shares == {"exact": pytest.approx(1.0)}  # of what the policy chooses, all is exact
+
+
+def test_a_level_now_and_then_asked_for_by_name_lowers_nobody_else() -> None:
+    policy = make_policy("argus", cluster(exact="big", ac_10="big", ac_25="small"))
+    one = observed(0.1, {"big": 1}, workers={"a100": 1}, named={"ac-25": 0.1})
+    assert policy.plan(one).workers == {"big": 1}
+    assert policy.plan(one).shares == {"exact": pytest.approx(1.0)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_policy_plans_beside_named_levels_and_levels_that_are_gone(name: str) -> None:
+    policy = make_policy(name, cluster())
+    epoch = policy.plan(observed(2.5, named={"exact": 0.3, "gone": 1.0}))
+    assert sum(epoch.plan.workers["a100"].values()) == 8
+    assert name == "oracle" or sum(epoch.shares.values()) == pytest.approx(1.0)  # it was told that nothing comes
