@@ -38,7 +38,7 @@ from core.step_curve import StepCurve
 from workers.engine.loading import configured_dtype
 from workers.latent_cache.entries import Entry
 from workers.latent_cache.exact_index import ExactIndex
-from workers.measure.profile import hardware
+from workers.measure.hardware import hardware
 from workers.pipelines import load_adapter
 
 SHARED = Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))

@@ -16,7 +16,7 @@ import numpy as np
 from core.families import Family
 from workers.engine.engine import Engine
 from workers.engine.request import GenerationRequest
-from workers.measure.profile import PROMPT
+from workers.measure.model_cost import PROMPT
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Batch
 from workers.strategies import begin

@@ -29,6 +29,7 @@
         ├── NotANumber                NaN or infinity in a latent
         ├── DecodeFailed              the latent would not become an image
         ├── CacheEntryDamaged         a cached latent that is truncated or of another shape
+        ├── DeviceFailed              a CUDA error after which the worker's device is unusable
         ├── ModelNotHeld              the worker does not hold the level's model
         └── Cancelled                 cancelled by the user
 
@@ -201,6 +202,13 @@ class DecodeFailed(EngineError):
 class CacheEntryDamaged(EngineError):
     code = "cache_entry_damaged"
     help = "Nothing: the entry is dropped and the request runs without it."
+
+
+class DeviceFailed(EngineError):
+    code = "device_failed"
+    help = (
+        "Nothing: the request goes back to its queue and the worker starts again. If it persists, look at `nvidia-smi`."
+    )
 
 
 class ModelNotHeld(EngineError):

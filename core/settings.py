@@ -77,6 +77,10 @@ class Settings(BaseSettings):
         False,
         description="Compile the repeated blocks of diffusers denoisers (CUDA): minutes at start, pays with one batch size.",
     )
+    cuda_graphs: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Replay steps as CUDA graphs. auto: where a model is bound by launching kernels and gains by it.",
+    )
     max_batch: int = Field(8, ge=1, description="Most rows that one denoising step carries.")
     memory_mb: int = Field(0, ge=0, description="Memory for resident models a worker. 0: 80 % of the device's.")
 

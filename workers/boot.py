@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -127,9 +128,17 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
         shared_cache(),
         curves=known,
         compiled=settings().compile,
+        graphs=settings().cuda_graphs,
+        on_device_failure=leave,
     )
     engine.start()
     return engine
+
+
+def leave(error: Exception) -> None:
+    """End this process in order, as on SIGTERM: a CUDA context that has failed is usable again in a new one only."""
+    log.error("the device failed; this worker ends to be started again", error=str(error))
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def warm_up(engine: Engine, family: Family) -> None:

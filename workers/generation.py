@@ -17,7 +17,7 @@ import structlog
 from core import open_requests, requests
 from core.celery import publish
 from core.database import patiently
-from core.errors import ArgusError, Cancelled, ModelNotHeld
+from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld
 from core.families import Family
 from core.images import ImageStore
 from core.messages import QUALITY_QUEUE, ScoreImage
@@ -211,7 +211,7 @@ class Generation:
         outcome = "failed"
         if claimed.request.id in self.preempted:
             outcome, reason = "returned", f"Preempted by a request with a latency target. {reason}"
-        elif self.stopping.is_set() or isinstance(error, ModelNotHeld):
+        elif self.stopping.is_set() or isinstance(error, ModelNotHeld | DeviceFailed):
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
         patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))

@@ -97,16 +97,20 @@ class EmbeddedMember:
 
 
 def predict_clean(denoiser: nn.Module, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
-    """Run either kind of denoiser in the latents' own precision. Shapes as in `EmbeddedMember.clean`."""
-    timestep = _rows(sigma, latents) * 1000
+    """Run either kind of denoiser in its own precision; the answer, like noise levels, is float32 at least.
+
+    Shapes as in `EmbeddedMember.clean`.
+    """
+    kind = next(denoiser.parameters()).dtype
     arguments: dict[str, Any] = {
-        "timestep": timestep,
-        "encoder_hidden_states": states.to(latents.dtype),
-        "encoder_attention_mask": mask.to(latents.dtype),
+        "timestep": _rows(sigma, latents) * 1000,
+        "encoder_hidden_states": states.to(kind),
+        "encoder_attention_mask": mask.to(kind),
     }
     if isinstance(denoiser, PixArtTransformer2DModel):
         arguments["added_cond_kwargs"] = {"resolution": None, "aspect_ratio": None}
-    return denoiser(latents, **arguments).sample
+        return _wide(denoiser(latents.to(kind), **arguments).sample)
+    return _wide(denoiser(latents.to(kind, memory_format=torch.channels_last), **arguments).sample)
 
 
 def velocity(latents: Tensor, clean: Tensor, sigma: Tensor | float) -> Tensor:
@@ -115,8 +119,14 @@ def velocity(latents: Tensor, clean: Tensor, sigma: Tensor | float) -> Tensor:
 
 
 def _rows(sigma: Tensor | float, latents: Tensor) -> Tensor:
-    """`sigma` as a (B,) tensor of the latents' type and device."""
-    return torch.as_tensor(sigma, dtype=latents.dtype, device=latents.device).expand(latents.shape[0])
+    """`sigma` as a (B,) tensor of float32 at least, on the latents' device."""
+    kind = torch.promote_types(latents.dtype, torch.float32)
+    return torch.as_tensor(sigma, dtype=kind, device=latents.device).expand(latents.shape[0])
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In float32, unless in float64 already."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def load_denoiser(folder: Path) -> nn.Module:

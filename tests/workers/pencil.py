@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from core.families import Defaults, Family, Level, Limits, Model, Scorer
 from workers.engine.engine import Engine
 from workers.engine.request import GenerationRequest, GenerationResult
 from workers.pipelines.base import Adapter
-from workers.pipelines.rows import Tensors
+from workers.pipelines.rows import Batch, Tensors
 
 torch.set_num_threads(1)
 SIDE = 4
@@ -24,11 +26,16 @@ class Pencil(Adapter):
     """Latents are its pixels; the prompt's length is its conditioning. It fails where a test tells it to."""
 
     most_rows = 1000  # what its memory carries in one forward
+    most_advanced = 1000  # and in one sampler step
     poison: str | None = None  # prompts of which the forward answers NaN
-    broken: str | None = None  # prompts at which the forward raises
+    broken: str | None = None  # prompts at which the forward raises `error`
+    error: Exception = RuntimeError("kernel failed")
     undecodable: Tensor | None = None
 
     def load(self) -> Any:
+        self.failures: dict[str, list[Exception]] = {"encode": [], "decode": []}  # raised one after the other
+        self.tiled = False
+        self.encoded: list[str] = []
         self.weights = torch.nn.Linear(16, 16, dtype=self.dtype)
         return EulerDiscreteScheduler()
 
@@ -38,25 +45,44 @@ class Pencil(Adapter):
     def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         return (3, request.height, request.width)
 
-    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
-        if request.prompt == "unreadable":
+    def encode_prompt(self, prompt: str) -> Tensors:
+        self.encoded.append(prompt)
+        self._fail("encode")
+        if prompt == "unreadable":
             raise ValueError("no such letters")
-        value = torch.tensor([float(len(request.prompt)), float(request.prompt == self.poison)], dtype=self.dtype)
-        return {"words": value}, {"words": torch.zeros_like(value)} if self.guides(guidance) else None
+        return {"words": torch.tensor([float(len(prompt)), float(prompt == self.poison)], dtype=self.dtype)}
+
+    def encode_negative(self, prompt: str) -> Tensors:
+        return {"words": torch.zeros(2, dtype=self.dtype)}
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         if len(latents) > self.most_rows:
             raise torch.OutOfMemoryError(f"{len(latents)} rows")
         words = conditioning["words"]
         if self.broken is not None and (words[:, 0] == len(self.broken)).any():
-            raise RuntimeError("kernel failed")
+            raise self.error
         out = torch.sin(latents + words[:, 0].view(-1, 1, 1, 1)) + (times / 1000).view(-1, 1, 1, 1)
         return torch.where(words[:, 1].view(-1, 1, 1, 1) > 0, torch.nan, out)
 
+    def advance(self, batch: Batch, predictions: Tensor) -> None:
+        if len(batch.rows) > self.most_advanced:
+            raise torch.OutOfMemoryError(f"{len(batch.rows)} rows")
+        super().advance(batch, predictions)
+
+    @contextmanager
+    def tiling(self, wanted: bool) -> Iterator[None]:
+        self.tiled = wanted
+        yield
+
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
+        self._fail("decode")
         if self.undecodable is not None and torch.allclose(latent[0], self.undecodable):
             raise RuntimeError("bad picture")
         return latent.tanh()
+
+    def _fail(self, what: str) -> None:
+        if self.failures[what]:
+            raise self.failures[what].pop(0)
 
 
 def pencil_family(models: int = 1, scheduler: str | None = None) -> Family:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workers.engine.row_limit import RowLimit
 from workers.engine.running_batch import RunningBatch
 from workers.engine.running_request import RunningRequest
 from workers.engine.step_costs import StepCosts
@@ -17,7 +18,7 @@ class RunningBatches:
     def __init__(self, costs: StepCosts, max_rows: int) -> None:
         self.costs, self.max_rows = costs, max_rows
         self._batches: dict[Key, RunningBatch] = {}
-        self._limits: dict[Key, int] = {}  # rows of one forward, where memory ran out
+        self._limits: dict[Key, RowLimit] = {}
         self._stepped: set[int] = set()  # ids of the batches that had their turn in this round
 
     def __len__(self) -> int:
@@ -34,7 +35,8 @@ class RunningBatches:
         """The batch that a request fits into; a new, empty one where there is none."""
         key = _key(request)
         cached_level = request.level.id if request.row.cache_context else None
-        limit = self._limits.get(key, self.max_rows)
+        fit = request.adapter.rows_that_fit or self.max_rows
+        limit = self._limits.setdefault(key, RowLimit(self.max_rows, min(fit, self.max_rows)))
         return self._batches.get(key) or RunningBatch(request.adapter, limit, cached_level=cached_level)
 
     def join(self, request: RunningRequest, batch: RunningBatch) -> None:
@@ -47,7 +49,7 @@ class RunningBatches:
         request = batch.leave(index)
         request.clear_cache_context()
         if not len(batch):
-            del self._batches[_key(request)]
+            self._batches.pop(_key(request), None)  # all may have been cleared meanwhile
             self._stepped.discard(id(batch))
         return request
 
@@ -70,18 +72,13 @@ class RunningBatches:
         in_time = [request for request in batch.requests if request.steps_left * now_s <= request.seconds_left]
         return rows == 0 or any(
             all(request.steps_left * step_s <= request.seconds_left for request in in_time)
-            for step_s in (self.step_s(batch, larger) for larger in range(rows + 1, batch.max_rows + 1))
+            for step_s in (self.step_s(batch, larger) for larger in range(rows + 1, batch.limit.rows + 1))
         )
 
     def step_s(self, batch: RunningBatch, rows: int) -> float:
         """Seconds between two steps of a batch with so many rows, other batches' turns included; 0 where unknown."""
         turns = len(self._batches) + (not batch.requests)  # a new batch is not yet among them
         return turns * self.costs.step_s(batch.curve_id, rows)
-
-    def remember_limit(self, batch: RunningBatch) -> None:
-        """Batches of this model and shape keep to the rows that fitted."""
-        if batch.max_rows < self.max_rows:
-            self._limits[_key(batch.requests[0])] = batch.max_rows
 
     def clear(self) -> list[RunningRequest]:
         """End all batches; answers whose rows they were."""

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from core.errors import EngineError
+from core.errors import DeviceFailed, EngineError
 from core.families import Family, Model
 from core.step_curve import StepCurve
+from workers.engine import stats
 from workers.engine.batches import RunningBatches
+from workers.engine.failures import Failures
 from workers.engine.level_changes import LevelChanges
 from workers.engine.loading import ModelLoader
 from workers.engine.loop import StepLoop
@@ -31,8 +33,6 @@ from workers.engine.step_costs import StepCosts
 from workers.latent_cache.cache import LatentCache
 from workers.pipelines.base import Adapter
 
-COUNTED = ("submitted", "done", "failed", "steps", "forwards", "out_of_memory")
-
 
 class Engine:
     """Runs the requests of one family on one device.
@@ -46,8 +46,10 @@ class Engine:
         cache: latents of earlier requests, for `ac` levels; None runs those in full.
         curves: step curves by model or `fc` level, from the profile; corrected as steps are measured.
         load, expected_mb: make an adapter of a model, and say what it will take; tests give their own.
-        compiled: compile the denoisers' repeated blocks (CUDA).
+        compiled, graphs: as `ModelLoader` has them.
         preempted: where the state of preempted requests is kept.
+        steps_ahead: steps that the device may be behind the loop; None is one on CUDA and none on the CPU.
+        on_device_failure: called once when the device can't be used any more; the requests have ended by then.
         threaded: False does everything inside `submit` and `step`.
     """
 
@@ -64,10 +66,13 @@ class Engine:
         load: Callable[[Model], Adapter] | None = None,
         expected_mb: Callable[[Model], float] | None = None,
         compiled: bool = False,
+        graphs: str = "auto",
         preempted: PreemptedStore | None = None,
+        steps_ahead: int | None = None,
+        on_device_failure: Callable[[Exception], object] = lambda error: None,
         threaded: bool = True,
     ) -> None:
-        loader = ModelLoader(family, device, dtype, max_batch, compiled)
+        loader = ModelLoader(family, device, dtype, max_batch, compiled, graphs)
         self.family, self.device, self.dtype, self.max_batch = family, device, loader.dtype, max_batch
         self.cache = cache
         self.costs = StepCosts(curves)
@@ -77,10 +82,12 @@ class Engine:
         self._registry = Registry(self._finished)
         self._batches = RunningBatches(self.costs, max_batch)
         changes, finish = LevelChanges(family, preparation), self._registry.finish
-        self._loop = StepLoop(self._batches, preparation, changes, finish, self._registry.counts)
-        self._stages = Stages(preparation, self.pool, device, self._encoded, finish, threaded)
-        self._loop.stages = self._stages
-        self._thread = LoopThread(self.step, self._failed)
+        ahead = int(device.startswith("cuda")) if steps_ahead is None else steps_ahead
+        self._loop = StepLoop(self._batches, preparation, changes, finish, self._registry.counts, ahead)
+        self._failures = Failures(self._registry, self._loop, on_device_failure)
+        self._thread = LoopThread(self.step, self._failures.in_loop)
+        waiting, wake = self._loop.waiting, self._thread.wake
+        self._stages = self._loop.stages = Stages(preparation, self.pool, device, waiting, wake, finish, threaded)
 
     def submit(self, request: GenerationRequest) -> Future[GenerationResult]:
         """Take a request in. The future ends with a `GenerationResult`, or an `EngineError` that says why not.
@@ -88,7 +95,9 @@ class Engine:
         A request that is already here does not run twice: its future is answered again.
         """
         running, new = self._registry.open(request)
-        if new and self._thread.stopping:
+        if new and self._failures.device is not None:
+            self._registry.finish(running, DeviceFailed(self._failures.device.message))
+        elif new and self._thread.stopping:
             self._registry.finish(running, EngineError("The engine is stopping; the request goes back to its queue."))
         elif new:
             self._stages.enter(running)
@@ -118,11 +127,11 @@ class Engine:
 
     def load(self, model_id: str) -> PooledModel:
         """Hold a model; waits until there is room for it and it is loaded and warm."""
-        return self._stages.load(model_id)
+        return self._stages.models.load(model_id)
 
     def preload(self) -> None:
         """Begin to load one more small model, where there is room for it; returns at once."""
-        self._stages.preload()
+        self._stages.models.preload()
 
     def loaded(self) -> list[str]:
         """Ids of the models held, most recently used first."""
@@ -151,16 +160,12 @@ class Engine:
             time.sleep(0.05)
         self._thread.stop()
         self._stages.close()
-        self._fail_all(EngineError("The engine was stopped; the request can run on another worker."))
+        self._failures.end_all(EngineError("The engine was stopped; the request can run on another worker."))
 
     def stats(self) -> dict[str, Any]:
         """Counters and measurements since the start, for records and dashboards."""
-        counts = self._registry.counts
         return {
-            **{name: counts[name] for name in COUNTED},
-            "rows_mean": counts["row_steps"] / counts["steps"] if counts["steps"] else 0.0,
-            "running": self._batches.running(),
-            "open": len(self._registry),
+            **stats.of_requests(self._registry, self._batches),
             "preempted": len(self.preempted()),
             "models": self.pool.stats(),
             "loads": dict(self.pool.loads),
@@ -178,23 +183,12 @@ class Engine:
         self._thread.wake()
         return True
 
-    def _failed(self, error: Exception) -> None:
-        """A fault in the loop: nobody may wait for ever."""
-        self._fail_all(EngineError(f"The engine failed: {error!r}. The request can be sent again."))
-
-    def _encoded(self, running: RunningRequest) -> None:
-        self._loop.encoded(running)
-        self._thread.wake()
-
     def _finished(self, running: RunningRequest, end: Image.Image | Exception) -> None:
         """A request ended: its model is needed less, and the loop may have room."""
         if running.leased is not None:
             self.pool.release(running.level.model)
-        if not isinstance(end, Exception):
+        if isinstance(end, DeviceFailed):
+            self._failures.of_device(end)
+        elif not isinstance(end, Exception):
             self.costs.observe_decode(running.level.model, running.times.decoded - running.times.denoised)
         self._thread.wake()
-
-    def _fail_all(self, error: EngineError) -> None:
-        self._loop.fail_all()
-        for running in self._registry.all():
-            self._registry.finish(running, error)

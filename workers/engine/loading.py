@@ -1,17 +1,21 @@
-"""How an engine makes its adapters: the weights on its device in its dtype, compiled and warmed up on CUDA."""
+"""How an engine makes its adapters: the weights on its device in its dtype, on CUDA compiled, recorded and warmed up."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
 
 import torch
 
 from core.families import Family, Model
 from core.settings import settings
+from workers.engine.faults import is_out_of_memory, release_memory
 from workers.engine.request import GenerationRequest
-from workers.pipelines import load_adapter
+from workers.pipelines import expected_mb, load_adapter
 from workers.pipelines.base import Adapter
-from workers.pipelines.rows import Batch, Start
+from workers.pipelines.graphs import CudaRecorder, GraphedForward
+from workers.pipelines.rows import Batch, Row, Start
+
+log = logging.getLogger(__name__)
 
 
 def default_dtype(device: str) -> torch.dtype:
@@ -26,31 +30,82 @@ def configured_dtype(device: str) -> torch.dtype:
 
 
 class ModelLoader:
-    """Loads the models of a family for one device."""
+    """Loads the models of a family for one device.
 
-    def __init__(self, family: Family, device: str, dtype: torch.dtype | None, max_batch: int, compiled: bool) -> None:
-        self.family, self.device, self.max_batch, self.compiled = family, device, max_batch, compiled
-        self.on_cuda = device.startswith("cuda")
+    Args:
+        compiled: compile the denoisers' repeated blocks (CUDA).
+        graphs: `auto`, `on` or `off`: CUDA graphs, as `GraphedForward` has them.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        device: str,
+        dtype: torch.dtype | None,
+        max_batch: int,
+        compiled: bool = False,
+        graphs: str = "auto",
+    ) -> None:
+        self.family, self.device, self.max_batch = family, device, max_batch
+        self.compiled, self.graphs = compiled, graphs
         self.dtype = dtype or default_dtype(device)
 
     def load(self, model: Model) -> Adapter:
-        """Weights and all; on CUDA the first request meets warm kernels."""
+        """Weights and all; on CUDA the first request meets warm kernels, at any number of rows."""
         adapter = load_adapter(model, self.device, self.dtype)
-        if self.on_cuda:
+        if self.device.startswith("cuda"):
             if self.compiled:
                 adapter.compile()
-            self._warm_up(adapter, self.max_batch)
+            if self.graphs != "off" and adapter.autocast_dtype is None:
+                adapter.graphs = GraphedForward(adapter.forward, CudaRecorder(adapter.device), self.graphs)
+            adapter.rows_that_fit = warm_up(adapter, self.warm_up_request(model), self.max_batch)
+            torch.cuda.synchronize(adapter.device)
         return adapter
 
     def expected_mb(self, model: Model) -> float:
-        """Megabytes of a model's weight files (0 for a name on the hub)."""
-        files = Path(model.location).rglob("*.safetensors")
-        return sum(file.stat().st_size for file in files) / 1e6
+        """What a model's weights will take, read before anything is loaded; 0 where that can't be known."""
+        return expected_mb(model, self.dtype)
 
-    def _warm_up(self, adapter: Adapter, rows: int) -> None:
-        """One step of a full batch and one decode."""
-        size, level = self.family.defaults, self.family.levels_of(adapter.model.id)[0]
-        request = GenerationRequest("warm-up", "warm-up", 0, level, 2, size.guidance, size.width, size.height)
-        row = adapter.prepare(request, Start(steps=2), request.guidance)
-        adapter.denoise(Batch.of([row] * rows))
+    def warm_up_request(self, model: Model) -> GenerationRequest:
+        """A request as most are."""
+        size, level = self.family.defaults, self.family.levels_of(model.id)[0]
+        guidance = size.guidance if level.guidance is None else level.guidance
+        return GenerationRequest("warm-up", "warm-up", 0, level, 2, guidance, size.width, size.height)
+
+
+def sizes_up_to(most: int) -> list[int]:
+    """1, 2, 4, … and `most`: the numbers of rows that are warmed up and recorded."""
+    return sorted({2**n for n in range(most.bit_length()) if 2**n <= most} | {most})
+
+
+def warm_up(adapter: Adapter, request: GenerationRequest, most: int) -> int:
+    """One step of every size up to `most` rows, and one decode. Answers the largest that memory sufficed for, at least 1:
+    with none at all a request tells more than a model that does not load."""
+    row = adapter.prepare(request, Start(request.steps), request.guidance)
+    fitted = 1
+    for rows in sizes_up_to(most):
+        try:
+            _step(adapter, row, rows)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("model %s: %d rows do not fit, continuing with %d", adapter.model.id, rows, fitted)
+            release_memory()
+            break
+        fitted = rows
+    try:
         adapter.decode(row.latent, row.size)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        release_memory()  # decoding a request tries less
+    return fitted
+
+
+@torch.inference_mode()
+def _step(adapter: Adapter, row: Row, rows: int) -> None:
+    """Denoise so many rows once; where graphs are wanted, record that."""
+    batch = Batch.of([row] * rows)
+    adapter.denoise(batch)
+    if adapter.graphs is not None:
+        adapter.graphs.record(*batch.halves())

@@ -15,28 +15,32 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from core.errors import Cancelled, EngineError, NotANumber
+from core.errors import Cancelled, NotANumber
 from workers.engine.batches import RunningBatches
-from workers.engine.forward import predict
+from workers.engine.faults import as_engine_error, is_device_failure, is_out_of_memory, release_memory
+from workers.engine.forward import advance, predict
+from workers.engine.launched_step import LaunchedStep
 from workers.engine.level_changes import LevelChanges
 from workers.engine.preparation import Preparation
 from workers.engine.running_batch import RunningBatch
 from workers.engine.running_request import RunningRequest
 from workers.engine.stages import Stages
+from workers.engine.streams import Mark
+from workers.engine.waiting import Waiting
 
 
 class StepLoop:
-    """The rows of one device, a step at a time. `encoded` may be called by any thread, `step` by one.
+    """The rows of one device, a step at a time; `step` belongs to one thread.
 
     Args:
         finish: ends a request, with its image or the error.
+        ahead: steps that the device may be behind. With one, the host prepares the next while the device works.
     """
 
     def __init__(
@@ -46,16 +50,13 @@ class StepLoop:
         changes: LevelChanges,
         finish: Callable[[RunningRequest, Image.Image | Exception], None],
         counts: Counter[str],
+        ahead: int = 0,
     ) -> None:
         self.batches, self._preparation, self._changes = batches, preparation, changes
-        self.costs, self._counts, self._finish = batches.costs, counts, finish
+        self.costs, self._counts, self._finish, self._ahead = batches.costs, counts, finish, ahead
         self.stages: Stages  # set by the engine: each knows the other
-        self._encoded: deque[RunningRequest] = deque()  # not yet seen by the loop
-        self._waiting: list[RunningRequest] = []  # encoded, not yet admitted
-
-    def encoded(self, request: RunningRequest) -> None:
-        """A request has its row and waits for admission."""
-        self._encoded.append(request)
+        self.waiting = Waiting()
+        self._launched: deque[LaunchedStep] = deque()  # asked for, not yet known to have ended
 
     def step(self) -> bool:
         """One turn; False when there was no row to step."""
@@ -63,27 +64,31 @@ class StepLoop:
         self._admit()
         batch = self.batches.choose()
         if batch is None:
-            return False
-        with self._measured(batch):
-            predictions = self._denoise(batch)
-            self._advance(batch, predictions)
+            self._settle(0)
+            return bool(self.waiting) or self.stages.postponed > 0  # what starts again
+        start, shortages = Mark(batch.adapter.device), self._counts["out_of_memory"]
+        predictions = self._denoise(batch)
+        self._advance(batch, predictions)
+        clean = shortages == self._counts["out_of_memory"] and len(batch) <= batch.limit.rows
+        self._launched.append(LaunchedStep.of(batch, start, clean))
         self._retire(batch)
         return True
 
-    def fail_all(self) -> None:
-        """Forget all rows; the engine ends their requests."""
+    def clear(self) -> None:
+        """Forget all rows."""
         self.batches.clear()
-        self._waiting.clear()
-        self._encoded.clear()
+        self.waiting.clear()
+        self._launched.clear()
 
     def _obey(self) -> None:
         """Cancellations, preemptions, deadlines and changes of level take effect here: between two steps."""
-        self.stages.load_wanted()
-        while self._encoded:
-            self._waiting.append(self._encoded.popleft())
-        self._waiting, ended = _partition(self._waiting)
-        for request, error in self.stages.remove_waiting(_partition) + ended:
-            self._finish(request, error)
+        self.stages.models.load_wanted()
+        if not self.batches.running():
+            self.stages.retry()
+        for request in self.waiting.take_in():
+            self._restart_or_fail(request)
+        for request in self.stages.models.remove_ended() + self.waiting.remove_ended():
+            self._finish(request, request.reason_to_end or Cancelled("The request was cancelled."))
         for batch in self.batches.all():
             step_s = self.batches.step_s(batch, len(batch))
             for index in reversed(range(len(batch))):
@@ -91,7 +96,7 @@ class StepLoop:
 
     def _obey_row(self, batch: RunningBatch, index: int, step_s: float) -> None:
         request = batch.requests[index]
-        if (error := _reason_to_end(request)) is None:
+        if (error := request.reason_to_end) is None:
             self._changes.while_running(request, step_s, self.costs.decode_s(request.level.model))
             return
         self.batches.leave(batch, index)
@@ -102,13 +107,28 @@ class StepLoop:
 
     def _admit(self) -> None:
         """Admit those that wait, earliest deadline first, as long as those that run stay in time."""
-        for request in sorted(self._waiting, key=lambda request: request.urgency):
+        for request in self.waiting.by_urgency():
             batch = self.batches.for_request(request)
             if self.batches.has_room(batch):
-                self._waiting.remove(request)
-                step_s = self.batches.step_s(batch, len(batch) + 1)
-                self._changes.at_admission(request, step_s, self.costs.decode_s(request.level.model))
-                self.batches.join(request, batch)
+                self.waiting.remove(request)
+                self._join(request, batch)
+
+    def _join(self, request: RunningRequest, batch: RunningBatch) -> None:
+        """Out of memory, the request waits until a row leaves; where none runs there is nothing to wait for."""
+        step_s = self.batches.step_s(batch, len(batch) + 1)
+        try:
+            self._changes.at_admission(request, step_s, self.costs.decode_s(request.level.model))
+            self.batches.join(request, batch)
+        except Exception as error:
+            if is_device_failure(error):
+                raise
+            if not is_out_of_memory(error) or not self.batches.running():
+                self._finish(request, as_engine_error(error))
+                return
+            self._counts["out_of_memory"] += 1
+            release_memory()
+            batch.limit.shrink(2 * max(1, len(batch)))
+            self.waiting.add(request)
 
     def _denoise(self, batch: RunningBatch) -> Tensor:
         """Predictions [n, …] for the batch's n rows, all in one forward unless memory forbids."""
@@ -116,66 +136,47 @@ class StepLoop:
         for request in batch.requests:
             if not request.batch_sizes:
                 request.mark(started=now)
-        predictions = predict(batch, self._counts)
-        self.batches.remember_limit(batch)
-        return predictions
+        return predict(batch, self._counts)
 
     def _advance(self, batch: RunningBatch, predictions: Tensor) -> None:
         """Each row takes its own sampler's step; latents that the cache wants are copied."""
-        batch.adapter.advance(batch.rows(0, len(batch)), predictions)
+        advance(batch, predictions, self._counts)
         for index, request in enumerate(batch.requests):
             done = request.row.sampler.steps_done
-            if done in request.store_at:
+            if done in request.store_at and request.error is None:
                 request.latents_to_store[done] = batch.latents[index].to(torch.float16, copy=True)
 
     def _retire(self, batch: RunningBatch) -> None:
-        """Finished rows leave for the decoder, failed ones for good."""
-        finite = batch.finite()
+        """Failed rows leave for good, finished ones for the decoder."""
+        self._settle(self._ahead)
+        before = len(batch)
         for index in reversed(range(len(batch))):
             request = batch.requests[index]
             if request.error is not None:
                 self.batches.leave(batch, index)
                 self._finish(request, request.error)
-            elif not finite[index]:
-                self.batches.leave(batch, index)
-                self._not_finite(request)
             elif request.row.sampler.done:
                 self.batches.leave(batch, index)
                 request.mark(denoised=time.time())
+                request.denoised = Mark(batch.adapter.device)
                 self.stages.decode(request)
+        if len(batch) < before:
+            self.stages.retry()
 
-    def _not_finite(self, request: RunningRequest) -> None:
+    def _settle(self, ahead: int) -> None:
+        """Wait until the device is at most so many steps behind, and take in what the ended ones tell."""
+        while len(self._launched) > ahead:
+            step = self._launched.popleft()
+            for request in step.wait():
+                if request in step.batch.requests:  # else it left since, for the decoder, which looks itself
+                    self.batches.leave(step.batch, step.batch.requests.index(request))
+                    self._restart_or_fail(request)
+            step.measure(self.costs, self._counts)
+
+    def _restart_or_fail(self, request: RunningRequest) -> None:
         """NaN or infinity in a latent: where it came from the cache the request runs in full, else it fails."""
         if self._preparation.restart_without_cache(request):
-            self._waiting.append(request)
+            self.waiting.add(request)
         else:
-            self._finish(request, NotANumber("The latent went NaN or infinite; lower the guidance or use float32."))
-
-    @contextmanager
-    def _measured(self, batch: RunningBatch) -> Iterator[None]:
-        """Time a step to its end on the device. One that ran out of memory says nothing about others."""
-        rows, shortages = len(batch), self._counts["out_of_memory"]
-        began = time.perf_counter()
-        yield
-        if batch.adapter.device.type == "cuda":
-            torch.cuda.synchronize(batch.adapter.device)
-        self._counts["steps"] += 1
-        self._counts["row_steps"] += rows
-        if shortages == self._counts["out_of_memory"] and rows <= batch.max_rows:
-            self.costs.observe_step(batch.curve_id, rows, time.perf_counter() - began)
-
-
-def _reason_to_end(request: RunningRequest) -> EngineError | None:
-    """Why a request is to end now, if so."""
-    if not request.cancelled:
-        return None
-    return Cancelled("Nothing of it is kept; it starts again." if request.preempting else "The request was cancelled.")
-
-
-def _partition(
-    requests: list[RunningRequest],
-) -> tuple[list[RunningRequest], list[tuple[RunningRequest, EngineError]]]:
-    """Those that stay, and those that end now with the reason. Ended ones are neither."""
-    reasons = [(request, _reason_to_end(request)) for request in requests if not request.future.done()]
-    staying = [request for request, error in reasons if error is None]
-    return staying, [(request, error) for request, error in reasons if error is not None]
+            error = request.error or NotANumber("The latent went NaN or infinite; lower the guidance or use float32.")
+            self._finish(request, error)

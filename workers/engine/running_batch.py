@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from workers.engine.faults import is_out_of_memory, release_memory
+from workers.engine.row_limit import RowLimit
 from workers.engine.running_request import RunningRequest
+from workers.engine.streams import on_this_stream
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Batch, Row, Tensors
 
@@ -16,12 +20,12 @@ from workers.pipelines.rows import Batch, Row, Tensors
 class RunningBatch:
     """The running rows of one model and shape. Row i is slice i of every tensor; the tensors grow by doubling.
 
-    `max_rows` is the most rows of one forward; it shrinks when the device runs out of memory. `cached_level` names the
-    `fc` level of the rows, which then take a forward each.
+    `limit` says how many rows one forward may have. `cached_level` names the `fc` level of the rows, which then take a
+    forward each.
     """
 
     adapter: Adapter
-    max_rows: int
+    limit: RowLimit
     requests: list[RunningRequest] = field(default_factory=list)
     latents: Tensor = field(default_factory=lambda: torch.empty(0))
     conditioning: Tensors = field(default_factory=dict)
@@ -42,7 +46,7 @@ class RunningBatch:
         return min(request.urgency for request in self.requests)
 
     def join(self, request: RunningRequest) -> None:
-        """Add a row behind the last."""
+        """Add a row behind the last. Where memory does not suffice for it the batch stays as it is, and this raises."""
         self._grow(request.row)
         self._write(len(self.requests), request.row)
         self.requests.append(request)
@@ -60,7 +64,7 @@ class RunningBatch:
 
     def forwards(self) -> list[tuple[int, int]]:
         """(start, stop) of the forwards that one step takes: one, unless memory or a feature cache forbids."""
-        most = 1 if self.cached_level else self.max_rows
+        most = 1 if self.cached_level else self.limit.rows
         return [(start, min(start + most, len(self))) for start in range(0, len(self), most)]
 
     def rows(self, start: int, stop: int) -> Batch:
@@ -72,9 +76,9 @@ class RunningBatch:
             {name: tensor[start:stop] for name, tensor in self.negative.items()},
         )
 
-    def finite(self) -> list[bool]:
-        """For each row, whether its latent has neither NaN nor infinity."""
-        return torch.isfinite(self.latents[: len(self)]).flatten(1).all(1).tolist()
+    def finite(self) -> Tensor:
+        """For each row [n], whether its latent has neither NaN nor infinity."""
+        return torch.isfinite(self.latents[: len(self)]).flatten(1).all(1)
 
     def _tensors(self) -> list[Tensor]:
         return [self.latents, *self.conditioning.values(), *self.negative.values()]
@@ -83,17 +87,35 @@ class RunningBatch:
         rows = len(self.requests)
         if rows < len(self.latents):
             return
-        capacity = max(2 * rows, 2)
-        self.latents = _enlarged(self.latents[:rows] if rows else None, row.latent, capacity)
-        for name, value in row.conditioning.items():
-            for tensors in (self.conditioning, self.negative):
-                tensors[name] = _enlarged(tensors[name][:rows] if rows else None, value, capacity)
+        try:
+            self._enlarge(row, max(2 * rows, 2))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            release_memory()
+            self._enlarge(row, rows + 1)
+
+    def _enlarge(self, row: Row, capacity: int) -> None:
+        """All tensors or none."""
+        rows = len(self.requests)
+        latents = _enlarged(self.latents[:rows] if rows else None, row.latent, capacity)
+        conditioning, negative = (
+            {n: _enlarged(old[n][:rows] if rows else None, v, capacity) for n, v in row.conditioning.items()}
+            for old in (self.conditioning, self.negative)
+        )
+        self.latents, self.conditioning, self.negative = latents, conditioning, negative
 
     def _write(self, index: int, row: Row) -> None:
-        self.latents[index] = row.latent
+        for tensor, value in self._pairs(row):
+            tensor[index] = value
+            on_this_stream(value)
+
+    def _pairs(self, row: Row) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each tensor of the batch with the row's share of it."""
+        yield self.latents, row.latent
         for name, value in row.conditioning.items():
-            self.conditioning[name][index] = value
-            self.negative[name][index] = value if row.negative is None else row.negative[name]
+            yield self.conditioning[name], value
+            yield self.negative[name], value if row.negative is None else row.negative[name]
 
 
 def _enlarged(old: Tensor | None, value: Tensor, capacity: int) -> Tensor:

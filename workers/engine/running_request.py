@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 from torch import Tensor
 
+from core.errors import Cancelled
 from core.families import Level
 from workers.engine.preemption import PreemptedState
 from workers.engine.request import GenerationRequest, GenerationResult, Times
+from workers.engine.streams import Mark
 from workers.latent_cache.cache import Hit
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Row, Start, Tensors
@@ -45,6 +47,8 @@ class RunningRequest:
     latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     error: Exception | None = None
+    denoised: Mark | None = None  # when the device has made its final latent
+    retries: int = 0  # of encoding or decoding, after running out of memory
     cancelled: bool = False
     preempting: bool = False  # cancelled with its state kept, if possible
     _row: Row | None = None
@@ -81,6 +85,13 @@ class RunningRequest:
     def can_be_kept(self) -> bool:
         """Whether its state is to be kept on preemption. A feature cache, which it would need too, is too large."""
         return self.preempting and self.row.cache_context is None
+
+    @property
+    def reason_to_end(self) -> Cancelled | None:
+        """Why it is not to go on, if so."""
+        if not self.cancelled:
+            return None
+        return Cancelled("Nothing of it is kept; it starts again." if self.preempting else "The request was cancelled.")
 
     @property
     def late(self) -> bool:

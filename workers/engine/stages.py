@@ -6,29 +6,36 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Executor
 
 import torch
 from PIL import Image
 
 from core.errors import DecodeFailed, EngineError
-from workers.engine.faults import as_engine_error, is_out_of_memory, release_memory
-from workers.engine.model_pool import ModelPool, PooledModel
+from workers.engine.faults import as_engine_error, is_device_failure, is_out_of_memory, release_memory
+from workers.engine.model_pool import ModelPool
+from workers.engine.model_queue import ModelQueue
 from workers.engine.preparation import Preparation
 from workers.engine.running_request import RunningRequest
+from workers.engine.streams import StageStream
+from workers.engine.waiting import Waiting
 from workers.threads import DaemonExecutor, InlineExecutor
 
 log = logging.getLogger(__name__)
 BACKLOG = 64  # finished requests whose latents wait for the cache; those of further ones are not stored
 
-Partition = Callable[[list[RunningRequest]], tuple[list[RunningRequest], list[Any]]]
+RETRIES = 3  # of encoding or decoding one request, after running out of memory
+TILED_ABOVE = 1536 * 1536  # pixels: decoding so many at once takes more than the steps
+
+Stage = Callable[[RunningRequest], None]
 
 
 class Stages:
     """A request enters here and arrives encoded at the loop; once denoised it comes back to be decoded.
 
     Args:
-        encoded: told of each request that has its row.
+        waiting: told of each request that has its row, or whose final latent is not finite.
+        wake: called when the loop has something to do.
         finish: told of each request that ended, with its image or the error.
         threaded: False does everything at once, in the caller's thread.
     """
@@ -38,31 +45,28 @@ class Stages:
         preparation: Preparation,
         pool: ModelPool,
         device: str,
-        encoded: Callable[[RunningRequest], None],
+        waiting: Waiting,
+        wake: Callable[[], None],
         finish: Callable[[RunningRequest, Image.Image | Exception], None],
         threaded: bool = True,
     ) -> None:
-        self._preparation, self._pool, self._device = preparation, pool, device
-        self._encoded, self._finish = encoded, finish
-        self._threaded = threaded
-        self._without_model: list[RunningRequest] = []
-        self._loading = False
+        self._preparation, self._threaded = preparation, threaded
+        self._waiting, self._wake, self._finish = waiting, wake, finish
+        self._postponed: list[tuple[Executor, Stage, RunningRequest]] = []  # until memory is free
         self._lock = threading.Lock()
         names = ("loader", "encoder", "decoder", "storer")
         self._loader, self._encoder, self._decoder, self._storer = (
             DaemonExecutor(name) if threaded else InlineExecutor() for name in names
         )
+        self.models = ModelQueue(pool, self._loader, self.encode, finish)
+        self._encoding, self._decoding = StageStream(device), StageStream(device)
 
     def enter(self, request: RunningRequest) -> None:
-        """Encode the prompt next where the model is held, else wait for the model."""
-        if request.future.done():
-            return
-        adapter = self._pool.lease(request.level.model)
-        if adapter is None:
-            with self._lock:
-                self._without_model.append(request)
-            return
-        request.leased = adapter
+        """The model first, then the prompt."""
+        self.models.enter(request)
+
+    def encode(self, request: RunningRequest) -> None:
+        """Turn a prompt into a row; look for a cached latent meanwhile."""
         self._preparation.prefetch(request)
         self._encoder.submit(self._encode, request)
 
@@ -70,38 +74,17 @@ class Stages:
         """Turn a finished latent into an image."""
         self._decoder.submit(self._decode, request)
 
-    def load(self, model_id: str) -> PooledModel:
-        """Hold a model; waits for room and for the loading."""
-        return self._loader.submit(self._load, model_id).result()
+    @property
+    def postponed(self) -> int:
+        """How many wait for memory."""
+        return len(self._postponed)
 
-    def preload(self) -> None:
-        """Begin to load a model that nobody asked for yet, unless one is being loaded."""
+    def retry(self) -> None:
+        """Try again what ran out of memory: a row has left, or none runs."""
         with self._lock:
-            model_id = None if self._loading or self._without_model else self._pool.spare()
-            if model_id is not None:
-                self._loading = True
-                self._loader.submit(self._load_for_waiting, model_id)
-
-    def load_wanted(self) -> None:
-        """Start loading the model of the most urgent request without one, if there is room for it."""
-        with self._lock:
-            if not self._without_model or self._loading:
-                return
-            model_id = min(self._without_model, key=lambda request: request.urgency).level.model
-        try:
-            if not self._pool.make_room(model_id):
-                return
-        except EngineError as error:
-            self._fail_waiting(model_id, error)
-            return
-        self._loading = True
-        self._loader.submit(self._load_for_waiting, model_id)
-
-    def remove_waiting(self, partition: Partition) -> list[Any]:
-        """Let `partition` split those that wait for a model into those that stay and the rest; answers the rest."""
-        with self._lock:
-            self._without_model, removed = partition(self._without_model)
-        return removed
+            postponed, self._postponed = self._postponed, []
+        for executor, stage, request in postponed:
+            executor.submit(stage, request)
 
     def close(self) -> None:
         """End the threads; work that has not begun is dropped."""
@@ -111,9 +94,10 @@ class Stages:
     def _encode(self, request: RunningRequest) -> None:
         """The prompt first; the row when the cache has answered, for which this thread does not wait."""
         try:
-            self._preparation.encode(request)
+            with self._encoding.use():
+                self._preparation.encode(request)
         except Exception as error:
-            return self._finish(request, as_engine_error(error))
+            return self._failed(request, error, self._encoder, self._encode)
         if request.fetch is None or not self._threaded:
             self._place(request)
         else:
@@ -121,64 +105,58 @@ class Stages:
 
     def _place(self, request: RunningRequest) -> None:
         try:
-            self._preparation.place(request)
-            if self._device.startswith("cuda"):  # the loop reads what this thread asked of the device
-                torch.cuda.current_stream(self._device).synchronize()
-            request.mark(encoded=time.time())
-            self._encoded(request)
+            with self._encoding.use():
+                self._preparation.place(request)
         except Exception as error:
-            self._finish(request, as_engine_error(error))
+            return self._failed(request, error, self._encoder, self._place)
+        request.mark(encoded=time.time())
+        self._waiting.encoded(request)
+        self._wake()
 
     def _decode(self, request: RunningRequest) -> None:
         sampler_name = request.sampler_name
         try:
-            image = self._image_of(request)
-        except EngineError as error:
-            return self._finish(request, error)
+            with self._decoding.use(after=request.denoised):
+                image = self._image_of(request)
         except Exception as error:
-            return self._finish(request, DecodeFailed(f"Decoding failed: {error!r}."))
+            if not isinstance(error, EngineError) and not is_out_of_memory(error) and not is_device_failure(error):
+                error = DecodeFailed(f"Decoding failed: {error!r}.")
+            return self._failed(request, error, self._decoder, self._decode)
+        if image is None:
+            self._waiting.not_finite(request)
+            return self._wake()
         request.mark(decoded=time.time())
         self._finish(request, image)
         if request.latents_to_store and self._storer.backlog < BACKLOG:
             self._storer.submit(self._store, request, sampler_name)
 
-    def _image_of(self, request: RunningRequest) -> Image.Image:
+    def _image_of(self, request: RunningRequest) -> Image.Image | None:
+        """The image; None where the latent is NaN or infinite. Large ones, and those that memory does not suffice for,
+        are decoded in tiles."""
+        latent, (width, height) = request.row.latent, request.row.size
+        if not bool(torch.isfinite(latent).all()):
+            return None
         try:
-            return request.adapter.decode(request.row.latent, request.row.size)
+            return request.adapter.decode(latent, (width, height), tiled=width * height > TILED_ABOVE)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            request.add_reason("out of memory when decoding, tried again")
-            release_memory()
-            return request.adapter.decode(request.row.latent, request.row.size)
+        request.add_reason("out of memory when decoding, decoded in tiles")
+        release_memory()
+        return request.adapter.decode(latent, (width, height), tiled=True)
+
+    def _failed(self, request: RunningRequest, error: Exception, executor: Executor, stage: Stage) -> None:
+        """Out of memory, a request is tried again when a row has left; anything else, and the last try, ends it."""
+        if not is_out_of_memory(error) or request.retries >= RETRIES:
+            return self._finish(request, as_engine_error(error))
+        request.retries += 1
+        release_memory()
+        with self._lock:
+            self._postponed.append((executor, stage, request))
+        self._wake()
 
     def _store(self, request: RunningRequest, sampler_name: str) -> None:
         try:
             self._preparation.store(request, sampler_name)
         except Exception:  # a fault of the cache is no fault of the request
             log.exception("latents of %s could not be stored", request.id)
-
-    def _load(self, model_id: str) -> PooledModel:
-        self._pool.wait_for_room(model_id)
-        model = self._pool.load(model_id)
-        log.info("model %s loaded in %.1f s, %.0f MB", model_id, model.load_s, model.memory_mb)
-        return model
-
-    def _load_for_waiting(self, model_id: str) -> None:
-        try:
-            self._load(model_id)
-        except Exception as error:
-            log.exception("model %s could not be loaded", model_id)
-            self._fail_waiting(model_id, as_engine_error(error))
-        finally:
-            with self._lock:
-                waiting, self._without_model, self._loading = self._without_model, [], False
-            for request in waiting:
-                self.enter(request)
-
-    def _fail_waiting(self, model_id: str, error: Exception) -> None:
-        with self._lock:
-            failed = [request for request in self._without_model if request.level.model == model_id]
-            self._without_model = [request for request in self._without_model if request not in failed]
-        for request in failed:
-            self._finish(request, error)

@@ -21,7 +21,7 @@ from core.families import Family
 from core.images import encode_png
 from core.settings import settings
 from workers.engine.request import GenerationRequest
-from workers.measure.profile import hardware
+from workers.measure.hardware import hardware
 
 if TYPE_CHECKING:
     from workers.engine.engine import Engine

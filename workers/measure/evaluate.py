@@ -33,7 +33,7 @@ from workers.engine.request import GenerationRequest, GenerationResult
 from workers.latent_cache.cache import LatentCache
 from workers.latent_cache.exact_index import ExactIndex
 from workers.latent_cache.store import FolderStore
-from workers.measure.profile import hardware
+from workers.measure.hardware import hardware
 from workers.scoring.base import Scorer
 
 FLOOR, CEILING = 0.5, 1.5

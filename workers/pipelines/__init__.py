@@ -31,6 +31,11 @@ def adapter_class(pipeline: str) -> type[Adapter]:
     return getattr(import_module(module), name)
 
 
-def load_adapter(model: Model, device: str, dtype: torch.dtype) -> Adapter:
-    """Load a family's model, weights and all; seconds to minutes."""
-    return adapter_class(model.pipeline)(model, device, dtype)
+def load_adapter(model: Model, device: str, dtype: torch.dtype, autocast: bool | None = None) -> Adapter:
+    """Load a family's model, weights and all; seconds to minutes. `autocast` as in `Adapter`."""
+    return adapter_class(model.pipeline)(model, device, dtype, autocast)
+
+
+def expected_mb(model: Model, dtype: torch.dtype) -> float:
+    """What the weights of a family's model will take, before they are loaded; 0 where that can't be known."""
+    return adapter_class(model.pipeline).expected_mb(model, dtype)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from core.families import Model
 from families.embedded.model import load_member
 from workers.engine.request import GenerationRequest
+from workers.pipelines import weights
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Tensors
-
-REMEMBERED = 32  # negative prompts kept encoded
 
 
 class Embedded(Adapter):
@@ -21,7 +22,6 @@ class Embedded(Adapter):
         self.member = load_member(self.model.location, str(self.device))
         if self.dtype != torch.float32:
             self.member.to(dtype=self.dtype)
-        self._negatives: dict[str, Tensors] = {}
         if self.model.pipeline == "embedded-unet":
             self.member.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self.member.new_scheduler()
@@ -30,23 +30,16 @@ class Embedded(Adapter):
         codec: Any = self.member.codec
         return [self.member.denoiser, codec]
 
+    @classmethod
+    def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:
+        folder = Path(model.location)
+        files = [*weights.files_below(str(folder)), *weights.files_below(str(folder.parent / "codec"))]
+        return weights.megabytes(files, dtype)
+
     def guides(self, guidance: float) -> bool:
         return guidance > 1.0 and self.member.guided
 
-    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
-        negative = self._negative(request.negative_prompt) if self.guides(guidance) else None
-        return self._states(request.prompt), negative
-
-    def _negative(self, prompt: str) -> Tensors:
-        """Nearly every request has the same one: encoded once."""
-        if prompt not in self._negatives:
-            self._negatives = {
-                **dict(list(self._negatives.items())[1 - REMEMBERED :]),
-                prompt: self._states(prompt),
-            }
-        return self._negatives[prompt]
-
-    def _states(self, prompt: str) -> Tensors:
+    def encode_prompt(self, prompt: str) -> Tensors:
         states, mask = self.member.text.tokens([prompt])
         return {"states": states[0].to(self.device, self.dtype), "mask": mask[0].to(self.device, self.dtype)}
 
@@ -57,5 +50,5 @@ class Embedded(Adapter):
         return self.member.velocity(latents, times / 1000, conditioning["states"], conditioning["mask"])
 
     @torch.inference_mode()
-    def decode(self, latent: Tensor, size: tuple[int, int]) -> Image.Image:
-        return Image.fromarray(self.member.codec.decode(latent[None], size=size[0])[0].numpy())
+    def decode(self, latent: Tensor, size: tuple[int, int], tiled: bool = False) -> Image.Image:
+        return Image.fromarray(self.member.codec.decode(latent[None].to(self.dtype), size=size[0])[0].numpy())

@@ -38,6 +38,7 @@ class Denoiser(Protocol):
     net: Any
     model: Model
     dtype: torch.dtype
+    graphs: Any
 
     def predict(self, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor: ...
 
@@ -62,6 +63,7 @@ class FeatureCache:
         self._states = _state_managers(net)
         self.adapter = copy.copy(adapter)
         self.adapter.net = net
+        self.adapter.graphs = None  # a recorded forward would neither cache nor reuse
 
     def context(self, request_id: str) -> CacheContext:
         """The features of one request; nothing is cached before its first forward."""

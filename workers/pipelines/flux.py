@@ -24,22 +24,21 @@ class Flux(LatentDiffusion):
     def guides(self, guidance: float) -> bool:
         return False
 
-    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
-        dev = self.net.config.guidance_embeds  # schnell was trained with 256 tokens
-        states, pooled, text_ids = self.pipe.encode_prompt(
-            request.prompt, None, device=self.device, max_sequence_length=512 if dev else 256
-        )
+    def encode_prompt(self, prompt: str) -> Tensors:
+        tokens = 512 if self._dev else 256  # schnell was trained with fewer
+        states, pooled, text_ids = self.pipe.encode_prompt(prompt, None, device=self.device, max_sequence_length=tokens)
+        return {"states": states[0], "pooled": pooled[0], "text_ids": text_ids}
+
+    def inputs_of(self, request: GenerationRequest, guidance: float) -> Tensors:
         _, height, width = self.noise_shape(request)
-        image_ids = self.pipe._prepare_latent_image_ids(1, height // 2, width // 2, self.device, self.dtype)
-        conditioning = {
-            "states": states[0],
-            "pooled": pooled[0],
-            "text_ids": text_ids,
-            "image_ids": image_ids,
-        }
-        if dev:
-            conditioning["guidance"] = torch.tensor(guidance, dtype=torch.float32, device=self.device)
-        return conditioning, None
+        ids = self.pipe._prepare_latent_image_ids(1, height // 2, width // 2, self.device, self.dtype)
+        given = {"guidance": torch.tensor(guidance, dtype=torch.float32, device=self.device)} if self._dev else {}
+        return {"image_ids": ids, **given}
+
+    @property
+    def _dev(self) -> bool:
+        """FLUX.1-dev takes guidance as an input, schnell takes none."""
+        return self.net.config.guidance_embeds
 
     def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         side = self.pipe.vae_scale_factor * 2
@@ -57,8 +56,8 @@ class Flux(LatentDiffusion):
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         return self.net(
-            hidden_states=latents,
-            timestep=times.to(latents.dtype) / 1000,
+            hidden_states=latents.to(self.dtype),
+            timestep=times / 1000,
             guidance=conditioning.get("guidance"),
             pooled_projections=conditioning["pooled"],
             encoder_hidden_states=conditioning["states"],

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.utils import logging as diffusers_log
+from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 from transformers.utils import logging as transformers_log
 
 from core.errors import WeightsDamaged
 from core.families import Model
+from workers.pipelines import weights
 from workers.pipelines.base import HALF, Adapter
 
 log = logging.getLogger(__name__)
@@ -42,6 +48,20 @@ def from_hub(kind: Any, model: Model, device: str, dtype: torch.dtype, **compone
         ) from error
 
 
+def snapshot(model: Model) -> Path | None:
+    """The folder of a pipeline: its own, or where the hub's cache has it; None where it was not downloaded yet."""
+    if Path(model.location).is_dir():
+        return Path(model.location)
+    index = try_to_load_from_cache(model.path, "model_index.json", revision=model.revision)
+    return Path(index).parent if isinstance(index, str) else None
+
+
+def _upcast(component: Path) -> bool:
+    """Whether an autoencoder is used in float32 though the rest has half precision."""
+    config = component / "config.json"
+    return config.is_file() and bool(json.loads(config.read_text()).get("force_upcast"))
+
+
 class LatentDiffusion(Adapter):
     """A diffusers pipeline with a KL autoencoder: noise and image shapes, and decoding."""
 
@@ -59,6 +79,20 @@ class LatentDiffusion(Adapter):
             module.eval().requires_grad_(False)
         return self.pipe.scheduler
 
+    @classmethod
+    def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:
+        if model.path.startswith("random:"):
+            from workers.pipelines.random_weights import expected_mb
+
+            return expected_mb(model.path.removeprefix("random:"), dtype)
+        folder = snapshot(model)
+        if folder is None:
+            return 0.0
+        parts = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in cls.without]
+        half = {part: _upcast(part) and dtype in HALF for part in parts}
+        files = {part: weights.files_of_component(part, model.variant) for part in parts}
+        return sum(weights.megabytes(files[part], torch.float32 if half[part] else dtype) for part in parts)
+
     def modules(self) -> list[torch.nn.Module]:
         return [part for part in self.pipe.components.values() if isinstance(part, torch.nn.Module)]
 
@@ -73,6 +107,19 @@ class LatentDiffusion(Adapter):
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
         vae = self.pipe.vae
         return vae.decode(self.unscaled(latent).to(vae.dtype), return_dict=False)[0]
+
+    @contextmanager
+    def tiling(self, wanted: bool) -> Iterator[None]:
+        """Decode in overlapping tiles meanwhile: their seams are blended, their memory is a tile's."""
+        vae = self.pipe.vae
+        if not wanted or not hasattr(vae, "enable_tiling"):
+            yield
+            return
+        vae.enable_tiling()
+        try:
+            yield
+        finally:
+            vae.disable_tiling()
 
     def unscaled(self, latent: Tensor) -> Tensor:
         """From the denoiser's scale to the autoencoder's."""

@@ -25,6 +25,7 @@ from transformers import (
 
 from core.families import Defaults, Family, Level, Limits, Model, Scorer
 
+HALF = (torch.float16, torch.bfloat16)
 ARCHITECTURES = {
     "sd15": "stable-diffusion",
     "sdxl": "stable-diffusion-xl",
@@ -66,6 +67,15 @@ def build(
         if isinstance(part, torch.nn.Module):
             torch.nn.Module.to(part, dtype)  # buffers may have a dtype of their own
     return pipeline
+
+
+def expected_mb(architecture: str, dtype: torch.dtype) -> float:
+    """What `build` will take in use, from the shapes alone: half-precision models keep some autoencoders in float32."""
+    pipeline = build(architecture, device="meta", dtype=dtype)
+    upcast = pipeline.vae if dtype in HALF and pipeline.vae.config.force_upcast else None
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    widths = {id(part): torch.float32.itemsize if part is upcast else dtype.itemsize for part in parts}
+    return sum(tensor.numel() * widths[id(part)] for part in parts for tensor in part.parameters()) / 1e6
 
 
 class _Weights(TorchFunctionMode):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,38 @@ class Batch:
 
     def times(self) -> Tensor:
         """The model's time of each row [n]."""
-        return torch.stack([row.sampler.time for row in self.rows]).to(self.latents.device)
+        return to_device(torch.stack([row.sampler.time for row in self.rows]), self.latents.device)
+
+    def halves(self) -> tuple[Tensor, Tensor, Tensors]:
+        """What one forward takes: latents, times and conditioning of all n rows, then of the guided ones again with
+        their negative conditioning."""
+        guided = self.guided
+        if not guided:
+            return self.inputs(), self.times(), self.conditioning
+        latents, times, chosen = self.inputs(), self.times(), _chosen(guided, self.latents)
+        both = {name: torch.cat([value, chosen(self.negative[name])]) for name, value in self.conditioning.items()}
+        return torch.cat([latents, chosen(latents)]), torch.cat([times, chosen(times)]), both
+
+    def combined(self, out: Tensor) -> Tensor:
+        """Guided predictions [n, …] from what the forward of `halves` answered (Ho & Salimans 2022, eq. 6)."""
+        guided, rows = self.guided, len(self.rows)
+        if not guided:
+            return out
+        conditional, unconditional = out[:rows], out[rows:]
+        chosen = _chosen(guided, self.latents)
+        weight = column([self.rows[i].guidance for i in guided], out)
+        mixed = unconditional + weight * (chosen(conditional) - unconditional)
+        if len(guided) == rows:
+            return mixed
+        return conditional.index_copy(0, to_device(torch.tensor(guided), out.device), mixed)
+
+
+def _chosen(indices: Sequence[int], like: Tensor) -> Callable[[Tensor], Tensor]:
+    """Picks these rows of a tensor [n, …]; all of them without a copy."""
+    if len(indices) == len(like):
+        return lambda tensor: tensor
+    index = to_device(torch.tensor(indices), like.device)
+    return lambda tensor: tensor.index_select(0, index)
 
 
 def denoise_with_feature_cache(batch: Batch) -> Tensor:
@@ -104,6 +135,14 @@ def denoise_with_feature_cache(batch: Batch) -> Tensor:
     return without + row.guidance * (prediction - without)
 
 
-def column(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def column(values: Sequence[float], like: Tensor) -> Tensor:
     """[n] numbers shaped to multiply an [n, …] tensor."""
-    return torch.tensor(values, dtype=dtype or like.dtype, device=like.device).view(-1, *[1] * (like.dim() - 1))
+    numbers = to_device(torch.tensor(values, dtype=like.dtype), like.device)
+    return numbers.view(-1, *[1] * (like.dim() - 1))
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring a small tensor from the host to the device without waiting for what the device still has to do."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -130,9 +130,18 @@ class SamplerState:
         return self.scheduler.scale_model_input(latent, self.time)
 
     def step(self, prediction: Tensor, latent: Tensor) -> Tensor:
-        """The next latent, for samplers without a table."""
-        extra = {} if self.generator is None or not _draws(self.scheduler) else {"generator": self.generator}
-        return self.scheduler.step(prediction, self.time, latent, return_dict=False, **extra)[0]
+        """The next latent, for samplers without a table. Where it raises the sampler is as before."""
+        draws = self.generator is not None and _draws(self.scheduler)
+        extra = {"generator": self.generator} if draws else {}
+        before = {name: list(v) if isinstance(v, list) else v for name, v in vars(self.scheduler).items()}
+        drawn = self.generator.get_state() if draws and self.generator is not None else None
+        try:
+            return self.scheduler.step(prediction, self.time, latent, return_dict=False, **extra)[0]
+        except Exception:
+            vars(self.scheduler).update(before)
+            if drawn is not None and self.generator is not None:
+                self.generator.set_state(drawn)
+            raise
 
     def history(self) -> list[Tensor]:
         """What the sampler keeps of earlier steps, where it has no table."""

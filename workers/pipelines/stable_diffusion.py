@@ -14,17 +14,15 @@ class StableDiffusion(UNetDiffusion):
     pipeline = StableDiffusionPipeline
     without = ("safety_checker", "feature_extractor", "image_encoder")
 
-    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
-        guided = self.guides(guidance)
-        states, negative = self.pipe.encode_prompt(
-            request.prompt, self.device, 1, guided, negative_prompt=request.negative_prompt or None
-        )
-        extra = self.guidance_input(guidance)
-        return {"states": states[0], **extra}, {"states": negative[0], **extra} if guided else None
+    def encode_prompt(self, prompt: str) -> Tensors:
+        return {"states": self.pipe.encode_prompt(prompt, self.device, 1, False)[0][0]}
+
+    def inputs_of(self, request: GenerationRequest, guidance: float) -> Tensors:
+        return self.guidance_input(guidance)
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         return self.net(
-            latents,
+            latents.to(self.dtype),
             times,
             encoder_hidden_states=conditioning["states"],
             timestep_cond=conditioning.get("guidance"),

@@ -8,7 +8,6 @@ from diffusers import StableDiffusion3Pipeline
 from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 from torch import Tensor
 
-from workers.engine.request import GenerationRequest
 from workers.pipelines.hub import LatentDiffusion
 from workers.pipelines.rows import Tensors
 
@@ -18,18 +17,11 @@ class StableDiffusion3(LatentDiffusion):
     denoiser = "transformer"
     without = ("image_encoder", "feature_extractor")
 
-    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
-        guided = self.guides(guidance)
-        states, negative, pooled, negative_pooled = self.pipe.encode_prompt(
-            request.prompt,
-            None,
-            None,
-            device=self.device,
-            do_classifier_free_guidance=guided,
-            negative_prompt=request.negative_prompt or None,
+    def encode_prompt(self, prompt: str) -> Tensors:
+        states, _, pooled, _ = self.pipe.encode_prompt(
+            prompt, None, None, device=self.device, do_classifier_free_guidance=False
         )
-        conditioning = {"states": states[0], "pooled": pooled[0]}
-        return conditioning, {"states": negative[0], "pooled": negative_pooled[0]} if guided else None
+        return {"states": states[0], "pooled": pooled[0]}
 
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         config = self.scheduler.config
@@ -41,7 +33,7 @@ class StableDiffusion3(LatentDiffusion):
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         return self.net(
-            hidden_states=latents,
+            hidden_states=latents.to(self.dtype),
             timestep=times,
             encoder_hidden_states=conditioning["states"],
             pooled_projections=conditioning["pooled"],

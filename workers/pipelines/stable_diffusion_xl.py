@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
@@ -14,29 +15,30 @@ class StableDiffusionXL(UNetDiffusion):
     pipeline = StableDiffusionXLPipeline
     without = ("image_encoder", "feature_extractor")
 
-    def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
-        guided = self.guides(guidance)
-        states, negative, pooled, negative_pooled = self.pipe.encode_prompt(
-            request.prompt,
-            device=self.device,
-            do_classifier_free_guidance=guided,
-            negative_prompt=request.negative_prompt or None,
-        )
-        same = {"sizes": self._sizes(request, int(pooled.shape[-1])), **self.guidance_input(guidance)}
-        conditioning = {"states": states[0], "pooled": pooled[0], **same}
-        return conditioning, {"states": negative[0], "pooled": negative_pooled[0], **same} if guided else None
+    def encode_prompt(self, prompt: str) -> Tensors:
+        states, _, pooled, _ = self.pipe.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=False)
+        return {"states": states[0], "pooled": pooled[0]}
 
-    def _sizes(self, request: GenerationRequest, pooled_width: int) -> Tensor:
+    def encode_negative(self, prompt: str) -> Tensors:
+        """An empty one is zeros, where the checkpoint was trained so."""
+        encoded = self.encode_prompt(prompt)
+        if prompt or not self.pipe.config.force_zeros_for_empty_prompt:
+            return encoded
+        return {name: torch.zeros_like(value) for name, value in encoded.items()}
+
+    def inputs_of(self, request: GenerationRequest, guidance: float) -> Tensors:
+        return {"sizes": self._sizes(request), **self.guidance_input(guidance)}
+
+    def _sizes(self, request: GenerationRequest) -> Tensor:
         """SDXL's micro-conditioning: original size, crop, target size."""
-        encoder = self.pipe.text_encoder_2
-        width = pooled_width if encoder is None else encoder.config.projection_dim
+        width = self.pipe.text_encoder_2.config.projection_dim
         size = (request.height, request.width)
         ids = self.pipe._get_add_time_ids(size, (0, 0), size, self.dtype, text_encoder_projection_dim=width)
         return ids[0].to(self.device)
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         return self.net(
-            latents,
+            latents.to(self.dtype),
             times,
             encoder_hidden_states=conditioning["states"],
             timestep_cond=conditioning.get("guidance"),

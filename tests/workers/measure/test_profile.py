@@ -9,7 +9,11 @@ import torch
 from click.testing import CliRunner
 
 from core.profiles import Profile, read_profile
-from workers.measure.profile import mean_quality, measure
+from core.settings import Settings
+from tests.workers.pencil import Pencil, pencil_family
+from workers.engine.loading import configured_dtype
+from workers.measure.model_cost import measure_model
+from workers.measure.profile import mean_quality, measure, profile_of
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,31 @@ def test_the_command_writes_the_profile_and_prints_a_table(toys, tmp_path):
     assert read_profile(out).ids == ("exact",)
     assert json.loads(copy.read_text())["random_weights"] is False
     assert "exact" in result.output
+
+
+def test_what_was_measured_before_memory_ran_out_is_kept_and_the_size_that_did_not_fit_is_named():
+    family = pencil_family()
+    adapter = Pencil(family.models["large"], "cpu", torch.float64)
+    adapter.most_rows = 5  # two guided rows
+    cost = measure_model(family, "large", "cpu", torch.float64, (1, 2, 4, 8), 1, lambda: adapter)
+    assert list(cost.step_s) == [1, 2]
+    assert cost.out_of_memory_at == 4
+    assert cost.activation_mb_per_row == 0.0, "nobody counts on the CPU"
+    profile = profile_of(family, {"large": cost}, "cpu", torch.float64)
+    assert profile["out_of_memory"] == {"large": 4}
+    assert Profile(**profile).level("exact").curve.max_size == 2
+    adapter.most_rows = 1
+    with pytest.raises(torch.OutOfMemoryError):
+        measure_model(family, "large", "cpu", torch.float64, (1, 2), 1, lambda: adapter)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "auto"])
+def test_the_dtype_that_is_set_is_the_one_that_is_measured(toys, name, monkeypatch):
+    monkeypatch.setattr("workers.engine.loading.settings", lambda: Settings(dtype=name))
+    assert configured_dtype("cpu") == (torch.bfloat16 if name == "bfloat16" else torch.float32)
+    assert configured_dtype("cuda:0") == torch.bfloat16
+    measured = measure(toys.family("sd15"), "cpu", sizes=(1,), repeats=1)
+    assert measured["hardware"]["dtype"] == ("bfloat16" if name == "bfloat16" else "float32")
 
 
 def test_random_weights_build_the_architecture_when_the_model_is_loaded():

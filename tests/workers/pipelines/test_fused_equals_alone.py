@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.workers.toys import SCHEDULERS, make_request
+from workers.engine.row_limit import RowLimit
 from workers.engine.running_batch import RunningBatch
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Row, Start
@@ -65,7 +66,7 @@ def turn(adapter: Adapter, batch: RunningBatch) -> None:
 
 
 def alone(adapter: Adapter, plan: Plan) -> Tensor:
-    batch = RunningBatch(adapter, 8)
+    batch = RunningBatch(adapter, RowLimit(8))
     batch.join(rider(adapter, plan))
     while not batch.requests[0].row.sampler.done:
         turn(adapter, batch)
@@ -74,7 +75,7 @@ def alone(adapter: Adapter, plan: Plan) -> Tensor:
 
 def fused(adapter: Adapter, rows: list[Plan]) -> dict[int, Tensor]:
     """Rows join and leave a batch as their plans say; the finished latents by row."""
-    batch, done, now = RunningBatch(adapter, 8), {}, 0
+    batch, done, now = RunningBatch(adapter, RowLimit(8)), {}, 0
     while now <= max(plan.joins for plan in rows) or len(batch):
         for name, plan in enumerate(rows):
             if plan.joins == now:
@@ -133,7 +134,7 @@ def test_any_order_of_joining_and_leaving_gives_the_same_latents_with_every_safe
 
 def test_the_last_row_moves_into_the_hole(toys):
     adapter = toys.adapter("sd15")
-    batch = RunningBatch(adapter, 8)
+    batch = RunningBatch(adapter, RowLimit(8))
     for name in range(3):
         batch.join(rider(adapter, Plan("x", name, 4, 2.0, 0, None), name))
     latents = batch.latents[:3].clone()
