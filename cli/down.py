@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 import psutil
 
-from cli.stack import lock_is_free, lock_path
+from cli.lock import lock_is_free, lock_path
 from cli.terminal import make_console
 from core.errors import Conflict
 

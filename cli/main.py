@@ -20,7 +20,7 @@ COMMANDS = {
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
-    "evaluate": ("cli.evaluate:evaluate", "Judge what quality every level of a family keeps, by its scorer."),
+    "evaluate": ("cli.evaluate:evaluate", "Measure what quality every level of a family keeps, by its scorer."),
     "solve": (
         "cli.solve:solve",
         "Plan the instance in FILE (JSON): workers per model, load per class and level, prices.",

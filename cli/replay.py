@@ -11,126 +11,138 @@ which is never less than the true latency, whatever the two clocks say.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from core.client import ArgusClient
+from cli.terminal import IN_FILE, OUT_FILE, make_console, progress_bar, write_json
 from core.errors import BadInput
-from core.settings import settings
-from traces.reader import read_trace
-from traces.replay.plan import plan, read_prompts
-from traces.replay.references import References
-from traces.replay.send import send, wait
-from traces.replay.summary import summary
+
+if TYPE_CHECKING:
+    from core.client import ArgusClient
+    from traces.reader import Trace
+    from traces.replay.plan import Planned
 
 
-def show(console: Console, name: str, figures: dict[str, Any]) -> None:
-    """The table for people."""
-    table = Table(title=f"Replay under {name}", show_header=False)
-    for key, value in figures.items():
-        if key == "levels":
-            value = ", ".join(f"{level} {share:.1%}" for level, share in value.items())
-        elif key == "violation_rate":
-            value = f"{value:.2%}"
-        elif isinstance(value, float):
-            value = f"{value:.3f}"
-        table.add_row(key.replace("_", " "), "–" if value is None else str(value))
-    console.print(table)
+@dataclass(frozen=True)
+class Options:
+    """The command's options, as click gives them."""
+
+    trace: Path
+    prompts: Path | None
+    scale_to: float | None
+    start_s: float
+    duration_s: float | None
+    seed: int
+    level: str
+    min_quality: float | None
+    deadline_s: float | None
+    references: Path | None
+    patience_s: float
+    url: str | None
+    name: str | None
+    out: Path | None
 
 
 @click.command()
-@click.option("--trace", type=click.Path(exists=True, path_type=Path), required=True, help="CSV of arrivals.")
-@click.option(
-    "--prompts", type=click.Path(exists=True, path_type=Path), help="One a line, or CSV/TSV with a column prompt."
-)
+@click.option("--trace", type=IN_FILE, required=True, help="CSV of arrivals.")
+@click.option("--prompts", type=IN_FILE, help="One a line, or CSV/TSV with a column prompt.")
 @click.option("--scale-to", type=float, help="Stretch the trace so that its busiest minute has so many requests.")
 @click.option("--start", "start_s", type=float, default=0.0, help="Seconds of the trace to skip.")
 @click.option("--duration", "duration_s", type=float, help="Seconds of the trace to replay; default: all of it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals, prompts and image seeds.")
 @click.option("--level", default="auto", show_default=True, help="Level asked for.")
-@click.option("--min-quality", type=float, help="Floor of relative quality asked for.")
+@click.option("--min-quality", type=float, help="Lowest relative quality asked for.")
 @click.option(
     "--deadline", "deadline_s", type=float, help="Seconds in which each image is wanted; default: the SLO in force."
 )
-@click.option(
-    "--references", type=click.Path(path_type=Path), help="CSV of exact scores; missing ones are drawn afterwards."
-)
+@click.option("--references", type=OUT_FILE, help="CSV of exact scores; missing ones are drawn afterwards.")
 @click.option(
     "--patience", "patience_s", type=float, default=600.0, show_default=True, help="Seconds to wait for the last image."
 )
-@click.option("--url", help="Where Argus answers; default: this machine's, from the settings.")
+@click.option("--url", help="Address of Argus; default: the one that runs here.")
 @click.option("--name", help="Name of the run in the output; default: the policy in force.")
-@click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here for programs.")
-def replay(
-    trace: Path,
-    prompts: Path | None,
-    scale_to: float | None,
-    start_s: float,
-    duration_s: float | None,
-    seed: int,
-    level: str,
-    min_quality: float | None,
-    deadline_s: float | None,
-    references: Path | None,
-    patience_s: float,
-    url: str | None,
-    name: str | None,
-    out: Path | None,
-) -> None:
+@click.option("--json", "out", type=OUT_FILE, help="Write the figures here for programs.")
+def replay(**given: Any) -> None:
     """Send the arrivals of a trace to a running Argus, on time, and say what became of them."""
-    console = Console(stderr=True)
-    whole = read_trace(trace)
-    shape = (whole.scaled_to(scale_to) if scale_to else whole).window(start_s, duration_s)
-    arrivals, rows = shape.requests(seed)
-    own = shape.prompts if rows is not None and shape.prompts else None
-    if prompts is None and own is None:
+    from cli.stack import base_url
+    from core.client import ArgusClient
+    from traces.reader import read_trace
+
+    options = Options(**given)
+    whole = read_trace(options.trace)
+    shape = whole.scaled_to(options.scale_to) if options.scale_to else whole
+    shape = shape.window(options.start_s, options.duration_s)
+    planned = _planned(options, shape)
+    client = ArgusClient(options.url or base_url())
+    reference, policy = _reference_and_policy(client)
+    figures = _send(options, client, planned, shape, reference)
+    name = options.name or policy
+    _show(name, figures)
+    if options.out:
+        run = {"trace": whole.name, "start_s": options.start_s, "duration_s": shape.duration_s}
+        run |= {"scale_to": options.scale_to, "seed": options.seed}
+        write_json(options.out, {"policies": {name: figures}, "run": run})
+
+
+def _planned(options: Options, shape: Trace) -> list[Planned]:
+    """What to send when: arrivals with the prompts of --prompts, else with the trace's own."""
+    from traces.replay.plan import plan, read_prompts
+
+    arrivals, rows = shape.requests(options.seed)
+    if options.prompts is not None:
+        return plan(arrivals, read_prompts(options.prompts), None, options.seed)
+    if rows is None or not shape.prompts:
         raise BadInput("The trace has no prompts of its own: give some with --prompts FILE.", field="prompts")
-    texts = read_prompts(prompts) if prompts is not None else list(own or ())
-    planned = plan(arrivals, texts, rows if prompts is None else None, seed)
-    client = ArgusClient(url or _here())
-    reference, policy = _who_answers(client)
-    wish = {"level": level, "min_quality": min_quality, "deadline_s": deadline_s, "title": f"replay of {whole.name}"}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        sent = send(client, planned, {key: value for key, value in wish.items() if value is not None}, bar)
-        wait(client, sent, patience_s, bar)
-        known = References(references) if references else None
-        if known:
-            known.complete(client, sent, reference, bar)
-    figures = summary(sent, shape.duration_s, reference, known)
-    name = name or policy
-    show(Console(), name, figures)
-    if out:
-        run = {
-            "trace": whole.name,
-            "start_s": start_s,
-            "duration_s": shape.duration_s,
-            "scale_to": scale_to,
-            "seed": seed,
-        }
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({"policies": {name: figures}, "run": run}, indent=1) + "\n", encoding="utf-8")
+    return plan(arrivals, list(shape.prompts), rows, options.seed)
 
 
-def _here() -> str:
-    host = settings().host
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{settings().port}"
-
-
-def _who_answers(client: ArgusClient) -> tuple[str, str]:
+def _reference_and_policy(client: ArgusClient) -> tuple[str, str]:
     """The reference level, and the policy in force (as set, while there is no plan)."""
+    from core.settings import settings
+
     levels = client.get("/v1/levels")["levels"]
     plan = client.get("/v1/plan")["plan"]
     return next(level["id"] for level in levels if level["reference"]), plan["policy"] if plan else settings().policy
+
+
+def _send(
+    options: Options, client: ArgusClient, planned: Sequence[Planned], shape: Trace, reference: str
+) -> dict[str, Any]:
+    """Send everything, wait for it, and count."""
+    from traces.replay.references import References
+    from traces.replay.send import send, wait
+    from traces.replay.summary import summary
+
+    wish = {"level": options.level, "min_quality": options.min_quality, "deadline_s": options.deadline_s}
+    body = {name: value for name, value in wish.items() if value is not None} | {"title": f"replay of {shape.name}"}
+    known = References(options.references) if options.references else None
+    with progress_bar() as bar:
+        sent = send(client, planned, body, bar)
+        wait(client, sent, options.patience_s, bar)
+        if known:
+            known.complete(client, sent, reference, bar)
+    return summary(sent, shape.duration_s, reference, known)
+
+
+def _show(name: str, figures: dict[str, Any]) -> None:
+    """The table for people."""
+    from rich.table import Table
+
+    table = Table(title=f"Replay under {name}", show_header=False)
+    for key, value in figures.items():
+        table.add_row(key.replace("_", " "), _as_text(key, value))
+    make_console().print(table)
+
+
+def _as_text(key: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if key == "levels":
+        return ", ".join(f"{level} {share:.1%}" for level, share in value.items())
+    if key == "violation_rate":
+        return f"{value:.2%}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

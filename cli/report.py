@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from scheduler.observation.report import Figures, Report, make_report
+from cli.terminal import decimal, make_console
+
+if TYPE_CHECKING:
+    from scheduler.observation.report import Figures, Report
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+COLUMNS = (
+    *("level", "requests", "p50 s", "p95 s", "p99 s", "denoise s", "violations %", "CLIP", "scored", "predicted"),
+    "audited (n)",
+)
 
 
-class Moment(click.ParamType[datetime]):
-    """`10m`, `2h`, `1d` ago, or an ISO time (UTC unless it says otherwise)."""
+class PointInTime(click.ParamType[datetime]):
+    """A time in the past: `10m`, `2h`, `1d` ago, or an ISO time (UTC unless it says otherwise)."""
 
     name = "time"
 
@@ -25,16 +32,16 @@ class Moment(click.ParamType[datetime]):
         if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value):
             return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: float(match[1])})
         try:
-            moment = datetime.fromisoformat(value)
+            time = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is neither a duration (10m, 2h, 1d) nor an ISO time.", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @click.command()
-@click.option("--last", "--since", "since", type=Moment(), default="1h", show_default=True,
+@click.option("--last", "--since", "since", type=PointInTime(), default="1h", show_default=True,
               help="From when on requests were accepted: 10m, 2h, 1d ago or an ISO time (UTC).")  # fmt: skip
-@click.option("--until", type=Moment(), help="Until when; default now.")
+@click.option("--until", type=PointInTime(), help="Until when; default now.")
 @click.option("--job", type=click.UUID, help="Only this job.")
 @click.option("--json", "out", type=click.File("w"), help="Also write the figures as JSON to this file (- is stdout).")
 def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None) -> None:
@@ -44,6 +51,7 @@ def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None
     deadline. CLIP is the mean score of the images; predicted and audited quality are relative to the exact level.
     """
     from core.database import transaction
+    from scheduler.observation.report import make_report
 
     with transaction() as session:
         made = make_report(session, since, until or datetime.now(UTC), str(job) if job else None)
@@ -51,14 +59,12 @@ def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None
         json.dump(made.as_dict(), out, indent=1)
         out.write("\n")
     if out is None or out.name != "<stdout>":
-        show(made)
+        _show(made)
 
 
-def show(made: Report) -> None:
-    """Print the report for people."""
+def _show(made: Report) -> None:
+    """The report for people."""
     from rich.table import Table
-
-    from cli.terminal import make_console
 
     total, console = made.total, make_console()
     since, until = (f"{time:%Y-%m-%d %H:%M:%S}" for time in (made.since, made.until))
@@ -69,8 +75,7 @@ def show(made: Report) -> None:
         f"({100 * total.violation_rate:.1f} %).",
         highlight=False,
     )
-    table = Table("level", *("requests", "p50 s", "p95 s", "p99 s", "denoise s", "violations %", "CLIP", "scored",
-                             "predicted", "audited (n)"))  # fmt: skip
+    table = Table(*COLUMNS)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, figures in [*made.levels.items(), ("all", total)]:
@@ -79,18 +84,14 @@ def show(made: Report) -> None:
 
 
 def _cells(figures: Figures) -> list[str]:
-    audited = f"{_number(figures.audited_quality, 3)} ({figures.audits})" if figures.audits else "–"
+    audited = f"{decimal(figures.audited_quality, 3)} ({figures.audits})" if figures.audits else "–"
     times = (figures.latency_p50_s, figures.latency_p95_s, figures.latency_p99_s, figures.denoise_mean_s)
     return [
         str(figures.requests),
-        *(_number(seconds, 2) for seconds in times),
+        *(decimal(seconds, 2) for seconds in times),
         f"{100 * figures.violation_rate:.1f}",
-        _number(figures.score_mean, 3),
+        decimal(figures.score_mean, 3),
         str(figures.scored),
-        _number(figures.predicted_quality, 3),
+        decimal(figures.predicted_quality, 3),
         audited,
     ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

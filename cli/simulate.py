@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal import show_table, write_json
+from cli.terminal import IN_FILE, OUT_FILE, show_table, write_json
 from core.errors import BadInput, BadProfile
-from core.profiles import Profile, QualityTable, read_profile, read_quality
-from scheduler.policies import NAMES
-from traces.reader import read_trace
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+if TYPE_CHECKING:
+    from core.profiles import Profile, QualityTable
+    from scheduler.simulate import Workload
+    from traces.reader import Trace
+
 SLO_FACTOR = 3.0
 TICK_S, LONG_S = 10.0, 6 * 3600.0
 
 
+@dataclass(frozen=True)
+class Options:
+    """The command's options, as click gives them."""
+
+    trace: Path
+    profiles: Sequence[Path]
+    quality: Path | None
+    predicted: Path | None
+    noise: float
+    policy: str
+    workers: str
+    scale_to: float | None
+    start: float
+    duration: float | None
+    slo: float | None
+    tick: float | None
+    batch_share: float
+    seed: int
+    out: Path | None
+    plot: Path | None
+
+
 @click.command()
 @click.option(
-    "--trace", type=FILE, required=True, help="Arrivals, CSV (start_s,requests | start_s,requests_per_s | arrival_s)."
+    "--trace", type=IN_FILE, required=True,
+    help="Arrivals, CSV (start_s,requests | start_s,requests_per_s | arrival_s).",
+)  # fmt: skip
+@click.option(
+    "--profile", "profiles", type=IN_FILE, required=True, multiple=True, help="Profile JSON; once a device type."
 )
 @click.option(
-    "--profile", "profiles", type=FILE, required=True, multiple=True, help="Profile JSON; once a device type."
+    "--quality", type=IN_FILE, help="True relative quality by prompt and level, CSV. Without: spread around the means."
 )
+@click.option("--predicted", type=IN_FILE, help="A predictor's answers for the same prompts, CSV.")
 @click.option(
-    "--quality", type=FILE, help="True relative quality by prompt and level, CSV. Without: spread around the means."
-)
-@click.option("--predicted", type=FILE, help="A predictor's answers for the same prompts, CSV.")
-@click.option(
-    "--noise",
-    type=click.FloatRange(0),
-    default=0.3,
-    show_default=True,
+    "--noise", type=click.FloatRange(0), default=0.3, show_default=True,
     help="Error of predictions (log loss) where none are given.",
-)
-@click.option("--policy", default="argus", show_default=True, help=f"`all`, or some of: {', '.join(NAMES)}.")
+)  # fmt: skip
+@click.option(
+    "--policy", default="argus", show_default=True,
+    help="`all`, or some of: clipper-ha, clipper-ht, nirvana, sommelier, proteus, pac, diffserve, argus-paper, argus, "
+    "oracle.",
+)  # fmt: skip
 @click.option("--workers", default="8", show_default=True, help="Workers: a number, or by device type (a100=4,l4=8).")
 @click.option("--scale-to", type=float, help="Stretch what is run so that its busiest minute has so many requests.")
 @click.option("--start", default=0.0, show_default=True, help="Second of the trace to begin at.")
@@ -45,91 +71,101 @@ TICK_S, LONG_S = 10.0, 6 * 3600.0
 @click.option("--slo", type=float, help=f"Latency target in seconds. Default: {SLO_FACTOR:g} × latency of exact.")
 @click.option("--tick", type=float, help="Seconds between plans. Default: 10, and 30 for runs of more than 6 hours.")
 @click.option("--batch-share", type=click.FloatRange(0, 1), default=0.0, help="Share of requests in the batch class.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--json", "out", type=OUT, help="Also write the figures as JSON (DESIGN.md, Contracts).")
-@click.option("--plot", type=OUT, help="PNG of the run. Default: beside the JSON, else simulate.png.")
-def simulate(
-    trace: Path,
-    profiles: Sequence[Path],
-    quality: Path | None,
-    predicted: Path | None,
-    noise: float,
-    policy: str,
-    workers: str,
-    scale_to: float | None,
-    start: float,
-    duration: float | None,
-    slo: float | None,
-    tick: float | None,
-    batch_share: float,
-    seed: int,
-    out: Path | None,
-    plot: Path | None,
-) -> None:
+@click.option("--seed", default=0, show_default=True, help="Of arrivals, prompts and predictions.")
+@click.option("--json", "out", type=OUT_FILE, help="Also write the figures as JSON.")
+@click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")
+def simulate(**given: Any) -> None:
     """Run policies over a trace on a virtual clock, with the live planner and router. All figures are simulated."""
-    from scheduler.simulate import SimConfig, Workload, synthetic_quality, workload
+    from core.profiles import read_profile
+    from scheduler.simulate import SimConfig
     from scheduler.simulate import simulate as run
-    from scheduler.simulate.report import as_json, rows
-    from scheduler.simulate.report import plot as draw
+    from scheduler.simulate.report import as_json, plot, rows
 
-    known = {p.device: p for p in map(read_profile, profiles)}
-    first = next(iter(known.values()))
-    names = _policies(policy)
-    arrivals = read_trace(trace).window(start, duration)
-    if scale_to is not None:
-        arrivals = arrivals.scaled_to(scale_to)
-    levels = tuple(dict.fromkeys(level for p in known.values() for level in p.ids))
-    table = _quality(quality, levels) if quality else synthetic_quality(first, seed)
-    answers = read_quality(predicted) if predicted else None
-    work: Workload = workload(arrivals, table, levels, seed, noise, answers, batch_share)
-    target = slo if slo is not None else SLO_FACTOR * first.reference.latency_s
-    pace = tick if tick is not None else (TICK_S if arrivals.duration_s <= LONG_S else 3 * TICK_S)
+    options = Options(**given)
+    names = _policies(options.policy)
+    profiles = {profile.device: profile for profile in map(read_profile, options.profiles)}
+    workers = _workers(options.workers, list(profiles))
+    arrivals = _arrivals(options)
+    work = _workload(options, profiles, arrivals)
+    slo_s = options.slo if options.slo is not None else _default_slo_s(profiles)
+    tick_s = options.tick if options.tick is not None else _default_tick_s(arrivals)
     reports = []
     for name in names:
-        config = SimConfig(name, known, _workers(workers, known), target, tick_s=pace)
-        reports.append(run(config, work))
+        reports.append(run(SimConfig(name, profiles, workers, slo_s, tick_s=tick_s), work))
         click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s of CPU", err=True)
-    about = {"trace": arrivals.name, "slo_s": target, "seed": seed, "workers": _workers(workers, known), "tick_s": pace}
-    if out:
-        write_json(out, as_json(reports, about))
-    draw(
-        reports,
-        plot or (out.with_suffix(".png") if out else Path("simulate.png")),
-        f"{arrivals.name}, SLO {target:g} s",
-    )
-    show_table(f"Simulated: {arrivals.name}, SLO {target:g} s, seed {seed}", *rows(reports))
+    if options.out:
+        about = {"slo_s": slo_s, "seed": options.seed, "workers": workers, "tick_s": tick_s}
+        write_json(options.out, as_json(reports, {"trace": arrivals.name, **about}))
+    title = f"{arrivals.name}, SLO {slo_s:g} s"
+    beside = options.out.with_suffix(".png") if options.out else Path("simulate.png")
+    plot(reports, options.plot or beside, title)
+    show_table(f"Simulated: {title}, seed {options.seed}", *rows(reports))
 
 
 def _policies(text: str) -> list[str]:
+    """The policies asked for, in order; raises `BadInput` naming those there are."""
+    from scheduler.policies import NAMES
+
     names = list(NAMES) if text == "all" else [name.strip() for name in text.split(",")]
     for name in names:
         if name not in NAMES:
-            raise BadInput(f"unknown policy {name!r}; there are all, {', '.join(NAMES)}", field="policy")
+            raise BadInput(f"There is no policy {name!r}. Use all, or some of: {', '.join(NAMES)}.", field="policy")
     return names
 
 
-def _workers(text: str, profiles: dict[str, Profile]) -> dict[str, int]:
-    """`8` is eight of the first profile's device type; `a100=4,l4=8` names types."""
-    found = dict.fromkeys(profiles, 0)
+def _workers(text: str, devices: Sequence[str]) -> dict[str, int]:
+    """Workers by device type: `8` is eight of the first profile's type, `a100=4,l4=8` names types."""
+    found = dict.fromkeys(devices, 0)
     for part in text.split(","):
         device, _, count = part.rpartition("=")
-        device = device.strip() or next(iter(profiles))
-        if device not in profiles:
+        device = device.strip() or devices[0]
+        if device not in found:
+            known = ", ".join(devices)
             raise BadInput(
-                f"workers of {device!r}, but no profile of it; there are {', '.join(profiles)}", field="workers"
+                f"There is no profile of {device!r} to take workers of; given are: {known}.", field="workers"
             )
         if not count.strip().isdigit():
-            raise BadInput(f"{part!r} is not a number of workers", field="workers")
+            raise BadInput(f"{part!r} is not a number of workers.", field="workers")
         found[device] += int(count)
     if not sum(found.values()):
-        raise BadInput("there are no workers; give at least one", field="workers")
-    return {device: n for device, n in found.items() if n}
+        raise BadInput("There are no workers: give at least one.", field="workers")
+    return {device: count for device, count in found.items() if count}
 
 
-def _quality(path: Path, levels: tuple[str, ...]) -> QualityTable:
+def _arrivals(options: Options) -> Trace:
+    """The part of the trace that is run, scaled."""
+    from traces.reader import read_trace
+
+    part = read_trace(options.trace).window(options.start, options.duration)
+    return part.scaled_to(options.scale_to) if options.scale_to is not None else part
+
+
+def _workload(options: Options, profiles: Mapping[str, Profile], arrivals: Trace) -> Workload:
+    """Requests with their true and predicted qualities."""
+    from core.profiles import read_quality
+    from scheduler.simulate import synthetic_quality, workload
+
+    levels = tuple(dict.fromkeys(level for profile in profiles.values() for level in profile.ids))
+    first = next(iter(profiles.values()))
+    true = _true_quality(options.quality, levels) if options.quality else synthetic_quality(first, options.seed)
+    predicted = read_quality(options.predicted) if options.predicted else None
+    return workload(arrivals, true, levels, options.seed, options.noise, predicted, options.batch_share)
+
+
+def _true_quality(path: Path, levels: tuple[str, ...]) -> QualityTable:
+    from core.profiles import read_quality
+
     table = read_quality(path)
     missing = [level for level in levels if level not in table.levels]
     if missing:
         has = ", ".join(table.levels)
         raise BadProfile(f"{path}: no column for level {missing[0]!r} of the profile; it has {has}", field=missing[0])
     return table.select(levels)
+
+
+def _default_slo_s(profiles: Mapping[str, Profile]) -> float:
+    return SLO_FACTOR * next(iter(profiles.values())).reference.latency_s
+
+
+def _default_tick_s(arrivals: Trace) -> float:
+    return TICK_S if arrivals.duration_s <= LONG_S else 3 * TICK_S

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.terminal import make_console, show_table, write_json
+from cli.terminal import IN_FILE, OUT_FILE, make_console, show_table, write_json
 from core.errors import BadInstance
-from scheduler.planning.instance import Instance, Plan
-from scheduler.planning.milp import solve as solve_instance
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+if TYPE_CHECKING:
+    from scheduler.planning.instance import Plan
 
 
 @click.command()
-@click.argument("file", type=FILE)
-@click.option("--json", "out", type=OUT, help="Also write the plan as JSON.")
+@click.argument("file", type=IN_FILE)
+@click.option("--json", "out", type=OUT_FILE, help="Also write the plan as JSON.")
 @click.option("--time-limit", default=0.9, show_default=True, help="Seconds the solver may take.")
 def solve(file: Path, out: Path | None, time_limit: float) -> None:
     """Plan the instance in FILE (JSON): workers per model, load per class and level, prices."""
+    from scheduler.planning.instance import Instance
+    from scheduler.planning.milp import solve as solve_instance
+
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as e:

@@ -1,12 +1,7 @@
-"""What `argus up` keeps running, under one supervisor, and what it says of itself.
-
-One Argus a home folder: the lock `home`/run/argus.lock is held by the supervisor as long as it lives, so whoever finds
-it free knows that nothing runs, however the last run ended.
-"""
+"""What `argus up` keeps running, under one supervisor, and what it says of itself in `home`/run/argus.json."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -14,15 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from cli import processes
+from cli.lock import lock_is_free
 from core import services
-from core.errors import BadSettings, Conflict, ServiceDown
+from core.errors import BadSettings, ServiceDown
 from core.settings import settings
 from core.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STATE = "argus.json"
 
@@ -129,42 +126,12 @@ class Stack:
 
 @contextmanager
 def started(console: Console) -> Iterator[Stack]:
+    """A stack that is stopped at the end, however it ends."""
     stack = Stack(console)
     try:
         yield stack
     finally:
         stack.close()
-
-
-@contextmanager
-def only_one() -> Iterator[None]:
-    """Hold the lock of the home folder, with our process id in it; raises `Conflict` when another holds it."""
-    path = lock_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"Another `argus up` is starting or stopping on {settings().home}.") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def lock_path() -> Path:
-    return settings().run_folder / "argus.lock"
-
-
-def lock_is_free() -> bool:
-    try:
-        with lock_path().open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
-    except FileNotFoundError:
-        return True
-    except BlockingIOError:
-        return False
 
 
 def check_ports() -> None:
@@ -193,6 +160,7 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def welcome(console: Console, here: Running) -> None:
+    """Say where it is."""
     console.print(
         f"Argus is up.\n  pages   {here.web}\n  API     {here.web}/docs\n  Flower  {here.flower}", highlight=False
     )

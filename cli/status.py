@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-from rich.table import Table
 
 from cli.stack import Running, running, welcome
 from cli.terminal import make_console
-from core import services
+from core.errors import ServiceDown
 from core.settings import settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @click.command()
@@ -24,6 +28,8 @@ def status() -> None:
 
 
 def _processes_table(here: Running) -> Table:
+    from rich.table import Table
+
     table = Table("process", "id", "log", title="Processes")
     for name, pid in here.children.items():
         table.add_row(name, str(pid), f"logs/{name}.log")
@@ -32,6 +38,7 @@ def _processes_table(here: Running) -> Table:
 
 def _workers_table() -> Table:
     """Generation workers as they last described themselves."""
+    from rich.table import Table
     from sqlalchemy import func, select
 
     from core.database import transaction
@@ -46,21 +53,16 @@ def _workers_table() -> Table:
 
 
 def _queues_table() -> Table:
-    """Messages that wait, a queue."""
-    table = Table("queue", "messages", title="Waiting messages")
-    for queue, length in waiting().items():
-        table.add_row(queue, str(length))
-    return table
-
-
-def waiting() -> dict[str, int]:
-    """Messages waiting in each queue of the family served, and in those of router, scheduler and quality."""
-    import redis
+    """How many messages wait in each queue; raises `ServiceDown`."""
+    from rich.table import Table
 
     from core.families import load_family
-    from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, SCHEDULER_QUEUE
+    from core.queues import all_queues, depths
 
-    family = load_family(settings().family)
-    queues = [ROUTER_QUEUE, SCHEDULER_QUEUE, QUALITY_QUEUE, *(family.queue(level) for level in family.levels)]
-    with redis.Redis.from_url(services.broker_url()) as client:
-        return {queue: int(client.llen(queue)) for queue in queues}
+    waiting = depths(all_queues(load_family(settings().family)))
+    if waiting is None:
+        raise ServiceDown("The broker does not answer.")
+    table = Table("queue", "messages", title="Waiting messages")
+    for queue, length in waiting.items():
+        table.add_row(queue, str(length))
+    return table

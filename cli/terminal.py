@@ -1,32 +1,56 @@
-"""How commands print and write: tables for people, JSON for programs."""
+"""How commands read, print and write: files named on the command line, tables for people, JSON for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+import click
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 WIDTH = 160  # where there is no terminal (files, pipes): wide enough for tables
 
 
 def make_console(stderr: bool = False) -> Console:
     """A console as wide as the terminal, or wide enough for tables where there is none."""
+    from rich.console import Console
+
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=WIDTH)
 
 
 def show_table(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
     """A table whose first and last columns are text and the others numbers."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i in (0, len(header) - 1) else "right", no_wrap=i == 0)
     for row in body:
         table.add_row(*row)
     make_console().print(table)
+
+
+def decimal(value: float | None, digits: int) -> str:
+    """A number with so many decimals; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error with what is done, how much of it, and the time left."""
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+    clocks = (rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
+    return rich.Progress(*columns, *clocks, console=Console(stderr=True))
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

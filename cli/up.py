@@ -1,8 +1,4 @@
-"""`argus up`, `down` and `status`: the life of everything under one supervisor.
-
-One Argus a home folder: the lock `home`/run/argus.lock is held by the supervisor as long as it lives, so whoever finds
-it free knows that nothing runs, however the last run ended.
-"""
+"""`argus up`: start everything under one supervisor, and keep it running."""
 
 from __future__ import annotations
 
@@ -12,15 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from cli import processes
-from cli.stack import Running, only_one, running, started, welcome
+from cli.lock import only_one
+from cli.stack import Running, running, started, welcome
 from cli.terminal import make_console
 from core.errors import ArgusError
 from core.settings import settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WATCH_S = 0.5
 WORKER_S = 180.0  # how long the first job waits for a worker

@@ -1,4 +1,4 @@
-"""What the scheduler asks of the broker: how deep queues are, who serves them, and telling a worker its models."""
+"""What is asked of the broker: how deep queues are, who serves them, and telling a worker its models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from amqp.exceptions import ChannelError
 from kombu.exceptions import OperationalError
 
 from core.celery import celery_app
+from core.families import Family
+from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, SCHEDULER_QUEUE
 
 log = structlog.get_logger(__name__)
 ANSWER_S = 1.0
 AWAY = (OperationalError, ConnectionError, OSError)
+
+
+def all_queues(family: Family) -> list[str]:
+    """Every queue that carries messages while this family is served."""
+    return [ROUTER_QUEUE, SCHEDULER_QUEUE, QUALITY_QUEUE, *(family.queue(level) for level in family.levels)]
 
 
 def depths(queues: Iterable[str]) -> dict[str, int] | None:

@@ -7,9 +7,6 @@ from core.settings import ROOT
 BEING_REBUILT = {
     "bench/live.py",
     "bench/live.py:main",
-    "cli/evaluate.py:evaluate",
-    "cli/replay.py:replay",
-    "cli/simulate.py:simulate",
     "core/requests.py",
     "families/embedded/train.py",
     "scheduler/policies/argus.py:Argus",

@@ -7,9 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli import processes, run, stack
+from cli import lock, processes, run, stack
 from cli.main import argus
-from cli.report import Moment
+from cli.report import PointInTime
 from core import devices
 from core.errors import BadSettings, Conflict
 from core.services import free_port
@@ -107,11 +107,11 @@ def test_a_taken_port_is_refused_by_name_of_the_setting(given, setting):
 
 
 def test_one_home_folder_has_one_supervisor(given):
-    with stack.only_one():
-        assert not stack.lock_is_free()
-        with pytest.raises(Conflict), stack.only_one():
+    with lock.only_one():
+        assert not lock.lock_is_free()
+        with pytest.raises(Conflict), lock.only_one():
             pass
-    assert stack.lock_is_free()
+    assert lock.lock_is_free()
 
 
 def test_down_where_nothing_runs_says_so_and_is_no_failure(given):
@@ -167,9 +167,9 @@ def test_the_table_of_settings_hides_addresses_which_may_carry_passwords(given):
     assert "hunter2" not in done.output
 
 
-def test_moments_are_durations_or_iso_times():
-    moment = Moment()
-    assert moment.convert("2026-11-21T04:00:00", None, None).isoformat() == "2026-11-21T04:00:00+00:00"
-    assert moment.convert("2h", None, None) < moment.convert("30m", None, None)
+def test_a_time_in_the_past_is_a_duration_or_an_iso_time():
+    time = PointInTime()
+    assert time.convert("2026-11-21T04:00:00", None, None).isoformat() == "2026-11-21T04:00:00+00:00"
+    assert time.convert("2h", None, None) < time.convert("30m", None, None)
     with pytest.raises(click.BadParameter):
-        moment.convert("yesterday", None, None)
+        time.convert("yesterday", None, None)

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from cli import doctor, report
+from cli.checks import services, setup
+from cli.checks.finding import Finding
 from cli.main import argus
 from core.celery import celery_app
 from core.database import transaction
 from core.families import load_family
 from core.settings import settings
 from core.tables import Attempt, Image, Job, Request, Score, State, Worker
+from scheduler.observation.report import make_report
 
 START = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 SLO_S = 10.0
@@ -48,7 +50,7 @@ def store(*requests: Request, source: str = "test") -> Job:
 
 def made(**given):
     with transaction() as session:
-        return report.make_report(session, START, START + timedelta(hours=1), **given)
+        return make_report(session, START, START + timedelta(hours=1), **given)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_json_goes_alone_to_stdout_and_beside_the_table_into_a_file(an_hour, tmp
     assert "13 requests" in both.output
 
 
-def findings(check) -> dict[str, doctor.Finding]:
+def findings(check) -> dict[str, Finding]:
     return {finding.subject: finding for finding in check()}
 
 
@@ -127,34 +129,34 @@ def test_the_doctor_finds_a_worker_that_went_silent_but_not_one_that_left(databa
     a_worker("silent@test", settings().stale_s + 5)
     a_worker("left@test", settings().stale_s + 5, state="stopped")
     a_worker("alive@test", 1)
-    found = findings(doctor.attendance)
-    assert not found["worker silent@test"].well
-    assert found["worker left@test"].well
-    assert found["worker alive@test"].well
+    found = findings(services.workers)
+    assert not found["worker silent@test"].ok
+    assert found["worker left@test"].ok
+    assert found["worker alive@test"].ok
 
 
 def test_the_doctor_finds_a_queue_with_messages_and_no_consumer(database):
     queue = load_family(settings().family).queue("exact")
     celery_app().send_task("argus.generate", kwargs={"request_id": "x", "epoch": 0}, queue=queue)
-    found = findings(doctor.attendance)
-    assert not found[f"queue {queue}"].well
+    found = findings(services.queues)
+    assert not found[f"queue {queue}"].ok
     assert "1 messages" in found[f"queue {queue}"].text
-    assert not found["celery"].well
+    assert not found["celery"].ok
 
 
 def test_the_doctor_finds_a_schema_that_is_behind(database):
     from sqlalchemy import text
 
-    assert findings(doctor.database)["database"].well
+    assert findings(services.database)["database"].ok
     with transaction() as session:
         newest = session.scalar(text("SELECT version_num FROM alembic_version"))
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     try:
-        found = findings(doctor.database)["database"]
+        found = findings(services.database)["database"]
     finally:
         with transaction() as session:
             session.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest})
-    assert not found.well
+    assert not found.ok
     assert "argus run migrate" in found.text
 
 
@@ -165,12 +167,12 @@ def test_the_doctor_finds_weights_that_are_damaged(tmp_path):
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"good")
     checksums.write(tmp_path / "weights")
-    assert doctor._weights_in("large", folder).well
+    assert setup.weights_in("large", folder).ok
     (folder / "model.safetensors").write_bytes(b"bad")
     from core.errors import WeightsDamaged
 
     with pytest.raises(WeightsDamaged, match="damaged"):
-        doctor._weights_in("large", folder)
+        setup.weights_in("large", folder)
 
 
 def test_quality_lost_is_what_each_image_falls_short_at_the_level_it_was_made_at(database):
