@@ -1,9 +1,11 @@
 """The Makefile, the README and the pages made from the code say what is there."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,12 +78,25 @@ def test_modules_that_the_makefile_runs_exist():
     assert [module for module in modules if find_spec(module) is None] == []
 
 
-def test_the_ci_entry_checks_and_tests():
-    text = (ROOT / ".ci/run").read_text()
-    assert (ROOT / ".ci/run").stat().st_mode & 0o111
-    assert "make check" in text
-    assert "make test" in text
-    assert "set -e" in text
+def run_ci_entry(folder: Path, failing: str) -> tuple[bool, list[str]]:
+    """Run .ci/run with a `make` that notes its word and fails at one; returns whether it passed, and the words."""
+    make = folder / "make"
+    make.write_text(f'#!/bin/sh\necho "$1" >> {folder}/words\n[ "$1" != {failing} ]\n')
+    make.chmod(0o755)
+    done = subprocess.run([ROOT / ".ci/run"], env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+    return done.returncode == 0, (folder / "words").read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("failing", "passed", "words"),
+    [
+        ("nothing", True, ["install", "check", "test"]),
+        ("check", False, ["install", "check"]),
+        ("test", False, ["install", "check", "test"]),
+    ],
+)
+def test_the_ci_entry_checks_then_tests_and_fails_where_either_does(tmp_path, failing, passed, words):
+    assert run_ci_entry(tmp_path, failing) == (passed, words)
 
 
 def readme_commands() -> list[list[str]]:

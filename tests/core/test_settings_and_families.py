@@ -5,7 +5,7 @@ import pytest
 from core import errors
 from core.errors import ArgusError, BadFamily, BadSettings, UnknownFamily, UnknownLevel
 from core.families import FAMILIES, Level, load_family
-from core.settings import load_settings
+from core.settings import Settings, load_settings
 
 FAMILY = """
 id = "toy"
@@ -47,10 +47,10 @@ def test_a_malformed_setting_stops_start_up_with_name_and_value():
         load_settings({"ARGUS_TICK_S": "soon"})
 
 
-def test_every_setting_says_what_it_is():
-    from core.settings import Settings
-
-    assert all(field.description for field in Settings.model_fields.values())
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_default_is_a_value_that_the_setting_takes_from_the_environment(name):
+    default = Settings.model_fields[name].default
+    assert getattr(load_settings({f"ARGUS_{name.upper()}": str(default)}), name) == default
 
 
 def test_every_error_has_a_code_of_its_own_and_stands_in_the_tree():
