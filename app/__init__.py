@@ -1,13 +1,17 @@
-"""The web floor: pages, REST, health. `create_app` builds it; nothing here imports torch.
+"""The web app: pages, REST, health. `create_app` builds it; nothing here imports torch.
 
-========= =======================================================
-api/      native API v1, one file a resource
-compat/   the APIs of OpenAI and AUTOMATIC1111, for their clients
-web/      pages: form, job, gallery, request, dashboard
-ops/      health and metrics
-jobs      submit, cancel, remove; submission and uploads check it
-records   rows as answers and pages show them
-========= =======================================================
+========== =======================================================
+api/       native API v1, a file a resource
+compat/    the APIs of OpenAI and AUTOMATIC1111, for their clients
+web/       pages: form, job, gallery, request, dashboard
+ops/       health and metrics
+schemas/   shapes of submissions and answers, a file a resource
+records/   rows as answers and pages show them, a file a resource
+submission checks of a submission; uploads reads files of prompts
+jobs       submit, cancel, remove
+errors     how errors are answered; security: headers, tokens, limits
+server     gunicorn
+========== =======================================================
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
     from apiflask import APIFlask
 
 ABOUT = (
-    "Text-to-image batch generation on your own devices. While demand fits, every prompt gets the exact model; when it "
-    "does not, the prompts that lose least by it get a cheaper level, and every answer says which and why."
+    "Text-to-image batch generation on your own devices. While capacity allows, every prompt gets the exact model; "
+    "when it does not, the prompts that lose least quality get a cheaper level, and every answer says which and why."
 )
 
 

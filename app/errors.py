@@ -1,4 +1,4 @@
-"""How errors are answered: JSON for programs, a page for people, always with the code, the field and what to do."""
+"""How errors are answered: JSON for programs, a page for people."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOR_PROGRAMS = ("/v1/", "/sdapi/")
 
 
 class PlainJson(DefaultJSONProvider):
-    """JSON that says what is wrong with it."""
+    """JSON whose errors say what is wrong with the body."""
 
     sort_keys = False
 
@@ -73,7 +73,7 @@ def wants_page() -> bool:
 
 
 def _validation(error: HTTPError) -> Any:
-    """APIFlask's own complaint, in our shape."""
+    """An error of APIFlask's validation, as one of ours."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         return answer(input_error(cause))

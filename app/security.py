@@ -1,4 +1,4 @@
-"""What keeps other people's pages out: headers, same-site checks, a token in forms, a limit of submissions.
+"""Against requests from other sites' pages: headers, same-site checks, a token in forms; and a limit of submissions.
 
 Argus listens on the loopback address by default, where any page that the user's browser shows could still post to it.
 """
@@ -67,7 +67,7 @@ def check_form() -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Nothing from elsewhere, nothing inline, nothing guessed."""
+    """Tell browsers to load nothing from other sites, run nothing inline and guess no types."""
     policy = dict(POLICY)
     if request.endpoint in STYLED_INLINE:
         policy["style-src"] = "'self' 'unsafe-inline'"

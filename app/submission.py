@@ -1,7 +1,7 @@
-"""From what was sent to rows: every check of a submission, none of which touches the database.
+"""Every check of a submission, and the rows it becomes. None touches the database.
 
-A job is taken whole or not at all. The first thing wrong is named by its field: `prompts.3.steps`, or `steps` when the
-job says it for all.
+A job is taken whole or not at all. The first error names its field: `prompts.3.steps` for one prompt's own option,
+`steps` for an option of the whole job.
 """
 
 from __future__ import annotations

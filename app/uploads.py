@@ -1,7 +1,6 @@
-"""Prompts from files: CSV with a header, or one JSON object a line. Read as a stream, refused at the first thing wrong.
+"""Prompts from files: CSV with a header, or one JSON object a line. Read as a stream, refused at the first error.
 
-A file that is too long is refused after the first row too many, however much follows; its bytes are limited by
-ARGUS_MAX_UPLOAD_MB before that.
+A file with too many prompts is refused at the first one too many; ARGUS_MAX_UPLOAD_MB limits its size before that.
 """
 
 from __future__ import annotations

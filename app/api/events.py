@@ -1,14 +1,12 @@
 """`/v1/jobs/<id>/events`: what happens to a job, as server-sent events.
 
-A listener reads PostgreSQL once a second and is told what changed. Nothing else has to keep a connection open: a stream
-ends after a minute, and the browser comes back with `Last-Event-ID`, from where it goes on. What happened about then
-may be told twice, and never not at all.
+A stream reads PostgreSQL once a second and sends what changed. It ends after a minute; the browser comes back with
+`Last-Event-ID`, and the next stream goes on from there. What happened around then may be sent twice, never left out.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
 from sqlalchemy import func, or_, select
 
+from app import waiting
 from app.records.jobs import find_job, read_job
 from app.records.lines import lines, read_lines
 from app.schemas.requests import RequestLine
@@ -27,17 +26,15 @@ from core.errors import TooOften
 from core.tables import Request, State
 
 blueprint = APIBlueprint("events", __name__, url_prefix="/v1/jobs", tag="Jobs")
-POLL_S = 1.0
 LONGEST_S = 60.0
 SCORES_S = 15.0  # scores come after the last image; a stream waits so long for them
-OVERLAP = timedelta(seconds=10)  # a row's time is its transaction's start; it is seen at its commit
-LISTENERS = threading.BoundedSemaphore(10)  # of this process: each holds a thread
-MOMENTS = (Request.routed_at, Request.started_at, Request.stored_at, Request.scored_at)
+OVERLAP = timedelta(seconds=10)  # a row's time is when its transaction began; others see it when it commits
+TIMES = (Request.routed_at, Request.started_at, Request.stored_at, Request.scored_at)
 
 
 @blueprint.get("/<uuid:job_id>/events")
 @blueprint.output(FileSchema(type="string"), content_type="text/event-stream", description="Events, as they happen")
-@blueprint.doc(responses={429: "Too many listeners"})
+@blueprint.doc(responses={429: "Too many follow jobs already"})
 def follow_job(job_id: uuid.UUID) -> Response:
     """Follow a job
 
@@ -46,32 +43,35 @@ def follow_job(job_id: uuid.UUID) -> Response:
     """
     with transaction() as session:
         find_job(session, job_id)
-    if not LISTENERS.acquire(blocking=False):
-        raise TooOften("Too many listeners. Read `GET /v1/jobs/{id}` now and then instead.")
-    response = Response(_stream(job_id, _since(request.headers.get("Last-Event-ID"))), mimetype="text/event-stream")
+    since = _since(request.headers.get("Last-Event-ID"))
+    if not waiting.SLOTS.acquire(blocking=False):
+        raise TooOften("Too many follow jobs already. Read `GET /v1/jobs/{id}` every few seconds instead.")
+    response = Response(_stream(job_id, since), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(LISTENERS.release)
+    response.call_on_close(waiting.SLOTS.release)
     return response
 
 
 def _since(event_id: str | None) -> datetime | None:
+    """The time from which changes are sent; none (all of them) where the client names no time."""
     try:
         return datetime.fromisoformat(event_id) - OVERLAP if event_id else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def _stream(job_id: uuid.UUID, since: datetime | None) -> Iterator[str]:
-    told: dict[uuid.UUID, tuple[Any, ...]] = {}
+    """The stream's text: what changed since, then every second what changed, until nothing more will."""
+    sent: dict[uuid.UUID, tuple[Any, ...]] = {}
     summary: dict[str, Any] = {}
     began = quiet = time.monotonic()
     yield "retry: 2000\n\n"
     while True:
-        now, job, changed, unscored = _look(job_id, since)
-        changed = [line for line in changed if told.get(line.id) != _face(line)]
+        now, job, changed, unscored = _changes(job_id, since)
+        changed = [line for line in changed if sent.get(line.id) != _shown(line)]
         for line in changed:
-            told[line.id] = _face(line)
+            sent[line.id] = _shown(line)
             yield _event("request", line.model_dump(mode="json"), now)
         if job != summary:
             yield _event("job", job, now)
@@ -83,17 +83,17 @@ def _stream(job_id: uuid.UUID, since: datetime | None) -> Iterator[str]:
         if time.monotonic() - began > LONGEST_S:
             return
         yield ": waiting\n\n"
-        time.sleep(POLL_S)
+        time.sleep(waiting.POLL_S)
 
 
-def _look(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str, Any], list[RequestLine], int]:
+def _changes(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str, Any], list[RequestLine], int]:
     """The database's clock, the job, the requests that changed since, and how many images wait for a score."""
     mine = lines().where(Request.job_id == job_id).order_by(Request.position)
     if since is None:
         changed = mine.where(Request.state != State.ACCEPTED)
     else:
         ended = Request.state.in_((State.FAILED, State.CANCELLED))  # these carry no time of their own
-        changed = mine.where(or_(ended, *(moment > since for moment in MOMENTS)))
+        changed = mine.where(or_(ended, *(column > since for column in TIMES)))
     waits = select(func.count()).where(Request.job_id == job_id, Request.stored_at.is_not(None))
     with transaction() as session:
         job = read_job(session, job_id)
@@ -102,10 +102,10 @@ def _look(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str
         return now, job.model_dump(mode="json"), read_lines(session, changed), unscored
 
 
-def _face(line: RequestLine) -> tuple[Any, ...]:
-    """What of a request, when it changes, is worth telling."""
+def _shown(line: RequestLine) -> tuple[Any, ...]:
+    """The parts of a request whose change is sent."""
     return line.state, line.level, line.image_id, line.score
 
 
-def _event(name: str, data: dict[str, Any], moment: datetime) -> str:
-    return f"id: {moment.isoformat()}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+def _event(name: str, data: dict[str, Any], at: datetime) -> str:
+    return f"id: {at.isoformat()}\nevent: {name}\ndata: {json.dumps(data)}\n\n"

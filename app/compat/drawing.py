@@ -1,7 +1,6 @@
-"""Between question and answer: submit a job like any other, wait for its images, read what became of them.
+"""What these APIs do to draw: submit a job like any other, wait for its images, read them.
 
-These APIs answer with the images themselves, so a thread has to wait. It takes one of the places of those who follow
-jobs (`app/api/events.py`) and looks at the database as seldom as they do.
+They answer with the images themselves, so a thread waits for them (`app/waiting.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from pydantic import Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import jobs
-from app.api import events
+from app import jobs, waiting
 from app.records.images import find_image
 from app.records.jobs import find_job
 from app.records.requests import request_out
@@ -34,7 +32,7 @@ from core.tables import OPEN_STATES, Request, State
 
 
 class Origin(Out):
-    """How an image came to be: Argus's own words beside those of the client's API."""
+    """How an image came to be: what Argus adds to the answer of the client's API."""
 
     job_id: uuid.UUID
     request_id: uuid.UUID
@@ -46,7 +44,7 @@ class Origin(Out):
     seed: int
     reason: str | None = Field(description="Why this level.")
     predicted_quality: float | None = Field(description="Relative to `exact`, predicted when the level was chosen.")
-    score: float | None = Field(description="CLIPScore, if the image is judged already; later in `link`.")
+    score: float | None = Field(description="CLIPScore, if the image is scored already; later in `link`.")
     link: str
 
 
@@ -98,14 +96,13 @@ def draw(wanted: JobIn, source: str) -> list[Drawing]:
         TookTooLong: there are images missing after ARGUS_COMPAT_WAIT_S; the job goes on.
         Cancelled, EngineError, NotFound: a request was cancelled, failed, or removed meanwhile.
     """
-    places = events.LISTENERS
-    if not places.acquire(blocking=False):
+    if not waiting.SLOTS.acquire(blocking=False):
         raise TooOften("Too many wait for images already. Submit with `POST /v1/jobs`, which answers at once.")
     try:
         g.job_id = jobs.submit(wanted, source).job.id
         _wait(g.job_id)
     finally:
-        places.release()
+        waiting.SLOTS.release()
     with transaction() as session:
         return _read(session, g.job_id)
 
@@ -118,7 +115,7 @@ def _wait(job_id: uuid.UUID) -> None:
             raise TookTooLong(
                 f"Job {job_id} is not done after {settings().compat_wait_s:g} s. It goes on: read /v1/jobs/{job_id}."
             )
-        time.sleep(min(events.POLL_S, left))
+        time.sleep(min(waiting.POLL_S, left))
 
 
 def _unfinished(job_id: uuid.UUID) -> int:
@@ -144,8 +141,8 @@ def _missing(request: RequestOut) -> ArgusError:
     """Why a request has no image."""
     if request.state == State.CANCELLED:
         return Cancelled(f"Job {request.job_id} was cancelled.")
-    told = request.error
-    if told is None:
+    error = request.error
+    if error is None:
         return NotFound(f"The image of request {request.id}, job {request.job_id}, was removed.")
-    kind = next((kind for kind in kinds() if kind.code == told.code), EngineError)
-    return kind(f"Request {request.id} of job {request.job_id} failed: {told.message}")
+    kind = next((kind for kind in kinds() if kind.code == error.code), EngineError)
+    return kind(f"Request {request.id} of job {request.job_id} failed: {error.message}")

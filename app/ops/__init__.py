@@ -1,4 +1,4 @@
-"""For machines that look after Argus: alive, ready, metrics."""
+"""For monitoring: whether this process is alive, whether Argus is ready, metrics."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ def alive() -> Response:
 def ready() -> tuple[Response, int]:
     """PostgreSQL and the broker answer; 503 names which does not. Without the broker jobs are still accepted."""
     parts = {"database": _database_answers(), "broker": _broker_answers()}
-    return jsonify({"status": "ready" if all(parts.values()) else "not ready", **parts}), 200 if all(
-        parts.values()
-    ) else 503
+    is_ready = all(parts.values())
+    return jsonify({"status": "ready" if is_ready else "not ready", **parts}), 200 if is_ready else 503
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Prometheus metrics, read from PostgreSQL at this moment."""
+    """Prometheus metrics, read from PostgreSQL now."""
     body, mimetype = exposition()
     return Response(body, content_type=mimetype)
 

@@ -33,16 +33,17 @@ def _open_by_level(session: Session, states: Sequence[State]) -> dict[str, int]:
 
 
 def workers(session: Session) -> list[WorkerOut]:
-    """Workers by name, with what they hold and what they were told to."""
+    """Workers by name, with the models they hold and those they were assigned."""
     stale = func.now() - timedelta(seconds=settings().stale_s)
     newest = select(Assignment.worker, Assignment.models).distinct(Assignment.worker)
     newest = newest.order_by(Assignment.worker, Assignment.id.desc())
-    told = dict(session.execute(newest).all())
+    assigned = dict(session.execute(newest).all())
     query = select(Worker, Worker.seen_at < stale).order_by(Worker.name)
-    return [_worker_out(worker, lost, told) for worker, lost in session.execute(query)]
+    return [_worker_out(worker, lost, assigned) for worker, lost in session.execute(query)]
 
 
-def _worker_out(worker: Worker, lost: bool, told: dict[str, list[str]]) -> WorkerOut:
+def _worker_out(worker: Worker, lost: bool, assigned: dict[str, list[str]]) -> WorkerOut:
     own = ("name", "device", "device_type", "models", "queues", "seen_at", "started_at")
     state = "lost" if lost and worker.state != "stopped" else worker.state
-    return WorkerOut(**{name: getattr(worker, name) for name in own}, state=state, assigned=told.get(worker.name, []))
+    models = assigned.get(worker.name, [])
+    return WorkerOut(**{name: getattr(worker, name) for name in own}, state=state, assigned=models)

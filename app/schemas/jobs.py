@@ -46,8 +46,8 @@ class Accepted(Out):
     service_class: str
     accepted_at: datetime
     deadline_at: datetime
-    published: bool = Field(description="Whether the broker took it; if not, it is published when the broker is back.")
-    ignored_columns: list[str] = Field(default=[], description="Columns of an upload that mean nothing here.")
+    published: bool = Field(description="Whether the broker has it; if not, it is published when the broker is back.")
+    ignored_columns: list[str] = Field(default=[], description="Columns of an upload that are no options.")
     links: dict[str, str]
     requests: list[AcceptedRequest]
 

@@ -16,10 +16,10 @@ class WorkerOut(Out):
     name: str
     device: str
     device_type: str
-    state: str = Field(description="`lost` when it has not been heard of for ARGUS_STALE_S.")
+    state: str = Field(description="`lost` when it has not reported for ARGUS_STALE_S.")
     models: list[str]
     queues: list[str]
-    assigned: list[str] = Field(description="Models it was told to hold.")
+    assigned: list[str] = Field(description="Models it was assigned.")
     seen_at: datetime
     started_at: datetime
 

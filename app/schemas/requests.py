@@ -24,7 +24,7 @@ class RequestLine(Out):
     image_id: UUID | None
     stored_at: datetime | None
     latency_s: float | None = Field(description="Accepted to stored.")
-    score: float | None = Field(description="CLIPScore, once the image is judged.")
+    score: float | None = Field(description="CLIPScore, once the image is scored.")
     predicted_quality: float | None
     error_code: str | None
     link: str
@@ -104,7 +104,7 @@ class RequestOut(Out):
     model: str | None
     reason: str | None = Field(description="Why this level.")
     epoch: int | None = Field(description="The plan that chose it.")
-    deadline_unreachable: bool = Field(description="No level could meet the deadline: served when there is room.")
+    deadline_unreachable: bool = Field(description="No level could meet the deadline: drawn when capacity allows.")
     hopeless: bool = Field(description="Old name of `deadline_unreachable`; leaves with version 0.3.", deprecated=True)
     worker: str | None
     cache: CacheOut

@@ -18,7 +18,7 @@ class Options(In):
 
     negative_prompt: str | None = Field(default=None, description="What the image should not show.")
     seed: Seed | None = Field(
-        default=None, description="Seed of the (first) image. Left out: drawn, and told in the answer."
+        default=None, description="Seed of the (first) image. Left out: random; the answer says which."
     )
     width: int | None = Field(default=None, description="Pixels; width and height must be one of the family's sizes.")
     height: int | None = Field(default=None, description="Pixels.")
@@ -52,7 +52,7 @@ AnyPrompt = Annotated[
 class JobOptions(Options):
     """Options of a whole job."""
 
-    n: int = Field(default=1, ge=1, le=10_000, description="Images a prompt, with seeds `seed`, `seed`+1, …")
+    n: int = Field(default=1, ge=1, le=10_000, description="Images per prompt, with seeds `seed`, `seed`+1, …")
     deadline_s: float | None = Field(
         default=None,
         gt=0,
@@ -74,7 +74,7 @@ class JobIn(JobOptions):
         default=None, description="Prompts: texts, or objects with options of their own."
     )
     seeds: list[Seed] | None = Field(
-        default=None, min_length=1, description="One image a prompt for each of these seeds."
+        default=None, min_length=1, description="One image per prompt for each of these seeds."
     )
 
 

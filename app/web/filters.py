@@ -12,7 +12,6 @@ STRATEGIES = {
     "sm": "a smaller model",
     "fc": "feature cache",
     "fs": "fewer steps",
-    "sub": "early steps at lower resolution",
 }
 
 
@@ -27,11 +26,11 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def ago(moment: datetime | None) -> str:
+def ago(time: datetime | None) -> str:
     """`12 s ago`."""
-    if moment is None:
+    if time is None:
         return NONE
-    passed = max(0.0, (datetime.now(UTC) - moment).total_seconds())
+    passed = max(0.0, (datetime.now(UTC) - time).total_seconds())
     if passed < 1:
         return "just now"
     unit, name = next((unit, name) for unit, name in UNITS if passed >= unit)

@@ -16,14 +16,14 @@ PER_PAGE = 60
 @blueprint.get("/gallery")
 def gallery() -> str:
     """Images, the newest first; `?level=` keeps one level, `?before=` goes on where a page ended."""
-    level, before = request.args.get("level") or None, _moment(request.args.get("before"))
+    level, before = request.args.get("level") or None, _time(request.args.get("before"))
     with transaction() as session:
         found = lines.gallery(session, level, before, PER_PAGE + 1)
     more = found[PER_PAGE - 1].stored_at if len(found) > PER_PAGE else None
     return render_template("gallery.html", requests=found[:PER_PAGE], level=level, first=before is None, more=more)
 
 
-def _moment(text: str | None) -> datetime | None:
+def _time(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text) if text else None
     except ValueError:

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from app.api import events
+from app import waiting
 from app.jobs import cancel
 from core.database import transaction
 from core.tables import Job, Request, State
@@ -27,7 +27,7 @@ PNG = b"\x89PNG"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "POLL_S", 0.02)
+    monkeypatch.setattr(waiting, "POLL_S", 0.02)
 
 
 @contextmanager
@@ -268,10 +268,10 @@ def test_a_job_that_was_cancelled_is_an_error(client: FlaskClient, address: str)
 def test_those_who_find_no_place_to_wait_are_refused_before_anything_is_stored(
     client: FlaskClient, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "LISTENERS", events.threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "SLOTS", threading.BoundedSemaphore(1))
     with worker():
         assert client.post(address, json={"prompt": "a"}).status_code == 200
-        with events.LISTENERS:
+        with waiting.SLOTS:
             answer = client.post(address, json={"prompt": "a"})
         assert (answer.status_code, code(answer)) == (429, "too_often")
         assert "X-Should-Retry" not in answer.headers

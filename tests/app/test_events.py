@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import func, update
 
+from app import waiting
 from app.api import events
 from core.database import transaction
 from core.tables import Request, State
@@ -22,7 +25,7 @@ Event = tuple[str, dict[str, Any], str]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "POLL_S", 0.02)
+    monkeypatch.setattr(waiting, "POLL_S", 0.02)
     monkeypatch.setattr(events, "SCORES_S", 0.2)
 
 
@@ -58,7 +61,7 @@ def test_who_comes_back_goes_on_from_where_it_was(client: FlaskClient, submit: S
     job = submit(prompts=["a", "b"])
     draw(job["requests"][0]["id"])
     with transaction() as session:
-        long_ago = events.func.now() - events.timedelta(hours=1)
+        long_ago = func.now() - timedelta(hours=1)
         session.execute(
             update(Request)
             .where(Request.id == uuid.UUID(job["requests"][0]["id"]))
@@ -73,6 +76,13 @@ def test_who_comes_back_goes_on_from_where_it_was(client: FlaskClient, submit: S
     assert [data["position"] for name, data, _ in again if name == "request"] == [1]
 
 
+@pytest.mark.parametrize("last", ["0001-01-01T00:00:00", "yesterday", "9"])
+def test_a_last_event_that_is_no_time_gets_the_whole_stream(client: FlaskClient, submit: Submit, last: str) -> None:
+    job = submit(prompt="a")
+    draw(job["requests"][0]["id"])
+    assert [name for name, _, _ in listen(client, job, last=last)] == ["request", "job", "end"]
+
+
 def test_a_stream_waits_for_scores_only_so_long(client: FlaskClient, submit: Submit) -> None:
     job = submit(prompt="a")
     draw(job["requests"][0]["id"], score=None)
@@ -84,10 +94,10 @@ def test_a_stream_ends_by_itself(client: FlaskClient, submit: Submit, monkeypatc
     assert [name for name, _, _ in listen(client, submit(prompt="a"))] == ["job"]
 
 
-def test_listeners_beyond_the_limit_are_refused_and_places_come_back(
+def test_streams_beyond_the_limit_are_refused_and_slots_come_back(
     client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "LISTENERS", events.threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "SLOTS", threading.BoundedSemaphore(1))
     job = submit(prompt="a")
     stream = listen(client, job)
     next(stream)

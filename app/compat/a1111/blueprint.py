@@ -11,18 +11,22 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from app.compat.a1111.schemas import A1111Error
-from app.compat.wire import speak
+from app.compat.conventions import set_up
 from app.schemas.errors import ErrorDetail
 
 blueprint = APIBlueprint("a1111", __name__, url_prefix="/sdapi/v1", tag="AUTOMATIC1111's shape")
 SOURCE = "a1111"
 SAMPLER = "Automatic"  # each level brings its own
-OUR_FIELDS = {"guidance": "cfg_scale", "level": "override_settings.sd_model_checkpoint", "prompts": "n_iter"}
+FIELDS = {
+    "guidance": "cfg_scale",
+    "level": "override_settings.sd_model_checkpoint",
+    "prompts": "n_iter",
+}  # our fields by their names here
 
 
-def _error(error: ErrorDetail, _status: int) -> dict[str, Any]:
+def _error_body(error: ErrorDetail, _status: int) -> dict[str, Any]:
     place = f"{error.field}: " if error.field else ""
     return A1111Error(error=error.code, detail=error.message, errors=f"{place}{error.message}").model_dump()
 
 
-speak(blueprint, _error, OUR_FIELDS)
+set_up(blueprint, _error_body, FIELDS)

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.compat.a1111.blueprint import SAMPLER, SOURCE, blueprint
 from app.compat.a1111.schemas import A1111Error, Txt2ImgIn, Txt2ImgOut
+from app.compat.conventions import REFUSALS, error_responses
 from app.compat.drawing import Drawing, draw
-from app.compat.wire import REFUSALS, described
 from app.schemas.requests import RequestOut
 from core.families import load_family
 from core.settings import settings
@@ -17,7 +17,7 @@ from core.settings import settings
 @blueprint.post("/txt2img")
 @blueprint.input(Txt2ImgIn, arg_name="wanted", example={"prompt": "a red apple", "seed": 7, "batch_size": 2})
 @blueprint.output(Txt2ImgOut, description="The images are there")
-@blueprint.doc(responses=described(A1111Error.model_json_schema(), REFUSALS))
+@blueprint.doc(responses=error_responses(A1111Error.model_json_schema(), REFUSALS))
 def txt2img(wanted: Txt2ImgIn) -> Txt2ImgOut:
     """Draw images and wait for them
 

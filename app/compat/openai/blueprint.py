@@ -11,18 +11,19 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
+from app.compat.conventions import set_up
 from app.compat.openai.schemas import OpenAIError
-from app.compat.wire import speak
 from app.schemas.errors import ErrorDetail
 
 blueprint = APIBlueprint("openai", __name__, url_prefix="/v1", tag="OpenAI's shape")
-OUR_FIELDS = {"level": "model", "width": "size", "height": "size", "prompts": "n"}
+# our fields by their names here
+FIELDS = {"level": "model", "width": "size", "height": "size", "prompts": "n"}
 
 
-def _error(error: ErrorDetail, status: int) -> dict[str, Any]:
+def _error_body(error: ErrorDetail, status: int) -> dict[str, Any]:
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    told = OpenAIError(message=error.message, type=kind, param=error.field, code=error.code)
-    return {"error": told.model_dump()}
+    body = OpenAIError(message=error.message, type=kind, param=error.field, code=error.code)
+    return {"error": body.model_dump()}
 
 
-speak(blueprint, _error, OUR_FIELDS)
+set_up(blueprint, _error_body, FIELDS)

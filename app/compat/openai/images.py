@@ -6,10 +6,10 @@ import time
 
 from flask import url_for
 
+from app.compat.conventions import REFUSALS, error_responses
 from app.compat.drawing import Drawing, draw
 from app.compat.openai.blueprint import blueprint
 from app.compat.openai.schemas import ERROR_BODY, ImagesIn, ImagesOut, Item
-from app.compat.wire import REFUSALS, described
 from core.families import load_family
 from core.settings import settings
 
@@ -24,7 +24,7 @@ EXAMPLES = {
 @blueprint.post("/images/generations")
 @blueprint.input(ImagesIn, arg_name="wanted", examples=EXAMPLES)
 @blueprint.output(ImagesOut, description="The images are there")
-@blueprint.doc(responses=described(ERROR_BODY, REFUSALS))
+@blueprint.doc(responses=error_responses(ERROR_BODY, REFUSALS))
 def generate(wanted: ImagesIn) -> ImagesOut:
     """Draw images and wait for them
 

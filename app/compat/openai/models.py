@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from app.compat.conventions import error_responses
 from app.compat.drawing import model_names
 from app.compat.openai.blueprint import blueprint
 from app.compat.openai.schemas import ERROR_BODY, ModelOut, ModelsOut
-from app.compat.wire import described
 from app.submission import AUTO
 from core.errors import NotFound
 from core.families import load_family
@@ -24,7 +24,7 @@ def list_models() -> ModelsOut:
 
 @blueprint.get("/models/<model_id>")
 @blueprint.output(ModelOut)
-@blueprint.doc(responses=described(ERROR_BODY, {404: "No such model"}))
+@blueprint.doc(responses=error_responses(ERROR_BODY, {404: "No such model"}))
 def read_model(model_id: str) -> ModelOut:
     """Read a model
 
