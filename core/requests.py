@@ -24,8 +24,7 @@
     G  `redraw`                its image scored under its floor: again, at a better level
     H  `cancel_job`, `cancel`  the user does not want it any more
 
-While it is queued, `change_levels` and `restore_reference` give it another level and `mark_unreachable` says that no
-level can meet its deadline any more; its state stays.
+What changes about a request while it is queued, its level above all, is in `core.queued_requests`.
 
 A row in `running` belongs to its newest attempt. Every later move names that attempt, so a worker that was given up
 for lost and comes back finds its moves without effect. Functions with a `session` are part of the caller's transaction;
@@ -48,7 +47,7 @@ from sqlalchemy.types import Float, Text
 from core.database import transaction
 from core.publishing import publish_requests
 from core.settings import settings
-from core.tables import OPEN_STATES, Attempt, Image, Job, Request, ServiceClass, State
+from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
 from core.workers import WorkerIdentity
 
 COUNTED = ("failed", "lost")  # outcomes that use up attempts; a worker that stops in order costs none
@@ -60,14 +59,6 @@ UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, e
        predicted_quality = c.quality, qualities = c.qualities
 FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
 WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachable
-"""
-)
-
-CHANGE_LEVELS = text(
-    """
-UPDATE request r SET level = c.level, epoch = :epoch, note = :note
-FROM unnest(:ids, :levels) AS c(id, level)
-WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
 """
 )
 
@@ -167,7 +158,7 @@ def claim(
     )
     taken = taken if level is None else taken.values(level=level)
     with transaction() as session:
-        request = session.scalar(taken if note is None else taken.values(note=_noted(note)))
+        request = session.scalar(taken if note is None else taken.values(note=func.concat_ws("; ", Request.note, note)))
         if request is None or request.level is None:
             return None
         attempt = Attempt(
@@ -271,7 +262,13 @@ def redraw(request_id: uuid.UUID, level: str, why: str) -> list[Request]:
     back = (
         update(Request)
         .where(Request.id == request_id, Request.state == State.DONE)
-        .values(state=State.QUEUED, level=level, published_at=None, scored_at=None, note=_noted(why))
+        .values(
+            state=State.QUEUED,
+            level=level,
+            published_at=None,
+            scored_at=None,
+            note=func.concat_ws("; ", Request.note, why),
+        )
         .returning(Request)
     )
     with transaction() as session:
@@ -305,49 +302,6 @@ def cancel(claimed: Claim) -> None:
         session.execute(update(Request).where(*_of(claimed)).values(state=State.CANCELLED))
 
 
-# while queued
-
-
-def change_levels(levels: Mapping[uuid.UUID, str], epoch: int, note: str) -> set[uuid.UUID]:
-    """Give queued requests other levels; returns those that changed."""
-    statement = CHANGE_LEVELS.bindparams(
-        bindparam("ids", list(levels), type_=ARRAY(UUID())),
-        bindparam("levels", list(levels.values()), type_=ARRAY(Text())),
-        epoch=epoch,
-        note=note,
-    )
-    with transaction() as session:
-        return set(session.scalars(statement))
-
-
-def restore_reference(family: str, reference: str) -> int:
-    """Batch work that was queued while nobody served the reference level waits for that again; returns how much."""
-    statement = (
-        update(Request)
-        .where(Request.family == family, Request.state == State.QUEUED, Request.level_asked == "auto")
-        .where(Request.service_class == ServiceClass.BATCH, Request.level != reference)
-        .values(level=reference, note=f"batch work, back to {reference}")
-    )
-    with transaction() as session:  # no message moves: background work is found by its row
-        return session.execute(statement).rowcount  # type: ignore[attr-defined,no-any-return]
-
-
-def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:
-    """No level can meet their deadlines any more: others go first, and whoever asks is told so."""
-    waiting = (Request.id.in_(requests), Request.state == State.QUEUED, ~Request.deadline_unreachable)
-    values = {"deadline_unreachable": True, "note": _noted("can no longer be in time, served when there is room")}
-    with transaction() as session:
-        session.execute(update(Request).where(*waiting).values(values))
-
-
-def unpublish(request_id: uuid.UUID, epoch: int, levels: Sequence[str]) -> None:
-    """The message of a row that waits at one of these levels is used up: have reconciliation send another."""
-    mine = (Request.id == request_id, Request.epoch == epoch, Request.level.in_(levels), Request.state == State.QUEUED)
-    with transaction() as session:
-        if session.scalar(select(Request.id).where(*mine)):
-            session.execute(update(Request).where(*mine).values(published_at=None))
-
-
 def _end_attempts(
     session: Session, attempts: Sequence[uuid.UUID], outcome: str, reason: str | None
 ) -> list[tuple[uuid.UUID, int]]:
@@ -367,10 +321,6 @@ def _of(claimed: Claim) -> tuple[Any, ...]:
 
 def _touched(session: Session, statement: Any) -> bool:
     return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
-
-
-def _noted(why: str) -> Any:
-    return func.concat_ws("; ", Request.note, why)
 
 
 def _joined(*parts: str | None) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from core import open_requests, requests
+from core import open_requests, queued_requests, requests
 from core.database import transaction
 from core.families import Family
 from core.requests import Claim
@@ -65,13 +65,9 @@ class PolicyAdmission:
         free = _free(chosen) and answer.level in levels
         return Admission(places[answer.start], answer.level if free else "", unreachable)
 
-    def note(self, row: Request, level: str, behind: int) -> str | None:
-        """Why a request starts at another level than it was routed to, for its sender; nothing where it does not."""
-        if not level or level == row.level:
-            return None
-        known = row.qualities or {}
-        better = known.get(level, 0.0) > known.get(str(row.level), 0.0)
-        return started(level, str(row.level), better, behind)
+    def count_started(self, level: str) -> None:
+        """A request starts at this level: the next decision knows, though the rows were read before."""
+        self.reader.count_started(level)
 
 
 def first_come(waiting: Sequence[Request]) -> Admission:
@@ -92,6 +88,15 @@ def _bound(row: Request, policy: Policy) -> PolicyRequest:
     return replace(as_request(row, only), floor=1.0)
 
 
+def _note(row: Request, level: str, behind: int) -> str | None:
+    """Why a request starts at another level than it was routed to, for its sender; nothing where it does not."""
+    if not level or level == row.level:
+        return None
+    known = row.qualities or {}
+    better = known.get(level, 0.0) > known.get(str(row.level), 0.0)
+    return started(level, str(row.level), better, behind)
+
+
 def claim(
     family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission, running: int = 0
 ) -> Claim | None:
@@ -103,13 +108,13 @@ def claim(
         shown = open_requests.waiting(family, levels, False, SHOWN)
         answer = _asked(admission, shown, levels, running)
         if answer.unreachable:
-            requests.mark_unreachable([shown[place].id for place in answer.unreachable])
+            queued_requests.mark_unreachable([shown[place].id for place in answer.unreachable])
         if answer.start is not None:
             chosen = shown[answer.start]
-            note = admission.note(chosen, answer.level, len(shown) - answer.start - 1)
+            note = _note(chosen, answer.level, len(shown) - answer.start - 1)
             claimed = requests.claim(chosen.id, worker, family.model_of, levels, answer.level or None, note)
             if claimed is not None:
-                admission.reader.count_started(str(claimed.request.level))
+                admission.count_started(str(claimed.request.level))
                 return claimed
         elif not answer.unreachable:
             break

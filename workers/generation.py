@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core import open_requests, requests
-from core.celery import publish
+from core import open_requests, queued_requests, requests
 from core.database import patiently
 from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld
 from core.families import Family
 from core.images import ImageStore
-from core.messages import QUALITY_QUEUE, ScoreImage
 from core.requests import Claim
 from core.tables import Request
 from core.workers import WorkerIdentity
 from workers.admission import PolicyAdmission, claim, claim_background
 from workers.allowed_levels import allowed_levels
 from workers.assignment import AssignmentFollower
+from workers.claims import Claims
 from workers.engine.request import GenerationRequest, GenerationResult
-from workers.recording import attempt_columns, image_row, png_text
+from workers.recording import Recorder
 
 if TYPE_CHECKING:
     from workers.engine.engine import Engine
@@ -38,11 +37,10 @@ log = structlog.get_logger(__name__)
 
 
 class Generation:
-    """What this worker is at.
+    """Runs what this worker claims.
 
-    `running` are its claims by request. Those in the `background` (batch work, and requests whose deadline no level can
-    meet any more) fill a worker that has nothing else; they are preempted at the next step when a request with a latency
-    target needs their slot. Levels of what runs follow the assignment: see `workers.allowed_levels`.
+    Background work fills a worker that has nothing else, and is preempted at the next step when a request with a latency
+    target needs its slot. Levels of what runs follow the assignment: see `workers.allowed_levels`.
 
     Args:
         means: relative quality by level, from the profile.
@@ -62,12 +60,10 @@ class Generation:
         self.family = family
         self.engine = engine
         self.follower = follower
-        self.images = images
+        self.recorder = Recorder(family, images)
         self.admission = admission
         self.means = means or {}
-        self.running: dict[uuid.UUID, Claim] = {}
-        self.background: dict[uuid.UUID, Claim] = {}
-        self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
+        self.claims = Claims()
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self.stopping = threading.Event()
         self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
@@ -78,34 +74,36 @@ class Generation:
         if self.stopping.is_set():
             return
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
-            beside = len(self.running) - len(self.background)
+            beside = self.claims.foreground
             claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
             claimed = claimed or self._from_cancelled_queue(request_id, epoch)
             if claimed is None:
                 return
-            self.running[claimed.request.id] = claimed
-        self._preempt_background()
+            self.claims.add(claimed)
+        for request in self.claims.preempt(self.follower.slots):
+            self.engine.preempt(str(request))
         self._run(claimed)
 
     def fill(self) -> None:
         """Start background work on a worker that has nothing else to do."""
-        while not self.stopping.is_set() and len(self.background) == len(self.running) < self.follower.slots:
+        claims = self.claims
+        while not self.stopping.is_set() and not claims.foreground and len(claims.running) < self.follower.slots:
             with self._claiming:
                 claimed = claim_background(self.family, self.identity, self.follower.levels())
                 if claimed is None:
                     return
-                self.background[claimed.request.id] = self.running[claimed.request.id] = claimed
+                claims.add(claimed, background=True)
             self._background_slots.submit(self._run_and_fill, claimed)
 
     def follow_assignment(self) -> None:
         """The assignment has changed: what runs at a level that is no longer offered moves on at the next step."""
-        for claimed in list(self.running.values()):
+        for claimed in list(self.claims.running.values()):
             self.engine.allow(str(claimed.request.id), self._allowed(claimed.request))
 
     def forget_preempted(self) -> None:
         """Drop the kept state of requests that no longer wait: another worker has them, or nobody wants them."""
         with self._claiming:  # what this worker takes again is `running` before anybody looks
-            kept = {uuid.UUID(request) for request in self.engine.preempted()} - set(self.running)
+            kept = {uuid.UUID(request) for request in self.engine.preempted()} - set(self.claims.running)
             if kept:
                 self.engine.discard_preempted(map(str, kept - set(open_requests.queued_among(list(kept)))))
 
@@ -123,14 +121,6 @@ class Generation:
         offered = self.follower.levels() if self.admission.moves else ()
         return allowed_levels(self.family, request, offered, self.means)
 
-    def _preempt_background(self) -> None:
-        """Background work leaves at its next step, as far as the slots do not suffice."""
-        staying = [request for request in list(self.background) if request not in self.preempted]
-        excess = len(self.running) - len(self.preempted) - self.follower.slots
-        for request in staying[: max(0, excess)]:
-            self.preempted.add(request)
-            self.engine.preempt(str(request))
-
     def _from_cancelled_queue(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
         """A message can come from a queue that was just cancelled: serve its row while the model is still in memory."""
         foreign = sorted(set(self.family.levels) - set(self.follower.levels()))
@@ -138,7 +128,7 @@ class Generation:
         servable = [level for level in foreign if level in held]
         claimed = requests.claim(request_id, self.identity, self.family.model_of, servable)
         if claimed is None:
-            requests.unpublish(request_id, epoch, foreign)  # reconciliation sends it to whoever serves it
+            queued_requests.unpublish(request_id, epoch, foreign)  # reconciliation sends it to whoever serves it
         return claimed
 
     def _run_and_fill(self, claimed: Claim) -> None:
@@ -146,26 +136,19 @@ class Generation:
         self.fill()
 
     def _run(self, claimed: Claim) -> None:
-        request = claimed.request.id
         try:
-            self._store(claimed, self.engine.submit(self._generation_request(claimed)).result())
+            result = self.engine.submit(self._generation_request(claimed)).result()
+            if self.recorder.store(claimed, result):
+                self._calibrate(result, time.time() - result.times.admitted)
         except Cancelled as error:
-            if request in self.preempted:
+            if claimed.request.id in self.claims.preempted:
                 self._release(claimed, error)
             else:
                 patiently(lambda: requests.cancel(claimed))
         except Exception as error:
             self._release(claimed, error)
         finally:
-            self._forget(claimed)
-
-    def _forget(self, claimed: Claim) -> None:
-        """This attempt is over. A later attempt of the same request may run here already: its entries stay."""
-        request = claimed.request.id
-        for claims in (self.running, self.background):
-            if (newest := claims.get(request)) is not None and newest.attempt == claimed.attempt:
-                del claims[request]
-                self.preempted.discard(request)
+            self.claims.remove(claimed)
 
     def _generation_request(self, claimed: Claim) -> GenerationRequest:
         request = claimed.request
@@ -184,24 +167,12 @@ class Generation:
             attempt=claimed.number,
         )
 
-    def _store(self, claimed: Claim, result: GenerationResult) -> None:
-        """Image to the store, timings to the database, its id to the quality worker."""
-        image_id, began = uuid.uuid4(), result.times.admitted
-        stored = self.images.put(image_id, result.image, png_text(self.family, claimed.request, result))
-        row = image_row(image_id, claimed, result, stored, self.family.version)
-        since = time.time() - result.times.denoised
-        if patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since)):
-            publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
-            self._calibrate(result, time.time() - began)
-        else:  # cancelled, or given up for lost, at the last moment
-            self.images.delete(stored.key)
-
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:
         """A request at the reference level that ran alone shows what that takes now."""
         usual = self.family.defaults
         alone = result.level_id == self.family.reference and result.batch_max == 1
         alone &= (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
-        if alone and self.calibration is not None and len(self.running) == 1:
+        if alone and self.calibration is not None and len(self.claims.running) == 1:
             self.calibration = self.calibration.corrected(seconds)
 
     def _release(self, claimed: Claim, error: Exception) -> None:
@@ -209,7 +180,7 @@ class Generation:
         code = error.code if isinstance(error, ArgusError) else "internal"
         reason = error.message if isinstance(error, ArgusError) else repr(error)
         outcome = "failed"
-        if claimed.request.id in self.preempted:
+        if claimed.request.id in self.claims.preempted:
             outcome, reason = "returned", f"Preempted by a request with a latency target. {reason}"
         elif self.stopping.is_set() or isinstance(error, ModelNotHeld | DeviceFailed):
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."

@@ -63,7 +63,7 @@ class Housekeeping:
             self._unless_away(self._obey_cancellations)
             self._unless_away(self.generation.forget_preempted)
             self._unless_away(self.generation.fill)
-            if self.state == "ready" and not self.generation.running:
+            if self.state == "ready" and not self.generation.claims.running:
                 self.generation.engine.preload()
             turn = (turn + 1) % BEATS_EVERY
             if turn == 0:
@@ -82,7 +82,7 @@ class Housekeeping:
         stats = {
             **self.about,
             **self.generation.engine.stats(),
-            "open": len(self.generation.running),
+            "open": len(self.generation.claims.running),
             "problem": follower.problem,
             "exact_s": self.generation.calibration and self.generation.calibration.exact_s,
         }
@@ -94,12 +94,12 @@ class Housekeeping:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _obey_cancellations(self) -> None:
-        for request in open_requests.cancelled_among(list(self.generation.running)):
+        for request in open_requests.cancelled_among(list(self.generation.claims.running)):
             self.generation.engine.cancel(str(request))
 
     def _release_orphans(self) -> None:
         """Attempts recorded as ours that no thread is at: the database was away when one should have ended."""
-        at_hand = {claim.attempt for claim in list(self.generation.running.values())}
+        at_hand = {claim.attempt for claim in list(self.generation.claims.running.values())}
         left = [a.id for a in workers.open_attempts(self.identity, earlier=False) if a.id not in at_hand]
         if left:
             requests.release(left, "lost", "The worker could not record how this attempt ended.", "worker_lost")

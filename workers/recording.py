@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
+from core import requests
+from core.celery import publish
+from core.database import patiently
 from core.families import Family
-from core.images import Stored
+from core.images import ImageStore, Stored
+from core.messages import QUALITY_QUEUE, ScoreImage
 from core.requests import Claim
 from core.tables import Image, Request
 from workers.engine.request import GenerationResult
+
+
+class Recorder:
+    """Stores images and records them."""
+
+    def __init__(self, family: Family, images: ImageStore) -> None:
+        self.family = family
+        self.images = images
+
+    def store(self, claimed: Claim, result: GenerationResult) -> bool:
+        """Image to the store, timings to the database, its id to the quality worker.
+
+        False when the request is no longer this attempt's: it was cancelled, or the worker given up for lost.
+        """
+        image_id = uuid.uuid4()
+        stored = self.images.put(image_id, result.image, png_text(self.family, claimed.request, result))
+        row = image_row(image_id, claimed, result, stored, self.family.version)
+        since = time.time() - result.times.denoised
+        recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since))
+        if recorded:
+            publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
+        else:
+            self.images.delete(stored.key)
+        return recorded
 
 
 def image_row(

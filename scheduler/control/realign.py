@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.database import transaction
 from core.families import Family
 from core.publishing import publish_requests
-from core.requests import change_levels, restore_reference
+from core.queued_requests import change_levels, restore_reference
 from core.tables import Request, State
 from scheduler.control import reasons
 from scheduler.observation.snapshot import Snapshot

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core import requests
+from core import queued_requests, requests
 from core.database import transaction
 from core.requests import Choice
 from core.settings import ROOT
@@ -117,9 +117,9 @@ def test_a_redraw_that_fails_for_good_keeps_the_earlier_image(accepted):
 
 def test_a_queued_request_changes_its_level_is_marked_and_goes_back_to_the_router(accepted):
     queued(accepted)
-    assert requests.change_levels({accepted: "fs-4"}, 4, "epoch 4") == {accepted}
-    requests.mark_unreachable([accepted])
-    requests.mark_unreachable([accepted])
+    assert queued_requests.change_levels({accepted: "fs-4"}, 4, "epoch 4") == {accepted}
+    queued_requests.mark_unreachable([accepted])
+    queued_requests.mark_unreachable([accepted])
     row = read(accepted)
     assert (row.level, row.epoch, row.deadline_unreachable) == ("fs-4", 4, True)
     assert row.note.count("can no longer be in time") == 1
@@ -130,10 +130,10 @@ def test_a_queued_request_changes_its_level_is_marked_and_goes_back_to_the_route
 
 def test_batch_work_goes_back_to_the_reference_level(accepted):
     queued(accepted, "fs-4")
-    assert requests.restore_reference("toy", "exact") == 0
+    assert queued_requests.restore_reference("toy", "exact") == 0
     with transaction() as session:
         session.get_one(Request, accepted).service_class = ServiceClass.BATCH
-    assert requests.restore_reference("toy", "exact") == 1
+    assert queued_requests.restore_reference("toy", "exact") == 1
     assert read(accepted).level == "exact"
 
 

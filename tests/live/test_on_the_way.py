@@ -20,7 +20,7 @@ from core.step_curve import StepCurve
 from core.tables import Attempt, Image, Job, Request, ServiceClass, State
 from core.workers import WorkerIdentity
 from scheduler.policies import NAMES, policy_class
-from workers.admission import first_come
+from workers.admission import PolicyAdmission, first_come
 from workers.assignment import Assigned, AssignmentFollower
 from workers.engine.engine import Engine
 from workers.generation import Generation
@@ -56,10 +56,12 @@ class Pace(StepCurve):
         return self
 
 
-class FirstCome:
+class FirstCome(PolicyAdmission):
     """The admission of a worker without a plan."""
 
-    moves = True
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.moves = True
 
     def __call__(self, waiting: Any, levels: Any, running: int = 0) -> Any:
         return first_come(waiting)
@@ -77,9 +79,12 @@ class Site:
         self.follower = AssignmentFollower(identity, self.family, self.engine, {"large": 1, "small": 1})
         self.follower.apply(Assigned.of(self.family, ["large"]), None)
         self.generation = Generation(
-            identity, self.family, self.engine, self.follower, ImageStore(), FirstCome(), MEANS
+            identity, self.family, self.engine, self.follower, ImageStore(), self.admission(FirstCome), MEANS
         )
         self.follower.on_change = self.generation.follow_assignment
+
+    def admission(self, kind: type[FirstCome]) -> FirstCome:
+        return kind(self.family, "cpu0@way", "cpu")
 
     def _load(self, model: Any) -> Gated:
         import torch
@@ -147,7 +152,9 @@ def site(database: Any, toy: Path) -> Iterator[Site]:
 class Baseline(FirstCome):
     """A policy that does not move what runs."""
 
-    moves = False
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.moves = False
 
 
 def slowed_down(site: Site, **columns: Any) -> uuid.UUID:
@@ -190,7 +197,7 @@ def test_a_running_request_with_a_fixed_level_or_a_floor_is_not_moved_though_lat
 def test_under_a_policy_that_binds_at_admission_nothing_is_moved(site: Site):
     """The published baselines know no such thing; they are compared as they are."""
     assert [name for name in NAMES if policy_class(name).moves] == ["argus", "oracle"]
-    site.generation.admission = Baseline()
+    site.generation.admission = site.admission(Baseline)
     (attempt,) = site.attempts(slowed_down(site))
     assert (attempt.level, attempt.steps_run) == ("exact", 40)
     assert not attempt.reason
@@ -267,7 +274,7 @@ def test_where_a_request_stood_is_forgotten_when_another_worker_has_it(site: Sit
     site.generation.fill()
     assert site.adapter.reached.wait(PATIENCE_S)
     site.generation.stopping.set()  # nothing new is begun: its state stays kept
-    site.generation.preempted.add(batch)
+    site.generation.claims.preempted.add(batch)
     site.engine.preempt(str(batch))
     site.adapter.go_on.set()
     site.generation.wait_for_background()

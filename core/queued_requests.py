@@ -1,0 +1,67 @@
+"""What changes about a request while it is queued: its level, whether its deadline can be met, whether a message is out.
+
+Its state stays; every move of that is in `core.requests`. Each function is one short transaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.types import Text
+
+from core.database import transaction
+from core.tables import Request, ServiceClass, State
+
+CHANGE_LEVELS = text(
+    """
+UPDATE request r SET level = c.level, epoch = :epoch, note = :note
+FROM unnest(:ids, :levels) AS c(id, level)
+WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
+"""
+)
+
+
+def change_levels(levels: Mapping[uuid.UUID, str], epoch: int, note: str) -> set[uuid.UUID]:
+    """Give queued requests other levels; returns those that changed."""
+    statement = CHANGE_LEVELS.bindparams(
+        bindparam("ids", list(levels), type_=ARRAY(UUID())),
+        bindparam("levels", list(levels.values()), type_=ARRAY(Text())),
+        epoch=epoch,
+        note=note,
+    )
+    with transaction() as session:
+        return set(session.scalars(statement))
+
+
+def restore_reference(family: str, reference: str) -> int:
+    """Batch work that was queued while nobody served the reference level waits for that again; returns how much."""
+    statement = (
+        update(Request)
+        .where(Request.family == family, Request.state == State.QUEUED, Request.level_asked == "auto")
+        .where(Request.service_class == ServiceClass.BATCH, Request.level != reference)
+        .values(level=reference, note=f"batch work, back to {reference}")
+    )
+    with transaction() as session:  # no message moves: background work is found by its row
+        return session.execute(statement).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:
+    """No level can meet their deadlines any more: others go first, and whoever asks is told so."""
+    waiting = (Request.id.in_(requests), Request.state == State.QUEUED, ~Request.deadline_unreachable)
+    values = {
+        "deadline_unreachable": True,
+        "note": func.concat_ws("; ", Request.note, "can no longer be in time, served when there is room"),
+    }
+    with transaction() as session:
+        session.execute(update(Request).where(*waiting).values(values))
+
+
+def unpublish(request_id: uuid.UUID, epoch: int, levels: Sequence[str]) -> None:
+    """The message of a row that waits at one of these levels is used up: have reconciliation send another."""
+    mine = (Request.id == request_id, Request.epoch == epoch, Request.level.in_(levels), Request.state == State.QUEUED)
+    with transaction() as session:
+        if session.scalar(select(Request.id).where(*mine)):
+            session.execute(update(Request).where(*mine).values(published_at=None))
