@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -41,7 +42,7 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._pool: Any = None
+        self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()  # a pool lives as long as one of its graphs
 
     def record(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         side = torch.cuda.Stream(self.device)
@@ -49,11 +50,11 @@ class CudaRecorder:
         with torch.cuda.stream(side):  # libraries set themselves up on the first call, which can't be recorded
             work()
         torch.cuda.current_stream(self.device).wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), next((other.pool() for other in self._graphs), None)
         # other threads (encoder, decoder) go on allocating meanwhile: only what this one does is recorded
-        with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
             output = work()
-        self._pool = graph.pool()
+        self._graphs.add(graph)
 
         def replay() -> Tensor:
             graph.replay()
@@ -118,7 +119,11 @@ class GraphedForward:
         floor = self._floor.setdefault(shape, plain_s)
         if self.mode == "auto" and plain_s > LAUNCH_BOUND * floor:
             return False
-        recorded = _Recorded(self.forward, self.recorder, latents, times, conditioning)
+        try:
+            recorded = _Recorded(self.forward, self.recorder, latents, times, conditioning)
+        except Exception as error:  # memory, or an operation that can't be recorded: it runs as it is
+            log.warning("forward of %d rows can't be recorded: %r", rows, error)
+            return False
         graph_s = self.seconds(lambda: recorded(latents, times, conditioning))
         log.info("forward of %d rows: %.2f ms, as a graph %.2f ms", rows, 1000 * plain_s, 1000 * graph_s)
         if self.mode == "auto" and graph_s > FASTER * plain_s:

@@ -68,6 +68,7 @@ class LatentDiffusion(Adapter):
     pipeline: Any  # the diffusers class
     denoiser: str  # attribute that holds the denoiser
     without: tuple[str, ...] = ()  # components not loaded
+    tile = 512  # pixels
 
     def load(self) -> Any:
         self.pipe = from_hub(self.pipeline, self.model, str(self.device), self.dtype, **dict.fromkeys(self.without))
@@ -110,16 +111,22 @@ class LatentDiffusion(Adapter):
 
     @contextmanager
     def tiling(self, wanted: bool) -> Iterator[None]:
-        """Decode in overlapping tiles meanwhile: their seams are blended, their memory is a tile's."""
+        """Decode in overlapping tiles of `tile` pixels meanwhile: their seams are blended, their memory is a tile's.
+
+        The autoencoder's own tile is as large as the images it was trained on, which saves nothing at that size.
+        """
         vae = self.pipe.vae
-        if not wanted or not hasattr(vae, "enable_tiling"):
+        if not wanted or not hasattr(vae, "tile_sample_min_size"):
             yield
             return
+        sizes = vae.tile_sample_min_size, vae.tile_latent_min_size
+        vae.tile_sample_min_size, vae.tile_latent_min_size = self.tile, self.tile // self.pipe.vae_scale_factor
         vae.enable_tiling()
         try:
             yield
         finally:
             vae.disable_tiling()
+            vae.tile_sample_min_size, vae.tile_latent_min_size = sizes
 
     def unscaled(self, latent: Tensor) -> Tensor:
         """From the denoiser's scale to the autoencoder's."""

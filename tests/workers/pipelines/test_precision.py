@@ -79,3 +79,15 @@ def test_guided_and_plain_rows_share_a_forward_in_any_order(toys):
     assert plain.guided == []
     for index, row in enumerate(rows):
         assert (together[index] - adapter.denoise(Batch.of([row]))[0]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("architecture", ["sd15", "flux"])
+def test_decoding_in_tiles_is_for_the_while_that_it_is_asked_for(toys, architecture):
+    adapter = load_adapter(toys.family(architecture).models["random"], "cpu", torch.float32)
+    row = adapter.prepare(make_request(width=128, height=128), Start(2), 1.0)
+    whole = np.asarray(adapter.decode(row.latent, row.size)).astype(float)
+    adapter.tile = 64
+    tiled = np.asarray(adapter.decode(row.latent, row.size, tiled=True)).astype(float)
+    assert tiled.shape == whole.shape
+    assert np.abs(tiled - whole).mean() > 0, "tiles do not see each other"
+    assert (np.asarray(adapter.decode(row.latent, row.size)) == whole).all()
