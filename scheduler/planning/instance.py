@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from core.errors import BadInstance
 
 EPS = 1e-9
+LARGEST = 10**9  # of counts and amounts: beyond it the solver's tolerances mean nothing
 Counts = Mapping[str, Mapping[str, int]]  # device type → model → workers
 T = TypeVar("T")
 
@@ -204,14 +205,21 @@ def _worker_problems(inst: Instance, counts: Counts, name: str) -> Iterator[tupl
 
 
 def _count(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        yield f"must be a whole number of 0 or more, not {value!r}", where
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+        yield f"must be a whole number from 0 to {LARGEST:,}, not {_shown(value)}", where
 
 
 def _amount(value: Any, where: str, above: bool = False) -> Iterator[tuple[str, str]]:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (above and value == 0):
-        yield f"must be a number {'above 0' if above else 'of 0 or more'}, not {value!r}", where
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST
+    if not number or (above and value < 1 / LARGEST):
+        at_least = f"above 1/{LARGEST:,}" if above else "of 0 or more"
+        yield f"must be a number {at_least} and up to {LARGEST:,}, not {_shown(value)}", where
+
+
+def _shown(value: Any) -> str:
+    """For a message: the value, unless it is a number with hundreds of digits."""
+    huge = isinstance(value, int) and abs(value) > LARGEST
+    return "a number that is too large" if huge else f"{value!r:.60}"
 
 
 def _repeats(ids: list[str], where: str) -> Iterator[tuple[str, str]]:

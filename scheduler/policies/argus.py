@@ -18,11 +18,9 @@ from scheduler.planning.milp import solve
 from scheduler.planning.pricing import PriceCurve, choose, price_curve, shadow_price
 from scheduler.policies.base import Policy
 from scheduler.policies.cluster import Cluster
-from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
-from scheduler.policies.latency import ARRIVALS, LatencyTable
+from scheduler.policies.decisions import Epoch, LoadState, Observation, Request, Worker
 from scheduler.policies.prompts import break_tie, prompt_classes, within_floor
 
-MARGIN = 0.01  # of the target latency: a start may be so much later than decided
 ESCALATE = 0.05  # share of the workers that has to be spare before scores below a floor are regenerated
 
 
@@ -32,13 +30,10 @@ class Argus(Policy):
     moves = True
     prompt_aware = True  # False: every prompt is priced as the mean prompt (ablation: without the predictor)
     late_binding = True  # levels bound when service starts; False: at arrival
-    admission_control = True  # False: requests that can no longer be in time keep their place
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
-        self.latencies = LatencyTable(self.cluster)
         self.models = self.cluster.models
-        self.margin = MARGIN * self.cluster.slo_s
 
     def plan(self, observed: Observation) -> Epoch:
         sample, floors = self._sample(observed)
@@ -83,25 +78,6 @@ class Argus(Policy):
             elif net > highest - 1e-9:
                 best.append(level)
         return break_tie(best or [self.levels[0]], request.key, epoch)
-
-    def admit(
-        self, worker: Worker, waiting: Sequence[tuple[Request, str]], epoch: Epoch, state: LoadState
-    ) -> Admission:
-        unreachable: list[int] = []
-        for i, (request, level) in enumerate(waiting):
-            options = within_floor(request, self.models[worker.model]) if self.late_binding else (self.index[level],)
-            left = request.deadline - state.now - self.margin
-            rows = worker.rows + len(waiting) - i + ARRIVALS
-            in_time = self.latencies.in_time(options, left, worker.device, rows)
-            if in_time:
-                budget = self.latencies.budget(i, worker, waiting, state, self.margin)
-                return Admission(
-                    i, self._level_at_start(request, in_time, worker, budget, epoch, state), tuple(unreachable)
-                )
-            if not self.admission_control:
-                return Admission(i, self.levels[min(options, key=self.latencies.alone[worker.device].__getitem__)])
-            unreachable.append(i)
-        return Admission(unreachable=tuple(unreachable))
 
     def realign(self, waiting: Sequence[tuple[Request, str]], epoch: Epoch, state: LoadState) -> list[str]:
         """Least predicted loss within the workers' time (`scheduler.planning.align`). With one model there is nothing
@@ -155,16 +131,30 @@ class Argus(Policy):
         behind = routed < epoch.extra["shares"].get(model, 0.0) * sum(state.routed.values())
         return now if behind else max(now, epoch.plan.prices.get(level, 0.0))
 
-    def _level_at_start(
-        self, request: Request, in_time: Sequence[int], worker: Worker, budget: float, epoch: Epoch, state: LoadState
-    ) -> str:
-        """The level when service starts: best quality minus price among those that leave the others a chance."""
-        seconds = self.latencies.seconds[worker.device]
-        options = [i for i in in_time if seconds[i] <= budget] or [min(in_time, key=seconds.__getitem__)]
+    # -- admission --------------------------------------------------------------------------------------------------
+
+    def _options(self, request: Request, level: str, worker: Worker) -> Sequence[int]:
+        """Levels of the worker's model within the floor; bound at arrival, the one that the request was routed to."""
+        options = within_floor(request, self.models[worker.model]) if self.late_binding else (self.index[level],)
+        return [i for i in options if self.latencies.runs(worker.device, i)]
+
+    def _start(
+        self,
+        index: int,
+        options: Sequence[int],
+        worker: Worker,
+        waiting: Sequence[tuple[Request, str]],
+        epoch: Epoch,
+        state: LoadState,
+    ) -> int:
+        """Best quality minus price among those that leave the requests behind it a chance."""
+        request, seconds = waiting[index][0], self.latencies.seconds[worker.device]
+        budget = self.latencies.budget(index, worker, waiting, state, self.margin)
+        options = [i for i in options if seconds[i] <= budget] or [min(options, key=seconds.__getitem__)]
         if worker.model not in epoch.curves:
-            return self.levels[max(options, key=lambda i: request.quality[i])]
+            return max(options, key=lambda i: request.quality[i])
         price = self._shadow_price(worker.model, epoch, state)
-        return self.levels[max(options, key=lambda i: self._quality(request, i) - price * seconds[i])]
+        return max(options, key=lambda i: self._quality(request, i) - price * seconds[i])
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

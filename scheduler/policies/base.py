@@ -11,14 +11,20 @@ from scheduler.planning.instance import Instance, Plan, PromptClass
 from scheduler.planning.milp import solve
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import NAMED, Admission, Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.latency import ARRIVALS, LatencyTable
 
+MARGIN = 0.01  # of the target latency: a start may be so much later than decided
 MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
 OWN_WORKER = 0.5  # workers that a level asked for by name must need before one is planned for it
 RESERVED_MAX = 0.5  # share of all workers that is kept free for the others of those levels, at most
 
 
 class Policy:
-    """Base of all policies: first come first served at the level routed to, nothing dropped, nothing regenerated."""
+    """Base of all policies: earliest deadline first at the level routed to, nothing regenerated.
+
+    With `admission_control`, which every policy may have, a request that cannot be in time any more does not keep others
+    waiting: it is set apart, and served when there is room.
+    """
 
     name: ClassVar[str]
     source: ClassVar[str]
@@ -26,9 +32,12 @@ class Policy:
     variants: ClassVar[bool] = False  # its levels are separate models: a worker that changes level loads weights
     moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
+    admission_control: bool = True
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = replace(cluster, shared=self.shared)
+        self.latencies = LatencyTable(self.cluster)
+        self.margin = MARGIN * self.cluster.slo_s
         self.levels = self.cluster.levels
         self.index = {level: i for i, level in enumerate(self.levels)}
         self.epochs = 0
@@ -46,7 +55,20 @@ class Policy:
     ) -> Admission:
         """Which waiting request starts. `waiting` are (request, level routed to) that this worker serves, earliest
         deadline first."""
-        return Admission(0, waiting[0][1]) if waiting else Admission()
+        unreachable: list[int] = []
+        for i, (request, level) in enumerate(waiting):
+            options = self._options(request, level, worker)
+            if not options:  # for workers of another type
+                continue
+            left = request.deadline - state.now - self.margin
+            rows = worker.rows + len(waiting) - i + ARRIVALS
+            in_time = self.latencies.in_time(options, left, worker.device, rows)
+            if in_time or not self.admission_control:
+                start = self._start(i, in_time or options, worker, waiting, epoch, state)
+                return Admission(i, self.levels[start], tuple(unreachable))
+            if not self.latencies.reachable(options, left):
+                unreachable.append(i)
+        return Admission(unreachable=tuple(unreachable))
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
         """A level to regenerate at, given the relative quality that `level` turned out to have."""
@@ -59,6 +81,24 @@ class Policy:
             level if workers.get(self.cluster.holds(level)) else self.route(request, epoch, state)
             for request, level in waiting
         ]
+
+    # -- admission --------------------------------------------------------------------------------------------------
+
+    def _options(self, request: Request, level: str, worker: Worker) -> Sequence[int]:
+        """Levels at which this worker could run the request: here, the one that it was routed to."""
+        return [i for i in (self.index[level],) if self.latencies.runs(worker.device, i)]
+
+    def _start(
+        self,
+        index: int,
+        options: Sequence[int],
+        worker: Worker,
+        waiting: Sequence[tuple[Request, str]],
+        epoch: Epoch,
+        state: LoadState,
+    ) -> int:
+        """The level, of these, at which the request at `index` starts: here, there is but one."""
+        return options[0]
 
     # -- shared by the policies -------------------------------------------------------------------------------------
 

@@ -10,9 +10,12 @@ class ClipperHT(ClipperHA):
     source = "Crankshaw et al., Clipper, NSDI 2017; static high-throughput variant"
 
     def level(self) -> str:
-        return min(
-            self.levels, key=lambda lv: min(self.cluster.seconds(d)[self.index[lv]] for d in self.cluster.profiles)
-        )
+        """The cheapest that all types of device can run; where there is none, the cheapest."""
+        of_all = [
+            lv for i, lv in enumerate(self.levels) if all(self.latencies.runs(d, i) for d in self.latencies.alone)
+        ]
+        seconds = self.latencies.seconds.values()
+        return min(of_all or self.levels, key=lambda lv: min(by[self.index[lv]] for by in seconds))
 
 
 policy = ClipperHT

@@ -29,9 +29,8 @@ class DiffServe(Policy):
         n, rate = observed.workers[device], max(observed.rate * HEADROOM, 1e-6)
         able = [k for k in range(1, n + 1) if k / seconds[light] >= rate] or [n]
         share, k = max((min(1.0, (n - k) / seconds[heavy] / rate), k) for k in able)
-        workers = {
-            d: ({light: count} if d != device else {light: k, heavy: n - k}) for d, count in observed.workers.items()
-        }
+        workers = {d: {self._on(d, light, heavy): count} for d, count in observed.workers.items()}
+        workers[device] = {light: k, heavy: n - k}
         served = {"all": {light: observed.rate * 60, heavy: observed.rate * 60 * share}}
         plan = Plan("enumerated", 0.0, observed.rate * 60, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
         threshold = (
@@ -41,6 +40,10 @@ class DiffServe(Policy):
         )
         extra = {"light": light, "heavy": heavy, "threshold": threshold if share < 1 else 1.0, "share": share}
         return self.epoch(observed, plan, extra=extra)
+
+    def _on(self, device: str, *levels: str) -> str:
+        """The first of these levels that a type of device can run."""
+        return next((lv for lv in levels if self.latencies.runs(device, self.index[lv])), levels[0])
 
     def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
         return epoch.extra["light"]

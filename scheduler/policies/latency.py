@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -29,6 +30,14 @@ class LatencyTable:
         """Seconds by level while so many requests run, up to the fullest batch."""
         table = self._at[device]
         return table[min(max(rows, 1), len(table)) - 1]
+
+    def runs(self, device: str, level: int) -> bool:
+        """Whether this type of device can run the level."""
+        return math.isfinite(self.alone[device][level])
+
+    def reachable(self, options: Sequence[int], left: float) -> bool:
+        """Whether any type of device ends one of these levels within `left` seconds, alone."""
+        return any(alone[i] <= left for alone in self.alone.values() for i in options)
 
     def in_time(self, options: Sequence[int], left: float, device: str, rows: int) -> list[int]:
         """Levels that end within `left` seconds among so many requests; else the fastest, if it does when alone."""

@@ -31,7 +31,7 @@ class Sommelier(Policy):
 
     def _choose(self, observed: Observation, device: str) -> dict[str, int]:
         held = [level for level in self.levels for _ in range(observed.current.get(device, {}).get(level, 0))]
-        held += [self.levels[0]] * (observed.workers[device] - len(held))
+        held += [self._best(device, 0.0)] * (observed.workers[device] - len(held))
         alone = observed.rate / max(1, sum(observed.workers.values()))
         for i in range(len(held)):
             if i % TURNS == self.epochs % TURNS:

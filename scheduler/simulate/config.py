@@ -14,6 +14,7 @@ from core.profiles import Profile
 class SimConfig:
     """`workers` by device type, as in `profiles`; times in seconds.
 
+    `admission_control` is for all policies alike: requests that cannot be in time any more let others go first.
     `load_s` by level replaces the profile's load times for policies whose variants are models. `failures` are (at, which
     worker, for how long); what a dead worker ran is found `stale_s` later. `history` holds the requests in each second
     before the run, which the forecaster has seen, as live it reads the rows of the past hours.
@@ -30,6 +31,7 @@ class SimConfig:
     stale_s: float = 15.0
     batch_window_s: float = 86_400.0
     history: tuple[int, ...] = ()
+    admission_control: bool = True
 
     def __post_init__(self) -> None:
         if not sum(self.workers.values()):

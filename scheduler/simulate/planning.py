@@ -31,7 +31,7 @@ class Planning:
             system.situation(rate, 0.0, [WorkerState(str(i), d, None) for i, d in enumerate(devices)])
         )
         for i, device in enumerate(devices):
-            model = decision.models.get(str(i), next(iter(system.waiting)))
+            model = decision.models.get(str(i)) or system.first_model(device)
             system.workers.append(SimWorker(i, device, model, system.slots(device, model)))
 
     def tick(self) -> None:

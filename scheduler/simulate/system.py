@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from core.profiles import LevelProfile
 from scheduler.control.decide import Situation, WorkerState
 from scheduler.observation.forecast import Forecaster
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
@@ -32,6 +33,8 @@ class System:
     def __init__(self, config: SimConfig, work: Workload, policy: Policy | None) -> None:
         self.config, self.work = config, work
         self.policy = policy or make_policy(config.policy, Cluster(config.profiles, config.slo_s))
+        if policy is None:
+            self.policy.admission_control = config.admission_control
         self.cluster = self.policy.cluster
         self.events = Events()
         self.known = work.truth if self.policy.clairvoyant else work.predicted
@@ -84,17 +87,30 @@ class System:
         )
 
     def slots(self, device: str, model: str) -> int:
-        """Requests that a worker of this type runs at once."""
-        return self.config.profiles[device].level(self.cluster.levels[self.cluster.models[model][0]]).rows
+        """Requests that a worker of this type runs at once; none of a model that cannot run there."""
+        known = self._weights(device).get(model)
+        return known.rows if known else 0
+
+    def first_model(self, device: str) -> str:
+        """A model that workers of this type can hold; any where there is none."""
+        return next(iter([m for m in self.waiting if self.slots(device, m)] or self.waiting))
 
     def load_s(self, device: str, old: str, new: str) -> float:
         """Seconds to load: none between levels that share weights, unless the policy's variants are models."""
         if self.policy.variants and self.config.load_s:
             return self.config.load_s.get(new, 0.0) if old != new else 0.0
-        profile = self.config.profiles[device]
-        weights = {m: profile.level(self.cluster.levels[ids[0]]) for m, ids in self.cluster.models.items()}
-        same = old and weights[old].holds == weights[new].holds
-        return 0.0 if same else weights[new].load_s
+        weights = self._weights(device)
+        before, after = weights.get(old), weights.get(new)
+        if after is None or (before is not None and before.holds == after.holds):
+            return 0.0
+        return after.load_s
+
+    def _weights(self, device: str) -> dict[str, LevelProfile]:
+        """The first level of each model that a type of device can run."""
+        found: dict[str, LevelProfile] = {}
+        for level in self.config.profiles[device].levels:
+            found.setdefault(self.cluster.holds(level.id), level)
+        return found
 
 
 def deadline_of(pair: Waiting) -> float:

@@ -95,14 +95,13 @@ def test_a_plan_stored_by_the_version_before_is_still_read(family: Any) -> None:
             for model, curve in row.decided["curves"].items()
         }
         row.decided = {**row.decided, "curves": curves}
-        row.observed = {
-            **row.observed,
-            "corrections": {"cpu": {"factors": {"large": 2.0}, "slips": {}, "beside_s": {}}},
-        }
+        old = {"factors": {"large": 2.0}, "slips": {"large": 1.5}, "beside_s": {"large": 0.1}}
+        row.observed = {**row.observed, "corrections": {"cpu": old}}
     with transaction() as session:
         reader = SnapshotReader(family)
         snapshot = reader.snapshot(session)
         corrections = reader.corrections(session)
     assert snapshot.epoch is not None
     assert set(snapshot.epoch.curves) == {"large"}
-    assert corrections["cpu"].factors == {"large": 2.0}
+    assert corrections["cpu"].p90_ratios == {"large": 1.5}
+    assert corrections["cpu"].overhead_s == {"large": 0.1}
