@@ -10,6 +10,7 @@ Weights are random at full width (the embedded family has its own), so there is 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -60,7 +61,7 @@ def _profile(found: Findings, setup: Setup, name: str, out: Path) -> None:
     sizes = (1,) if setup.toy else PROFILED[name]
     cost = measure_model(family, "random", setup.device, setup.half, sizes, 1 if setup.toy else 3)
     profile = profile_of(family, {"random": cost}, setup.device, setup.half) | {"random_weights": True}
-    file = out / "profiles" / f"{family.id}+{profile['device']}.json"
+    file = out / "profiles" / f"{family.id}__{profile['device']}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
     exact = profile["levels"][0]
@@ -85,6 +86,9 @@ def _profile(found: Findings, setup: Setup, name: str, out: Path) -> None:
 @click.option("--write", is_flag=True, help="Also into docs/results and profiles.")
 def main(device: str, seconds: float, wanted: tuple[str, ...], toy: bool, out: Path | None, write: bool) -> None:
     """Measure the engine on a GPU."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    for noisy in ("httpx", "diffusers", "transformers"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     out = out or Path(tempfile.mkdtemp(prefix="argus-cuda-"))
     out.mkdir(parents=True, exist_ok=True)
     found = Findings(out / "cuda.json", seconds)
@@ -107,7 +111,7 @@ def keep(out: Path) -> None:
     for name in ("cuda.md", "cuda.json"):
         shutil.copy(out / name, RESULTS / name)
     for file in (out / "profiles").glob("*.json"):
-        family, _, device = file.stem.partition("+")
+        family, _, device = file.stem.partition("__")
         target = ROOT / "profiles" / family / f"{device}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)

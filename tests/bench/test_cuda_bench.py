@@ -20,7 +20,7 @@ def test_parts_run_at_toy_widths_and_leave_a_page_figures_and_profiles_that_the_
     assert result.exit_code == 0, result.output
     assert "Toy widths" in (tmp_path / "cuda.md").read_text()
     (file,) = (tmp_path / "profiles").glob("*.json")
-    assert file.name == "random-sdxl+cpu.json"
+    assert file.name == "random-sdxl__cpu.json"
     assert read_profile(file).ids == ("exact", "fs-10", "ac-4")
 
 
