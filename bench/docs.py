@@ -1,4 +1,4 @@
-"""Pages of docs/ that are made from the code: settings, errors.
+"""Pages of docs/ that are made from others: settings and errors from the code, the index of decisions from its pages.
 
 `python -m bench.docs` writes them, `--check` says (exit status 1) which differ from what the code says now.
 """
@@ -10,6 +10,13 @@ from pathlib import Path
 
 from core.errors import kinds
 from core.settings import PREFIX, ROOT, Settings
+
+DECISIONS = """# Decisions
+
+A page for each choice that was hard to make or would be hard to take back: context, decision, what is good about it and what
+is bad. The third line of a page is its date and status; one that no longer holds keeps its page and names the one that
+replaced it. Numbers are given by subject: 00 ground and data, 01 planning, 02 engine, 03 live scheduling, 04 the house.
+Made by `make docs`."""
 
 
 def settings_page() -> str:
@@ -33,11 +40,22 @@ def errors_page() -> str:
     return _page("Errors", head, lines, "core/errors.py")
 
 
+def decisions_page() -> str:
+    """Every decision with date and status, as its own page says them."""
+    lines = ["| no. | date | status | decision |", "| --- | --- | --- | --- |"]
+    for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
+        title, _, status, *_ = path.read_text().splitlines()
+        number, _, name = title.removeprefix("# ").partition(" ")
+        date, _, state = status.partition(" · ")
+        lines.append(f"| [{number}]({path.name}) | {date} | {state.partition(':')[0]} | {name} |")
+    return "\n".join([DECISIONS, "", *lines, ""])
+
+
 def _page(title: str, head: str, lines: list[str], source: str) -> str:
     return "\n".join([f"# {title}", "", head, f"Made from `{source}` by `make docs`.", "", *lines, ""])
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+PAGES = {"settings.md": settings_page, "errors.md": errors_page, "decisions/README.md": decisions_page}
 
 
 def outdated(folder: Path = ROOT / "docs") -> list[str]:

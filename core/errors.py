@@ -108,7 +108,7 @@ class BadProfile(BadInput):
 
 class BadTrace(BadInput):
     code = "bad_trace"
-    help = "Correct the named line of the trace; DESIGN.md, “Contracts”, lists the three shapes."
+    help = "Correct the named line of the trace; docs/formats.md lists the three shapes."
 
 
 class BadInstance(BadInput):

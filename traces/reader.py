@@ -1,6 +1,6 @@
 """Arrival traces: read, cut, scale, and turn into arrival times by a seeded draw.
 
-Three shapes of CSV (DESIGN.md, "Contracts"): `start_s,requests` (a count a bin), `start_s,requests_per_s` (a rate a
+Three shapes of CSV (docs/formats.md): `start_s,requests` (a count a bin), `start_s,requests_per_s` (a rate a
 bin), `arrival_s[,prompt,…]` (a row a request). All become one `Trace`.
 """
 

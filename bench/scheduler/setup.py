@@ -21,7 +21,7 @@ RESULTS = ROOT / "docs" / "results"
 IMAGES = RESULTS / "img"
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
-# Reported load times of the models that Sommelier and Proteus switch between (METHODS.md 1): SDXL … Tiny-SD
+# Reported load times of the models that Sommelier and Proteus switch between (docs/methods.md): SDXL … Tiny-SD
 LOAD_S = (47.0, 21.7, 21.7, 15.0, 15.0, 11.8)
 
 

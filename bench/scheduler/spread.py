@@ -39,6 +39,6 @@ def show_spread(data: dict[str, Any]) -> str:
 PART = Part(
     spread,
     show_spread,
-    "With prompts spread as in METHODS.md",
+    "With prompts spread around the profile's means",
     "The same with the other model of prompts, to tell the scheduler's share from the predictor's.",
 )

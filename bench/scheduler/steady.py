@@ -53,7 +53,7 @@ def history(setup: Setup, load: float, seed: int) -> tuple[int, ...]:
 
 
 def published_pac(setup: Setup, load: float) -> float:
-    """Quality of the prompt-agnostic ceiling: one level a worker, no queueing (the curve of METHODS.md 1)."""
+    """Quality of the prompt-agnostic ceiling: one level a worker, no queueing (PAC in docs/methods.md)."""
     levels = tuple(Level(lv.id, {"a100": lv.requests_per_minute}) for lv in setup.profile.levels)
     means = {lv.id: lv.quality for lv in setup.profile.levels}
     return solve(Instance({"a100": WORKERS}, levels, (PromptClass("all", load * setup.capacity, means),))).quality

@@ -1,6 +1,6 @@
 """What the planner is asked and what it answers: frozen dataclasses, checked at construction, with their JSON.
 
-The JSON is the contract of `argus solve` (DESIGN.md, "Contracts"); unknown fields are refused so that a typo is not a
+The JSON is what `argus solve` reads and writes (docs/formats.md); unknown fields are refused so that a typo is not a
 silent default.
 """
 

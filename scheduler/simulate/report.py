@@ -1,4 +1,4 @@
-"""What a simulated run came to: the figures of DESIGN.md's contract, a timeline a minute, a table and plots."""
+"""What a simulated run came to: the figures that docs/formats.md lists, a timeline a minute, a table and plots."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Workload:
 def synthetic_quality(profile: Profile, seed: int, prompts: int = DEFAULT_SPREAD) -> QualityTable:
     """Prompts whose loss at every level is the profile's mean loss times a tolerance spread exponentially (mean 1).
 
-    The model of METHODS.md's trial, for a profile without a quality table. The drawn means are the profile's exactly.
+    For a profile without a quality table. The drawn means are the profile's exactly.
     """
     tolerance = np.random.default_rng(seed).exponential(size=prompts)
     loss = np.array([1 - level.quality for level in profile.levels])

@@ -14,7 +14,7 @@ from traces.replay.send import Sent
 
 
 def summary(sent: Sequence[Sent], duration_s: float, reference: str, references: References | None) -> dict[str, Any]:
-    """The figures of the contract (DESIGN.md), and where the quality comes from."""
+    """The figures that docs/formats.md lists, and where the quality comes from."""
     served = [one for one in sent if one.done]
     latencies = np.array([one.latency_s for one in served])
     quality = [q for one in served if (q := _quality(one, reference, references)) is not None]

@@ -102,7 +102,7 @@ def test_nirvana_goes_by_similarity_alone() -> None:
 
 
 def test_pac_is_the_prompt_agnostic_ceiling_of_the_methods() -> None:
-    # METHODS.md 1: 250 requests a minute at the artefact's 1.65 throughput → 95.8 %
+    # docs/methods.md: 250 requests a minute at the artefact's 1.65 throughput → 95.8 %
     costs = [("exact", 14.29, 1.0), ("ac-5", 15.87, 0.97046), ("ac-10", 17.86, 0.95808), ("ac-15", 20.41, 0.94378)]
     costs += [("ac-20", 23.81, 0.93235), ("ac-25", 28.57, 0.9152)]
     levels = [
