@@ -12,6 +12,7 @@
                                   └──────redraw─────┼──────G──────┘
                                                     │
              accepted, queued, running ──cancel H──▶ cancelled
+                                  queued ──keep_image I──▶ done
                                  running ──release E, attempts used up──▶ failed
 
     A  `new_requests`          the app commits a job's rows
@@ -23,6 +24,7 @@
     F  `finish`                image and timings are stored
     G  `redraw`                its image scored under its floor: again, at a better level
     H  `cancel_job`, `cancel`  the user does not want it any more
+    I  `keep_image`            it was redrawn and cannot be in time any more: done, with the image it has
 
 What changes about a request while it is queued, its level above all, is in `core.queued_requests`.
 
@@ -275,6 +277,29 @@ def redraw(request_id: uuid.UUID, level: str, why: str) -> list[Request]:
         again = list(session.scalars(back))
     publish_requests(again)
     return again
+
+
+# I
+
+
+def keep_image(requests: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Of these queued requests, those that have an image of before they were redrawn are done with it; returns them."""
+    newest = select(Image.level).where(Image.request_id == Request.id).order_by(Image.created_at.desc()).limit(1)
+    has_image = select(Image.id).where(Image.request_id == Request.id).exists()
+    settled = (
+        update(Request)
+        .where(Request.id.in_(requests), Request.state == State.QUEUED, has_image)
+        .values(
+            state=State.DONE,
+            level=newest.scalar_subquery(),
+            scored_at=func.now(),
+            note=func.concat_ws("; ", Request.note, "there was no time for that: the image stays"),
+        )
+        .returning(Request.id)
+        .execution_options(synchronize_session=False)
+    )
+    with transaction() as session:
+        return set(session.scalars(settled))
 
 
 # H

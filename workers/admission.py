@@ -108,7 +108,9 @@ def claim(
         shown = open_requests.waiting(family, levels, False, SHOWN)
         answer = _asked(admission, shown, levels, running)
         if answer.unreachable:
-            queued_requests.mark_unreachable([shown[place].id for place in answer.unreachable])
+            late = [shown[place].id for place in answer.unreachable]
+            settled = requests.keep_image(late)
+            queued_requests.mark_unreachable([request for request in late if request not in settled])
         if answer.start is not None:
             chosen = shown[answer.start]
             note = _note(chosen, answer.level, len(shown) - answer.start - 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.scheduler import ablation, backlog, models, planner, predictor, service_classes, shapes, spread, steady
 from bench.scheduler.part import Part
-from bench.scheduler.setup import LOAD_S, RESULTS, WORKERS
+from bench.scheduler.setup import RESULTS, WORKERS
 
 PAGE, KEPT = RESULTS / "scheduler.md", RESULTS / "scheduler.json"
 PARTS: dict[str, Part] = {
@@ -39,8 +39,8 @@ def page(kept: dict[str, Any]) -> str:
         f"(3 × exact). Prompts: {about['prompts']}.",
         "",
         "All policies get the same forecast, ticks (10 s) and engine. `pac` and `argus-paper` also get Argus' headroom "
-        "and backlog term, and `pac` a smooth round robin. `proteus` and `sommelier` choose among models, not levels "
-        f"of one: a change loads weights ({LOAD_S[0]:g} to {LOAD_S[-1]:g} s, as reported). `nirvana`'s cache is modelled by "
+        "and backlog term, and `pac` a smooth round robin; every policy may let go of requests that cannot be in time any "
+        "more. The levels are those of one model, so no policy loads weights when a worker changes level. `nirvana`'s cache is modelled by "
         "similarities that save the 21 % of GPU time it reports. Violations count late, shed and failed requests; "
         "quality is the mean over what was served, late or not, which flatters policies that queue.",
     ]

@@ -21,8 +21,6 @@ RESULTS = ROOT / "docs" / "results"
 IMAGES = RESULTS / "img"
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
-# Reported load times of the models that Sommelier and Proteus switch between (docs/methods.md): SDXL … Tiny-SD
-LOAD_S = (47.0, 21.7, 21.7, 15.0, 15.0, 11.8)
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,7 @@ class Setup:
         return workload(trace, self.quality, self.profile.ids, seed, NOISE, told, **rest)
 
     def config(self, policy: str, **rest: Any) -> SimConfig:
-        loads = dict(zip(self.profile.ids, LOAD_S, strict=True))
-        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s, load_s=loads)
+        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s)
         return replace(base, **rest)
 
     def run(self, policy: str, work: Workload, made: Policy | None = None, **rest: Any) -> Report:

@@ -43,7 +43,7 @@ class Situation:
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
     level. `named` is the demand for levels that requests ask for by name (requests a second): `rate`, `sample` and
     `queued` are without it. `waiting` are those of them that may change level, earliest deadline first. `scores` are the relative
-    qualities that `Policy.finished` saw lately, `memory` MB for models by device type.
+    qualities of recent images by level, `memory` MB for models by device type.
     """
 
     rate: float
@@ -55,7 +55,7 @@ class Situation:
     workers: Sequence[WorkerState]
     load: LoadState
     tick_s: float = 10.0
-    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
     named: Mapping[str, float] = field(default_factory=dict)
 

@@ -1,6 +1,7 @@
 """Escalation: an image that scored under its request's floor is drawn again at a better level, while there is time.
 
-DiffServe's cascade: the policy says whether workers are to spare, and whether another image can still be in time. The first image stays; what the request shows is the newest.
+DiffServe's cascade: the policy says whether workers are to spare, and whether another image can still be in time. The
+first image stays; what the request shows is the newest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from core.database import transaction
 from core.families import Family
 from core.requests import redraw
 from core.tables import Image, Request, Score, State
+from scheduler.control import reasons
 from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
 
 log = structlog.get_logger(__name__)
@@ -40,7 +42,7 @@ def escalate(reader: SnapshotReader, request_id: uuid.UUID) -> str | None:
     level = policy.finished(asked, row.level, measured, epoch, reader.load_now(snapshot))
     if level is None or not snapshot.is_served(level):
         return None
-    if not redraw(row.id, level, f"scored {measured:.2f} of exact, under the floor: again at {level}"):
+    if not redraw(row.id, level, reasons.redrawn(level, measured, row.min_quality)):
         return None
     log.info("escalated", request=str(row.id), level=level)
     return level

@@ -99,6 +99,7 @@ class Observer:
             tick_s=settings().tick_s,
             memory=queries.memory_by_type(workers),
             named=self._named(session, policy),
+            scores=queries.relative_scores(session, self.family) if policy.reviews_all else {},
         )
         return Observed(snapshot, workers, dwelling, forecast, corrections, waiting, policy, situation)
 

@@ -35,6 +35,12 @@ def started(level: str, routed_to: str, better: bool, behind: int) -> str:
     return f"lowered from {routed_to} to {level} when it started: {others}"
 
 
+def redrawn(level: str, measured: float, floor: float | None) -> str:
+    """Why an image is drawn again; `measured` is its score over what the reference level scores."""
+    under = f"under the floor of {floor:.2f}" if floor else "less than it could be while there is room"
+    return f"scored {measured:.2f} of exact, {under}: drawn again at {level}"
+
+
 def not_served(level: str) -> str:
     return f"no worker serves {level} now"
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -28,6 +28,18 @@ from scheduler.observation.forecast import Forecast, Forecaster
 log = structlog.get_logger(__name__)
 NAMED_S = 60.0  # how far back the demand for named levels is counted
 TIMINGS = 60  # recent attempts that correct the profile: enough for a median, few enough to notice change
+
+
+RELATIVE_SCORES = """
+WITH recent AS (
+    SELECT s.value, i.level, r.prompt FROM image i JOIN score s ON s.image_id = i.id JOIN request r ON r.id = i.request_id
+    WHERE r.family = :family ORDER BY i.created_at DESC LIMIT 1000
+), reference AS (SELECT prompt, avg(value) AS value FROM recent WHERE level = :reference GROUP BY prompt),
+average AS (SELECT avg(value) AS value FROM recent WHERE level = :reference)
+SELECT recent.level, recent.value / coalesce(reference.value, average.value)
+FROM recent LEFT JOIN reference ON reference.prompt = recent.prompt CROSS JOIN average
+WHERE recent.level <> :reference AND coalesce(reference.value, average.value) > 0.05
+"""
 
 
 @dataclass(frozen=True)
@@ -199,6 +211,15 @@ def preparations(session: Session, device_type: str) -> tuple[list[float], list[
     found: tuple[list[float], list[float]] = ([], [])
     for seconds, hit in session.execute(query):
         found[0 if hit else 1].append(float(seconds or 0.0))
+    return found
+
+
+def relative_scores(session: Session, family: Family) -> dict[str, list[float]]:
+    """Scores of recent images over those of the reference level, by level: for the same prompt where it was drawn there
+    too, else over its mean."""
+    found: dict[str, list[float]] = {}
+    for level, score in session.execute(text(RELATIVE_SCORES), {"family": family.id, "reference": family.reference}):
+        found.setdefault(level, []).append(float(score))
     return found
 
 

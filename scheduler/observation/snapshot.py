@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from core import tables
 from core.families import Family
-from core.profiles import Profile
 from core.settings import settings
 from core.tables import Request as Row
 from core.tables import ServiceClass
@@ -58,6 +57,7 @@ class SnapshotReader:
         self.name = policy or settings().policy
         self.demand = Demand(family)
         self._kept: Snapshot | None = None
+        self._policy: Policy | None = None
         self._plan: tuple[int, Epoch | None, Mapping[str, Correction]] = (0, None, {})
         self._routed: Counter[str] = Counter()
         self._queues: dict[str, QueueEstimate] = {}
@@ -116,7 +116,12 @@ class SnapshotReader:
         known = {
             device: corrected(profile, corrections.get(device, Correction())) for device, profile in measured.items()
         }
-        return _policy(self.name, tuple(sorted(known.items())), target_s)
+        cluster = Cluster(known, target_s)
+        if self._policy is None:
+            self._policy = make_policy(self.name, cluster)
+        elif replace(self._policy.cluster, shared=True) != cluster:
+            self._policy = self._policy.renewed(cluster)
+        return self._policy
 
     def corrections(self, session: Session) -> dict[str, Correction]:
         """What the plan in force, whoever made it, knew of each type of device."""
@@ -227,11 +232,6 @@ def quality_of(row: Row, policy: Policy) -> tuple[float, ...]:
 def _means(policy: Policy) -> tuple[tuple[str, float], ...]:
     """Levels and their mean quality, in order."""
     return tuple(zip(policy.levels, policy.cluster.quality, strict=True))
-
-
-@lru_cache(maxsize=4)
-def _policy(name: str, profiles: tuple[tuple[str, Profile], ...], target_s: float) -> Policy:
-    return make_policy(name, Cluster(dict(profiles), target_s))
 
 
 def _seconds(policy: Policy | None, level: str) -> float:

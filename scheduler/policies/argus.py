@@ -31,8 +31,8 @@ class Argus(Policy):
     prompt_aware = True  # False: every prompt is priced as the mean prompt (ablation: without the predictor)
     late_binding = True  # levels bound when service starts; False: at arrival
 
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
+    def over(self, cluster: Cluster) -> None:
+        super().over(cluster)
         self.models = self.cluster.models
 
     def plan(self, observed: Observation) -> Epoch:

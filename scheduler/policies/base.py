@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from scheduler.planning.instance import Instance, Plan, PromptClass
 from scheduler.planning.milp import solve
@@ -32,15 +33,27 @@ class Policy:
     variants: ClassVar[bool] = False  # its levels are separate models: a worker that changes level loads weights
     moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
+    reviews_all: ClassVar[bool] = False  # `finished` is asked of every scored image, not only of those under a floor
     admission_control: bool = True
 
     def __init__(self, cluster: Cluster) -> None:
+        self.epochs = 0
+        self.over(cluster)
+
+    def over(self, cluster: Cluster) -> None:
+        """Everything that follows from the cluster. What a policy remembers between ticks is set in `__init__`."""
         self.cluster = replace(cluster, shared=self.shared)
         self.latencies = LatencyTable(self.cluster)
         self.margin = MARGIN * self.cluster.slo_s
         self.levels = self.cluster.levels
         self.index = {level: i for i, level in enumerate(self.levels)}
-        self.epochs = 0
+
+    def renewed(self, cluster: Cluster) -> Self:
+        """This policy over a cluster that has changed: profiles are corrected as devices are watched, and what the policy
+        remembers goes on. The policy as it was stays as it is, for whoever is just asking it."""
+        new = copy(self)
+        new.over(cluster)
+        return new
 
     def plan(self, observed: Observation) -> Epoch:
         """Workers per model, load per level, prices for the coming tick."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,8 @@ class Observation:
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `waiting` counts what is queued
     by level; `workers` and `current` the live workers by device type and by model; `pinned` those in their dwell time.
     `named` is the demand for levels that requests ask for by name, in requests a second; `rate`, `sample` and `waiting`
-    are without it. `memory` is MB for models by device type (one that is missing has no limit). `scores` are the relative qualities that `finished` saw lately (DiffServe's threshold).
+    are without it. `memory` is MB for models by device type (one that is missing has no limit). `scores` are the
+    relative qualities of recent images by level (DiffServe's threshold).
     """
 
     now: float
@@ -53,7 +54,7 @@ class Observation:
     pinned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tick_s: float = 10.0
     switch_cost: float = 0.0
-    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
     named: Mapping[str, float] = field(default_factory=dict)
 

@@ -25,9 +25,12 @@ class Oracle(Argus):
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
-        self.ahead_s = AHEAD * cluster.slo_s
         self.times: list[float] = []
         self.truth = np.zeros((0, len(self.levels)))
+
+    def over(self, cluster: Cluster) -> None:
+        super().over(cluster)
+        self.ahead_s = AHEAD * cluster.slo_s
 
     def foretell(self, times: np.ndarray, truth: np.ndarray) -> None:
         """All arrivals (N, seconds, sorted) and their true qualities (N×L)."""

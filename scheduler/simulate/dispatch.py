@@ -59,7 +59,7 @@ class Dispatch:
         chosen = None if admission.start is None else queue[admission.start][0]
         for index in sorted(admission.removed, reverse=True):
             request, _ = queue.pop(index)
-            if request is not chosen:
+            if request is not chosen and not request.attempt:  # one that was drawn before has its image
                 system.background.append((request, None))
         if chosen is None:
             return not queue and not worker.batch and self._start_background(worker)

@@ -147,11 +147,11 @@ class _Run:
         request, level = running.request, system.policy.levels[running.level]
         score = self.truth[self.rows[int(request.id)]][running.level]
         if not running.background:
-            system.scores.append(score)
+            system.scores[level].append(score)
             better = system.policy.finished(request, level, score, system.epoch, system.load())
             if better:
                 self.dispatch.queue(replace(request, attempt=request.attempt + 1), better)
-                return
+        # what is drawn again replaces this; where that is given up, this is the answer
         self.outcomes[int(request.id)] = Outcome(
             request.arrived, request.deadline, self.events.now, score, level, request.batch
         )

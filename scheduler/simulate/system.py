@@ -44,7 +44,7 @@ class System:
         self.waiting: dict[str, list[Waiting]] = {m: [] for m in self.cluster.models}
         self.background: deque[tuple[Request, Running | None]] = deque()
         self.recent: deque[int] = deque(maxlen=SAMPLE)
-        self.scores: deque[float] = deque(maxlen=SAMPLE)
+        self.scores: dict[str, deque[float]] = {level: deque(maxlen=SAMPLE) for level in self.cluster.levels}
         self.routed: Counter[str] = Counter()
         self.workers: list[SimWorker] = []
 
@@ -83,7 +83,7 @@ class System:
             workers=workers,
             load=self.load(),
             tick_s=self.config.tick_s,
-            scores=np.array(self.scores),
+            scores={level: list(scores) for level, scores in self.scores.items()},
         )
 
     def slots(self, device: str, model: str) -> int:

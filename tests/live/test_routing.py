@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import redis
+from PIL import Image as Pillow
 from sqlalchemy import func, select, update
 
 from core.database import transaction
 from core.families import load_family
+from core.requests import redraw
+from core.settings import settings
 from core.tables import Attempt, Image, Job, Plan, Request, Score, ServiceClass, State, Worker
+from core.workers import WorkerIdentity
 from scheduler.control.escalate import escalate
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
+from scheduler.observation.calibration import Correction
 from scheduler.observation.queries import timings
 from scheduler.observation.snapshot import SnapshotReader
+from workers.admission import PolicyAdmission, claim
+from workers.scoring import worker as scoring
 
 
 @pytest.fixture
@@ -59,8 +68,6 @@ def join(name: str = "cpu0@test", models: tuple[str, ...] = ("large",), seen_ago
 
 
 def load_family_of_test():
-    from core.settings import settings
-
     return load_family(settings().family)
 
 
@@ -232,6 +239,45 @@ def test_a_prompt_is_held_to_its_own_reference_score_where_that_is_known(family)
     assert escalate(reader, requests(plain)[0].id) == "exact"
 
 
+def test_the_tick_tells_a_policy_that_reviews_all_what_recent_images_scored(family):
+    join()
+    scored(submit(5), "exact", 2.0)
+    scored(submit(1, prompt="a hard one"), "exact", 1.0)
+    scored(submit(1, prompt="a hard one"), "fs-4", 0.9)
+    scored(submit(1), "fs-4", 1.0)
+    situation = Scheduler(family, "diffserve").observe().situation
+    assert situation is not None
+    assert sorted(situation.scores["fs-4"]) == [pytest.approx(0.5), pytest.approx(0.9)]
+    assert Scheduler(family, "argus").observe().situation.scores == {}
+
+
+def test_a_policy_keeps_its_memory_while_profiles_are_corrected(family):
+    join()
+    reader = SnapshotReader(family, "proteus")
+    with transaction() as session:
+        policy = reader.snapshot(session, fresh=True).policy
+        assert reader.snapshot(session, fresh=True).policy is policy
+    policy.ewma = 7.0
+    corrected = reader.policy_for(["cpu"], {"cpu": Correction({"large": 2.0})}, 9.0)
+    assert corrected is not policy
+    assert (corrected.ewma, corrected.cluster.slo_s) == (7.0, 9.0)
+
+
+def test_a_redrawn_request_that_cannot_be_in_time_is_done_with_the_image_it_has(family):
+    join()
+    job = submit(1, deadline_at=datetime.now(UTC) + timedelta(seconds=0.01))
+    scored(job, "fs-4", 1.0)
+    (row,) = requests(job)
+    redraw(row.id, "exact", "again")
+    waits = submit(1, state=State.QUEUED, level="exact", epoch=0, deadline_at=datetime.now(UTC))
+    Scheduler(family).tick()
+    claim(family, WorkerIdentity("cpu0@test", uuid.uuid4()), ["exact"], PolicyAdmission(family, "cpu0@test", "cpu"))
+    (row,) = requests(job)
+    assert (row.state, row.level, row.deadline_unreachable) == (State.DONE, "fs-4", False)
+    assert "the image stays" in row.note
+    assert requests(waits)[0].deadline_unreachable
+
+
 def test_the_planner_is_told_what_was_predicted_and_what_waits(family):
     join()
     job = submit(30)
@@ -288,3 +334,30 @@ def test_batch_work_goes_back_to_the_reference_level_once_somebody_serves_it(fam
     join(models=("large",))
     scheduler.tick()
     assert {row.level for row in requests(job)} == {"exact"}
+
+
+class Pictures:
+    """A store in which every image is a grey square."""
+
+    def get(self, key: str) -> bytes:
+        data = io.BytesIO()
+        Pillow.new("RGB", (8, 8)).save(data, "PNG")
+        return data.getvalue()
+
+
+@pytest.mark.parametrize(("policy", "floor", "asked"), [("argus", None, 0), ("argus", 0.9, 1), ("diffserve", None, 1)])
+def test_a_score_reaches_the_policy_when_there_is_a_floor_or_it_reviews_all(family, monkeypatch, policy, floor, asked):
+    published: list[Any] = []
+    monkeypatch.setattr(scoring, "publish", lambda queue, messages: published.extend(messages))
+    monkeypatch.setenv("ARGUS_POLICY", policy)
+    settings.cache_clear()
+    try:
+        scored(submit(1, min_quality=floor), "fs-4", 1.0)
+        with transaction() as session:
+            image = session.scalars(select(Image)).one()
+        scorer = scoring.ImageScoring(SimpleNamespace(name="other", score=lambda *_: [1.0]), Pictures())
+        scorer.score([image.id])
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert len(published) == asked

@@ -36,6 +36,7 @@ from core.log import set_up_logging
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Escalate, ScoreImage
 from core.settings import settings
 from core.tables import Image, Request, Score
+from scheduler.policies import policy_class
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -97,7 +98,8 @@ class ImageScoring:
         with transaction() as session:
             session.execute(insert(Score).values(rows).on_conflict_do_nothing())
             asked = session.execute(scored.returning(Request.id, Request.min_quality)).all()
-        publish(ROUTER_QUEUE, [Escalate(str(request)) for request, floor in asked if floor])
+        everyone = policy_class(settings().policy).reviews_all
+        publish(ROUTER_QUEUE, [Escalate(str(request)) for request, floor in asked if floor or everyone])
 
 
 def main(argv: list[str] | None = None) -> int:

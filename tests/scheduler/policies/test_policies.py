@@ -146,13 +146,33 @@ def test_sommelier_workers_step_down_in_turn_as_their_queues_grow() -> None:
 def test_diffserve_escalates_what_scores_below_its_threshold_once() -> None:
     policy = make_policy("diffserve", cluster())
     scores = np.linspace(0.5, 1.0, 101)
-    epoch = policy.plan(observed(2.6, scores=scores))
+    epoch = policy.plan(observed(2.6, scores={"ac-25": scores, "exact": np.full(500, 1.0)}))  # of the light model alone
     assert 0 < epoch.extra["share"] < 1
     assert epoch.extra["threshold"] == pytest.approx(np.quantile(scores, epoch.extra["share"]))
     assert policy.route(request(), epoch, load_state()) == "ac-25"
     assert policy.finished(request(), "ac-25", 0.5, epoch, load_state()) == "exact"
     assert policy.finished(request(), "ac-25", 1.0, epoch, load_state()) is None
     assert policy.finished(request(), "exact", 0.1, epoch, load_state()) is None
+    assert policy.finished(request(), "ac-25", 0.5, epoch, load_state(now=SLO - 4.0)) is None  # exact takes 4.2 s
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_policy_remembers_what_it_knew_when_profiles_are_corrected(name: str) -> None:
+    slower = parse_profile(
+        {
+            **profile().model_dump(),
+            "levels": [{**lv, "latency_s": 2 * lv["latency_s"]} for lv in profile().model_dump()["levels"]],
+        }
+    )
+    policy = make_policy(name, cluster())
+    for _ in range(3):
+        policy.plan(observed(4.0))
+    renewed = policy.renewed(Cluster({"a100": slower}, 2 * SLO))
+    assert renewed.epochs == 3  # Sommelier's turn
+    assert renewed.latencies.alone["a100"][0] == pytest.approx(8.4)
+    assert policy.latencies.alone["a100"][0] == pytest.approx(4.2)  # whoever is asking it is not disturbed
+    if name == "proteus":
+        assert renewed.ewma == pytest.approx(4.0)  # type: ignore[attr-defined]
 
 
 def test_oda_moves_surplus_up_and_pulls_shortage_from_the_shallower() -> None:
