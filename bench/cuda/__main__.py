@@ -37,11 +37,11 @@ PROFILED = {"sd15": (1, 2, 4, 8, 16), "sdxl": (1, 2, 4, 8), "sd3": (1, 2, 4, 8),
 def parts(found: Findings, setup: Setup, out: Path) -> dict[str, tuple[float, Callable[[], object]]]:
     """Every part with its limit in seconds, in the order of importance."""
     architectures = {
-        f"steps-{name}": (25.0, lambda name=name: steps.architecture(found, setup, name))  # type: ignore[misc]
+        f"steps-{name}": (30.0, lambda name=name: steps.architecture(found, setup, name))  # type: ignore[misc]
         for name in steps.CASES
     }
     profiles = {
-        f"profile-{name}": (15.0, lambda name=name: _profile(found, setup, name, out))  # type: ignore[misc]
+        f"profile-{name}": (25.0, lambda name=name: _profile(found, setup, name, out))  # type: ignore[misc]
         for name in PROFILED
     }
     return {

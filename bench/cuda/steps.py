@@ -25,9 +25,9 @@ class Case:
 
 
 CASES = {
-    "sdxl": (Case("sdxl", 1024, (1, 4, 8)), Case("sdxl", 512, (1, 8), 1.05, graphs=True)),
+    "sdxl": (Case("sdxl", 1024, (1, 4, 8), graphs=True), Case("sdxl", 512, (1, 8), 1.05, graphs=True)),
     "sd15": (Case("sd15", 512, (1, 8), 1.05, graphs=True),),
-    "sd3": (Case("sd3", 1024, (1, 4)),),
+    "sd3": (Case("sd3", 1024, (1, 4), graphs=True),),
     "flux": (Case("flux", 1024, (1, 2)),),
 }
 

@@ -11,7 +11,7 @@ import logging
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 Tensors = dict[str, Tensor]
 Forward = Callable[[Tensor, Tensor, Tensors], Tensor]
 
-FASTER = 0.9  # a graph is kept where its replay takes at most this share of the forward
+FASTER = 0.97  # a graph is kept where its replay takes at most this share of the forward
 LAUNCH_BOUND = 1.6  # times the smallest bucket's seconds: a forward that takes longer has the GPU busy
 REPEATS = 5
+ENOUGH_S = 0.4  # of measuring one forward
 
 
 class Recorder(Protocol):
@@ -132,9 +133,11 @@ class GraphedForward:
         return True
 
     def _seconds(self, work: Callable[[], Any]) -> float:
-        """Median seconds, the device's part included."""
-        taken: Sequence[float] = [self._once(work) for _ in range(REPEATS + 1)][1:]
-        return statistics.median(taken)
+        """Median seconds, the device's part included; of fewer runs where each takes long."""
+        taken = [self._once(work)]
+        while len(taken) <= REPEATS and sum(taken) < ENOUGH_S:
+            taken.append(self._once(work))
+        return statistics.median(taken[1:] or taken)  # the first may be a colder one
 
     def _once(self, work: Callable[[], Any]) -> float:
         self.recorder.wait()
