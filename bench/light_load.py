@@ -1,0 +1,164 @@
+"""Does an idle or lightly loaded Argus leave pictures alone? One worker with its defaults, as `make up` starts it.
+
+    python -m bench.light_load [--minutes 5] [--shares 0.1,0.3,0.6] [--write]
+
+Twenty prompts one at a time, each sent when the one before is done; then Poisson arrivals at shares of the capacity at
+the exact level, which is what those twenty took of the worker. Said of each: the share drawn at the exact level and the
+share that was late by the server's own promise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.live.instance import call
+from bench.live.machine import hardware
+from core.client import ArgusClient
+from core.families import Family, load_family
+from core.services import free_port
+from core.settings import ROOT
+from traces.replay.plan import Planned, plan, read_prompts
+from traces.replay.send import Sent, send, wait
+
+KEPT, PAGE = ROOT / "docs/results/light-load.json", ROOT / "docs/results/light-load.md"
+ALONE = 20  # prompts sent one at a time
+UP_S = 240.0
+DRAIN_S = 120.0
+
+
+def environ(home: Path) -> dict[str, str]:
+    """Settings of the run: ports and a home of its own, everything else as a newcomer has it."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ARGUS_")}
+    own = {"ARGUS_HOME": home, "ARGUS_PORT": free_port(), "ARGUS_FLOWER_PORT": free_port()}
+    return {**others, **{name: str(value) for name, value in own.items()}}
+
+
+def one_at_a_time(client: ArgusClient, prompts: Sequence[str], bar: Progress) -> list[Sent]:
+    """Each prompt is sent when the one before is done."""
+    done: list[Sent] = []
+    for number, prompt in enumerate(prompts[:ALONE]):
+        sent = send(client, [Planned(0.0, prompt, number)], {"title": "alone"}, bar)
+        while (row := client.get(f"/v1/requests/{sent[0].request_id}"))["state"] not in ("done", "failed"):
+            time.sleep(0.02)
+        sent[0].row = row
+        done += sent
+    return done
+
+
+def at_rate(
+    client: ArgusClient, per_minute: float, minutes: float, prompts: Sequence[str], bar: Progress
+) -> list[Sent]:
+    """Poisson arrivals for so long."""
+    rng = np.random.default_rng(1)
+    gaps = rng.exponential(60 / per_minute, size=max(1, round(per_minute * minutes * 2)))
+    arrivals = np.cumsum(gaps)
+    planned = plan(arrivals[arrivals < 60 * minutes], prompts, None, 1)
+    sent = send(client, planned, {"title": "light load"}, bar)
+    wait(client, sent, DRAIN_S, bar)
+    return sent
+
+
+def figures(sent: Sequence[Sent], family: Family) -> dict[str, Any]:
+    """Shares of 1; latency in seconds, from the intended arrival."""
+    levels = Counter(one.row.get("level") for one in sent if one.done)
+    latencies = sorted(one.latency_s or 0.0 for one in sent if one.done)
+    return {
+        "requests": len(sent),
+        "exact": levels[family.reference] / len(sent),
+        "late": sum(one.violated for one in sent) / len(sent),
+        "levels": dict(levels),
+        "latency_p50_s": statistics.median(latencies) if latencies else None,
+        "latency_max_s": latencies[-1] if latencies else None,
+        "target_s": sent[0].slo_s,
+    }
+
+
+def worker_seconds(sent: Sequence[Sent]) -> float:
+    """Seconds of the worker that a request at the exact level took, encoding and decoding included."""
+    attempts = [one.row["attempts"][-1] for one in sent if one.done]
+    return statistics.median(a["encode_s"] + a["denoise_s"] + a["decode_s"] for a in attempts)
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page of the results."""
+    run, machine = found["run"], found["hardware"]
+    rows = [
+        f"| {name} | {part['requests']} | {part['exact']:.1%} | {part['late']:.1%} | {part['latency_p50_s']:.2f} "
+        f"| {part['latency_max_s']:.2f} | {part['target_s']:.2f} |"
+        for name, part in found["parts"].items()
+    ]
+    return "\n".join(
+        [
+            "# Light load: pictures are left alone while demand fits",
+            "",
+            f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}. One generation worker "
+            f"with its defaults beside all services on {machine['name']}, {machine['cores']} cores; load average before "
+            f"{run['load_before']:.2f}. A request at the exact level took {run['exact_s']:.2f} s of the worker, so the "
+            f"capacity at that level is {60 / run['exact_s']:.0f} requests a minute.",
+            "",
+            "| load | requests | drawn at the exact level | late | latency p50, s | longest, s | target, s |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            "Late is by the server's promise at acceptance (`deadline_at`), counted from the intended arrival on.",
+            "",
+        ]
+    )
+
+
+@click.command()
+@click.option("--minutes", default=5.0, show_default=True, help="Length of each part with arrivals.")
+@click.option("--shares", default="0.1,0.3,0.6", show_default=True, help="Arrivals as shares of exact capacity.")
+@click.option("--write", is_flag=True, help="Write docs/results/light-load.json and .md.")
+def main(minutes: float, shares: str, write: bool) -> None:
+    """Say how many pictures an idle and a lightly loaded Argus draws at the exact level, and how many come late."""
+    console, load_before = Console(stderr=True), os.getloadavg()[0]
+    family = load_family("embedded")
+    prompts = read_prompts(ROOT / "profiles" / family.id / "quality.csv")
+    parts: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="argus-light-") as folder:
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
+        settings = environ(Path(folder))
+        call(["up", "--detach"], settings)
+        try:
+            client = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
+            with Progress(console=console) as bar:
+                alone = one_at_a_time(client, prompts, bar)
+                exact_s, parts["idle, one at a time"] = worker_seconds(alone), figures(alone, family)
+                for share in map(float, shares.split(",")):
+                    sent = at_rate(client, share * 60 / exact_s, minutes, prompts, bar)
+                    parts[f"{share:.0%} of exact capacity, {minutes:g} min"] = figures(sent, family)
+        finally:
+            call(["down"], settings)
+    run = {
+        "command": "python -m " + " ".join(["bench.light_load", *sys.argv[1:]]),
+        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "load_before": load_before,
+        "family": family.id,
+        "family_version": family.version,
+        "exact_s": exact_s,
+    }
+    found = {"run": run, "hardware": hardware(), "parts": parts}
+    if write:
+        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(found), encoding="utf-8")
+    click.echo(page(found))
+
+
+if __name__ == "__main__":
+    main()
