@@ -284,3 +284,17 @@ def test_where_a_request_stood_is_forgotten_when_another_worker_has_it(site: Sit
         session.get_one(Request, batch).state = State.RUNNING
     site.generation.forget_preempted()
     assert not site.engine.preempted()
+
+
+def test_a_request_on_a_device_that_fails_goes_back_to_its_queue_and_loses_no_attempt(site: Site):
+    request = site.submit(steps=4)
+    site.adapter.stops_at = -1
+
+    def fails(*tensors: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    site.adapter.forward = fails  # type: ignore[method-assign]
+    site.generation.generate(request, 0)
+    (attempt,) = site.attempts(request)
+    assert attempt.outcome == "returned"
+    assert site.row(request).state == State.QUEUED

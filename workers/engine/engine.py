@@ -49,7 +49,7 @@ class Engine:
         compiled, graphs: as `ModelLoader` has them.
         preempted: where the state of preempted requests is kept.
         steps_ahead: steps that the device may be behind the loop; None is one on CUDA and none on the CPU.
-        on_device_failure: called once when the device can't be used any more; the requests have ended by then.
+        on_device_failure: called once when the device can't be used any more, after all requests have ended.
         threaded: False does everything inside `submit` and `step`.
     """
 
@@ -74,10 +74,9 @@ class Engine:
     ) -> None:
         loader = ModelLoader(family, device, dtype, max_batch, compiled, graphs)
         self.family, self.device, self.dtype, self.max_batch = family, device, loader.dtype, max_batch
-        self.cache = cache
+        self.cache, self.preempted_store = cache, preempted or PreemptedStore()
         self.costs = StepCosts(curves)
         self.pool = ModelPool(family, load or loader.load, expected_mb or loader.expected_mb, memory_budget_mb)
-        self.preempted_store = preempted or PreemptedStore()
         preparation = Preparation(family, cache, self.preempted_store)
         self._registry = Registry(self._finished)
         self._batches = RunningBatches(self.costs, max_batch)
@@ -164,14 +163,7 @@ class Engine:
 
     def stats(self) -> dict[str, Any]:
         """Counters and measurements since the start, for records and dashboards."""
-        return {
-            **stats.of_requests(self._registry, self._batches),
-            "preempted": len(self.preempted()),
-            "models": self.pool.stats(),
-            "loads": dict(self.pool.loads),
-            "step_s": self.costs.stats(),
-            "cache": self.cache.stats() if self.cache else None,
-        }
+        return stats.of(self._registry, self._batches, self.pool, self.costs, self.preempted_store, self.cache)
 
     def _change(self, request_id: str, **changes: Any) -> bool:
         """Set fields of an open request, which the loop reads before its next step."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import torch
 
 from core.errors import ArgusError, DeviceFailed, EngineError, OutOfMemory
+
+T = TypeVar("T")
 
 #: Parts of the messages of errors that a lack of memory shows as. cuBLAS and cuDNN have codes of their own for it, and say
 #: "not initialized" or "no engine" where their handle or workspace could not be allocated.
@@ -58,6 +62,17 @@ def release_memory() -> None:
     if torch.cuda.is_available():
         with suppress(RuntimeError):  # on a device that has failed
             torch.cuda.empty_cache()
+
+
+def again_with_memory(work: Callable[[], T]) -> T:
+    """Do it; out of memory, once more when what nothing refers to was given back."""
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    release_memory()
+    return work()
 
 
 def as_engine_error(error: Exception) -> ArgusError:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from PIL import Image
@@ -144,7 +145,8 @@ class StepLoop:
         for index, request in enumerate(batch.requests):
             done = request.row.sampler.steps_done
             if done in request.store_at and request.error is None:
-                request.latents_to_store[done] = batch.latents[index].to(torch.float16, copy=True)
+                with suppress(torch.OutOfMemoryError):  # then the cache does without it
+                    request.latents_to_store[done] = batch.latents[index].to(torch.float16, copy=True)
 
     def _retire(self, batch: RunningBatch) -> None:
         """Failed rows leave for good, finished ones for the decoder."""

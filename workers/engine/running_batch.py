@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from workers.engine.faults import is_out_of_memory, release_memory
+from workers.engine.faults import again_with_memory, is_out_of_memory, release_memory
 from workers.engine.row_limit import RowLimit
 from workers.engine.running_request import RunningRequest
 from workers.engine.streams import on_this_stream
@@ -54,7 +54,7 @@ class RunningBatch:
     def leave(self, index: int) -> RunningRequest:
         """Take a row out, its latent with it. The last row moves into its slot."""
         leaving, last = self.requests[index], len(self.requests) - 1
-        leaving.row.latent = self.latents[index].clone()
+        leaving.row.latent = again_with_memory(self.latents[index].clone)
         if index != last:
             for tensor in self._tensors():
                 tensor[index] = tensor[last]

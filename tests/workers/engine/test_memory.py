@@ -8,7 +8,7 @@ import torch
 
 from core.errors import OutOfMemory
 from tests.workers.pencil import Pencil, pencil_family
-from workers.engine.faults import is_out_of_memory
+from workers.engine.faults import again_with_memory, is_out_of_memory
 from workers.engine.loading import sizes_up_to, warm_up
 from workers.engine.row_limit import PATIENCE, RowLimit
 
@@ -177,6 +177,19 @@ def test_decoding_is_tried_again_when_a_row_has_left_and_ends_with_a_code_at_las
     b.run()
     with pytest.raises(OutOfMemory):
         never.result(0)
+
+
+def test_a_row_leaves_its_batch_also_when_its_latent_is_copied_at_the_second_try():
+    tries = short()
+
+    def work():
+        if tries:
+            raise tries.pop()
+        return "copied"
+
+    assert again_with_memory(work) == "copied"
+    with pytest.raises(ZeroDivisionError):
+        again_with_memory(lambda: 1 / 0)
 
 
 def test_a_limit_recovers_after_a_while_and_each_shortage_makes_it_longer():
