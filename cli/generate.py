@@ -8,19 +8,19 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from cli.job_view import follow, show
 from cli.terminal import make_console
-from core.client import ArgusClient, Line
 from core.errors import BadPrompt, EngineError
 
-POLL_S = 0.25
-SCORES_S = 30.0  # how long to wait for the scores of finished images; they have no deadline
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from core.client import ArgusClient, Line
+
 FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
 FIRST_PROMPTS = (
     "a red apple on a blue background",
@@ -32,52 +32,10 @@ FIRST_PROMPTS = (
 )
 
 
-def follow(
-    console: Console, client: ArgusClient, job: dict[str, Any], meanwhile: Callable[[], None] = lambda: None
-) -> list[Line]:
-    """Show a bar until nothing of the job is open, then wait a little for scores; returns its requests.
-
-    `meanwhile` is called between two looks.
-    """
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                   console=console, transient=True)  # fmt: skip
-    with bar:
-        task = bar.add_task("drawing", total=job["size"])
-        while (seen := client.job(job["id"]))["progress"] < 1.0:
-            bar.update(task, completed=round(seen["progress"] * seen["size"]))
-            meanwhile()
-            time.sleep(POLL_S)
-        bar.update(task, completed=job["size"], description="scoring")
-        end = time.monotonic() + SCORES_S
-        lines = client.lines(job["id"])
-        while any(map(_unscored, lines)) and time.monotonic() < end:
-            meanwhile()
-            time.sleep(2 * POLL_S)
-            lines = client.lines(job["id"])
-    return lines
-
-
-def _unscored(line: Line) -> bool:
-    return line["image_id"] is not None and line["score"] is None
-
-
-def show(console: Console, lines: Sequence[Line], places: dict[str, str]) -> None:
-    """A row a request: prompt, level, seconds, CLIP score, where the image lies (`places` by image id)."""
-    table = Table("prompt", "seed", "level", "seconds", "CLIP")
-    table.add_column("image", overflow="fold")
-    for line in lines:
-        place = places.get(line["image_id"] or "", f"{line['state']}: {line['error_code'] or ''}".rstrip(": "))
-        table.add_row(line["prompt"], str(line["seed"]), line["level"] or "–", _number(line["latency_s"], 2),
-                      _number(line["score"], 3), place)  # fmt: skip
-    console.print(table)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
 def first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Draw a few real prompts with the Argus of this machine and show what came of them."""
+    from core.client import ArgusClient
+
     client = ArgusClient(url)
     begun = time.monotonic()
     prompts = {"prompts": list(FIRST_PROMPTS), "seed": 1, "deadline_s": FIRST_JOB_S}
@@ -90,7 +48,7 @@ def first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambda
 
 
 def _stored_at(image_ids: Sequence[str]) -> dict[str, str]:
-    """Where the image store keeps these images, by id."""
+    """Where the image store has these images, by id."""
     from sqlalchemy import select
 
     from core.database import transaction
@@ -100,11 +58,11 @@ def _stored_at(image_ids: Sequence[str]) -> dict[str, str]:
     store = ImageStore()
     wanted = select(Image.id, Image.key).where(Image.id.in_([uuid.UUID(image_id) for image_id in image_ids]))
     with transaction() as session:
-        return {str(image_id): _seen_from_here(store.path(key)) for image_id, key in session.execute(wanted)}
+        return {str(image_id): _from_here(store.path(key)) for image_id, key in session.execute(wanted)}
 
 
-def _seen_from_here(place: str) -> str:
-    """A path below the folder one stands in without that folder; anything else as it is."""
+def _from_here(place: str) -> str:
+    """A path below the current folder without that folder; anything else as it is."""
     path = Path(place)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else place
 
@@ -116,8 +74,8 @@ def _seen_from_here(place: str) -> str:
 @click.option("--steps", type=int, help="Denoising steps of the exact level; default: the family's.")
 @click.option("--guidance", type=float, help="Classifier-free guidance scale; default: the family's.")
 @click.option("--size", help="WIDTHxHEIGHT in pixels; default: the family's.")
-@click.option("--seed", type=int, help="Seed of the first image a prompt; default: drawn.")
-@click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Images a prompt, seeds counting up.")
+@click.option("--seed", type=int, help="Seed of each prompt's first image; default: random.")
+@click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Images per prompt, seeds counting up.")
 @click.option("--min-quality", type=float, help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=float, help="Seconds in which the images are wanted.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
@@ -136,6 +94,8 @@ def generate(
 
     Every prompt is one argument. Exit status 1 when an image failed.
     """
+    from core.client import ArgusClient
+
     wanted = [*prompts, *_listed(listed)]
     if not wanted:
         raise click.UsageError("Give at least one prompt, or --file.")

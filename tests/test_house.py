@@ -7,10 +7,11 @@ from core.settings import ROOT
 BEING_REBUILT = {
     "core/requests.py",
     "families/embedded/train.py",
+    "scheduler/observation/snapshot.py:SnapshotReader",
     "scheduler/policies/argus.py:Argus",
+    "scheduler/policies/base.py:Policy",
+    "tests/live/test_routing.py",
     "workers/engine/engine.py:Engine",
-    "workers/engine/stages.py:Stages",
-    "workers/generation.py:Generation",
 }
 
 
