@@ -1,7 +1,13 @@
 """The step executor: requests at different steps share one forward.
 
-In and out: `request.py`. The engine as seen from outside: `engine.py`; its loop, drawn: `loop.py`. The loop's parts:
-`batches.py` and `running_batch.py` (rows that share forwards), `forward.py` (one forward, halved where it fails),
-`level_changes.py`, `step_costs.py`. Beside the loop: `stages.py` (threads), `preparation.py` (from request to row),
-`model_pool.py` and `loading.py` (weights), `preemption.py` (state of preempted requests), `registry.py` (open requests).
+| what | files |
+| --- | --- |
+| in and out; the engine from outside; its loop, drawn | `request.py` · `engine.py` · `loop.py`, `loop_thread.py` |
+| one request on its way; all open ones | `running_request.py`, `waiting.py` · `registry.py` |
+| rows that share forwards, how many, and what a step takes | `running_batch.py`, `batches.py`, `row_limit.py`, `step_costs.py` |
+| one step, and what it tells when the device has done it | `forward.py`, `launched_step.py`, `streams.py` |
+| beside the loop: encode, decode, store | `stages.py`, `preparation.py` |
+| models: waiting for, holding and loading them | `model_queue.py`, `model_pool.py`, `loading.py` |
+| changing level; preemption | `level_changes.py` · `preemption.py` |
+| what goes wrong, and how everything ends then | `faults.py`, `failures.py` |
 """
