@@ -60,7 +60,7 @@ class Trace:
         return replace(self, scale=self.scale * requests / busiest)
 
     def window(self, start_s: float = 0.0, duration_s: float | None = None) -> Trace:
-        """What lies in [start, start + duration), moved to begin at 0. Raises `BadTrace` when nothing does."""
+        """The part in [start, start + duration), moved to begin at 0. Raises `BadTrace` when nothing does."""
         end = self.duration_s if duration_s is None else min(self.duration_s, start_s + duration_s)
         if not (math.isfinite(start_s) and 0 <= start_s < end):
             raise BadTrace(f"the window from {start_s} s is outside the trace's {self.duration_s} s", field="start")
@@ -107,7 +107,7 @@ class Trace:
         return np.sort(self.starts[bins] + rng.random(len(bins)) * self.widths[bins])
 
     def _expected_until(self, at: np.ndarray) -> np.ndarray:
-        """Expected (unscaled) requests before each moment."""
+        """Expected (unscaled) requests before each of these times."""
         if self.times is not None:
             return np.searchsorted(self.times, at).astype(float)
         knots = np.stack([self.starts, self.starts + self.widths], axis=1).ravel()
