@@ -91,7 +91,8 @@ def figures(sent: Sequence[Sent], family: Family) -> dict[str, Any]:
 def worker_seconds(sent: Sequence[Sent]) -> float:
     """Seconds of the worker that a request at the exact level took, encoding and decoding included."""
     attempts = [one.row["attempts"][-1] for one in sent if one.done]
-    return statistics.median(a["encode_s"] + a["denoise_s"] + a["decode_s"] for a in attempts)
+    median: float = statistics.median(a["encode_s"] + a["denoise_s"] + a["decode_s"] for a in attempts)
+    return median
 
 
 def page(found: dict[str, Any]) -> str:

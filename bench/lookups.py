@@ -47,7 +47,8 @@ def alike(real: np.ndarray, size: int, seed: int) -> np.ndarray:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows of length 1, float32."""
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    units: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return units
 
 
 def bench(real: np.ndarray, sizes: Sequence[int], lookups: int = 300) -> list[dict[str, Any]]:

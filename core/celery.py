@@ -77,8 +77,8 @@ def celery_app() -> Celery:
 def publish(queue: str, messages: Sequence[Message]) -> int:
     """Hand messages to the broker, a thousand a round trip; returns how many it took for certain.
 
-    A broker that is away is logged, not raised: the rows are committed, and reconciliation publishes again. What it took
-    without saying so then comes twice, which the rows allow for.
+    A broker that is away is logged, not raised: the rows are committed, and reconciliation publishes again. What it
+    took without saying so then comes twice, which the rows allow for.
     """
     sent, kept = 0, True
     while kept and sent < len(messages):  # a connection that was kept may be dead: then once more, with a new one

@@ -1,4 +1,4 @@
-"""What changes about a request while it is queued: its level, whether its deadline can be met, whether a message is out.
+"""What changes about a request while it is queued: its level, its message, whether its deadline can be met.
 
 Its state stays; every move of that is in `core.requests`. Each function is one short transaction.
 """

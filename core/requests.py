@@ -306,7 +306,7 @@ def keep_image(requests: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def cancel_job(session: Session, job: Job) -> int:
-    """Cancel what is open of a job; returns how many requests that were. Workers give up what runs at their next step."""
+    """Cancel what is open of a job; returns how many requests that were. Running ones end at their next step."""
     open_requests = (
         update(Request)
         .where(Request.job_id == job.id, Request.state.in_(OPEN_STATES))

@@ -75,7 +75,8 @@ class Settings(BaseSettings):
     )
     compile: bool = Field(
         False,
-        description="Compile the repeated blocks of diffusers denoisers (CUDA): minutes at start, pays with one batch size.",
+        description="Compile the repeated blocks of diffusers denoisers (CUDA): minutes at start, pays with one batch "
+        "size.",
     )
     cuda_graphs: Literal["auto", "on", "off"] = Field(
         "auto",
@@ -89,7 +90,8 @@ class Settings(BaseSettings):
     slo_s: float = Field(
         0.0,
         ge=0,
-        description="Latency target in seconds for requests without a deadline. 0: `slo_factor` × what `exact` takes here, "
+        description="Latency target in seconds for requests without a deadline. 0: `slo_factor` × what `exact` takes "
+        "here, "
         "as workers measure it, at least 2 s.",
     )
     slo_factor: float = Field(3.0, gt=0, description="SLO as a multiple of the measured latency of `exact`.")

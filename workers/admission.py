@@ -1,8 +1,8 @@
 """Which waiting request a free place is given to, and at which level: the policy's decision, made at the last moment.
 
-A message says that somebody waits in this queue; who that is, the rows say. So the place goes to the most urgent request
-that this worker can serve, one whose deadline no level can meet any more is marked so, and the level is chosen anew among
-those of the model held. The worker asks `Policy.admit`; without a plan it is first come, first served.
+A message says that somebody waits in this queue; who that is, the rows say. So the place goes to the most urgent
+request that this worker can serve, one whose deadline no level can meet any more is marked so, and the level is chosen
+anew among those of the model held. The worker asks `Policy.admit`; without a plan it is first come, first served.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Remote control is pub/sub: a worker that was away missed it. So the row in PostgreSQL counts; it is read at boot, every
 few seconds, and at once when the command `assign` arrives. New queues are consumed before old ones are cancelled, and
-a model whose queues were cancelled stays in memory while there is room: a cancelled queue can still deliver one message.
+a model whose queues were cancelled stays in memory while there is room: a cancelled queue can still deliver one
+message.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def _nothing() -> None:
 def register_command(follower: AssignmentFollower) -> None:
     """Teach this process's Celery worker the remote control command `assign(models=[…])`."""
 
-    @control_command(name="assign", args=[("models", list)], signature="<model> [model …]")
+    @control_command(name="assign", args=[("models", list)], signature="<model> [model …]")  # type: ignore[untyped-decorator]  # celery has no types
     def assign(state: Any, models: list[str], queues: list[str] | None = None, **_: Any) -> dict[str, Any]:
         """Hold these models and serve their queues."""
         try:

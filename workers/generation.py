@@ -39,8 +39,8 @@ log = structlog.get_logger(__name__)
 class Generation:
     """Runs what this worker claims.
 
-    Background work fills a worker that has nothing else, and is preempted at the next step when a request with a latency
-    target needs its slot. Levels of what runs follow the assignment: see `workers.allowed_levels`.
+    Background work fills a worker that has nothing else, and is preempted at the next step when a request with a
+    latency target needs its slot. Levels of what runs follow the assignment: see `workers.allowed_levels`.
 
     Args:
         means: relative quality by level, from the profile.

@@ -1,4 +1,4 @@
-"""What a worker looks after beside generating: its heartbeat, cancelled requests, idle slots, attempts without a thread."""
+"""What a worker does beside generating: heartbeat, cancelled requests, idle slots, attempts without a thread."""
 
 from __future__ import annotations
 

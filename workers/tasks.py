@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def register_task(app: Celery, generation: Generation) -> Any:
     """Give the Celery app of this process its generation task."""
 
-    @app.task(name=Generate.task)
+    @app.task(name=Generate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def generate(request_id: str, epoch: int) -> None:
         generation.generate(uuid.UUID(request_id), epoch)
         generation.follower.wake_consumer()

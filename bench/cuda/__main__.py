@@ -37,13 +37,9 @@ PROFILED = {"sd15": (1, 2, 4, 8, 16), "sdxl": (1, 2, 4, 8), "sd3": (1, 2, 4, 8),
 def parts(found: Findings, setup: Setup, out: Path) -> dict[str, tuple[float, Callable[[], object]]]:
     """Every part with its limit in seconds, in the order of importance."""
     architectures = {
-        f"steps-{name}": (30.0, lambda name=name: steps.architecture(found, setup, name))  # type: ignore[misc]
-        for name in steps.CASES
+        f"steps-{name}": (30.0, lambda name=name: steps.architecture(found, setup, name)) for name in steps.CASES
     }
-    profiles = {
-        f"profile-{name}": (25.0, lambda name=name: _profile(found, setup, name, out))  # type: ignore[misc]
-        for name in PROFILED
-    }
+    profiles = {f"profile-{name}": (25.0, lambda name=name: _profile(found, setup, name, out)) for name in PROFILED}
     return {
         "dtypes": (25.0, lambda: agreement.dtypes(found, setup)),
         "fused": (15.0, lambda: agreement.fused(found, setup)),

@@ -35,7 +35,8 @@ def rescaled(table: QualityTable, profile: Profile, like: QualityTable | None = 
 
 def lost(table: QualityTable, level: str) -> np.ndarray:
     """Losses of all prompts at a level (N,), none negative."""
-    return np.maximum(0.0, 1 - table.column(level))
+    loss: np.ndarray = np.maximum(0.0, 1 - table.column(level))
+    return loss
 
 
 def factor_for(loss: np.ndarray, mean: float) -> float:

@@ -1,4 +1,4 @@
-"""The GPU's bench, at toy widths on the CPU: every part runs, one that fails costs the others nothing, the page says all."""
+"""The GPU's bench, at toy widths on the CPU: every part runs, one that fails spares the others, the page says all."""
 
 import time
 from pathlib import Path

@@ -4,7 +4,7 @@
 | --- | --- |
 | in and out; the engine from outside; its loop, drawn | `request.py` · `engine.py` · `loop.py`, `loop_thread.py` |
 | one request on its way; all open ones | `running_request.py`, `waiting.py` · `registry.py` |
-| rows that share forwards, how many, and what a step takes | `running_batch.py`, `batches.py`, `row_limit.py`, `step_costs.py` |
+| rows that share forwards; their number; costs | `running_batch.py`, `batches.py` · `row_limit.py` · `step_costs.py` |
 | one step, and what it tells when the device has done it | `forward.py`, `launched_step.py`, `streams.py` |
 | beside the loop: encode, decode, store | `stages.py`, `preparation.py` |
 | models: waiting for, holding and loading them | `model_queue.py`, `model_pool.py`, `loading.py` |

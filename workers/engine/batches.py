@@ -66,7 +66,7 @@ class RunningBatches:
         return chosen
 
     def has_room(self, batch: RunningBatch) -> bool:
-        """Whether the batch may grow so that every row that is in time now stays in time; an empty one always has room."""
+        """Whether the batch may grow: every row that is in time now stays in time; an empty one always has room."""
         rows = len(batch)
         now_s = self.step_s(batch, max(1, rows))
         in_time = [request for request in batch.requests if request.steps_left * now_s <= request.seconds_left]

@@ -13,8 +13,8 @@ from core.errors import ArgusError, DeviceFailed, EngineError, OutOfMemory
 
 T = TypeVar("T")
 
-#: Parts of the messages of errors that a lack of memory shows as. cuBLAS and cuDNN have codes of their own for it, and say
-#: "not initialized" or "no engine" where their handle or workspace could not be allocated.
+#: Parts of the messages of errors that a lack of memory shows as. cuBLAS and cuDNN have codes of their own for it, and
+#: say "not initialized" or "no engine" where their handle or workspace could not be allocated.
 MEMORY = (
     "not enough memory",
     "out of memory",

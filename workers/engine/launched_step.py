@@ -18,8 +18,8 @@ from workers.engine.streams import Mark
 class LaunchedStep:
     """One step of a batch: between which marks it lies, and whether its rows stayed finite.
 
-    `finite` is a copy on the host, complete when `stop` is reached. `clean` steps ran without shortage, in one forward, so
-    that their time says what such a step takes.
+    `finite` is a copy on the host, complete when `stop` is reached. `clean` steps ran without shortage, in one forward,
+    so that their time says what such a step takes.
     """
 
     batch: RunningBatch

@@ -37,7 +37,8 @@ class LevelChanges:
         before = request.steps_left
         sampler.shorten(self._steps(request, level))
         request.add_reason(
-            f"moved from {request.level.id} to {level.id} with {before} steps left, {request.steps_left} run instead, {cause}"
+            f"moved from {request.level.id} to {level.id} with {before} steps left, {request.steps_left} run instead, "
+            f"{cause}"
         )
         request.level, request.store_at = level, frozenset()
 

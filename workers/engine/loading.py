@@ -1,4 +1,4 @@
-"""How an engine makes its adapters: the weights on its device in its dtype, on CUDA compiled, recorded and warmed up."""
+"""How an engine makes its adapters: weights on its device in its dtype, on CUDA compiled, recorded, warmed up."""
 
 from __future__ import annotations
 
@@ -79,8 +79,11 @@ def sizes_up_to(most: int) -> list[int]:
 
 
 def warm_up(adapter: Adapter, request: GenerationRequest, most: int) -> int:
-    """One step of every size up to `most` rows, and one decode. Answers the largest that memory sufficed for, at least 1:
-    with none at all a request tells more than a model that does not load."""
+    """One step of every size up to `most` rows, and one decode.
+
+    Returns the largest that memory sufficed for, at least 1: with none at all a request tells more than a model that
+    does not load.
+    """
     row = adapter.prepare(request, Start(request.steps), request.guidance)
     fitted = 1
     for rows in sizes_up_to(most):

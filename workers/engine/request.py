@@ -17,9 +17,10 @@ class GenerationRequest:
 
     `steps` and `guidance` are the request's own; the level scales or replaces them. `deadline` is in Unix seconds: a
     request past it is admitted after those that can still meet theirs.
-    `allowed_levels` are the ids that the engine may change to by itself: to the best cheaper one of the same model, when
-    the request would miss its deadline or when its own level is not among them any more. Empty: it keeps its level.
-    `attempt` counts the tries at this request. A preempted request continues where it was only at the very next one.
+    `allowed_levels` are the ids that the engine may change to by itself: to the best cheaper one of the same model,
+    when the request would miss its deadline or when its own level is not among them any more. Empty: it keeps its
+    level. `attempt` counts the tries at this request. A preempted request continues where it was only at the very next
+    one.
     """
 
     request_id: str

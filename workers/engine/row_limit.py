@@ -11,8 +11,8 @@ PATIENCE = 50  # steps without shortage after which more rows are tried
 class RowLimit:
     """The most rows of one forward: halved when memory runs out, doubled again after a while.
 
-    What took the memory may be gone by then (another model, a decoder, another process). Each shortage doubles the steps
-    until the next try.
+    What took the memory may be gone by then (another model, a decoder, another process). Each shortage doubles the
+    steps until the next try.
     """
 
     most: int

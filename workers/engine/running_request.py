@@ -27,9 +27,9 @@ LATE = 2e12  # … and before every deadline that has passed
 class RunningRequest:
     """A request, the future of its result, and everything known about it so far.
 
-    It waits for its model, is encoded, waits for admission, runs as a row of a batch, is decoded. Only the thread that is
-    working on it changes it, except for `cancelled` and `preempting`: other threads set them, the loop reads them between
-    two steps.
+    It waits for its model, is encoded, waits for admission, runs as a row of a batch, is decoded. Only the thread that
+    is working on it changes it, except for `cancelled` and `preempting`: other threads set them, the loop reads them
+    between two steps.
     """
 
     request: GenerationRequest

@@ -1,7 +1,7 @@
 """The order of work on a device: a CUDA stream for each stage, events between them; on the CPU nothing has to wait.
 
-The loop works on the device's default stream. Encoding and decoding have streams of their own, so that they overlap with
-the steps instead of standing between them.
+The loop works on the device's default stream. Encoding and decoding have streams of their own, so that they overlap
+with the steps instead of standing between them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Mark:
         """Seconds of the device between two marks; both must be reached."""
         if self.event is None or earlier.event is None:
             return self._at - earlier._at
-        return earlier.event.elapsed_time(self.event) / 1000
+        seconds: float = earlier.event.elapsed_time(self.event) / 1000
+        return seconds
 
 
 def on_this_stream(tensor: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Latents of finished requests, kept for similar prompts to start from.
 
 An entry belongs to a `Kind` (family, model, version, size, steps, scheduler): only a request of the same kind can start
-from it. The index finds the nearest prompt, the store has the bytes, the cache puts both together under a size limit and
-evicts by LCBFU: fewest uses × steps saved first.
+from it. The index finds the nearest prompt, the store has the bytes, the cache puts both together under a size limit
+and evicts by LCBFU: fewest uses × steps saved first.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class LatentCache:
         self._fetcher.beside(lambda: self._drop([hit.key]))
 
     def stats(self) -> dict[str, Any]:
-        """Hits and misses (of them errors, timeouts, and bypassed: not asked after failures), sizes, times in seconds."""
+        """Hits, misses (errors, timeouts and bypassed among them: not asked after failures), sizes, seconds."""
         return {
             **{name: self._counts[name] for name in COUNTED},
             "entries": self._size[0],

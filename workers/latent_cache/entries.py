@@ -15,7 +15,7 @@ WIDTH = 384  # of a prompt's embedding
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored latent: key of its bytes, step K, size. The entries of one request share the key up to the last dash."""
+    """One stored latent: key of its bytes, step K, size. Entries of one request share the key up to its last dash."""
 
     key: str
     k: int

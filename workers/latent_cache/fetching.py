@@ -1,7 +1,7 @@
 """Look-ups in the latent cache, beside the encoder. Each is bounded in time, and whatever fails is a miss.
 
-A store that is away must cost nothing: after a few failures in a row it is not asked for a while, then by one request at a
-time until it answers again (a circuit breaker).
+A store that is away must cost nothing: after a few failures in a row it is not asked for a while, then by one request
+at a time until it answers again (a circuit breaker).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class RedisStore:
         self.client.set(self.prefix + key, data)
 
     def get(self, key: str) -> bytes:
-        data = self.client.get(self.prefix + key)
+        data: bytes | None = self.client.get(self.prefix + key)
         if data is None:
             raise KeyError(key)
         return data

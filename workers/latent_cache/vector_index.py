@@ -27,8 +27,8 @@ class VectorIndex:
     """StepTable `cached_latent` with pgvector's HNSW: one index for all workers, and it outlives them.
 
     A look-up is one round trip. Its connections are in autocommit, get the index's parameters when they are opened, and
-    are not pinged first (a dead one is replaced and the look-up repeated): on a busy machine each round trip waits for the
-    CPU twice.
+    are not pinged first (a dead one is replaced and the look-up repeated): on a busy machine each round trip waits for
+    the CPU twice.
 
     Args:
         engine: a SQLAlchemy engine on a database where Argus' migrations ran.

@@ -1,8 +1,9 @@
 """What the reference level takes on this very machine: the default latency target follows it.
 
-A shipped profile was measured on another machine, idle and for itself. So at its first start a worker draws a few images
-at the reference level, the way it will draw those of users, and keeps what they took in `home`/calibration; it measures
-again when device, versions or family have changed. While it serves, requests that ran alone correct the figure.
+A shipped profile was measured on another machine, idle and for itself. So at its first start a worker draws a few
+images at the reference level, the way it will draw those of users, and keeps what they took in `home`/calibration; it
+measures again when device, versions or family have changed. While it serves, requests that ran alone correct the
+figure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What quality a level keeps: the same prompts and seeds drawn at every level by the engine, scored by the family's scorer.
+"""What quality a level keeps: the same prompts and seeds drawn at every level, scored by the family's scorer.
 
-Relative quality of a prompt at a level is its mean score there over its mean score at the reference level, over the same
-seeds. Where the reference itself scores under `FLOOR` (it could not draw the prompt) the floor divides instead, so that
-noise is not amplified, and values above `CEILING` are cut.
+Relative quality of a prompt at a level is its mean score there over its mean score at the reference level, over the
+same seeds. Where the reference itself scores under `FLOOR` (it could not draw the prompt) the floor divides instead, so
+that noise is not amplified, and values above `CEILING` are cut.
 
 Levels of approximate caching draw from a cache that was filled beforehand with other prompts and takes nothing in while
 they are scored, as a new prompt would find it.
@@ -78,7 +78,8 @@ def relative_quality(scores: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Relative quality (P,) from scores (P, S) at a level and at the reference."""
     if scores is reference:
         return np.ones(len(scores))
-    return np.minimum(scores.mean(1) / np.maximum(reference.mean(1), FLOOR), CEILING)
+    relative: np.ndarray = np.minimum(scores.mean(1) / np.maximum(reference.mean(1), FLOOR), CEILING)
+    return relative
 
 
 class ReadOnlyCache(LatentCache):
@@ -160,7 +161,7 @@ class Evaluator:
         return float(np.mean(times))
 
     def _engine(self, level: Level) -> Engine:
-        """The engine without a cache; for `ac` levels one whose cache holds latents of `others` at the reference level."""
+        """The engine without a cache; for `ac` levels one whose cache holds `others`, drawn at the reference level."""
         if level.strategy != "ac":
             return self.engine
         if self._cached is None:
@@ -238,8 +239,8 @@ def made_on(device: str, dtype: torch.dtype) -> str:
     """On what, with what and when seconds and pictures were made."""
     used = hardware(device, dtype)
     return (
-        f"{used['name']}, one thread when timed, {used['dtype']}, torch {used['torch']}, diffusers {used['diffusers']}, "
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+        f"{used['name']}, one thread when timed, {used['dtype']}, torch {used['torch']}, "
+        f"diffusers {used['diffusers']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
 
 

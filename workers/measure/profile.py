@@ -38,7 +38,7 @@ def measure(
     repeats: int = 5,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure every model of a family on a device and answer its profile, as `profiles/<family>/<device>.json` holds it."""
+    """Measure every model of a family on a device; returns its profile, as `profiles/<family>/<device>.json` has it."""
     dtype = dtype or configured_dtype(device)
     models = list(dict.fromkeys(level.model for level in family.levels.values()))
     costs: dict[str, ModelCost] = {}

@@ -28,7 +28,8 @@ def adapter_class(pipeline: str) -> type[Adapter]:
     if pipeline not in ADAPTERS:
         raise BadFamily(f"There is no pipeline {pipeline!r}. Known: {', '.join(ADAPTERS)}.", field="pipeline")
     module, name = ADAPTERS[pipeline].split(":")
-    return getattr(import_module(module), name)
+    adapter: type[Adapter] = getattr(import_module(module), name)
+    return adapter
 
 
 def load_adapter(model: Model, device: str, dtype: torch.dtype, autocast: bool | None = None) -> Adapter:

@@ -15,7 +15,7 @@ from workers.pipelines.rows import Tensors
 
 
 class Architecture:
-    """One pipeline class: its weights, its prompts, its denoiser, its decoder. An adapter (`base.py`) is one of these."""
+    """One pipeline class: weights, prompts, denoiser, decoder. An adapter (`base.py`) is one of these."""
 
     model: Model
     device: torch.device

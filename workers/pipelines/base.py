@@ -29,11 +29,12 @@ NEGATIVES = 32  # negative prompts kept encoded
 class Adapter(Architecture):
     """Base of all adapters: what an `Architecture` says, for rows of many requests.
 
-    Weights and activations have `dtype`. Noise, latents, guidance and sampler have `state_dtype`, float32 at least: noise
-    drawn or noise levels rounded in half precision would make another picture of the same seed.
+    Weights and activations have `dtype`. Noise, latents, guidance and sampler have `state_dtype`, float32 at least:
+    noise drawn or noise levels rounded in half precision would make another picture of the same seed.
 
     Args:
-        autocast: a half-precision `dtype` is that of matrix products and convolutions alone, weights stay float32. None:
+        autocast: a half-precision `dtype` is that of matrix products and convolutions alone, weights stay float32.
+        None:
             on the CPU, where half-precision weights gain nothing.
     """
 
@@ -115,8 +116,10 @@ class Adapter(Architecture):
 
     @torch.inference_mode()
     def advance(self, batch: Batch, predictions: Tensor) -> None:
-        """One sampler step of every row, in place. Rows whose sampler has moved on have their new latent, also when this
-        raises."""
+        """One sampler step of every row, in place.
+
+        Rows whose sampler has moved on have their new latent, also when this raises.
+        """
         rows, latents = batch.rows, batch.latents
         if all(row.sampler.linear for row in rows):
             a = column([row.sampler.coefficient("latent_weight") for row in rows], latents)

@@ -1,9 +1,9 @@
 """Feature caches of diffusers, one state a request: what a denoiser computed at one step is reused at the next.
 
 diffusers' hooks decide once a forward whether to compute or to reuse, and keep their state by the name of a
-`cache_context`. In a shared forward one decision would count for all rows, and a batch that grew would get stale rows. So
-each request takes forwards of its own, in contexts of its own, through a copy of the denoiser: the same weights in modules
-of its own, which alone carry the hooks. The fused rows of other levels never meet them.
+`cache_context`. In a shared forward one decision would count for all rows, and a batch that grew would get stale rows.
+So each request takes forwards of its own, in contexts of its own, through a copy of the denoiser: the same weights in
+modules of its own, which alone carry the hooks. The fused rows of other levels never meet them.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class FeatureCache:
     def __init__(self, adapter: Denoiser, level: Level) -> None:
         if not isinstance(adapter.net, CacheMixin):
             raise BadFamily(
-                f"Level {level.id!r} caches features (strategy fc), but diffusers has no feature cache for the denoiser "
-                f"of model {level.model!r} (pipeline {adapter.model.pipeline!r}). Take the level out of the family file.",
+                f"Level {level.id!r} caches features (strategy fc), but diffusers has no feature cache for the "
+                f"denoiser of model {level.model!r} (pipeline {adapter.model.pipeline!r}). Take the level out of the "
+                "family file.",
                 field=f"levels.{level.id}",
             )
         assert level.cache is not None

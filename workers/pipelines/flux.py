@@ -38,14 +38,16 @@ class Flux(LatentDiffusion):
     @property
     def _dev(self) -> bool:
         """FLUX.1-dev takes guidance as an input, schnell takes none."""
-        return self.net.config.guidance_embeds
+        distilled: bool = self.net.config.guidance_embeds
+        return distilled
 
     def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         side = self.pipe.vae_scale_factor * 2
         return (self.net.config.in_channels // 4, 2 * (request.height // side), 2 * (request.width // side))
 
     def pack(self, noise: Tensor) -> Tensor:
-        return self.pipe._pack_latents(noise, *noise.shape)
+        packed: Tensor = self.pipe._pack_latents(noise, *noise.shape)
+        return packed
 
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         config = self.scheduler.config
@@ -55,7 +57,7 @@ class Flux(LatentDiffusion):
         return timing
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
-        return self.net(
+        prediction: Tensor = self.net(
             hidden_states=latents.to(self.dtype),
             timestep=times / 1000,
             guidance=conditioning.get("guidance"),
@@ -65,6 +67,7 @@ class Flux(LatentDiffusion):
             img_ids=conditioning["image_ids"][0],
             return_dict=False,
         )[0]
+        return prediction
 
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
         width, height = size

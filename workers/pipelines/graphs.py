@@ -1,8 +1,8 @@
 """CUDA graphs for networks that are bound by launching kernels: a forward recorded once a batch size, then replayed.
 
-A small network leaves the GPU idle while the host launches its next kernels: then a step takes as long with one row as with
-eight. A graph launches them all at once. It has fixed shapes, so it is recorded for a few sizes (buckets), and a batch is
-padded to the next; rows do not see each other, so padding changes nothing.
+A small network leaves the GPU idle while the host launches its next kernels: then a step takes as long with one row as
+with eight. A graph launches them all at once. It has fixed shapes, so it is recorded for a few sizes (buckets), and a
+batch is padded to the next; rows do not see each other, so padding changes nothing.
 """
 
 from __future__ import annotations

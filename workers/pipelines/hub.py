@@ -107,7 +107,8 @@ class LatentDiffusion(Adapter):
 
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
         vae = self.pipe.vae
-        return vae.decode(self.unscaled(latent).to(vae.dtype), return_dict=False)[0]
+        pixels: Tensor = vae.decode(self.unscaled(latent).to(vae.dtype), return_dict=False)[0]
+        return pixels
 
     @contextmanager
     def tiling(self, wanted: bool) -> Iterator[None]:
@@ -136,8 +137,10 @@ class LatentDiffusion(Adapter):
                 torch.tensor(config[name], device=latent.device, dtype=latent.dtype).view(1, -1, 1, 1)
                 for name in ("latents_mean", "latents_std")
             )
-            return latent * std / config.scaling_factor + mean
-        return latent / config.scaling_factor + (config.get("shift_factor") or 0.0)
+            unscaled: Tensor = latent * std / config.scaling_factor + mean
+        else:
+            unscaled = latent / config.scaling_factor + (config.get("shift_factor") or 0.0)
+        return unscaled
 
 
 class UNetDiffusion(LatentDiffusion):
@@ -147,7 +150,7 @@ class UNetDiffusion(LatentDiffusion):
 
     def load(self) -> Any:
         scheduler = super().load()
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.to(memory_format=torch.channels_last)
         return scheduler
 
     @property

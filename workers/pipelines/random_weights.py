@@ -59,7 +59,7 @@ def build(
     """
     builders = {"sd15": _sd15, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}
     on_cuda = [device] if device.startswith("cuda") else []
-    scheduler = scheduler or SCHEDULERS[architecture]()  # schedulers compute on the CPU
+    scheduler = scheduler or SCHEDULERS[architecture]()  # type: ignore[no-untyped-call]  # schedulers compute on the CPU
     with torch.random.fork_rng(devices=on_cuda), torch.device(device), _Weights(dtype):
         torch.manual_seed(seed)
         pipeline = builders[architecture](toy, scheduler, denoiser)
@@ -266,7 +266,7 @@ def _clip(toy: bool, width: int, projected: bool = False, layers: int = 12, head
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
+    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()  # type: ignore[no-untyped-call]
 
 
 def _t5(toy: bool, width: int) -> Any:

@@ -1,8 +1,9 @@
 """The sampler of each row, on diffusers' own schedulers.
 
 A deterministic first-order sampler is linear: x' = a·x + b·prediction, with coefficients that depend on the step alone.
-They are read off diffusers' scheduler by stepping it on (1, 0) and (0, 1), so the two agree by construction, and a whole
-batch advances in one operation (`StepTable`). Every other sampler keeps a scheduler object of its own for each row.
+They are read off diffusers' scheduler by stepping it on (1, 0) and (0, 1), so the two agree by construction, and a
+whole batch advances in one operation (`StepTable`). Every other sampler keeps a scheduler object of its own for each
+row.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ REPLACEMENT = "EulerDiscreteScheduler"
 def safe_scheduler(scheduler: Any, wanted: str | None = None) -> Any:
     """The scheduler to use: `wanted` by name, else the checkpoint's own, replaced where it is not safe.
 
-    PNDM and DPMSolverSDE keep more state than a row carries: resumed at K they miss by 2.5 to 300 times the error of the
-    others. SD-1.x checkpoints ship PNDM; Euler reads the same configuration.
+    PNDM and DPMSolverSDE keep more state than a row carries: resumed at K they miss by 2.5 to 300 times the error of
+    the others. SD-1.x checkpoints ship PNDM; Euler reads the same configuration.
     """
     name = wanted or type(scheduler).__name__
     if name in SAFE and name == type(scheduler).__name__:
@@ -127,7 +128,8 @@ class SamplerState:
 
     def scale_input(self, latent: Tensor) -> Tensor:
         """The model's input for this latent, for samplers without a table."""
-        return self.scheduler.scale_model_input(latent, self.time)
+        scaled: Tensor = self.scheduler.scale_model_input(latent, self.time)
+        return scaled
 
     def step(self, prediction: Tensor, latent: Tensor) -> Tensor:
         """The next latent, for samplers without a table. Where it raises the sampler is as before."""
@@ -136,7 +138,8 @@ class SamplerState:
         before = {name: list(v) if isinstance(v, list) else v for name, v in vars(self.scheduler).items()}
         drawn = self.generator.get_state() if draws and self.generator is not None else None
         try:
-            return self.scheduler.step(prediction, self.time, latent, return_dict=False, **extra)[0]
+            stepped: Tensor = self.scheduler.step(prediction, self.time, latent, return_dict=False, **extra)[0]
+            return stepped
         except Exception:
             vars(self.scheduler).update(before)
             if drawn is not None and self.generator is not None:
@@ -160,7 +163,8 @@ class SamplerState:
         add = scheduler.add_noise if hasattr(scheduler, "add_noise") else None
         time = self.time[None]
         noisy = add(clean[None], noise[None], time) if add else scheduler.scale_noise(clean[None], time, noise[None])
-        return noisy[0]
+        start: Tensor = noisy[0]
+        return start
 
     def remaining_on(self, steps: int) -> int | None:
         """Forwards that would remain on the schedule of fewer steps; None where that would save nothing."""

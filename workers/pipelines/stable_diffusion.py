@@ -21,10 +21,11 @@ class StableDiffusion(UNetDiffusion):
         return self.guidance_input(guidance)
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
-        return self.net(
+        prediction: Tensor = self.net(
             latents.to(self.dtype),
             times,
             encoder_hidden_states=conditioning["states"],
             timestep_cond=conditioning.get("guidance"),
             return_dict=False,
         )[0]
+        return prediction

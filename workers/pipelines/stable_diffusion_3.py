@@ -32,21 +32,23 @@ class StableDiffusion3(LatentDiffusion):
         return {"mu": shift(tokens, config, calculate_shift, most=1.16)}
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
-        return self.net(
+        prediction: Tensor = self.net(
             hidden_states=latents.to(self.dtype),
             timestep=times,
             encoder_hidden_states=conditioning["states"],
             pooled_projections=conditioning["pooled"],
             return_dict=False,
         )[0]
+        return prediction
 
 
 def shift(tokens: int, config: Any, calculate: Any, most: float) -> float:
     """Resolution-dependent shift of the noise schedule, with the checkpoint's own constants."""
-    return calculate(
+    shift: float = calculate(
         tokens,
         config.get("base_image_seq_len", 256),
         config.get("max_image_seq_len", 4096),
         config.get("base_shift", 0.5),
         config.get("max_shift", most),
     )
+    return shift

@@ -34,10 +34,11 @@ class StableDiffusionXL(UNetDiffusion):
         width = self.pipe.text_encoder_2.config.projection_dim
         size = (request.height, request.width)
         ids = self.pipe._get_add_time_ids(size, (0, 0), size, self.dtype, text_encoder_projection_dim=width)
-        return ids[0].to(self.device)
+        values: Tensor = ids[0].to(self.device)
+        return values
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
-        return self.net(
+        prediction: Tensor = self.net(
             latents.to(self.dtype),
             times,
             encoder_hidden_states=conditioning["states"],
@@ -45,3 +46,4 @@ class StableDiffusionXL(UNetDiffusion):
             added_cond_kwargs={"text_embeds": conditioning["pooled"], "time_ids": conditioning["sizes"]},
             return_dict=False,
         )[0]
+        return prediction

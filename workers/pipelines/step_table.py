@@ -90,7 +90,8 @@ def _read(scheduler: Any) -> StepTable:
 
 def _noise_levels(scheduler: Any) -> Tensor:
     if hasattr(scheduler, "sigmas"):
-        return scheduler.sigmas.double()
+        sigmas: Tensor = scheduler.sigmas.double()
+        return sigmas
     return torch.cat([scheduler.timesteps.double(), torch.tensor([-1.0]).double()])
 
 

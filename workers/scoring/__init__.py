@@ -7,7 +7,7 @@ from workers.scoring.base import Scorer
 
 
 def load_scorer(family: Family, device: str = "cpu") -> Scorer:
-    """The scorer that the family file names. Imports torch; raises `WeightsDamaged` where its files are not as recorded."""
+    """The scorer that the family file names. Imports torch; raises `WeightsDamaged` where files are not as recorded."""
     if family.scorer.kind == "embedded-clip":
         from workers.scoring.embedded_clip import EmbeddedClip
 

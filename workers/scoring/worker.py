@@ -128,7 +128,7 @@ def run(name: str) -> int:
     batcher = Batcher("score", scoring.score, BATCH)
     app = celery_app()
 
-    @app.task(name=ScoreImage.task)
+    @app.task(name=ScoreImage.task)  # type: ignore[untyped-decorator]  # celery has no types
     def score(image_id: str) -> None:
         batcher.do(uuid.UUID(image_id))
 

@@ -14,7 +14,7 @@ PROMPTS = tuple(f"{n} things" for n in range(200))
 
 @dataclass(frozen=True)
 class Drawn:
-    """A table over three seeds a prompt, with the scores behind it; `small` scatters by 0.1 a seed, `steady` not at all."""
+    """A table over three seeds a prompt, with its scores; `small` scatters by 0.1 a seed, `steady` not at all."""
 
     table: QualityTable
     scores: dict[str, np.ndarray]

@@ -54,8 +54,9 @@ def add_done(session, prompt: str, level: str, score: float, predicted: float | 
     now = datetime.now(UTC)
     job = Job(family="toy", source="api", size=1)
     request = Request(
-        family="toy", prompt=prompt, seed=1, width=64, height=64, steps=10, guidance=2.0, level=level, level_asked="auto",
-        position=0, state=State.DONE, deadline_at=now + timedelta(minutes=1), scored_at=now, predicted_quality=predicted,
+        family="toy", prompt=prompt, seed=1, width=64, height=64, steps=10, guidance=2.0, level=level,
+        level_asked="auto", position=0, state=State.DONE, deadline_at=now + timedelta(minutes=1), scored_at=now,
+        predicted_quality=predicted,
     )  # fmt: skip
     job.requests = [request]
     session.add(job)
@@ -64,8 +65,8 @@ def add_done(session, prompt: str, level: str, score: float, predicted: float | 
     session.add(attempt)
     session.flush()
     image = Image(
-        request_id=request.id, attempt_id=attempt.id, key="k", width=64, height=64, bytes=1, sha256="0" * 64, level=level,
-        model="large", family_version="1",
+        request_id=request.id, attempt_id=attempt.id, key="k", width=64, height=64, bytes=1, sha256="0" * 64,
+        level=level, model="large", family_version="1",
     )  # fmt: skip
     image.scores = [Score(scorer="s", value=score)]
     session.add(image)

@@ -46,7 +46,7 @@ def test_the_reference_has_quality_one_and_every_level_a_cost(answer: Evaluation
 
 
 def test_cached_levels_draw_from_other_prompts_and_take_nothing_in(answer: Evaluation) -> None:
-    """The fox finds its neighbour and skips a quarter, with both seeds; no second seed finds the first one's latents."""
+    """The fox finds its neighbour and skips a quarter, with both seeds; no seed finds the other one's latents."""
     assert answer.levels["ac-3"].skipped == pytest.approx(0.125)
 
 

@@ -1,4 +1,4 @@
-"""The same seed draws the same picture in every dtype: noise, noise levels and latents are float32 whatever the weights."""
+"""The same seed draws the same picture in every dtype: noise, noise levels and latents are always float32."""
 
 from __future__ import annotations
 
