@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from core.database import transaction
 from core.families import Family
 from core.tables import Job, Request, ServiceClass, State
+
+
+def in_foreground() -> ColumnElement[bool]:
+    """Requests with a latency target that can still be met: interactive ones, and batch work that is out of slack."""
+    return or_(Request.service_class == ServiceClass.INTERACTIVE, Request.urgent) & ~Request.deadline_unreachable
 
 
 def waiting(family: Family, levels: Sequence[str], background: bool, most: int) -> list[Request]:
@@ -19,12 +25,24 @@ def waiting(family: Family, levels: Sequence[str], background: bool, most: int) 
     more, then batch work.
     """
     batch = Request.service_class == ServiceClass.BATCH
-    unreachable = Request.deadline_unreachable
     query = (
         select(Request)
         .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
-        .where(or_(batch, unreachable) if background else and_(~batch, ~unreachable))
-        .order_by(batch, Request.deadline_at, Request.id)
+        .where(~in_foreground() if background else in_foreground())
+        .order_by(*([batch] if background else []), Request.deadline_at, Request.id)
+        .limit(most)
+    )
+    with transaction() as session:
+        return list(session.scalars(query))
+
+
+def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> list[Request]:
+    """Queued requests of these levels whose deadline could not be met, and that have waited so long, oldest first."""
+    query = (
+        select(Request)
+        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
+        .where(Request.deadline_unreachable, Request.accepted_at < func.now() - timedelta(seconds=waited_s))
+        .order_by(Request.accepted_at, Request.id)
         .limit(most)
     )
     with transaction() as session:

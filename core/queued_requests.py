@@ -41,11 +41,24 @@ def restore_reference(family: str, reference: str) -> int:
     statement = (
         update(Request)
         .where(Request.family == family, Request.state == State.QUEUED, Request.level_asked == "auto")
-        .where(Request.service_class == ServiceClass.BATCH, Request.level != reference)
+        .where(Request.service_class == ServiceClass.BATCH, Request.level != reference, ~Request.urgent)
         .values(level=reference, note=f"batch work, back to {reference}")
     )
     with transaction() as session:  # no message moves: background work is found by its row
         return session.execute(statement).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def make_urgent(levels: Mapping[uuid.UUID, str], note: str) -> list[Request]:
+    """Batch work that may wait for idle capacity no longer, at these levels; returns it for publishing."""
+    rows: list[Request] = []
+    with transaction() as session:
+        for level in set(levels.values()):
+            those = [request for request, to in levels.items() if to == level]
+            waiting = (Request.id.in_(those), Request.state == State.QUEUED, ~Request.urgent)
+            noted = func.concat_ws("; ", Request.note, note)
+            values = {"urgent": True, "level": level, "published_at": None, "note": noted}
+            rows += session.scalars(update(Request).where(*waiting).values(values).returning(Request))
+    return rows
 
 
 def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:

@@ -87,6 +87,12 @@ class Request(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "position"),
         Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
+        Index(
+            "ix_request_waiting",
+            *("family", "deadline_at", "id"),
+            postgresql_include=["level"],
+            postgresql_where="state = 'queued'",
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
@@ -114,6 +120,7 @@ class Request(Base):
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
     deadline_unreachable: Mapped[bool] = mapped_column(default=False)  # by any level: served when there is room
+    urgent: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # batch work out of slack
     error_code: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None]
     note: Mapped[str | None]  # why this level, for people

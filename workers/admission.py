@@ -7,6 +7,7 @@ anew among those of the model held. The worker asks `Policy.admit`; without a pl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from scheduler.control.reasons import started
 from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
 from scheduler.policies import Admission, Policy, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
+from scheduler.policies.background import OWED_AFTER, Owed
 
 log = structlog.get_logger(__name__)
 SHOWN = 32  # waiting requests the policy is shown at a time
@@ -38,6 +40,8 @@ class PolicyAdmission:
         self.reader = SnapshotReader(family)
         self.worker, self.device_type = worker, device_type
         self.moves = policy_class(self.reader.name).moves
+        self._owed = Owed()
+        self._target_s = 0.0  # not known before the first decision
 
     def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Admission:
         """The place in `waiting` (earliest deadline first) that starts beside `running` others, and at which level.
@@ -49,6 +53,7 @@ class PolicyAdmission:
         policy, epoch = snapshot.policy, snapshot.epoch
         if policy is None or epoch is None or self.device_type not in policy.cluster.profiles:
             return first_come(waiting)
+        self._target_s = policy.cluster.slo_s
         if waiting[0].level not in policy.index:  # no profile has it: nobody knows what it costs
             return first_come(waiting)
         held = policy.cluster.holds(waiting[0].level)
@@ -65,6 +70,19 @@ class PolicyAdmission:
         free = _free(chosen) and answer.level in levels
         return Admission(places[answer.start], answer.level if free else "", unreachable)
 
+    @property
+    def owed_after_s(self) -> float:
+        """Seconds after which a request that missed its deadline is owed a start."""
+        return OWED_AFTER * self._target_s
+
+    def owes(self) -> bool:
+        """Whether this worker has time for one of them."""
+        return self._target_s > 0 and self._owed.allows(time.time())
+
+    def count_owed(self, level: str) -> None:
+        """One of them starts at this level."""
+        self._owed.started(time.time(), self.reader.seconds(level))
+
     def count_started(self, level: str) -> None:
         """A request starts at this level: the next decision knows, though the rows were read before."""
         self.reader.count_started(level)
@@ -76,8 +94,8 @@ def first_come(waiting: Sequence[Request]) -> Admission:
 
 
 def _free(row: Request) -> bool:
-    """Whether the level may be chosen anew: not one asked for by name; batch work stays at the level it waits for."""
-    return row.level_asked == "auto" and row.service_class == ServiceClass.INTERACTIVE
+    """Whether the level may be chosen anew: not one asked for by name, nor of batch work that has time."""
+    return row.level_asked == "auto" and (row.service_class == ServiceClass.INTERACTIVE or row.urgent)
 
 
 def _bound(row: Request, policy: Policy) -> PolicyRequest:
@@ -120,6 +138,20 @@ def claim(
                 return claimed
         elif not answer.unreachable:
             break
+    return None
+
+
+def claim_owed(
+    family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission
+) -> Claim | None:
+    """Claim a request that missed its deadline and has waited so long that it is owed a start; seldom one."""
+    if not admission.owes():
+        return None
+    for request in open_requests.owed(family, levels, admission.owed_after_s, TRIES):
+        claimed = requests.claim(request.id, worker, family.model_of, levels)
+        if claimed is not None:
+            admission.count_owed(str(claimed.request.level))
+            return claimed
     return None
 
 

@@ -22,7 +22,7 @@ from core.images import ImageStore
 from core.requests import Claim
 from core.tables import Request
 from core.workers import WorkerIdentity
-from workers.admission import PolicyAdmission, claim, claim_background
+from workers.admission import PolicyAdmission, claim, claim_background, claim_owed
 from workers.allowed_levels import allowed_levels
 from workers.assignment import AssignmentFollower
 from workers.claims import Claims
@@ -85,8 +85,9 @@ class Generation:
         self._run(claimed)
 
     def fill(self) -> None:
-        """Start background work on a worker that has nothing else to do."""
+        """Start background work on a worker that has nothing else to do, and now and then what is owed a start."""
         claims = self.claims
+        self._start_owed()
         while not self.stopping.is_set() and not claims.foreground and len(claims.running) < self.follower.slots:
             with self._claiming:
                 claimed = claim_background(self.family, self.identity, self.follower.levels())
@@ -94,6 +95,17 @@ class Generation:
                     return
                 claims.add(claimed, background=True)
             self._background_slots.submit(self._run_and_fill, claimed)
+
+    def _start_owed(self) -> None:
+        """Start a request that missed its deadline long ago; no other takes its slot."""
+        if self.stopping.is_set() or not self.claims.foreground:  # without others it is background work like any
+            return
+        with self._claiming:
+            claimed = claim_owed(self.family, self.identity, self.follower.levels(), self.admission)
+            if claimed is not None:
+                self.claims.add(claimed)
+        if claimed is not None:
+            self._background_slots.submit(self._run, claimed)
 
     def follow_assignment(self) -> None:
         """The assignment has changed: what runs at a level that is no longer offered moves on at the next step."""

@@ -1,4 +1,4 @@
-"""What one tick decides, as a pure function: the plan, levels for what waits, models for the workers.
+"""What one tick decides, as a pure function: the plan, levels for what waits, models for workers, batch work to start.
 
 The live scheduler (`scheduler.control.tick`) and the simulator (`scheduler.simulate`) read their worlds into the same
 `Situation`, call `decide`, and carry out the same `Decision`. Dwell time, switch cost and what is pinned are defined
@@ -15,7 +15,9 @@ import numpy as np
 
 from core.profiles import Profile
 from scheduler.policies import Epoch, LoadState, Observation, Policy, Request
+from scheduler.policies.background import PACE, urgent
 
+BATCH_AHEAD_S = 60.0  # how far ahead batch work is planned for
 DWELL_S = 30.0  # a worker that has just loaded a model keeps it for so long
 
 
@@ -42,7 +44,8 @@ class Situation:
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
     level. `named` is the demand for levels that requests ask for by name (requests a second): `rate`, `sample` and
-    `queued` are without it. `waiting` are those of them that may change level, earliest deadline first. `scores` are the relative
+    `queued` are without it. `waiting` are those of them that may change level, earliest deadline first; `batch` is batch
+    work that fills idle capacity, with the level that it asks for by name, likewise. `scores` are the relative
     qualities of recent images by level, `memory` MB for models by device type.
     """
 
@@ -58,22 +61,41 @@ class Situation:
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
     named: Mapping[str, float] = field(default_factory=dict)
+    batch: Sequence[tuple[Request, str]] = ()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The plan, the level of each of `Situation.waiting`, the model of each worker by name."""
+    """The plan, the level of each of `Situation.waiting`, the model of each worker by name; and the batch work that may
+    wait no longer, as level by index into `Situation.batch`."""
 
     epoch: Epoch
     levels: Sequence[str]
     models: Mapping[str, str]
+    urgent: Mapping[int, str] = field(default_factory=dict)
 
 
 def decide(policy: Policy, situation: Situation) -> Decision:
     """Plan, re-align what waits under the new plan, and say which workers are to hold what."""
     epoch = policy.plan(observation_of(policy, situation))
-    levels = policy.realign(situation.waiting, epoch, replace(situation.load, routed={}))
-    return Decision(epoch, levels, assign_models(situation.workers, epoch.plan.workers))
+    load = replace(situation.load, routed={})
+    levels = policy.realign(situation.waiting, epoch, load)
+    models = assign_models(situation.workers, epoch.plan.workers)
+    return Decision(epoch, levels, models, urgent_batch(policy, situation, epoch, load))
+
+
+def urgent_batch(policy: Policy, situation: Situation, epoch: Epoch, load: LoadState) -> dict[int, str]:
+    """Batch work that would miss its window if it waited for idle capacity until the next tick, and its levels."""
+    found = _urgent(policy, situation, situation.tick_s)
+    return {i: situation.batch[i][1] or policy.route(situation.batch[i][0], epoch, load) for i in found}
+
+
+def _urgent(policy: Policy, situation: Situation, ahead_s: float) -> list[int]:
+    """Indices of the batch work whose slack will be used up so many seconds ahead."""
+    profiles = policy.cluster.profiles
+    per_s = sum(profiles[w.device_type].reference.requests_per_minute / 60 for w in situation.workers)
+    deadlines = [request.deadline for request, _ in situation.batch]
+    return urgent(deadlines, situation.load.now + ahead_s, policy.cluster.slo_s, PACE * per_s)
 
 
 def observation_of(policy: Policy, situation: Situation) -> Observation:
@@ -93,6 +115,7 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
         scores=situation.scores,
         memory=situation.memory,
         named=situation.named,
+        batch_rate=len(_urgent(policy, situation, BATCH_AHEAD_S)) / BATCH_AHEAD_S,
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.families import Family
+from core.open_requests import in_foreground
 from core.profiles import Profile
 from core.settings import settings
 from core.tables import Request, ServiceClass, State
@@ -26,13 +27,17 @@ from scheduler.policies import Policy
 
 SAMPLE = 256  # recent requests whose predicted qualities stand for those to come
 REALIGNED = 10_000  # waiting requests that a tick may move, most urgent first
+COLUMNS = (  # of a waiting request: just those that decide
+    *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality),
+    *(Request.service_class, Request.attempts, Request.level, Request.qualities),
+)
 
 
 @dataclass(frozen=True)
 class Observed:
     """What a tick saw. Without a worker whose profile is known there is no `policy` and nothing to decide on.
 
-    `workers` are as they were told to be; `waiting` are the rows of `situation.waiting`. `corrections` are what live
+    `workers` are as they were told to be; `waiting` and `batch` are the rows of the situation's. `corrections` are what live
     timings make of the profiles, by device type.
     """
 
@@ -42,6 +47,7 @@ class Observed:
     forecast: Forecast
     corrections: Mapping[str, Correction]
     waiting: Sequence[Any]
+    batch: Sequence[Any]
     policy: Policy | None = None
     situation: Situation | None = None
 
@@ -80,12 +86,12 @@ class Observer:
         dwelling = frozenset(name for name, it in known.items() if self._state(it).dwelling)
         measured = queries.profiles(self.family, [worker.device_type for worker in workers], strict=True)
         if not measured:
-            return Observed(snapshot, workers, dwelling, forecast, {}, ())
+            return Observed(snapshot, workers, dwelling, forecast, {}, (), ())
         queries.remember_profiles(session, measured)
         corrections = self._corrections(session, measured)
         policy = self.reader.policy_for(list(measured), corrections, latency_target_s(session, self.family))
         assert policy is not None
-        waiting = self._waiting(session, policy)
+        waiting, batch = self._waiting(session, policy), self._batch(session, policy)
         sample, floors = self._sample(session, policy)
         situation = Situation(
             rate=forecast.rate,
@@ -97,11 +103,12 @@ class Observer:
             workers=[self._worker(w, known.get(w.name), policy) for w in workers if w.device_type in measured],
             load=snapshot.load,
             tick_s=settings().tick_s,
+            batch=[(as_request(r, quality_of(r, policy)), "" if r.level_asked == "auto" else r.level) for r in batch],
             memory=queries.memory_by_type(workers),
             named=self._named(session, policy),
             scores=queries.relative_scores(session, self.family) if policy.reviews_all else {},
         )
-        return Observed(snapshot, workers, dwelling, forecast, corrections, waiting, policy, situation)
+        return Observed(snapshot, workers, dwelling, forecast, corrections, waiting, batch, policy, situation)
 
     def _worker(self, worker: LiveWorker, told: Assigned | None, policy: Policy) -> WorkerState:
         loaded_s = told.loaded_s if told else float("inf")
@@ -144,19 +151,26 @@ class Observer:
         return rates
 
     def _waiting(self, session: Session, policy: Policy) -> list[Any]:
-        """Queued requests that may change level, the most urgent first: just the columns that decide.
+        """Queued requests that may change level, the most urgent first.
 
-        Levels asked for by name stay, and so do batch work and requests whose deadline cannot be met.
+        Levels asked for by name stay, and so do batch work that has time and requests whose deadline cannot be met.
         """
-        columns = (
-            *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality),
-            *(Request.service_class, Request.attempts, Request.level, Request.qualities),
-        )
         query = (
-            select(*columns)
+            select(*COLUMNS)
             .where(Request.family == self.family.id, Request.state == State.QUEUED)
             .where(Request.level_asked == "auto", Request.level.in_(policy.levels))
-            .where(Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable)
+            .where(in_foreground())
+            .order_by(Request.deadline_at)
+            .limit(REALIGNED)
+        )
+        return list(session.execute(query))
+
+    def _batch(self, session: Session, policy: Policy) -> list[Any]:
+        """Queued batch work that still fills idle capacity, the earliest deadline first."""
+        query = (
+            select(*COLUMNS, Request.level_asked)
+            .where(Request.family == self.family.id, Request.state == State.QUEUED, Request.level.in_(policy.levels))
+            .where(Request.service_class == ServiceClass.BATCH, ~Request.urgent, ~Request.deadline_unreachable)
             .order_by(Request.deadline_at)
             .limit(REALIGNED)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.database import transaction
 from core.families import Family
 from core.publishing import publish_requests
-from core.queued_requests import change_levels, restore_reference
+from core.queued_requests import change_levels, make_urgent, restore_reference
 from core.tables import Request, State
 from scheduler.control import reasons
 from scheduler.observation.snapshot import Snapshot
@@ -32,6 +32,14 @@ def realign(
         changed |= change_levels(those, epoch, reasons.realigned(level, family.reference))
     _publish([i for i in published if i in changed])
     return len(changed)
+
+
+def start_urgent(rows: Sequence[Any], levels: Mapping[int, str], snapshot: Snapshot) -> int:
+    """Batch work (`rows`, by index) that would miss its window goes with the interactive requests; returns how much."""
+    wanted = {rows[i].id: level if snapshot.is_served(level) else rows[i].level for i, level in levels.items()}
+    found = make_urgent(wanted, reasons.URGENT) if wanted else []
+    publish_requests(found)
+    return len(found)
 
 
 def restore_batch_work(family: Family, snapshot: Snapshot) -> int:

@@ -9,6 +9,7 @@ NO_PLAN = "no plan in force yet"
 NO_PROFILE = "these devices have not been measured yet"
 FAILED = "the level could not be chosen"
 BATCH = "batch work waits for the best level until there is room"
+URGENT = "its window ends soon: it waits no longer for room"
 
 
 def routed(level: str, reference: str, quality: float | None, epoch: Epoch, load: LoadState) -> str:

@@ -19,11 +19,12 @@ from core.celery import publish
 from core.database import transaction
 from core.families import Family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, ScoreImage
+from core.open_requests import in_foreground
 from core.publishing import publish_jobs, publish_requests
 from core.queues import depths
 from core.requests import release, return_to_router
 from core.settings import settings
-from core.tables import Attempt, Image, Request, ServiceClass, State, Worker
+from core.tables import Attempt, Image, Request, State, Worker
 from scheduler.observation.queries import live_workers
 
 log = structlog.get_logger(__name__)
@@ -123,7 +124,7 @@ def _queued(family: Family) -> tuple[ColumnElement[bool], ...]:
 
 def _foreground(family: Family) -> tuple[ColumnElement[bool], ...]:
     """Those of the queued that need a message: without batch work and requests whose deadline cannot be met."""
-    return (*_queued(family), Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable)
+    return (*_queued(family), in_foreground())
 
 
 def route_unserved(family: Family) -> int:

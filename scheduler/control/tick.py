@@ -20,7 +20,7 @@ from scheduler.control.assignments import new_assignments
 from scheduler.control.decide import Decision, decide
 from scheduler.control.observe import Observed, Observer
 from scheduler.control.plan_log import PlanLog
-from scheduler.control.realign import realign, restore_batch_work
+from scheduler.control.realign import realign, restore_batch_work, start_urgent
 from scheduler.observation import queries
 from scheduler.observation.snapshot import SnapshotReader
 from scheduler.observation.stored_plan import plans_of
@@ -68,12 +68,13 @@ class Scheduler:
         return self.plans.record(observed, decision.epoch, seconds)
 
     def realign(self, observed: Observed, decision: Decision | None, epoch: int | None) -> None:
-        """What waits gets the levels of the new plan."""
+        """What waits gets the levels of the new plan; batch work that would miss its window waits no longer."""
         self.reader.invalidate()
         if decision is None or epoch is None or observed.policy is None:
             return
         realign(self.family, observed.policy, observed.waiting, decision.levels, observed.snapshot, epoch)
         restore_batch_work(self.family, observed.snapshot)
+        start_urgent(observed.batch, decision.urgent, observed.snapshot)
 
     def remap(self, observed: Observed, decision: Decision | None) -> None:
         """Workers that are to hold something else are told so."""

@@ -19,6 +19,7 @@ from core import tables
 from core.devices import profile_path
 from core.errors import BadProfile
 from core.families import Family
+from core.open_requests import in_foreground
 from core.profiles import Profile, read_profile
 from core.settings import settings
 from core.tables import Attempt, Request, ServiceClass, State
@@ -75,7 +76,7 @@ def memory_by_type(workers: Sequence[LiveWorker]) -> dict[str, float]:
 def waiting_by_level(session: Session, family: Family, named: bool | None = None) -> dict[str, int]:
     """Queued requests with a latency target that can still be met, by level: those that named their level, the others,
     or both (None)."""
-    which = [Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable]
+    which = [in_foreground()]
     if named is not None:
         which.append(_named() if named else ~_named())
     return _by_level(session, family, State.QUEUED, *which)
@@ -100,9 +101,7 @@ def levels_asked_for(session: Session, family: Family) -> set[str]:
 
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
     """Requests with a latency target that workers are at, by level."""
-    return _by_level(
-        session, family, State.RUNNING, Request.service_class == ServiceClass.INTERACTIVE, ~Request.deadline_unreachable
-    )
+    return _by_level(session, family, State.RUNNING, in_foreground())
 
 
 def _by_level(session: Session, family: Family, state: State, *which: ColumnElement[bool]) -> dict[str, int]:

@@ -102,9 +102,12 @@ class SnapshotReader:
         """A request was started by this process: what it takes of its model counts at once."""
         if self._kept is None:
             return
-        policy = self._kept.policy
-        if queue := self._queues.get(self._holds(policy, level)):
-            queue.started(_seconds(policy, level))
+        if queue := self._queues.get(self._holds(self._kept.policy, level)):
+            queue.started(self.seconds(level))
+
+    def seconds(self, level: str) -> float:
+        """Worker-seconds that a request takes at a level, by the newest snapshot; 0 where no profile says."""
+        return _seconds(self._kept.policy if self._kept else None, level)
 
     def policy_for(
         self, device_types: Sequence[str], corrections: Mapping[str, Correction], target_s: float

@@ -54,6 +54,7 @@ class Argus(Policy):
         extra = {
             "seconds": {lv: float(s) for lv, s in zip(self.levels, seconds, strict=True) if np.isfinite(s)},
             "shares": shares,
+            "batch_rate": observed.batch_rate,
             "escalate": plan.spare > ESCALATE * sum(observed.workers.values()),
         }
         return self.epoch(observed, plan, curves=curves, extra=extra)
@@ -113,7 +114,8 @@ class Argus(Policy):
 
     def _shadow_price(self, model: str, epoch: Epoch, state: LoadState) -> float:
         """Price of a worker-second of a model, now."""
-        rate = self.arrival_rate(state) * epoch.extra["shares"].get(model, 1.0)
+        coming = self.arrival_rate(state) + epoch.extra.get("batch_rate", 0.0)
+        rate = coming * epoch.extra["shares"].get(model, 1.0)
         workers = state.workers.get(model, 0)
         known = epoch.extra["seconds"]
         seconds = min(known[self.levels[i]] for i in self.models[model] if self.levels[i] in known)

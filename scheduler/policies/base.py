@@ -120,8 +120,9 @@ class Policy:
         return Epoch(self.epochs, observed.now, plan, observed.rate, **rest)
 
     def demand(self, observed: Observation) -> float:
-        """Requests a minute to plan for: what is forecast, and what waits cleared within one target latency."""
-        return 60 * (observed.rate + sum(observed.waiting.values()) / self.cluster.slo_s)
+        """Requests a minute to plan for: what is forecast, batch work out of slack, and what waits cleared within one
+        target latency."""
+        return 60 * (observed.rate + observed.batch_rate + sum(observed.waiting.values()) / self.cluster.slo_s)
 
     def prompt_agnostic_plan(self, observed: Observation, demand: float, headroom: float = 1.0) -> Plan:
         """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""

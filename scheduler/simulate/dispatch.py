@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduler.policies import Request, Worker
+from scheduler.policies.background import OWED_AFTER, Owed
 from scheduler.simulate.planning import Planning
 from scheduler.simulate.system import System
 from scheduler.simulate.worker import Running, SimWorker
@@ -18,6 +19,7 @@ class Dispatch:
         self.latency_full = {d: cluster.latency_full(d) for d in system.config.profiles}
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
         self.evictions = 0
+        self.owed: dict[int, Owed] = {}  # by worker
 
     def queue(self, request: Request, level: str) -> None:
         """A request waits at this level; a worker with room takes it at once."""
@@ -37,7 +39,7 @@ class Dispatch:
         if worker.wanted:
             self.planning.change(worker)
         before = worker.version
-        while worker.has_room(now) and self._admit(worker):
+        while worker.has_room(now) and (self._start_owed(worker) or self._admit(worker)):
             pass
         if worker.batch and (worker.version != before or worker.at == now):
             self.system.events.at(worker.next_finish(), "finish", worker, worker.version)
@@ -61,6 +63,7 @@ class Dispatch:
             request, _ = queue.pop(index)
             if request is not chosen and not request.attempt:  # one that was drawn before has its image
                 system.background.append((request, None))
+                system.unreachable.add(request.id)
         if chosen is None:
             return not queue and not worker.batch and self._start_background(worker)
         self._start(worker, chosen, system.policy.index[admission.level])
@@ -86,6 +89,20 @@ class Dispatch:
             self._start(worker, request, best, background=True)
         else:
             worker.change(self.system.now, lambda batch: batch.append(preempted))
+        return True
+
+    def _start_owed(self, worker: SimWorker) -> bool:
+        """A request that missed its deadline long ago is given a start now and then, and keeps it."""
+        system, mine = self.system, self.owed.setdefault(worker.id, Owed())
+        if not system.waiting.get(worker.model) or not mine.allows(system.now):
+            return False
+        old = next((pair for pair in system.background if pair[0].id in system.unreachable), None)  # the oldest
+        if old is None or system.now - old[0].arrived < OWED_AFTER * system.config.slo_s:
+            return False
+        system.background.remove(old)
+        cheapest = min(system.cluster.models[worker.model], key=self.seconds[worker.device].__getitem__)
+        self._start(worker, old[0], cheapest)
+        mine.started(system.now, self.seconds[worker.device][cheapest])
         return True
 
     def _make_room(self, model: str) -> None:

@@ -45,6 +45,7 @@ class Planning:
         decision = self._decide(situation)
         system.routed.clear()
         self._realign(situation, decision.levels)
+        self._start_urgent(situation, decision.urgent)
         self._remap(alive, decision.models)
 
     def _decide(self, situation: Situation) -> Decision:
@@ -72,6 +73,15 @@ class Planning:
             queue.clear()
         for (request, _), level in zip(situation.waiting, levels, strict=True):
             self.system.enqueue(request, level)
+
+    def _start_urgent(self, situation: Situation, levels: Mapping[int, str]) -> None:
+        """Batch work that would miss its window waits with the interactive requests."""
+        wanted = {situation.batch[i][0].id: level for i, level in levels.items()}
+        kept = [pair for pair in self.system.background if pair[0].id not in wanted]
+        for i, level in levels.items():
+            self.system.enqueue(situation.batch[i][0], level)
+        self.system.background.clear()
+        self.system.background.extend(kept)
 
     def _remap(self, alive: Sequence[SimWorker], models: Mapping[str, str]) -> None:
         for worker in alive:

@@ -43,6 +43,7 @@ class System:
             self.forecaster.observe(-float(ago), 1.0, requests)
         self.waiting: dict[str, list[Waiting]] = {m: [] for m in self.cluster.models}
         self.background: deque[tuple[Request, Running | None]] = deque()
+        self.unreachable: set[int | str] = set()  # requests whose deadline no level could meet
         self.recent: deque[int] = deque(maxlen=SAMPLE)
         self.scores: dict[str, deque[float]] = {level: deque(maxlen=SAMPLE) for level in self.cluster.levels}
         self.routed: Counter[str] = Counter()
@@ -58,6 +59,11 @@ class System:
 
     def enqueue(self, request: Request, level: str) -> None:
         insort(self.waiting[self.cluster.holds(level)], (request, level), key=deadline_of)
+
+    def batch(self) -> list[Request]:
+        """Batch work that waits for idle capacity, earliest deadline first."""
+        mine = [request for request, _ in self.background if request.batch and request.id not in self.unreachable]
+        return sorted(mine, key=lambda request: request.deadline)
 
     def all_waiting(self) -> list[Waiting]:
         return sorted((pair for queue in self.waiting.values() for pair in queue), key=deadline_of)
@@ -84,6 +90,7 @@ class System:
             load=self.load(),
             tick_s=self.config.tick_s,
             scores={level: list(scores) for level, scores in self.scores.items()},
+            batch=[(request, "") for request in self.batch()],
         )
 
     def slots(self, device: str, model: str) -> int:

@@ -1,0 +1,75 @@
+"""Batch work and late requests on real rows: windows are deadlines, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from core.database import transaction
+from core.families import load_family
+from core.tables import Request, ServiceClass, State
+from core.workers import WorkerIdentity
+from scheduler.control.tick import Scheduler
+from scheduler.observation.queries import waiting_by_level
+from tests.live.test_routing import depth, join, requests, submit
+from workers.admission import PolicyAdmission, claim, claim_background, claim_owed
+
+BATCH = {"state": State.QUEUED, "level": "exact", "epoch": 0, "service_class": ServiceClass.BATCH}
+WORKER = WorkerIdentity("cpu0@test", uuid.UUID(int=1))
+
+
+@pytest.fixture
+def family(database: Any, toy: Any):
+    return load_family(str(toy))
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def test_batch_work_out_of_slack_goes_with_the_interactive_requests(family: Any, database: Any) -> None:
+    join()
+    patient, pressed = submit(2, deadline_at=soon(3600), **BATCH), submit(2, deadline_at=soon(8), **BATCH)
+    Scheduler(family).tick()
+    assert [row.urgent for row in requests(patient)] == [False, False]
+    assert [row.urgent for row in requests(pressed)] == [True, True]
+    assert all("window ends soon" in row.note for row in requests(pressed))
+    assert depth(database, "exact") + depth(database, "fs-4") == 2  # it needs a message now
+    with transaction() as session:
+        assert sum(waiting_by_level(session, family).values()) == 2
+    admission = PolicyAdmission(family, WORKER.name, "cpu")
+    claimed = claim(family, WORKER, ["exact", "fs-4"], admission)
+    assert claimed is not None
+    assert claimed.request.job_id == pressed
+    background = claim_background(family, WORKER, ["exact", "fs-4"])
+    assert background is not None
+    assert background.request.job_id == patient
+
+
+def test_a_level_asked_for_by_name_stays_when_batch_work_becomes_urgent(family: Any) -> None:
+    join()
+    job = submit(1, deadline_at=soon(5), **{**BATCH, "level": "fs-4", "level_asked": "fs-4"})
+    Scheduler(family).tick()
+    (row,) = requests(job)
+    assert (row.urgent, row.level) == (True, "fs-4")
+
+
+def test_what_missed_its_deadline_long_ago_is_claimed_now_and_then_though_others_wait(family: Any) -> None:
+    join()
+    Scheduler(family).tick()
+    late = submit(3, state=State.QUEUED, level="exact", epoch=0, deadline_unreachable=True)
+    submit(5, state=State.QUEUED, level="exact", epoch=0)
+    admission = PolicyAdmission(family, WORKER.name, "cpu")
+    assert claim(family, WORKER, ["exact", "fs-4"], admission) is not None
+    assert claim_owed(family, WORKER, ["exact", "fs-4"], admission) is None  # not so long ago
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    with transaction() as session:
+        session.execute(update(Request).where(Request.job_id == late).values(accepted_at=long_ago))
+    first = claim_owed(family, WORKER, ["exact", "fs-4"], admission)
+    assert first is not None
+    assert first.request.job_id == late
+    assert claim_owed(family, WORKER, ["exact", "fs-4"], admission) is None  # its share is used up for a while
