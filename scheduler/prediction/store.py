@@ -22,8 +22,9 @@ from sqlalchemy.orm import Session
 
 from core import tables
 from core.families import Family, load_family
+from core.measured import measured_file, measured_target
 from core.profiles import QualityTable, read_quality
-from core.settings import ROOT, settings
+from core.settings import settings
 from scheduler.prediction.audit import Audited
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Array, Predictor
@@ -33,24 +34,19 @@ log = structlog.get_logger(__name__)
 TABLE_ROWS = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
 
 
-def quality_path(family: Family) -> Path:
-    """Where a family's quality table lies."""
-    return ROOT / "profiles" / family.id / "quality.csv"
-
-
 def table_of(family: Family) -> QualityTable | None:
     """The family's quality table, the levels it still has; none when it was never evaluated."""
-    return _known(quality_path(family), family)
+    return _known(measured_file(family.id, "quality.csv"), family)
 
 
 def training_table(family: Family) -> QualityTable | None:
-    """What the predictor learns from: `quality-train.csv` beside the quality table; without it, the quality table."""
-    return _known(quality_path(family).with_name("quality-train.csv"), family) or table_of(family)
+    """What the predictor learns from: `quality-train.csv`; without it, the quality table."""
+    return _known(measured_file(family.id, "quality-train.csv"), family) or table_of(family)
 
 
 def shipped(family: Family) -> Predictor | None:
-    """The predictor beside the quality table, where it is of this version of the family and knows no other levels."""
-    path = quality_path(family).with_name("predictor.npz")
+    """The predictor in `predictor.npz`, where it is of this version of the family and knows no other levels."""
+    path = measured_file(family.id, "predictor.npz")
     try:
         predictor = Predictor.load(path.read_bytes()) if path.is_file() else None
     except ValueError as unreadable:
@@ -171,12 +167,13 @@ def _rows(audits: Sequence[Audited], old: Predictor, features: Features) -> Arra
 
 
 def main() -> None:
-    """`python -m scheduler.prediction.store`: train on the family's training table and write the predictor that is shipped."""
+    """`python -m scheduler.prediction.store`: train on the family's training table and write `predictor.npz`."""
     family = load_family(settings().family)
     predictor = trained(family, Features.of(family))
     if predictor is None:
         raise SystemExit(f"{family.id} has no quality table: run `argus evaluate` first")
-    path = quality_path(family).with_name("predictor.npz")
+    path = measured_target(family.id, "predictor.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(predictor.dump())
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {predictor.figures}")
 

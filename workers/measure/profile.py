@@ -11,14 +11,13 @@ import csv
 import statistics
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from core import devices
 from core.families import Family, Level
-from core.settings import ROOT
+from core.measured import measured_file
 from workers.engine.loading import configured_dtype
 from workers.measure.hardware import hardware
 from workers.measure.model_cost import SIZES, ModelCost, measure_model
@@ -70,9 +69,9 @@ def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: 
     }
 
 
-def mean_quality(family: Family, folder: Path = ROOT / "profiles") -> dict[str, float]:
+def mean_quality(family: Family) -> dict[str, float]:
     """Mean relative quality by level, where a quality table of the family exists."""
-    file = folder / family.id / "quality.csv"
+    file = measured_file(family.id, "quality.csv")
     if not file.is_file():
         return {}
     with file.open(encoding="utf-8", newline="") as lines:

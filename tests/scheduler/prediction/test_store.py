@@ -46,7 +46,7 @@ def table(tmp_path, monkeypatch) -> QualityTable:
     values = np.column_stack([np.ones(len(PROMPTS)), 0.97 - 0.1 * hard])
     table = QualityTable(("exact", "fs-5"), PROMPTS, values)
     write_quality(table, tmp_path / "quality.csv")
-    monkeypatch.setattr(predictors, "quality_path", lambda family: tmp_path / "quality.csv")
+    monkeypatch.setattr(predictors, "measured_file", lambda family_id, name: tmp_path / name)
     return table
 
 
@@ -123,7 +123,7 @@ def test_a_predictor_of_another_version_of_the_family_is_not_used(table, tmp_pat
 
 
 def test_without_a_table_there_is_no_predictor(database, monkeypatch, tmp_path):
-    monkeypatch.setattr(predictors, "quality_path", lambda family: tmp_path / "none.csv")
+    monkeypatch.setattr(predictors, "measured_file", lambda family_id, name: tmp_path / name)
     with transaction() as session:
         assert predictors.first(session, FAMILY, FEATURES) is None
 

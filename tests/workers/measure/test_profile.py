@@ -51,12 +51,13 @@ def test_progress_is_told_before_each_model(measured):
     assert measured[1] == [(0, 1, "random"), (1, 1, "done")]
 
 
-def test_mean_quality_comes_from_the_table_where_there_is_one(toys, tmp_path):
+def test_mean_quality_comes_from_the_table_where_there_is_one(toys, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.measured.SHIPPED", tmp_path)
     family = toys.family("sd15")
-    assert mean_quality(family, tmp_path) == {}
+    assert mean_quality(family) == {}
     (tmp_path / family.id).mkdir()
     (tmp_path / family.id / "quality.csv").write_text("prompt,exact,fs-10\na fox,1.0,0.9\nan owl,1.0,0.7\n")
-    assert mean_quality(family, tmp_path) == {"exact": 1.0, "fs-10": pytest.approx(0.8)}
+    assert mean_quality(family) == {"exact": 1.0, "fs-10": pytest.approx(0.8)}
 
 
 def test_the_command_writes_the_profile_and_prints_a_table(toys, tmp_path):
