@@ -1,37 +1,42 @@
 """What one tick decides, as a pure function: the plan, levels for what waits, models for workers, batch work to start.
 
 The live scheduler (`scheduler.control.tick`) and the simulator (`scheduler.simulate`) read their worlds into the same
-`Situation`, call `decide`, and carry out the same `Decision`. Dwell time, switch cost and what is pinned are defined
-here and nowhere else.
+`Situation`, call `decide`, and carry out the same `Decision`. Dwell time, switch cost, what is pinned and how many
+workers may load at once are defined here and nowhere else.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from core.profiles import Profile
 from scheduler.policies import Epoch, LoadState, Observation, Policy, Request
 from scheduler.policies.background import PACE, urgent
 
 BATCH_AHEAD_S = 60.0  # how far ahead batch work is planned for
 DWELL_S = 30.0  # a worker that has just loaded a model keeps it for so long
+SWITCH_COST = 0.002  # quality × requests a minute that a switch must gain: more than the noise of a forecast
+HORIZON_S = 120.0  # for how long a worker is expected to keep a model that it loads
+MOVING_SHARE = 0.1  # of the workers of a model, and of all of a type, may load at the same time
+SLOW_LOAD_S = 1.0  # quicker loads need no such care
 
 
 @dataclass(frozen=True)
 class WorkerState:
     """A worker with what it holds, or was told to hold: a model, or a level where a policy has one level a worker.
 
-    `loaded_s` is how long ago it began to hold that by loading weights.
+    `loaded_s` is how long ago it began to hold that by loading weights, `loading` whether it is still at it.
     """
 
     name: str
     device_type: str
     model: str | None
     loaded_s: float = float("inf")
+    loading: bool = False
 
     @property
     def dwelling(self) -> bool:
@@ -100,6 +105,9 @@ def _urgent(policy: Policy, situation: Situation, ahead_s: float) -> list[int]:
 
 def observation_of(policy: Policy, situation: Situation) -> Observation:
     """The situation as policies plan for it."""
+    workers = situation.workers
+    loads = load_times(policy)
+    slow = {device for device, times in loads.items() if max(times.values(), default=0.0) >= SLOW_LOAD_S}
     return Observation(
         now=situation.load.now,
         rate=situation.rate,
@@ -107,16 +115,47 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
         sample=situation.sample,
         floors=situation.floors,
         waiting=situation.queued,
-        workers=Counter(worker.device_type for worker in situation.workers),
-        current=by_model(situation.workers),
-        pinned=by_model([worker for worker in situation.workers if worker.dwelling]),
+        workers=Counter(worker.device_type for worker in workers),
+        current=by_model(workers),
+        pinned=_pinned(workers, slow),
         tick_s=situation.tick_s,
-        switch_cost=switch_cost(policy.cluster.profiles),
+        switch_cost=SWITCH_COST,
         scores=situation.scores,
         memory=situation.memory,
         named=situation.named,
         batch_rate=len(_urgent(policy, situation, BATCH_AHEAD_S)) / BATCH_AHEAD_S,
+        load_share={device: {m: s / HORIZON_S for m, s in times.items()} for device, times in loads.items()},
+        loading=by_model([worker for worker in workers if worker.loading]),
+        max_moves={device: _max_moves(workers, device) for device in slow},
     )
+
+
+def load_times(policy: Policy) -> dict[str, dict[str, float]]:
+    """Seconds that loading a model takes, by device type; nothing where workers hold levels, most of which share weights."""
+    if not policy.shared:
+        return {}
+    profiles = policy.cluster.profiles
+    return {device: {level.holds: level.load_s for level in profile.levels} for device, profile in profiles.items()}
+
+
+def _pinned(workers: Sequence[WorkerState], slow: Collection[str]) -> dict[str, dict[str, int]]:
+    """Workers that keep what they hold: those in their dwell time, and where loading is slow all but a few of each model."""
+    found = by_model([worker for worker in workers if worker.dwelling])
+    for device, models in by_model(workers).items():
+        for model, n in models.items() if device in slow else ():
+            of_type = found.setdefault(device, {})
+            of_type[model] = max(of_type.get(model, 0), n - _few(n))
+    return found
+
+
+def _max_moves(workers: Sequence[WorkerState], device: str) -> int:
+    """Workers of a device type that may begin to load now: a few of all, less those that are at it."""
+    mine = [worker for worker in workers if worker.device_type == device]
+    return max(0, _few(len(mine)) - sum(worker.loading for worker in mine))
+
+
+def _few(workers: int) -> int:
+    return max(1, math.ceil(MOVING_SHARE * workers))
 
 
 def by_model(workers: Sequence[WorkerState]) -> dict[str, dict[str, int]]:
@@ -127,14 +166,6 @@ def by_model(workers: Sequence[WorkerState]) -> dict[str, dict[str, int]]:
             of_type = found.setdefault(worker.device_type, {})
             of_type[worker.model] = of_type.get(worker.model, 0) + 1
     return found
-
-
-def switch_cost(profiles: Mapping[str, Profile]) -> float:
-    """What a switch must gain, in quality × requests a minute: the work not done while loading, over the dwell time."""
-    costs = [
-        profile.reference.load_s / DWELL_S * profile.reference.requests_per_minute for profile in profiles.values()
-    ]
-    return max(costs, default=0.0)
 
 
 def assign_models(workers: Sequence[WorkerState], planned: Mapping[str, Mapping[str, int]]) -> dict[str, str]:

@@ -112,7 +112,8 @@ class Observer:
 
     def _worker(self, worker: LiveWorker, told: Assigned | None, policy: Policy) -> WorkerState:
         loaded_s = told.loaded_s if told else float("inf")
-        return WorkerState(worker.name, worker.device_type, self.reader.model_of(worker, policy), loaded_s)
+        loading = told is not None and told.row.verified_at is None and loaded_s == 0.0
+        return WorkerState(worker.name, worker.device_type, self.reader.model_of(worker, policy), loaded_s, loading)
 
     @staticmethod
     def _state(told: Assigned) -> WorkerState:

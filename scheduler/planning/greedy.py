@@ -34,7 +34,7 @@ def assign(instance: Instance) -> tuple[dict[Key, int], Served]:
     counts = _start(instance)
     served = fill(instance, counts)
     until = time.perf_counter() + SEARCH_S
-    improved = True
+    improved = not instance.max_moves  # where moves are counted, workers stay
     while improved and time.perf_counter() < until:
         improved = False
         for moved in _neighbours(instance, counts):

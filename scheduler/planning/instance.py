@@ -53,7 +53,9 @@ class Instance:
 
     `devices` workers by type; `current`, `pinned` workers by type and model (what they hold, how many must stay);
     `memory` MB by type and `model_memory` MB by model (a model that does not fit cannot run there); `switch_cost` in
-    relative quality × requests a minute that one worker's switch must gain; `headroom` divides capacity.
+    relative quality × requests a minute that one worker's switch must gain; `headroom` divides capacity. `load_share` is
+    the share of its time with a new model that a worker loses by loading it, by type and model, `loading` the workers that
+    are at it now and serve nothing (they are in `current`), `max_moves` how many of a type may begin to.
     """
 
     devices: Mapping[str, int]
@@ -65,6 +67,9 @@ class Instance:
     pinned: Counts = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
     model_memory: Mapping[str, float] = field(default_factory=dict)
+    load_share: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    loading: Counts = field(default_factory=dict)
+    max_moves: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for problem, where in _problems(self):
@@ -88,6 +93,10 @@ class Instance:
         """Workers of a type that hold a model now."""
         return self.current.get(device, {}).get(model, 0)
 
+    def lost(self, device: str, model: str) -> float:
+        """Share of the horizon that a worker which loads this model serves nothing."""
+        return min(1.0, self.load_share.get(device, {}).get(model, 0.0))
+
     @classmethod
     def from_json(cls, data: str | bytes | Mapping[str, Any]) -> Instance:
         """The instance in JSON text or parsed JSON. Raises `BadInstance` with the field."""
@@ -105,7 +114,7 @@ class Instance:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["levels"] = [_filled(level) for level in self.levels]
         plain["classes"] = [{**_filled(c), "floor": c.floor} for c in self.classes]
-        optional = ("pinned", "memory", "model_memory")
+        optional = ("pinned", "memory", "model_memory", "load_share", "loading", "max_moves")
         return {key: _plain(value) for key, value in plain.items() if value or key not in optional}
 
 
@@ -173,6 +182,12 @@ def _problems(inst: Instance) -> Iterator[tuple[str, str]]:
     yield from _worker_problems(inst, inst.pinned, "pinned")
     yield from _amount(inst.switch_cost, "switch_cost")
     yield from _amount(inst.headroom, "headroom", above=True)
+    yield from _worker_problems(inst, inst.loading, "loading")
+    for device, moves in _items(inst.max_moves, "max_moves"):
+        yield from _count(moves, f"max_moves.{device}")
+    for device, shares in _items(inst.load_share, "load_share"):
+        for model, share in _items(shares, f"load_share.{device}"):
+            yield from _amount(share, f"load_share.{device}.{model}")
     for name, sizes in (("memory", inst.memory), ("model_memory", inst.model_memory)):
         for key, size in _items(sizes, name):
             yield from _amount(size, f"{name}.{key}")

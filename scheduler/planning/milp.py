@@ -14,11 +14,13 @@ Objective, lexicographic
 Constraints
     C1  No class is served more than it asks for:         Σ_l x[c,l] ≤ demand[c]
     C2  What a level takes runs on its devices:           Σ_c x[c,l] = Σ_d y[l,d]        (its dual is the level's price)
-    C3  The levels of a model share its workers' time:    headroom·Σ_{l on m} y[l,d]/throughput[l,d] ≤ n[d,m]
+    C3  The levels of a model share its workers' time,    headroom·Σ_{l on m} y[l,d]/throughput[l,d]
+        less what loading takes of it:                        ≤ n[d,m] − load_share[d,m]·u[d,m] − loading[d,m]
     C4  Every worker holds one model:                     Σ_m n[d,m] = devices[d]
     C5  Workers inside their dwell time stay:             n[d,m] ≥ pinned[d,m]
     C6  A worker more than there are now has to load:     n[d,m] − u[d,m] ≤ current[d,m]
-    C7  What an earlier objective reached is kept:        Σ x ≥ served*;  then  quality ≥ quality*
+    C7  Few begin to load at the same time:               Σ_m u[d,m] ≤ max_moves[d]
+    C8  What an earlier objective reached is kept:        Σ x ≥ served*;  then  quality ≥ quality*
 
 Each stage is a MILP of its own (HiGHS through `scipy.optimize.milp`), because a weighted sum that is strict enough to
 be lexicographic is too steep for the solver's tolerances. Most instances need one stage: that everybody is served is
@@ -129,7 +131,7 @@ class _Stages:
     def _stay_put(self, point: np.ndarray, score: np.ndarray, served: float) -> np.ndarray:
         """Stage 3. Running out of time here costs moves, not service or quality: status and gap stay those of stage 2."""
         gap, reason = self.budget.gap, self.budget.reason
-        # C7 What an earlier objective reached is kept: served and quality (to the gap asked for).
+        # C8 What an earlier objective reached is kept: served and quality (to the gap asked for).
         quality = self.program.at_least(score, float(score @ point), self.budget.wanted)
         point = self._stage_or(
             point,
@@ -149,7 +151,7 @@ class _Stages:
         except _Infeasible:
             point = self._stage(self.program.serve, [])
             served = float(self.program.serve @ point)
-            # C7 What an earlier objective reached is kept: the rate served.
+            # C8 What an earlier objective reached is kept: the rate served.
             return self._stage_or(point, score, [self.program.at_least(self.program.serve, served)]), served
 
     def _stage(self, score: np.ndarray, keep: list[LinearConstraint], gap: float | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The MILP of `scheduler.planning.milp` as matrices: columns, objectives, constraints C1 to C6."""
+"""The MILP of `scheduler.planning.milp` as matrices: columns, objectives, constraints."""
 
 from __future__ import annotations
 
@@ -40,17 +40,19 @@ class Program:
     @property
     def forced_moves(self) -> int:
         """Workers that hold no model that could run on them: they load whatever is planned."""
-        holding: dict[str, int] = {}
-        for (device, _), n in zip(self.n, self.current, strict=True):
-            holding[device] = holding.get(device, 0) + int(n)
-        return sum(self.instance.devices[device] - n for device, n in holding.items())
+        return sum(self.forced_moves_of(device) for device in dict.fromkeys(device for device, _ in self.n))
+
+    def forced_moves_of(self, device: str) -> int:
+        """Those of one device type."""
+        holding = sum(int(n) for (d, _), n in zip(self.n, self.current, strict=True) if d == device)
+        return self.instance.devices[device] - holding
 
     def time(self, level: str, device: str) -> float:
         """Worker-minutes that one request a minute takes, headroom included."""
         return self.instance.headroom / self.levels[level].throughput[device]
 
     def at_least(self, score: np.ndarray, reached: float, slack: float = 0.0) -> LinearConstraint:
-        """C7: an objective keeps what it reached, within the tolerance and `slack` (both relative)."""
+        """C8: an objective keeps what it reached, within the tolerance and `slack` (both relative)."""
         slack = max(slack, FEASIBLE) * max(1.0, abs(reached))
         return LinearConstraint(csr_array(score[None, :]), reached - slack, np.inf)
 
@@ -70,18 +72,24 @@ class Program:
         # C3 The levels of a model share its workers' time.
         c3 = [(of_group[d, self.levels[lv].holds], self.at_y + j, self.time(lv, d)) for j, (lv, d) in enumerate(self.y)]
         c3 += [(k, self.at_n + k, -1.0) for k in n]
+        c3 += [(k, self.at_u + k, inst.lost(d, m)) for k, (d, m) in enumerate(self.n)]
+        loading = np.array([inst.loading.get(d, {}).get(m, 0) for d, m in self.n], float)
         # C4 Every worker holds one model.
         c4 = [(of_device[d], self.at_n + k, 1.0) for k, (d, _) in enumerate(self.n)]
         # C6 A worker more than there are now has to load.
         c6 = [(k, self.at_n + k, 1.0) for k in n] + [(k, self.at_u + k, -1.0) for k in n]
+        # C7 Few workers of a device type begin to load at once; those that hold nothing have to.
+        c7 = [(of_device[d], self.at_u + k, 1.0) for k, (d, _) in enumerate(self.n)]
+        moves = [max(inst.max_moves.get(d, workers[i]), self.forced_moves_of(d)) for d, i in of_device.items()]
 
         demand = np.array([c.demand for c in inst.classes], float)
         return [
             LinearConstraint(self._matrix(len(of_class), c1), -np.inf, demand),
             LinearConstraint(self._matrix(len(of_level), c2), np.zeros(len(of_level)), np.zeros(len(of_level))),
-            LinearConstraint(self._matrix(len(self.n), c3), -np.inf, np.zeros(len(self.n))),
+            LinearConstraint(self._matrix(len(self.n), c3), -np.inf, -loading),
             LinearConstraint(self._matrix(len(of_device), c4), workers, workers),
             LinearConstraint(self._matrix(len(self.n), c6), -np.inf, self.current),
+            LinearConstraint(self._matrix(len(of_device), c7), -np.inf, moves),
         ]
 
     def _bounds(self) -> Bounds:

@@ -148,9 +148,9 @@ class Policy:
         runs = {d: {level.holds for level in levels if d in level.throughput} for d in observed.workers}
         memory = {d: mb for d, mb in observed.memory.items() if any(sizes[m] <= mb for m in runs.get(d, ()))}
         fits = {d: {m for m in models if sizes[m] <= memory.get(d, math.inf)} for d, models in runs.items()}
-        current, pinned = (
+        current, pinned, loading = (
             {d: {m: n for m, n in by.items() if m in fits.get(d, ())} for d, by in counts.items()}
-            for counts in (observed.current, observed.pinned)
+            for counts in (observed.current, observed.pinned, observed.loading)
         )
         named, reserved = self._named(observed)
         return Instance(
@@ -163,6 +163,9 @@ class Policy:
             pinned=pinned,
             memory=memory,
             model_memory=sizes if memory else {},
+            load_share=observed.load_share,
+            loading=loading,
+            max_moves=observed.max_moves,
         )
 
     def _named(self, observed: Observation) -> tuple[list[PromptClass], float]:

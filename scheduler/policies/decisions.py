@@ -39,7 +39,8 @@ class Observation:
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `waiting` counts what is queued
     by level; `workers` and `current` the live workers by device type and by model; `pinned` those in their dwell time.
     `named` is the demand for levels that requests ask for by name, in requests a second; `rate`, `sample` and `waiting`
-    are without it. `batch_rate` is the batch work whose slack will be used up, in requests a second. `memory` is MB for models by device type (one that is missing has no limit). `scores` are the
+    are without it. `batch_rate` is the batch work whose slack will be used up, in requests a second. `load_share`,
+    `loading` and `max_moves` are as in `Instance`. `memory` is MB for models by device type (one that is missing has no limit). `scores` are the
     relative qualities of recent images by level (DiffServe's threshold).
     """
 
@@ -58,6 +59,9 @@ class Observation:
     memory: Mapping[str, float] = field(default_factory=dict)
     named: Mapping[str, float] = field(default_factory=dict)
     batch_rate: float = 0.0
+    load_share: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    loading: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    max_moves: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -58,15 +58,20 @@ class Planning:
     def _states(self, alive: Sequence[SimWorker]) -> list[WorkerState]:
         """Busy workers first: those keep what they hold where they can, idle ones change at once."""
         return [
-            WorkerState(str(w.id), w.device, w.planned, self._loaded_s(w))
+            WorkerState(str(w.id), w.device, w.planned, self._loaded_s(w), self._loads(w))
             for w in sorted(alive, key=lambda w: -len(w.batch))
         ]
 
     def _loaded_s(self, worker: SimWorker) -> float:
         """Seconds since it began to load; one that is to load when its batch is done counts as loading now."""
-        system = self.system
-        waits = worker.wanted and system.load_s(worker.device, worker.model, worker.wanted)
-        return 0.0 if waits else system.now - worker.loaded_at
+        return 0.0 if self._waits(worker) else self.system.now - worker.loaded_at
+
+    def _loads(self, worker: SimWorker) -> bool:
+        return worker.ready_at > self.system.now or self._waits(worker)
+
+    def _waits(self, worker: SimWorker) -> bool:
+        """Whether it is to load a model once its batch is done."""
+        return bool(worker.wanted and self.system.load_s(worker.device, worker.model, worker.wanted))
 
     def _realign(self, situation: Situation, levels: Sequence[str]) -> None:
         for queue in self.system.waiting.values():

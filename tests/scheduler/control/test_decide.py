@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
+from core.profiles import parse_profile
 from scheduler.control.decide import DWELL_S, Situation, WorkerState, assign_models, decide, observation_of
-from scheduler.policies import LoadState, make_policy
-from tests.scheduler.policies.test_policies import cluster, profile, request
+from scheduler.policies import Cluster, LoadState, make_policy
+from tests.scheduler.policies.test_policies import SLO, cluster, profile, request
 
 
 def situation(workers: list[WorkerState], rate: float = 1.0, **rest: object) -> Situation:
@@ -33,13 +33,50 @@ def test_a_worker_that_has_just_loaded_is_pinned_and_one_that_has_not_is_free() 
     assert observed.pinned == {"a100": {"sdxl": 1}}
 
 
-def test_a_switch_must_gain_what_the_worker_could_have_done_while_it_loads() -> None:
-    heavy = profile().model_dump()
-    for level in heavy["levels"]:
-        level["load_s"] = 15.0
-    policy = make_policy("argus", type(cluster())({"a100": type(profile()).model_validate(heavy)}, 12.6))
-    observed = observation_of(policy, situation([WorkerState("w", "a100", "sdxl")]))
-    assert observed.switch_cost == pytest.approx(15.0 / DWELL_S * 60 / 4.2)
+def heavy(load_s: float) -> Cluster:
+    """Models `big` (exact, ac-10) and `small` (ac-25) that take so long to load."""
+    data = profile(exact="big", ac_10="big", ac_25="small").model_dump()
+    for level in data["levels"]:
+        level["load_s"] = load_s
+    return Cluster({"a100": parse_profile(data)}, SLO)
+
+
+def test_an_idle_worker_goes_back_to_the_model_of_exact_though_loading_it_takes_long() -> None:
+    policy = make_policy("argus", heavy(20.0))
+    decision = decide(policy, situation([WorkerState("w", "a100", "small")], rate=0.01))
+    assert decision.models == {"w": "big"}
+
+
+def test_a_worker_that_is_needed_does_not_leave_to_load() -> None:
+    policy = make_policy("argus", heavy(20.0))
+    workers = [WorkerState(f"w{i}", "a100", "small") for i in range(2)]
+    decision = decide(policy, situation(workers, rate=0.95 * 2 / 2.1))
+    assert set(decision.models.values()) == {"small"}
+
+
+def test_of_a_thousand_workers_a_tenth_loads_at_a_time_and_the_rest_follow() -> None:
+    policy = make_policy("argus", heavy(15.0))
+    states = {f"w{i:03}": WorkerState(f"w{i:03}", "a100", "big") for i in range(1000)}
+    held: list[int] = []
+    for tick in range(16):
+        decision = decide(policy, situation(list(states.values()), rate=1000 / 2.4))
+        moved = {name for name, state in states.items() if decision.models[name] != state.model}
+        at_once = len(moved) + sum(state.loading for state in states.values())
+        assert at_once <= 100, tick
+        for name, state in states.items():  # ticks of ten seconds, loads of fifteen
+            age = 0.0 if name in moved else state.loaded_s + 10
+            states[name] = WorkerState(name, "a100", decision.models[name], age, age < 15)
+        held.append(sum(state.model == "small" for state in states.values()))
+    assert held == sorted(held)
+    assert held[0] == 100
+    assert held[-1] > 500
+
+
+def test_loads_of_a_moment_are_not_held_back() -> None:
+    policy = make_policy("argus", heavy(0.1))
+    workers = [WorkerState(f"w{i}", "a100", "big") for i in range(20)]
+    decision = decide(policy, situation(workers, rate=20 / 2.15))
+    assert sum(model == "small" for model in decision.models.values()) > 10
 
 
 def test_what_waits_is_realigned_under_the_new_plan_and_not_by_what_the_old_one_routed() -> None:

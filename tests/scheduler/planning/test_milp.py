@@ -146,6 +146,27 @@ def test_workers_inside_their_dwell_time_stay() -> None:
     assert plan.workers["a100"]["tiny-sd"] == 7
 
 
+def test_a_worker_that_loads_serves_nothing_of_the_time_that_takes() -> None:
+    """All of `exact` fits eight workers of `sdxl`; four are there, four would load for half of the time."""
+    held = {"a100": {"sdxl": 4, "tiny-sd": 4}}
+    plan = solve(one_class(8 * 14.29, current=held, load_share={"a100": {"sdxl": 0.5}}))
+    assert plan.served["c0"].get("exact", 0.0) <= 6 * 14.29 + 1e-6  # 4 + 4/2 at most
+    assert plan.served_total == pytest.approx(8 * 14.29)  # what that leaves, others serve
+    held = {"a100": {"sdxl": 8}}
+    loading = solve(one_class(8 * 14.29, current=held, pinned=held, loading={"a100": {"sdxl": 3}}, floor=1.0))
+    assert loading.served_total == pytest.approx(5 * 14.29)
+
+
+def test_no_more_begin_to_load_than_may() -> None:
+    held = {"a100": {"sdxl": 8}}
+    assert solve(one_class(300.0, current=held)).moves == 3
+    few = solve(one_class(300.0, current=held, max_moves={"a100": 1}))
+    assert (few.moves, few.workers) == (1, {"a100": {"sdxl": 7, "tiny-sd": 1}})
+    assert solve(one_class(300.0, current={}, max_moves={"a100": 1})).served_total == pytest.approx(
+        300.0
+    )  # all must load
+
+
 def test_a_floor_is_never_served_below() -> None:
     plan = solve(one_class(200.0, floor=0.9))
     assert set(plan.served["c0"]) <= {"exact", "ac-25"}
