@@ -20,7 +20,7 @@ class Judge(ModelMixin, ConfigMixin):
     """Image tower (a residual network over pictures of `side`) and text tower (attention over token states)."""
 
     @register_to_config
-    def __init__(self, width: int = 32, side: int = 64, space: int = 128) -> None:
+    def __init__(self, width: int = 40, side: int = 96, space: int = 176) -> None:
         super().__init__()
         self.side = side
         widths = (width, 2 * width, 4 * width, 4 * width)
@@ -42,19 +42,18 @@ class Judge(ModelMixin, ConfigMixin):
         hidden = self.stem(pictures)
         for stage in self.stages:
             hidden = stage(hidden)
-        return F.normalize(self.from_picture(hidden.flatten(1)), dim=-1)
+        return F.normalize(self.from_picture(hidden.flatten(1)).float(), dim=-1)
 
     def texts(self, states: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors (B, space) of token states (B, T, 384) and their mask (B, T)."""
         hidden = self.over_text(self.into_text(states), src_key_padding_mask=mask == 0)
+        mask = mask.to(hidden.dtype)
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return F.normalize(self.from_text(mean), dim=-1)
+        return F.normalize(self.from_text(mean).float(), dim=-1)
 
-    def contrast(self, pictures: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        """The symmetric contrastive loss of a batch."""
-        logits = self.pictures(pictures) @ self.texts(states, mask).T * self.temperature.exp().clamp(max=100)
-        target = torch.arange(len(logits), device=logits.device)
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    def logits(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        """Similarities (P, T) of unit vectors over the learned temperature."""
+        return pictures @ texts.T * self.temperature.float().exp().clamp(max=100)
 
 
 class _Stage(nn.Module):

@@ -6,7 +6,7 @@
     scheduler = member.new_scheduler(); scheduler.set_timesteps(24)
     for t in scheduler.timesteps:                                    # t = 1000·sigma
         latents = scheduler.step(member.velocity(latents, t / 1000, states, mask), t, latents).prev_sample
-    pictures = member.codec.decode(latents)                          # (1, 128, 128, 3) uint8; size=64 for smaller
+    pictures = member.codec.decode(latents)                          # (1, 256, 256, 3) uint8
 
 Members are flow-matching models: x_σ = (1 − σ)·x₀ + σ·ε (Lipman et al. 2023; Esser et al. 2024, §2). The network's output is
 the clean latent x₀ (as in Li & He 2025, "Back to Basics", §3), from which the velocity dx/dσ = ε − x₀ = (x_σ − x₀)/σ follows.
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from core.text import TextEncoder, shared_encoder
 from families.embedded.checksums import verify
-from families.embedded.codec import PatchCodec
+from families.embedded.codec import ConvCodec
 
 WEIGHTS = Path(__file__).parent / "weights"
 DENOISERS: dict[str, Any] = {
@@ -56,7 +56,7 @@ class EmbeddedMember:
 
     name: str
     denoiser: nn.Module
-    codec: PatchCodec
+    codec: ConvCodec
     scheduler_config: dict[str, Any]
     guided: bool = True
     device: str = "cpu"
@@ -144,7 +144,7 @@ def load_member(folder: str | Path, device: str = "cpu") -> EmbeddedMember:
     verify(folder)
     verify(folder.parent / "codec")
     member = json.loads((folder / "member.json").read_text())
-    codec = PatchCodec.from_pretrained(folder.parent / "codec", torch_dtype=torch.float32)
+    codec = ConvCodec.from_pretrained(folder.parent / "codec", torch_dtype=torch.float32)
     return EmbeddedMember(
         name=folder.name,
         denoiser=load_denoiser(folder),

@@ -1,4 +1,4 @@
-"""Plain sampling, without the engine: for sample sheets, distillation and evaluation."""
+"""Plain sampling, without the engine: for the recipe, for sample sheets and as a reference in tests."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ from torch import Tensor, nn
 
 from families.embedded.model import EMPTY_PROMPT, EmbeddedMember, predict_clean
 
+SHIFT = 2.0  # of the noise levels, as in every member's scheduler settings
+Text = tuple[Tensor, Tensor]  # token states (B, 24, 384) and their mask (B, 24)
 
-def shifted_sigmas(steps: int, shift: float) -> Tensor:
+
+def shifted_sigmas(steps: int, shift: float = SHIFT) -> list[float]:
     """The sampler's noise levels, `steps` + 1 of them, from 1 to 0 (Esser et al. 2024, eq. 23)."""
-    plain = torch.linspace(1, 0, steps + 1)
-    return shift * plain / (1 + (shift - 1) * plain)
+    plain = [1 - step / steps for step in range(steps + 1)]
+    return [shift * level / (1 + (shift - 1) * level) for level in plain]
 
 
 def guided_clean(
-    denoiser: nn.Module,
-    latents: Tensor,
-    sigma: Tensor | float,
-    text: tuple[Tensor, Tensor],
-    empty: tuple[Tensor, Tensor],
-    guidance: float,
+    denoiser: nn.Module, latents: Tensor, sigma: Tensor | float, text: Text, empty: Text, guidance: float
 ) -> Tensor:
-    """x₀ under classifier-free guidance (Ho & Salimans 2021, eq. 6): both halves in one batch."""
+    """x₀ (B, C, h, w) under classifier-free guidance (Ho & Salimans 2021, eq. 6): both halves in one batch."""
     if guidance == 1:
         return predict_clean(denoiser, latents, sigma, *text)
-    both = [torch.cat([there.expand_as(here), here]) for here, there in zip(text, empty, strict=True)]
-    sigma = torch.as_tensor(sigma, dtype=latents.dtype).expand(len(latents)).repeat(2)
-    without, given = predict_clean(denoiser, latents.repeat(2, 1, 1, 1), sigma, *both).chunk(2)
+    states, mask = (torch.cat([none.expand_as(given), given]) for none, given in zip(empty, text, strict=True))
+    sigma = torch.as_tensor(sigma, device=latents.device).expand(len(latents)).repeat(2)
+    without, given = predict_clean(denoiser, latents.repeat(2, 1, 1, 1), sigma, states, mask).chunk(2)
     return without + guidance * (given - without)
 
 
-def euler(latents: Tensor, clean: Tensor, here: Tensor | float, there: Tensor | float) -> Tensor:
-    """From noise level `here` straight towards `clean`, as far as `there`: x + (there − here)·(x − x₀)/here."""
+def toward(latents: Tensor, clean: Tensor, here: Tensor | float, there: Tensor | float) -> Tensor:
+    """An Euler step from noise level `here` straight towards `clean`, as far as `there`: x + (there − here)·(x − x₀)/here."""
     return clean + (latents - clean) * (there / here)
+
+
+@torch.no_grad()
+def sample(
+    denoiser: nn.Module, noise: Tensor, sigmas: Sequence[float], text: Text, empty: Text, guidance: float
+) -> Tensor:
+    """Latents at the last of `sigmas` from latents at the first, an Euler step for each pair of neighbours."""
+    latents = noise
+    for here, there in pairwise(sigmas):
+        latents = toward(latents, guided_clean(denoiser, latents, here, text, empty, guidance), here, there)
+    return latents
 
 
 def noise_of(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
@@ -45,29 +54,17 @@ def noise_of(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-@torch.no_grad()
-def sample(
-    denoiser: nn.Module,
-    noise: Tensor,
-    text: tuple[Tensor, Tensor],
-    empty: tuple[Tensor, Tensor],
-    steps: int,
-    shift: float,
-    guidance: float,
-) -> Tensor:
-    """Clean latents from noise, by `steps` Euler steps."""
-    latents, sigmas = noise, shifted_sigmas(steps, shift).to(noise)
-    for here, there in pairwise(sigmas):
-        latents = euler(latents, guided_clean(denoiser, latents, here, text, empty, guidance), here, there)
-    return latents
-
-
 def pictures(
-    member: EmbeddedMember, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance: float
+    member: EmbeddedMember,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    size: int | None = None,
 ) -> np.ndarray:
-    """Pictures (B, 128, 128, 3) in uint8, as the engine would draw them."""
-    noise = noise_of(seeds, member.codec.latent_shape)
+    """Pictures (B, size, size, 3) in uint8, as the engine would draw them."""
+    noise = noise_of(seeds, member.codec.latent_shape_of(size or member.codec.size))
     text, empty = member.text.tokens(prompts), member.text.tokens([EMPTY_PROMPT])
-    shift = member.scheduler_config["shift"]
-    latents = sample(member.denoiser, noise, text, empty, steps, shift, guidance if member.guided else 1.0)
+    sigmas = shifted_sigmas(steps, member.scheduler_config["shift"])
+    latents = sample(member.denoiser, noise, sigmas, text, empty, guidance if member.guided else 1.0)
     return member.codec.decode(latents).numpy()

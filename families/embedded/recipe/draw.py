@@ -1,0 +1,59 @@
+"""Drawing with members of a run and scoring what was drawn, in the device's half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from families.embedded.recipe.run import Run
+from families.embedded.sample import Text, sample, shifted_sigmas
+
+WEIGHT = 2.5  # CLIPScore: 2.5 · max(cos, 0) (Hessel et al. 2021, eq. 1)
+Way = tuple[str, int, float]  # member, steps, guidance
+
+
+@torch.no_grad()
+def draw(run: Run, way: Way, noise: Tensor, text: Text) -> Tensor:
+    """Pictures (B, 3, H, W) in −1…1."""
+    member, steps, guidance = way
+    assert run.codec is not None
+    latents = sample(run.members[member], noise, shifted_sigmas(steps), text, run.empty, guidance)
+    return run.codec.draw(latents.to(run.kind, memory_format=torch.channels_last)).float().clamp(-1, 1)
+
+
+def noise_of(run: Run, count: int, seed: int, side: int | None = None) -> Tensor:
+    """Initial latents (count, C, h, w), of the larger native size unless `side` says otherwise."""
+    assert run.codec is not None
+    rng = torch.Generator(run.device).manual_seed(seed)
+    return torch.randn(count, *run.codec.latent_shape_of(side or run.plan.pixels), generator=rng, device=run.device)
+
+
+@torch.no_grad()
+def seen(run: Run, pictures: Tensor) -> Tensor:
+    """The scorer's unit vectors (B, space) of pictures of any size."""
+    assert run.judge is not None
+    small = F.interpolate(pictures.float().clamp(-1, 1), (run.judge.side, run.judge.side), mode="area")
+    return run.judge.pictures(small)
+
+
+@torch.no_grad()
+def read(run: Run, prompts: Sequence[str]) -> Tensor:
+    """The scorer's unit vectors (B, space) of prompts."""
+    assert run.judge is not None
+    states, mask = run.encoder.tokens(prompts)
+    return run.judge.texts(states.float(), mask)
+
+
+def clip_score(pictures: Tensor, texts: Tensor) -> Tensor:
+    """CLIPScores (B,) of unit vectors."""
+    return WEIGHT * (pictures * texts).sum(-1).clamp(min=0)
+
+
+def score(run: Run, way: Way, count: int = 500, seed: int = 5, side: int | None = None) -> float:
+    """Mean CLIPScore of the first held-out prompts drawn one way."""
+    prompts = [scene.prompt for scene in run.held_out[:count]]
+    drawn = draw(run, way, noise_of(run, len(prompts), seed, side), run.encoder.tokens(prompts))
+    return float(clip_score(seen(run, drawn), read(run, prompts)).mean())

@@ -1,0 +1,68 @@
+"""The denoisers, out of diffusers' own classes, and writing what the family's loader reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+
+from core.text import WIDTH
+from families.embedded.codec import FACTOR
+from families.embedded.sample import SHIFT
+
+GROUPS = 16  # of every group norm
+HEAD = 32  # channels of an attention head
+
+
+def unet(widths: tuple[int, int], channels: int, pixels: int, middle: bool = True, time_width: int | None = None) -> Any:
+    """Two resolutions: convolutions alone at the finer, attention at the coarser.
+
+    Args:
+        widths: channels at the finer and at the coarser resolution; multiples of 16.
+        channels: of a latent.
+        pixels: side of the largest picture.
+        middle: with or without the middle block (BK-SDM-Small, Kim et al. 2023, §3.1, has none).
+        time_width: of the embedding of the noise level; four times the finer width where it is None.
+    """
+    return UNet2DConditionModel(
+        sample_size=pixels // FACTOR,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DCrossAttn" if middle else None,
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=tuple(heads(width) for width in widths),  # diffusers' name for the number of heads
+        norm_num_groups=GROUPS,
+        time_embedding_dim=time_width,
+    )
+
+
+def heads(width: int) -> int:
+    """Attention heads over so many channels."""
+    return max(1, width // HEAD)
+
+
+def load(folder: Path) -> Any:
+    """A UNet written by `save_denoiser`, in float32."""
+    return UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+
+
+def save_half(network: Any, folder: Path) -> None:
+    """Config and safetensors in half precision."""
+    half = type(network).from_config(network.config)
+    half.load_state_dict(network.state_dict())
+    half.half().save_pretrained(folder)
+
+
+def save_denoiser(denoiser: Any, folder: Path, guided: bool) -> None:
+    """What the family's `load_member` reads: the network, the sampler's settings, `member.json`."""
+    save_half(denoiser, folder)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=SHIFT)
+    scheduler.save_pretrained(folder / "scheduler")
+    (folder / "member.json").write_text(json.dumps({"guided": guided}) + "\n")

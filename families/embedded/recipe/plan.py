@@ -1,0 +1,60 @@
+"""The sizes of everything, and how the time is shared among the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# Seconds of each stage in a run of 500, after about 20 of setting up; whatever time there is is shared in these proportions.
+SHARES: dict[str, float] = {
+    "codec": 90,
+    "latents": 12,  # painting and encoding the pool: as long as it takes
+    "large": 170,
+    "turbo": 66,
+    "medium": 44,
+    "small": 38,
+    "scorer": 40,
+    "evaluate": 50,
+    "pages": 3,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes, batches and learning rates of one run."""
+
+    pixels: int = 256  # the larger native side; the smaller is half of it
+    pool: int = 320_000  # scenes for the denoisers and the codec
+    small_pool: int = 80_000  # of them, also painted at half the size
+    judged: int = 240_000  # scenes for the scorer, in pairs of siblings
+    codec: dict[str, Any] = field(default_factory=dict)
+    codec_batch: int = 64
+    bank: int = 40_000  # pictures for the codec
+    codec_rate: float = 1.0e-3
+    scorer: dict[str, Any] = field(default_factory=dict)
+    scorer_batch: int = 1536
+    scorer_rate: float = 1.5e-3
+    large: tuple[int, int] = (160, 224)  # widths at 16×16 and 8×8
+    medium: tuple[int, int] = (112, 160)  # half of the arithmetic
+    small: tuple[int, int] = (80, 128)  # and without the middle block: a quarter
+    batch: int = 512
+    large_rate: float = 1.0e-3
+    turbo_rate: float = 3.0e-4
+    pruned_rate: float = 8.0e-4
+    pairs: int = 160_000  # at most so many of noise and where it leads
+    fresh: int = 20_000  # prompts of the training's kind that are scored at the end
+    fresh_seeds: int = 1
+    held_out: int = 1000
+    held_out_seeds: int = 3
+    named: int = 10_000  # of the names, how many are asked for one by one
+    named_seeds: int = 8  # pictures of each at `exact`; a quarter of them elsewhere
+    together: int = 1000  # pictures of one level drawn at once
+    sheet: int = 40  # held-out prompts on a member's page
+
+
+TINY = Plan(
+    pixels=64, pool=120, small_pool=60, judged=120, bank=24, fresh=8, held_out=24, held_out_seeds=1, named=12, named_seeds=4, together=64, sheet=8,
+    codec={"pixels": 64, "channels": 16, "encoder_widths": (16, 16, 16), "decoder_widths": (16, 16, 16, 16)}, codec_batch=2,
+    scorer={"width": 8, "side": 32, "space": 16}, scorer_batch=8,
+    large=(32, 64), medium=(16, 32), small=(16, 32), batch=8, pairs=32,
+)  # fmt: skip
