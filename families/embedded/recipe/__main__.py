@@ -14,7 +14,7 @@ import torch
 
 from families.embedded import checksums
 from families.embedded.recipe import STARTED, autoencoder, denoise, distil, evaluate, pages, scorer
-from families.embedded.recipe.plan import SHARES, TINY, Plan
+from families.embedded.recipe.plan import CPU, SHARES, TINY, Plan
 from families.embedded.recipe.run import Run, prepare
 from families.embedded.recipe.stage import say
 
@@ -82,7 +82,8 @@ def main() -> None:
     torch.backends.mha.set_fastpath_enabled(False)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     shutil.rmtree(asked.folder, ignore_errors=True)
-    plan, wanted = TINY if asked.tiny else Plan(), chosen(asked.stages)
+    plan = TINY if asked.tiny else CPU if asked.device == "cpu" else Plan()
+    wanted = chosen(asked.stages)
     run = prepare(plan, asked.device, asked.folder, STARTED + asked.seconds, wanted, asked.resume, asked.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # after the prompts are encoded
     failed = train(run)

@@ -26,10 +26,9 @@ from families.embedded.recipe.stage import Stage, say
 from families.embedded.sample import Text, guided_clean, sample, shifted_sigmas, toward
 
 GUIDANCE = 2.0
-SAMPLERS = (1, 2, 3, 4, 4, 6, 8, 12)  # steps of the samplers whose noise levels students learn at
 LEADING = 6  # steps from noise to where it leads
 FEATURES = 0.1  # weight of the blocks' outputs beside the network's
-PARTS = {"guidance": 0.32, "pairs": 0.2, "straight": 0.48}  # of turbo's time
+PARTS = {"guidance": 0.28, "pairs": 0.22, "straight": 0.5}  # of turbo's time
 
 
 def train_turbo(run: Run) -> None:
@@ -56,8 +55,8 @@ def train_pruned(run: Run, name: str, widths: tuple[int, int], middle: bool) -> 
     if earlier := run.published(name):
         network, rate = earlier, rate / 2
     say(f"{name}: {parameters(network)}")
-    loss = feature_loss(run, run.members["turbo"], Pruned(network, cut.blocks))
-    stage = Stage(name, run.on_device(network), loss, run.seconds(name), rate, run.plan.batch)
+    loss = feature_loss(run, run.members["turbo"], Pruned(network, cut.blocks), run.plan.samplers[name])
+    stage = Stage(name, run.on_device(network), loss, run.seconds(name), rate, run.plan.pruned_batch)
     run.publish(name, stage.train(), guided=False)
     tell(run, name)
 
@@ -74,7 +73,7 @@ def tell(run: Run, name: str) -> None:
 
 def guidance_loss(run: Run, teacher: nn.Module) -> Callable[[nn.Module], Tensor]:
     """The error against the guided teacher's clean latent, at visited noise levels (Meng et al. 2023, eq. 2)."""
-    draw, visited = Draws(run, run.plan.batch), Visited(run)
+    draw, visited = Draws(run, run.plan.batch), Visited(run, run.plan.samplers["turbo"])
 
     def loss(network: nn.Module) -> Tensor:
         clean, text = draw.batch()
@@ -88,10 +87,10 @@ def guidance_loss(run: Run, teacher: nn.Module) -> Callable[[nn.Module], Tensor]
 
 
 class Visited:
-    """The noise levels that `SAMPLERS` visit, each sampler as often as another."""
+    """The noise levels that samplers of so many steps visit, each sampler as often as another."""
 
-    def __init__(self, run: Run) -> None:
-        levels = [(level, 1 / steps) for steps in SAMPLERS for level in shifted_sigmas(steps)[:-1]]
+    def __init__(self, run: Run, samplers: tuple[int, ...]) -> None:
+        levels = [(level, 1 / steps) for steps in samplers for level in shifted_sigmas(steps)[:-1]]
         self.levels, self.shares = (torch.tensor(column, device=run.device) for column in zip(*levels, strict=True))
         self.rng = run.rng
 
@@ -162,9 +161,9 @@ def first_of_two(network: nn.Module, noise: Tensor, text: Text, there: float) ->
 # --- fewer channels --------------------------------------------------------------------------------------------------
 
 
-def feature_loss(run: Run, teacher: nn.Module, cut: Pruned) -> Callable[[nn.Module], Tensor]:
+def feature_loss(run: Run, teacher: nn.Module, cut: Pruned, samplers: tuple[int, ...]) -> Callable[[nn.Module], Tensor]:
     """The error against the teacher's clean latent and, at the kept channels, against its blocks' outputs (Kim et al. 2023, §3.2)."""
-    draw, visited = Draws(run, run.plan.batch), Visited(run)
+    draw, visited = Draws(run, run.plan.pruned_batch), Visited(run, samplers)
     blocks = {name: kept.to(run.device) for name, kept in cut.blocks.items()}
     theirs = Taps(teacher, blocks)
     mine: Taps | None = None

@@ -26,11 +26,9 @@ from families.embedded.recipe.stage import say
 # name → (member, steps, guidance); the reference first, then by arithmetic
 WAYS: dict[str, Way] = {
     "exact": ("large", 12, 2.0), "large-8": ("large", 8, 2.0), "large-6": ("large", 6, 2.0), "large-4": ("large", 4, 2.0),
-    "large-3": ("large", 3, 2.0), "large-2": ("large", 2, 2.0), "plain-12": ("large", 12, 1.0), "plain-8": ("large", 8, 1.0),
-    "turbo-8": ("turbo", 8, 1.0), "turbo-4": ("turbo", 4, 1.0), "turbo-3": ("turbo", 3, 1.0), "turbo-2": ("turbo", 2, 1.0),
+    "plain-12": ("large", 12, 1.0), "turbo-4": ("turbo", 4, 1.0), "turbo-3": ("turbo", 3, 1.0), "turbo-2": ("turbo", 2, 1.0),
     "turbo-1": ("turbo", 1, 1.0), "medium-4": ("medium", 4, 1.0), "medium-3": ("medium", 3, 1.0), "medium-2": ("medium", 2, 1.0),
     "medium-1": ("medium", 1, 1.0), "small-4": ("small", 4, 1.0), "small-3": ("small", 3, 1.0), "small-2": ("small", 2, 1.0),
-    "small-1": ("small", 1, 1.0),
 }  # fmt: skip
 NAMED = ("exact", "turbo-4", "turbo-1", "medium-4", "small-4")
 FLOOR, CEILING = 0.5, 1.5  # of relative quality, as in `argus profile`

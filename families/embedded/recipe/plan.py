@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Seconds of each stage in a run of 500, after about 20 of setting up; whatever time there is is shared in these proportions.
 SHARES: dict[str, float] = {
     "codec": 90,
     "latents": 12,  # painting and encoding the pool: as long as it takes
-    "large": 170,
-    "turbo": 66,
-    "medium": 44,
-    "small": 38,
+    "large": 195,
+    "turbo": 46,
+    "medium": 46,
+    "small": 44,
     "scorer": 40,
-    "evaluate": 50,
+    "evaluate": 48,
     "pages": 3,
 }
+
+
+# Steps of the samplers whose noise levels a student learns at: `small` is for a single step.
+SAMPLERS = {"turbo": (1, 2, 3, 4, 4, 6, 8, 12), "medium": (1, 2, 3, 4, 4, 6, 8, 12), "small": (1,)}
 
 
 @dataclass(frozen=True)
@@ -41,20 +45,28 @@ class Plan:
     large_rate: float = 1.0e-3
     turbo_rate: float = 3.0e-4
     pruned_rate: float = 8.0e-4
+    pruned_batch: int = 256
+    samplers: dict[str, tuple[int, ...]] = field(default_factory=lambda: dict(SAMPLERS))
     pairs: int = 160_000  # at most so many of noise and where it leads
     fresh: int = 20_000  # prompts of the training's kind that are scored at the end
     fresh_seeds: int = 1
     held_out: int = 1000
-    held_out_seeds: int = 3
+    held_out_seeds: int = 2
     named: int = 10_000  # of the names, how many are asked for one by one
     named_seeds: int = 8  # pictures of each at `exact`; a quarter of them elsewhere
     together: int = 1000  # pictures of one level drawn at once
     sheet: int = 40  # held-out prompts on a member's page
 
 
+# For a core or two: enough to go on from published weights, which students bear (a minute of it is worth showing).
+CPU = replace(
+    Plan(), pool=6000, small_pool=1500, judged=6000, bank=2000, batch=16, pruned_batch=16, codec_batch=4, scorer_batch=64,
+    large_rate=3e-4, turbo_rate=1.5e-4, pruned_rate=5e-4, pairs=2000, fresh=200, held_out=96, held_out_seeds=1, together=32,
+)  # fmt: skip
+
 TINY = Plan(
     pixels=64, pool=120, small_pool=60, judged=120, bank=24, fresh=8, held_out=24, held_out_seeds=1, named=12, named_seeds=4, together=64, sheet=8,
     codec={"pixels": 64, "channels": 16, "encoder_widths": (16, 16, 16), "decoder_widths": (16, 16, 16, 16)}, codec_batch=2,
     scorer={"width": 8, "side": 32, "space": 16}, scorer_batch=8,
-    large=(32, 64), medium=(16, 32), small=(16, 32), batch=8, pairs=32,
+    large=(32, 64), medium=(16, 32), small=(16, 32), batch=8, pruned_batch=8, pairs=32,
 )  # fmt: skip
