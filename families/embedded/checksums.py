@@ -34,5 +34,5 @@ def verify(folder: Path) -> None:
         path = root / name
         if not path.is_file():
             raise WeightsDamaged(f"{path} is missing (expected SHA-256 {checksum}). Restore it.")
-        if digest(path) != checksum:
-            raise WeightsDamaged(f"{path} is damaged: its SHA-256 is not {checksum}. Restore it.")
+        if (found := digest(path)) != checksum:
+            raise WeightsDamaged(f"{path} is damaged: expected SHA-256 {checksum}, found {found}. Restore it.")

@@ -26,6 +26,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler as PlainScheduler
 from diffusers import PixArtTransformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 
+from core.errors import WeightsDamaged
 from core.text import TextEncoder, shared_encoder
 from families.embedded.checksums import verify
 from families.embedded.codec import ConvCodec
@@ -131,24 +132,33 @@ def _wide(values: Tensor) -> Tensor:
 
 def load_denoiser(folder: Path) -> nn.Module:
     """The denoiser in `folder`, of the class its config.json names, in float32 and eval mode."""
-    kind = json.loads((folder / "config.json").read_text())["_class_name"]
-    return DENOISERS[kind].from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
+    return _load(folder, DENOISERS)
+
+
+def _load(folder: Path, classes: dict[str, Any]) -> Any:
+    """A network of one of these classes, in float32 and eval mode; raises `WeightsDamaged` where it is of another."""
+    kind = json.loads((folder / "config.json").read_text()).get("_class_name")
+    if kind not in classes:
+        known = " or ".join(classes)
+        raise WeightsDamaged(
+            f"{folder / 'config.json'}: the weights are of class {kind}, expected {known}: another version's files."
+        )
+    return classes[kind].from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
 
 
 def load_member(folder: str | Path, device: str = "cpu") -> EmbeddedMember:
     """Load a member and its codec (`../codec`), after checking both against `../checksums.json`.
 
-    Raises `core.errors.WeightsDamaged` naming the file and the checksum expected of it.
+    Raises `core.errors.WeightsDamaged` naming the file, and the checksum or class expected and found.
     """
     folder = Path(folder)
     verify(folder)
     verify(folder.parent / "codec")
     member = json.loads((folder / "member.json").read_text())
-    codec = ConvCodec.from_pretrained(folder.parent / "codec", torch_dtype=torch.float32)
     return EmbeddedMember(
         name=folder.name,
         denoiser=load_denoiser(folder),
-        codec=codec.eval().requires_grad_(False),
+        codec=_load(folder.parent / "codec", {"ConvCodec": ConvCodec}),
         scheduler_config=dict(FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")),
         guided=member["guided"],
     ).to(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from families.embedded.words import BACKGROUNDS
+from families.embedded.recipe.words import COLOURS
 
 APART = 24  # in 0…255: a pixel further than this from the ground, in any channel, belongs to a thing
 CLOSING = 0.02  # holes and cracks up to this share of the side are closed
@@ -28,7 +28,7 @@ def ground(picture: np.ndarray) -> np.ndarray:
 
 def ground_is(picture: np.ndarray, colour: str) -> bool:
     """Whether the ground is nearest to that named colour, and near."""
-    distances = {name: float(np.linalg.norm(ground(picture) - value)) for name, value in BACKGROUNDS.items()}
+    distances = {name: float(np.linalg.norm(ground(picture) - value)) for name, value in COLOURS.items()}
     return min(distances, key=distances.__getitem__) == colour and distances[colour] < FAR
 
 

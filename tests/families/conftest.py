@@ -1,46 +1,48 @@
-"""A catalogue of drawn shapes in the layout of the npm packages: the recipe runs without fetching anything."""
+"""Twelve names with drawn shapes for pictures: the recipe runs without fetching anything."""
 
 from __future__ import annotations
 
-import json
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
-from families.embedded import emoji
-from families.embedded.budget import load_budget
+from families.embedded.recipe import names, scenes
 
-SHADES = ((250, 250, 250), (20, 20, 20), (250, 20, 250), (20, 250, 250), (250, 250, 20))
+torch.set_num_threads(1)
+
+CALLED = "fox; red fox|pizza|robot|ghost|tree|boat|castle|drum|cup of coffee|cherries|rocket|bear".split("|")
+SHADES = ((250, 20, 250), (20, 250, 250), (250, 250, 20), (20, 250, 20))  # of no ground
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Every name of the `cpu` budget as a disc, box or triangle of its own shade."""
-    folder = tmp_path_factory.mktemp("pictures")
-    assets, names = folder / "fluent/package/assets", folder / "emojibase/package/en"
-    assets.mkdir(parents=True)
-    names.mkdir(parents=True)
-    labels = sorted({*load_budget("cpu").names, *load_budget("toy").names})
-    entries = [{"label": label, "hexcode": f"1F{index:03X}", "tags": ["thing"]} for index, label in enumerate(labels)]
-    (names / "data.json").write_text(json.dumps(entries))
-    for index, entry in enumerate(entries):
-        _shape(index).save(assets / f"{str(entry['hexcode']).lower()}.webp", lossless=True)
-    before, emoji.DATA = emoji.DATA, folder
+def toy_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """A catalogue of twelve things, discs and boxes of their own shades, in place of the real one."""
+    folder = tmp_path_factory.mktemp("data")
+    lines = ["label,called,tags,group", *(f"{called.split('; ')[0]},{called},thing,3" for called in CALLED)]
+    (folder / "names.csv").write_text("\n".join(lines) + "\n")
+    with zipfile.ZipFile(folder / "sprites.zip", "w") as archive:
+        for number in range(len(CALLED)):
+            archive.writestr(f"{number:04d}.webp", _shape(number))
+    before, names.FILE, names.DATA = (names.FILE, names.DATA), folder / "names.csv", folder
     _forget()
-    yield folder
-    emoji.DATA = before
+    yield tuple(name.called[0] for name in names.catalogue())
+    names.FILE, names.DATA = before
     _forget()
 
 
-def _shape(index: int) -> Image.Image:
-    picture = Image.new("RGBA", (128, 128))
-    pen, shade = ImageDraw.Draw(picture), (*SHADES[index % len(SHADES)], 255)
-    (pen.ellipse, pen.rectangle)[index % 2]((8, 8, 120, 120), fill=shade)
-    return picture
+def _shape(number: int) -> bytes:
+    picture, file = Image.new("RGBA", (256, 256)), io.BytesIO()
+    pen, shade = ImageDraw.Draw(picture), (*SHADES[number % len(SHADES)], 255)
+    (pen.ellipse, pen.rectangle)[number % 2]((16, 16, 240, 240), fill=shade)
+    picture.save(file, "webp", lossless=True)
+    return file.getvalue()
 
 
 def _forget() -> None:
-    emoji.catalogue.cache_clear()
-    emoji.sprite.cache_clear()
+    names.catalogue.cache_clear()
+    scenes.countable.cache_clear()

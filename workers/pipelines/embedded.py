@@ -1,4 +1,4 @@
-"""The family that ships: UNet and DiT members, flow matching, MiniLM states as conditioning."""
+"""The family that ships: small denoisers, flow matching, MiniLM states as conditioning."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Embedded(Adapter):
         return {"states": states[0].to(self.device, self.dtype), "mask": mask[0].to(self.device, self.dtype)}
 
     def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
-        return self.member.codec.latent_shape
+        return self.member.codec.latent_shape_of(request.width)
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         return self.member.velocity(latents, times / 1000, conditioning["states"], conditioning["mask"])

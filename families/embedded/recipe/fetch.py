@@ -14,14 +14,16 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from families.embedded.recipe.names import DATA, catalogue
+from families.embedded.recipe import names
+from families.embedded.recipe.names import catalogue
 
 PICTURES = "@lobehub/fluent-emoji-3d@1.1.0"
 LABELS = "emojibase-data@17.0.0"
 
 
-def fetch(data: Path = DATA) -> Path:
+def fetch(data: Path | None = None) -> Path:
     """Bring both packages with npm and write the sprites of all names; answers the file. Raises CalledProcessError."""
+    data = data or names.DATA
     data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         fluent, emojibase = (_unpacked(package, Path(folder)) for package in (PICTURES, LABELS))

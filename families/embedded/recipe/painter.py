@@ -13,9 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from families.embedded.recipe import scenes
+from families.embedded.recipe import names, scenes
 from families.embedded.recipe.grounds import backdrops
-from families.embedded.recipe.names import DATA
 
 SPRITE = 256  # side of a sprite, in pixels
 LEVELS = 4  # of the sprites' mip map: 256, 128, 64, 32
@@ -51,9 +50,7 @@ class Painter:
     def __init__(self, device: str) -> None:
         self.device = device
         sprites = _sprites()
-        self.extents = _extents(sprites[:, 3]).to(
-            device
-        )  # (N, 4): middle x, middle y, width, height, as shares of the sprite
+        self.extents = _extents(sprites[:, 3]).to(device)  # (N, 4): middle x, y, width, height, as shares of the sprite
         self.sprites = [sprites.to(device)]
         for _ in range(LEVELS - 1):
             self.sprites.append(F.avg_pool2d(self.sprites[-1].float(), 2).round().byte())
@@ -100,20 +97,20 @@ class Painter:
         canvas[rows] *= 1 - dark[:, None]
         return canvas
 
-    def _paste(self, canvas: Tensor, names: Tensor, centre: Tensor, factor: Tensor, middle: Tensor) -> None:
+    def _paste(self, canvas: Tensor, things: Tensor, centre: Tensor, factor: Tensor, middle: Tensor) -> None:
         """One thing into each picture, from the mip level nearest to its size."""
         side = canvas.shape[-1]
         line = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
         level = torch.log2(factor * SPRITE / side).round().clamp(0, LEVELS - 1)
         for depth, sprites in enumerate(self.sprites):
-            rows = ((names >= 0) & (level == depth)).nonzero()[:, 0]
+            rows = ((things >= 0) & (level == depth)).nonzero()[:, 0]
             if not len(rows):
                 continue
             k = factor[rows, None]
             shift = k * (1 - 2 * centre[rows]) + 2 * middle[rows] - 1
             x, y = k * line + shift[:, :1], k * line + shift[:, 1:]  # (n, side): where each column and row look
             grid = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1)
-            over = F.grid_sample(sprites[names[rows]].float() / 255, grid, mode="bilinear", align_corners=False)
+            over = F.grid_sample(sprites[things[rows]].float() / 255, grid, mode="bilinear", align_corners=False)
             canvas[rows] = over[:, :3] + canvas[rows] * (1 - over[:, 3:])
 
 
@@ -124,7 +121,7 @@ def _sprites() -> Tensor:
         picture = Image.open(io.BytesIO(data)).convert("RGBA").convert("RGBa")
         return np.asarray(picture.resize((SPRITE, SPRITE)) if picture.size != (SPRITE, SPRITE) else picture)
 
-    with zipfile.ZipFile(DATA / "sprites.zip") as archive:
+    with zipfile.ZipFile(names.DATA / "sprites.zip") as archive:
         files = [archive.read(name) for name in sorted(archive.namelist())]
     with ThreadPoolExecutor(8) as pool:
         return torch.from_numpy(np.stack(list(pool.map(read, files)))).permute(0, 3, 1, 2).contiguous()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -119,14 +121,10 @@ def compose(rng: random.Random, plan: Plan) -> Scene:
     return Scene(plan, text, things)
 
 
+@lru_cache(maxsize=1)
 def countable() -> tuple[int, ...]:
-    global _countable
-    if not _countable:
-        _countable = tuple(n for n, name in enumerate(catalogue()) if words.is_countable(name.called[0]))
-    return _countable
-
-
-_countable: tuple[int, ...] = ()
+    """Numbers of the names of which there can be three."""
+    return tuple(number for number, name in enumerate(catalogue()) if words.is_countable(name.called[0]))
 
 
 def _possible(plan: Plan) -> Plan:
@@ -140,8 +138,8 @@ def _possible(plan: Plan) -> Plan:
     return plan
 
 
-def _another(rng: random.Random, choices: object, than: object) -> object:
-    while (chosen := rng.choice(choices)) == than:  # type: ignore[arg-type]
+def _another(rng: random.Random, choices: Sequence[Any], than: object) -> Any:
+    while (chosen := rng.choice(choices)) == than:
         pass
     return chosen
 

