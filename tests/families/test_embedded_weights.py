@@ -52,12 +52,12 @@ def copied(folder: Path, *names: str) -> Path:
 
 
 def test_a_damaged_file_is_named_with_the_checksum_expected_and_found(tmp_path: Path) -> None:
-    member = copied(tmp_path, "small", "codec")
+    member = copied(tmp_path, "medium", "codec")
     victim = member / "diffusion_pytorch_model.safetensors"
     spoiled = bytearray(victim.read_bytes())
     spoiled[-1] ^= 1
     victim.write_bytes(bytes(spoiled))
-    expected = json.loads((WEIGHTS / checksums.LIST).read_text())["small/diffusion_pytorch_model.safetensors"]
+    expected = json.loads((WEIGHTS / checksums.LIST).read_text())["medium/diffusion_pytorch_model.safetensors"]
     with pytest.raises(WeightsDamaged, match=expected) as raised:
         load_member(member)
     assert str(victim) in raised.value.message
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_named_with_the_checksum_expected_and_found(tmp_path: 
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    member = copied(tmp_path, "small")
+    member = copied(tmp_path, "medium")
     (member / "config.json").unlink()
     with pytest.raises(WeightsDamaged, match=r"config\.json is missing"):
         load_member(member)
@@ -73,7 +73,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_weights_of_an_older_version_are_told_from_damaged_ones(tmp_path: Path) -> None:
     """The second version's codec folded patches; its folder, with checksums of its own, passes them."""
-    member = copied(tmp_path, "small")
+    member = copied(tmp_path, "medium")
     (tmp_path / "codec").mkdir()
     (tmp_path / "codec" / "config.json").write_text(json.dumps({"_class_name": "PatchCodec", "pixels": 32}))
     checksums.write(tmp_path)
@@ -83,7 +83,7 @@ def test_weights_of_an_older_version_are_told_from_damaged_ones(tmp_path: Path) 
 
 
 def test_a_member_of_an_unknown_class_is_named(tmp_path: Path) -> None:
-    member = copied(tmp_path, "small", "codec")
+    member = copied(tmp_path, "medium", "codec")
     (member / "config.json").write_text(json.dumps({"_class_name": "Flux"}))
     checksums.write(tmp_path)
     with pytest.raises(WeightsDamaged, match="Flux, expected UNet2DConditionModel"):
@@ -91,13 +91,13 @@ def test_a_member_of_an_unknown_class_is_named(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_picture_whatever_stands_beside_it() -> None:
-    member = load_member(WEIGHTS / "small")
+    member = load_member(WEIGHTS / "medium")
     alone = pictures(member, ["a fox"], [7], 2, 1.0, size=128)[0].astype(int)
     beside = pictures(member, ["two pizzas", "a fox"], [3, 7], 2, 1.0, size=128)[1].astype(int)
     assert np.abs(alone - beside).max() <= 2
 
 
-@pytest.mark.parametrize(("name", "steps"), [("large", 4), ("turbo", 1), ("medium", 1), ("small", 1)])
+@pytest.mark.parametrize(("name", "steps"), [("large", 4), ("turbo", 1), ("medium", 1)])
 @pytest.mark.parametrize("size", [256, 128])
 def test_every_member_draws_the_ground_that_was_asked_for_at_both_sizes(name: str, steps: int, size: int) -> None:
     member = load_member(WEIGHTS / name)
@@ -113,12 +113,12 @@ def test_turbo_draws_as_many_as_were_asked_for_in_one_step() -> None:
 
 
 def test_words_never_seen_still_give_a_picture() -> None:
-    drawn = pictures(load_member(WEIGHTS / "small"), ["Quantenchromodynamik ☃ 量子"], [1], 1, 1.0)
+    drawn = pictures(load_member(WEIGHTS / "medium"), ["Quantenchromodynamik ☃ 量子"], [1], 1, 1.0)
     assert drawn.shape == (1, 256, 256, 3)
 
 
 def test_decoding_can_average_down() -> None:
-    codec = load_member(WEIGHTS / "small").codec
+    codec = load_member(WEIGHTS / "medium").codec
     latents = torch.zeros(1, *codec.latent_shape)
     assert codec.decode(latents).shape == (1, 256, 256, 3)
     assert codec.decode(latents, 64).shape == (1, 64, 64, 3)

@@ -48,10 +48,10 @@ def make_family(root: Path) -> Path:
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     from families.embedded import checksums
-    from families.embedded.codec import PatchCodec
+    from families.embedded.codec import ConvCodec
 
     torch.manual_seed(0)
-    PatchCodec(pixels=8, width=8, depth=1).save_pretrained(root / "codec")
+    ConvCodec(32, 12, (8, 8, 8), (8, 8, 8, 8), (1, 1, 1, 1)).save_pretrained(root / "codec")
     for name, width in (("large", 16), ("small", 8)):
         _unet(width).save_pretrained(root / name)
         FlowMatchEulerDiscreteScheduler().save_pretrained(root / name / "scheduler")
@@ -66,7 +66,7 @@ def _unet(width: int) -> object:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=4,
+        sample_size=2,
         in_channels=12,
         out_channels=12,
         block_out_channels=(width, width),

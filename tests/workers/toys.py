@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -17,6 +16,8 @@ from workers.pipelines.base import Adapter
 from workers.pipelines.random_weights import BETAS, random_family
 
 torch.set_num_threads(1)
+
+CHANNELS = 12  # of a toy member's latent
 
 SCHEDULERS = {
     "ddim": lambda: diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1, **BETAS),
@@ -47,19 +48,17 @@ class Toys:
 
     def member(self, kind: str, guided: bool = True) -> Family:
         """The embedded family with one member of toy width, saved as the recipe saves it."""
-        from families.embedded.budget import Denoiser
         from families.embedded.checksums import write
-        from families.embedded.codec import PatchCodec
-        from families.embedded.nets import build_denoiser, save_denoiser
+        from families.embedded.codec import ConvCodec
+        from families.embedded.recipe.nets import save_denoiser, unet
 
         root = self.folder / f"embedded-{kind}-{guided}"
-        plan = Denoiser(kind=kind, channels=(32, 32), width=64, layers=1, batch=1, steps=1, rate=1.0)
-        denoiser = build_denoiser(plan, SimpleNamespace(pixels=16, patch=2))
+        denoiser = unet((32, 32), CHANNELS, pixels=64) if kind == "unet" else _transformer()
         with torch.no_grad():
             for weight in denoiser.parameters():
                 weight.normal_(std=0.1)
-        save_denoiser(denoiser, root / "toy", shift=2.0, guided=guided)
-        PatchCodec(pixels=16, width=8, depth=1).save_pretrained(root / "codec")
+        save_denoiser(denoiser, root / "toy", guided)
+        ConvCodec(64, CHANNELS, (8, 8, 8), (8, 8, 8, 8), (1, 1, 1, 1)).save_pretrained(root / "codec")
         write(root)
         family = load_family("embedded")
         model = Model(id="large", pipeline=f"embedded-{kind}", path=str(root / "toy"))
@@ -70,6 +69,22 @@ class Toys:
         if architecture in ("unet", "dit"):
             return load_adapter(self.member(architecture).models["large"], "cpu", torch.float64)
         return load_adapter(self.family(architecture, scheduler).models["random"], "cpu", torch.float64)
+
+
+def _transformer() -> Any:
+    """A PixArt transformer over 2×2 patches, which a member may be as well."""
+    return diffusers.PixArtTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=32,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        num_layers=1,
+        cross_attention_dim=64,
+        sample_size=4,
+        patch_size=2,
+        caption_channels=384,
+        use_additional_conditions=False,
+    )
 
 
 def make_request(prompt: str = "a red fox", **changes: Any) -> GenerationRequest:

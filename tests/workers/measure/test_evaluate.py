@@ -20,7 +20,8 @@ LEVELS = ("exact", "ac-3", "fs-turbo-1")
 def family() -> Family:
     whole = load_family("embedded")
     levels = {name: whole.level(name) for name in LEVELS}
-    return whole.model_copy(update={"levels": levels})
+    small = whole.defaults.model_copy(update={"width": 128, "height": 128})
+    return whole.model_copy(update={"levels": levels, "defaults": small})
 
 
 @pytest.fixture(scope="module")

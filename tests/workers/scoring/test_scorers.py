@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from core.families import load_family
-from families.embedded import emoji
-from families.embedded.budget import load_budget
-from families.embedded.pool import held_out
-from families.embedded.scenes import render
+from families.embedded.recipe import names, scenes
 from workers.scoring import load_scorer
 from workers.scoring.base import clip_score
 from workers.scoring.hub_clip import HubClip
 
 
-@pytest.mark.skipif(not (emoji.DATA / "fluent").exists(), reason="training pictures are not here")
+@pytest.mark.skipif(not (names.DATA / "sprites.zip").exists(), reason="training pictures are not here")
 def test_the_scorer_ranks_the_true_prompt_above_a_wrong_one_on_real_held_out_scenes() -> None:
+    import torch
+
+    from families.embedded.recipe.painter import Layout, Painter
+
+    held_out = scenes.held_out_scenes(60, seed=12)
+    layout = Layout.of(scenes.layout(held_out), "cpu")
+    painted = Painter("cpu").paint(layout, 256, torch.Generator().manual_seed(1))
+    pixels = ((painted + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     scorer = load_scorer(load_family("embedded"))
-    scenes = held_out(load_budget("cpu"), 60, seed=12)
-    images = [Image.fromarray(render(scene, random.Random(1))) for scene in scenes]
-    prompts = [scene.prompt for scene in scenes]
+    images, prompts = [Image.fromarray(picture) for picture in pixels], [scene.prompt for scene in held_out]
     true, wrong = scorer.score(images, prompts), scorer.score(images, prompts[1:] + prompts[:1])
-    assert sum(here > there for here, there in zip(true, wrong, strict=True)) >= 57
+    assert sum(here > there for here, there in zip(true, wrong, strict=True)) >= 58
 
 
 def test_the_scorer_prefers_the_prompt_that_a_picture_was_drawn_from() -> None:
@@ -34,7 +36,7 @@ def test_the_scorer_prefers_the_prompt_that_a_picture_was_drawn_from() -> None:
 
     scorer = load_scorer(load_family("embedded"))
     prompts = [f"a red apple on a {colour} background" for colour in ("blue", "green", "purple", "grey")]
-    drawn = pictures(load_member(WEIGHTS / "large"), prompts, range(4), 8, 2.0)
+    drawn = pictures(load_member(WEIGHTS / "turbo"), prompts, range(4), 1, 1.0)
     images = [Image.fromarray(picture) for picture in drawn]
     assert sum(scorer.score(images, prompts)) > sum(scorer.score(images, prompts[1:] + prompts[:1]))
 
