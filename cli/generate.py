@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
 FIRST_PROMPTS = (
-    "a red apple on a blue background",
-    "a rocket on a red background",
-    "three ducks on a green background",
-    "a house on a yellow background",
-    "a ghost left of a pumpkin on a purple background",
-    "a sunflower above a robot on a teal background",
+    "a fox in the snow",
+    "a rocket in space",
+    "three red apples on a green background",
+    "a castle at sunset",
+    "two penguins on snow",
+    "a crown above a frog on a purple background",
 )
 
 
@@ -133,7 +133,7 @@ def _pixels(size: str | None) -> dict[str, int]:
     if size is None:
         return {}
     if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
-        raise click.BadParameter(f"{size!r} is not WIDTHxHEIGHT, e.g. 128x128.", param_hint="--size")
+        raise click.BadParameter(f"{size!r} is not WIDTHxHEIGHT, e.g. 256x256.", param_hint="--size")
     return {"width": int(match[1]), "height": int(match[2])}
 
 

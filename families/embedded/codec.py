@@ -40,9 +40,12 @@ class ConvCodec(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         self.pixels, self.channels = pixels, channels
-        self.encoder = _encoder(channels, *encoder_widths)
+        self.encoder = _encoder(channels, encoder_widths)
         self.decoder = nn.Sequential(*_decoder(channels, decoder_widths, decoder_depth))
-        for layer in [*self.encoder, *self.decoder[:-2]]:  # between residual blocks nothing shrinks
+        for layer in [
+            *self.encoder.children(),
+            *list(self.decoder.children())[:-2],
+        ]:  # between residual blocks nothing shrinks
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
 
@@ -62,8 +65,8 @@ class ConvCodec(ModelMixin, ConfigMixin):
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in −1…1 to latents, normalised."""
-        raw = self.encoder(pictures)
-        mean, deviation = (raw.new_tensor(list(n)).view(1, -1, 1, 1) for n in (self.config.mean, self.config.deviation))
+        raw, config = self.encoder(pictures), dict(self.config)
+        mean, deviation = (raw.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "deviation"))
         return (raw - mean) / deviation
 
     def draw(self, latents: Tensor) -> Tensor:
@@ -86,14 +89,15 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, hidden: Tensor) -> Tensor:
         return hidden + self.second(F.silu(self.first(F.silu(hidden))))
 
 
-def _encoder(channels: int, fine: int, middle: int, coarse: int) -> nn.Sequential:
+def _encoder(channels: int, widths: Sequence[int]) -> nn.Sequential:
+    fine, middle, coarse = widths
     return nn.Sequential(
         nn.PixelUnshuffle(4), nn.Conv2d(48, fine, 3, padding=1), Residual(fine),
         nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, middle, 1), Residual(middle), Residual(middle),

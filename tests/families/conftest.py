@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +14,20 @@ from families.embedded.recipe import names, scenes
 
 torch.set_num_threads(1)
 
-CALLED = "fox; red fox|pizza|robot|ghost|tree|boat|castle|drum|cup of coffee|cherries|rocket|bear".split("|")
+CALLED = [
+    "fox; red fox",
+    "pizza",
+    "robot",
+    "ghost",
+    "tree",
+    "boat",
+    "castle",
+    "drum",
+    "cup of coffee",
+    "cherries",
+    "rocket",
+    "bear",
+]
 SHADES = ((250, 20, 250), (20, 250, 250), (250, 250, 20), (20, 250, 20))  # of no ground
 
 

@@ -91,7 +91,7 @@ def test_what_predicts_as_its_guided_teacher_has_nothing_to_learn(run: Run, monk
 
 def test_students_learn_only_at_the_noise_levels_their_samplers_visit(run: Run) -> None:
     drawn = set(distil.Visited(run, (1, 2)).some(200).tolist())
-    assert drawn == {level for level in torch.tensor([1.0, shifted_sigmas(2)[1]]).tolist()}
+    assert drawn == set(torch.tensor([1.0, shifted_sigmas(2)[1]]).tolist())
 
 
 def test_pairs_hold_where_the_teachers_steps_lead(run: Run) -> None:

@@ -56,7 +56,9 @@ def test_what_is_evaluated_was_never_composed_for_training() -> None:
     held_out = scenes.held_out_scenes(60)
     assert len({scene.prompt for scene in held_out}) == 60
     assert all(scene.plan.held_out for scene in held_out if scene.plan.kind not in ("single",))
-    assert not {scene.prompt for scene in held_out if scene.plan.kind == "pair"} & set(scenes.training_scenes(500, 2)[0])
+    assert not {scene.prompt for scene in held_out if scene.plan.kind == "pair"} & set(
+        scenes.training_scenes(500, 2)[0]
+    )
 
 
 def test_a_thing_left_of_another_stands_to_its_left() -> None:

@@ -64,7 +64,9 @@ def chosen(names: str) -> tuple[str, ...]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m families.embedded.recipe", description="Train the embedded family.")
+    parser = argparse.ArgumentParser(
+        prog="python -m families.embedded.recipe", description="Train the embedded family."
+    )
     parser.add_argument("--seconds", type=float, default=500, help="wall clock of the whole run")
     parser.add_argument("--folder", type=Path, required=True, help="where weights/, scores/ and sheets/ go")
     parser.add_argument("--resume", type=Path, help="weights of an earlier run, to go on from")

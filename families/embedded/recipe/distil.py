@@ -36,10 +36,15 @@ def train_turbo(run: Run) -> None:
     plan, seconds = run.plan, run.seconds("turbo")
     student = run.published("turbo") or nets.load(run.weights / "large")
     loss = guidance_loss(run, run.members["large"])
-    stage = Stage("turbo, guidance", run.on_device(student), loss, seconds * PARTS["guidance"], plan.turbo_rate, plan.batch)
+    stage = Stage(
+        "turbo, guidance", run.on_device(student), loss, seconds * PARTS["guidance"], plan.turbo_rate, plan.batch
+    )
     run.publish("turbo", stage.train(), guided=False)
     tell(run, "turbo")
-    pairs = {side: lead(run, side, seconds * PARTS["pairs"] * share) for side, share in zip(run.sides, (0.85, 0.15), strict=True)}
+    pairs = {
+        side: lead(run, side, seconds * PARTS["pairs"] * share)
+        for side, share in zip(run.sides, (0.85, 0.15), strict=True)
+    }
     straight = Stage(
         "turbo, straight", run.on_device(nets.load(run.weights / "turbo")), straight_loss(run, pairs),
         seconds * PARTS["straight"], plan.turbo_rate, plan.batch,
@@ -117,7 +122,8 @@ class Pairs:
 @torch.no_grad()
 def lead(run: Run, side: int, seconds: float) -> Pairs:
     """Pairs made by `turbo` in so many seconds."""
-    started, found, together = time.monotonic(), [], 2 * run.plan.batch
+    started, together = time.monotonic(), 2 * run.plan.batch
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
     shape = run.latents[side].codes.shape[1:]
     while not found or (time.monotonic() - started < seconds and len(found) * together < run.plan.pairs):
         rows, noise = run.some(together, len(run.pool)), run.normal(together, *shape)

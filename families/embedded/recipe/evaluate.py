@@ -50,7 +50,10 @@ def evaluate(run: Run) -> None:
     report["by kind"] = by_kind(run.held_out, held_out, list(ways))
     _write(run, report, held_out=held_out)
     fresh = score_all(run, ways, run.fresh, run.plan.fresh_seeds, finish - 1.0, 1)
-    report["fresh"], report["fresh scored"] = summary(fresh, list(ways)), int(np.isfinite(fresh[..., 0].astype(float)).sum())
+    report["fresh"], report["fresh scored"] = (
+        summary(fresh, list(ways)),
+        int(np.isfinite(fresh[..., 0].astype(float)).sum()),
+    )
     tell(f"{report['fresh scored']} fresh pictures a way", report["fresh"])
     _write(run, report, held_out=held_out, fresh=fresh)
 
@@ -72,7 +75,10 @@ def score_all(run: Run, ways: dict[str, Way], prompts: list[str], seeds: int, un
 def retrieval(run: Run, size: int = 100) -> dict[str, float]:
     """Share of prompts whose own picture, a real held-out scene, comes first among `size`; the mean score of real scenes."""
     images, texts = painted(run, run.held_out), read(run, [scene.prompt for scene in run.held_out])
-    hits = [(t @ i.T).argmax(1).cpu() == torch.arange(len(t)) for t, i in zip(texts.split(size), images.split(size), strict=True)]
+    hits = [
+        (t @ i.T).argmax(1).cpu() == torch.arange(len(t))
+        for t, i in zip(texts.split(size), images.split(size), strict=True)
+    ]
     return {
         "top-1 of 100": round(float(torch.cat(hits).float().mean()), 4),
         "real scenes": round(float(clip_score(images, texts).mean()), 4),
@@ -164,7 +170,8 @@ def summary(scores: np.ndarray, ways: list[str]) -> dict[str, dict[str, float]]:
 
 def by_kind(some: Sequence[scenes.Scene], scores: np.ndarray, ways: list[str]) -> dict[str, dict[str, float]]:
     """Mean scores by kind of scene, those in places apart."""
-    kinds = np.array([_kind(scene) for scene in some])
+    done = np.isfinite(scores[:, 0, 0].astype(np.float32))
+    kinds, scores = np.array([_kind(scene) for scene in some])[done], scores[done]
     means = {kind: np.nanmean(scores[kinds == kind].astype(np.float32), (0, 1)) for kind in sorted(set(kinds))}
     return {kind: dict(zip(ways, np.round(row, 3).tolist(), strict=True)) for kind, row in means.items()}
 

@@ -53,7 +53,9 @@ def _points(stem: str) -> str:
 
 
 def _unpacked(package: str, folder: Path) -> Path:
-    packed = subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True, text=True)
+    packed = subprocess.run(
+        ["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True, text=True
+    )
     archive = folder / packed.stdout.strip().splitlines()[-1]
     into = archive.with_suffix("")
     with tarfile.open(archive) as tar:

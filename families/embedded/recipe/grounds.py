@@ -94,11 +94,9 @@ def _sky(rng: torch.Generator) -> Tensor:
     picture = _fade((84, 158, 232), (190, 222, 248))
     for _ in range(4):
         x, y, size = _between(rng, 0, 1), _between(rng, 0.1, 0.95), _between(rng, 0.08, 0.13)
-        cloud = sum(
-            _blob(x + dx * size, y - dy * size, size * 0.75, size * 0.5)
-            for dx, dy in ((-1, 0), (0, 0.4), (0.2, 0), (1.1, 0))
-        )
-        picture = _over(picture, (255, 255, 255), (cloud * 1.3).clamp(0, 1) * 0.92)  # type: ignore[operator]
+        puffs = ((-1, 0), (0, 0.4), (0.2, 0), (1.1, 0))
+        cloud = torch.stack([_blob(x + dx * size, y - dy * size, size * 0.75, size * 0.5) for dx, dy in puffs]).sum(0)
+        picture = _over(picture, (255, 255, 255), (cloud * 1.3).clamp(0, 1) * 0.92)
     return picture
 
 

@@ -17,7 +17,9 @@ GROUPS = 16  # of every group norm
 HEAD = 32  # channels of an attention head
 
 
-def unet(widths: tuple[int, int], channels: int, pixels: int, middle: bool = True, time_width: int | None = None) -> Any:
+def unet(
+    widths: tuple[int, int], channels: int, pixels: int, middle: bool = True, time_width: int | None = None
+) -> Any:
     """Two resolutions: convolutions alone at the finer, attention at the coarser.
 
     Args:

@@ -50,7 +50,13 @@ ATTENTIONS = {
     "up_blocks.0.attentions.0": "first",
     "up_blocks.0.attentions.1": "second",
 }
-BLOCKS = {"down_blocks.0": "halved", "down_blocks.1": "coarse", "mid_block": "coarse", "up_blocks.0": "raised", "up_blocks.1": "last"}
+BLOCKS = {
+    "down_blocks.0": "halved",
+    "down_blocks.1": "coarse",
+    "mid_block": "coarse",
+    "up_blocks.0": "raised",
+    "up_blocks.1": "last",
+}
 
 
 @dataclass(frozen=True)

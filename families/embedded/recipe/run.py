@@ -86,7 +86,8 @@ class Run:
 
     def settle(self, network: Any) -> Any:
         """A trained network in the device's half precision, ready to be used."""
-        moved = nn.Module.to(network, self.device, self.kind, memory_format=torch.channels_last)  # diffusers' own warns
+        place: Any = {"device": self.device, "dtype": self.kind, "memory_format": torch.channels_last}
+        moved = nn.Module.to(network, **place)  # diffusers' own `to` warns
         return moved.eval().requires_grad_(False)
 
     def publish(self, name: str, average: Any, guided: bool) -> None:
@@ -132,8 +133,6 @@ def prepare(
     pool = data.pool_of(prompts, layout, encoder, device)
     judged = data.pool_of(*others, encoder, device) if others else None
     say("prompts are encoded")
-    run = Run(
-        plan, device, folder, deadline, pool, judged, painter, encoder, held_out, fresh, stages, resume
-    )  # fmt: skip
+    run = Run(plan, device, folder, deadline, pool, judged, painter, encoder, held_out, fresh, stages, resume)
     run.take_over()
     return run

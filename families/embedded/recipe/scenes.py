@@ -9,7 +9,7 @@ import random
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -261,10 +261,10 @@ def training_scenes(count: int, seed: int, siblings: bool = False) -> tuple[list
     rng = random.Random(seed)
     scenes: list[Scene] = []
     while len(scenes) < count:
-        first = _until(lambda: plan(rng), held_out=False)
+        first = _until(partial(plan, rng), held_out=False)
         scenes.append(compose(rng, first))
         if siblings:
-            scenes.append(compose(rng, _until(lambda: sibling(rng, first), held_out=False)))
+            scenes.append(compose(rng, _until(partial(sibling, rng, first), held_out=False)))
     return [scene.prompt for scene in scenes[:count]], layout(scenes[:count])
 
 
@@ -276,7 +276,7 @@ def held_out_scenes(count: int, seed: int = 77) -> list[Scene]:
         drawn = plan(rng, kind)
         composed = drawn.kind != "single" or not words.GROUNDS[drawn.ground].plain
         if composed:
-            drawn = _until(lambda: plan(rng, kind), held_out=True)
+            drawn = _until(partial(plan, rng, kind), held_out=True)
         scene = compose(rng, drawn)
         chosen.setdefault(scene.prompt, scene)
     return list(chosen.values())
