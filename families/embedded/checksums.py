@@ -24,7 +24,7 @@ def write(root: Path) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Check the files of one model folder against the list beside it; raise `WeightsDamaged` at the first that differs."""
+    """Check the files of a model folder by the list beside it; raise `WeightsDamaged` at the first that differs."""
     root = folder.parent
     listed = json.loads((root / LIST).read_text()) if (root / LIST).exists() else {}
     expected = {name: checksum for name, checksum in listed.items() if name.startswith(f"{folder.name}/")}

@@ -1,4 +1,4 @@
-"""Pixels to latents and back: a convolutional autoencoder, 16 times smaller on each side, 32 channels, any multiple of 16."""
+"""Pixels to latents and back: a convolutional autoencoder, 16 times smaller on each side, for any multiple of 16."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ConvCodec(ModelMixin, ConfigMixin):
         mean, deviation: statistics of the encoder's raw answers, one number a channel.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         pixels: int = 256,
@@ -38,7 +38,7 @@ class ConvCodec(ModelMixin, ConfigMixin):
         mean: Sequence[float] = (),
         deviation: Sequence[float] = (),
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.pixels, self.channels = pixels, channels
         self.encoder = _encoder(channels, encoder_widths)
         self.decoder = nn.Sequential(*_decoder(channels, decoder_widths, decoder_depth))
@@ -67,11 +67,13 @@ class ConvCodec(ModelMixin, ConfigMixin):
         """Pictures (B, 3, H, W) in −1…1 to latents, normalised."""
         raw, config = self.encoder(pictures), dict(self.config)
         mean, deviation = (raw.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "deviation"))
-        return (raw - mean) / deviation
+        latents: Tensor = (raw - mean) / deviation
+        return latents
 
     def draw(self, latents: Tensor) -> Tensor:
         """Latents to pictures (B, 3, 16h, 16w), about −1…1, in the codec's precision."""
-        return self.decoder(latents)
+        drawn: Tensor = self.decoder(latents)
+        return drawn
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, size: int | None = None) -> Tensor:
@@ -93,7 +95,8 @@ class Residual(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return hidden + self.second(F.silu(self.first(F.silu(hidden))))
+        beside: Tensor = self.second(F.silu(self.first(F.silu(hidden))))
+        return hidden + beside
 
 
 def _encoder(channels: int, widths: Sequence[int]) -> nn.Sequential:

@@ -1,7 +1,8 @@
 """A hundred everyday prompts, and whether a picture shows what its prompt says, by the scorer.
 
-Each prompt is compared with the same words said of something else: of every other thing ("a crab in the snow"), of another
-number ("three foxes"), of another place ("a fox on a beach"). What is asked for must score highest, or among the five highest.
+Each prompt is compared with the same words said of something else: of every other thing ("a crab in the snow"), of
+another number ("three foxes"), of another place ("a fox on a beach"). What is asked for must score highest, or among
+the five highest.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TOGETHER = 256  # prompts read at once
 
 @dataclass(frozen=True)
 class Everyday:
-    """A prompt, its kind (thing, place, count or pair), the things as it names them, how many, and its ground, if it names one."""
+    """A prompt, its kind (thing, place, count, pair), the things as it names them, how many, its ground if any."""
 
     prompt: str
     kind: str
@@ -85,7 +86,8 @@ def read(judge: Judge, prompts: Sequence[str]) -> Tensor:
 
 
 def check(judge: Judge, pictures: Sequence[Tensor]) -> dict[str, float]:
-    """Shares of what is shown as asked, over prompts and seeds: things (first, and among the first five), counts, places.
+    """Shares of what is shown as asked, over prompts and seeds: things (first, and among the first five), counts,
+    places.
 
     Args:
         judge: the family's scorer.

@@ -19,9 +19,9 @@ from families.embedded.checksums import verify
 class Judge(ModelMixin, ConfigMixin):
     """Image tower (a residual network over pictures of `side`) and text tower (attention over token states)."""
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, width: int = 40, side: int = 96, space: int = 176) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.side = side
         widths = (width, 2 * width, 4 * width, 4 * width)
         self.stem = nn.Conv2d(3, width, 4, stride=2, padding=1)
@@ -80,4 +80,6 @@ def prepare(image: Image, side: int) -> Tensor:
 def load_judge(folder: Path) -> Judge:
     """The judge in `folder`, checked against its checksums; raises `core.errors.WeightsDamaged`."""
     verify(folder)
-    return Judge.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
+    judge: Judge = Judge.from_pretrained(folder, torch_dtype=torch.float32)
+    judge.eval().requires_grad_(False)
+    return judge

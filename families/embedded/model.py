@@ -8,10 +8,11 @@
         latents = scheduler.step(member.velocity(latents, t / 1000, states, mask), t, latents).prev_sample
     pictures = member.codec.decode(latents)                          # (1, 256, 256, 3) uint8
 
-Members are flow-matching models: x_σ = (1 − σ)·x₀ + σ·ε (Lipman et al. 2023; Esser et al. 2024, §2). The network's output is
-the clean latent x₀ (as in Li & He 2025, "Back to Basics", §3), from which the velocity dx/dσ = ε − x₀ = (x_σ − x₀)/σ follows.
-Velocity is what diffusers' `FlowMatchEulerDiscreteScheduler` integrates. Guidance may be applied to either: they are affine in
-each other. A member that is not `guided` was distilled with guidance inside: run it once a step and ignore the guidance scale.
+Members are flow-matching models: x_σ = (1 − σ)·x₀ + σ·ε (Lipman et al. 2023; Esser et al. 2024, §2). The network's
+output is the clean latent x₀ (as in Li & He 2025, "Back to Basics", §3), from which the velocity dx/dσ = ε − x₀ =
+(x_σ − x₀)/σ follows. Velocity is what diffusers' `FlowMatchEulerDiscreteScheduler` integrates. Guidance may be
+applied to either: they are affine in each other. A member that is not `guided` was distilled with guidance inside:
+run it once a step and ignore the guidance scale.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ EMPTY_PROMPT = ""  # what the unconditional half of guidance sees
 
 
 class FlowMatchEulerDiscreteScheduler(PlainScheduler):
-    """diffusers' own, by its own name, at the noise levels its SD-3 and FLUX pipelines hand it: 1 … 1/steps before the shift.
+    """diffusers' own, by its own name, at the noise levels its SD-3 and FLUX pipelines hand it: 1 … 1/steps before
+    the shift.
 
     Left to itself it spends the last step at sigma 0.002, where nothing remains to be done: of four steps, one.
     """
@@ -76,7 +78,9 @@ class EmbeddedMember:
 
     def new_scheduler(self) -> FlowMatchEulerDiscreteScheduler:
         """A fresh sampler (it counts its own steps: one a request)."""
-        return FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
+        kind: Any = FlowMatchEulerDiscreteScheduler
+        scheduler: FlowMatchEulerDiscreteScheduler = kind.from_config(self.scheduler_config)
+        return scheduler
 
     def to(self, device: str | None = None, dtype: torch.dtype | None = None) -> EmbeddedMember:
         """Move denoiser and codec; the text encoder stays float32."""
@@ -89,7 +93,7 @@ class EmbeddedMember:
         return self
 
     def clean(self, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
-        """The predicted clean latents x₀ (B, C, h, w). `sigma` in (0, 1], one for all or (B,); states (B, T, 384); mask (B, T)."""
+        """The predicted clean latents x₀ (B, C, h, w). `sigma` in (0, 1], states (B, T, 384); mask (B, T)."""
         return predict_clean(self.denoiser, latents, sigma, states, mask)
 
     def velocity(self, latents: Tensor, sigma: Tensor | float, states: Tensor, mask: Tensor) -> Tensor:
@@ -132,7 +136,8 @@ def _wide(values: Tensor) -> Tensor:
 
 def load_denoiser(folder: Path) -> nn.Module:
     """The denoiser in `folder`, of the class its config.json names, in float32 and eval mode."""
-    return _load(folder, DENOISERS)
+    denoiser: nn.Module = _load(folder, DENOISERS)
+    return denoiser
 
 
 def _load(folder: Path, classes: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ def ground(picture: np.ndarray) -> np.ndarray:
             picture[:, -2:].reshape(-1, 3),
         ]
     )
-    return np.median(edge, axis=0)
+    return np.asarray(np.median(edge, axis=0))
 
 
 def ground_is(picture: np.ndarray, colour: str) -> bool:

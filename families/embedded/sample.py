@@ -34,7 +34,7 @@ def guided_clean(
 
 
 def toward(latents: Tensor, clean: Tensor, here: Tensor | float, there: Tensor | float) -> Tensor:
-    """An Euler step from noise level `here` straight towards `clean`, as far as `there`: x + (there − here)·(x − x₀)/here."""
+    """An Euler step from noise level `here` towards `clean`, as far as `there`: x + (there − here)·(x − x₀)/here."""
     return clean + (latents - clean) * (there / here)
 
 

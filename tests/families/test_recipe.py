@@ -1,4 +1,4 @@
-"""The recipe at toy widths: it learns, it goes on from weights, it writes what loads, and a failed stage does not end it."""
+"""The recipe at toy widths: it learns, goes on from weights, writes what loads; a failed stage does not end it."""
 
 from __future__ import annotations
 

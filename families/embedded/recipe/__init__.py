@@ -6,9 +6,10 @@
         --stages large,turbo,medium,small,evaluate                                       # go on from published weights
     python -m families.embedded.recipe --tiny --device cpu --seconds 60 --folder made    # toy widths, as the tests do
 
-`names` and `words` say what can be asked for; `scenes` composes prompts and layouts; `grounds` and `painter` draw them on the
-device; `data` holds them there, `text` their token states. `stage` trains one network for so many seconds; `codec`, `scorer`,
-`denoise`, `distil` (with `prune`) are the stages' losses; `evaluate` draws and scores every level; `run` is what they share.
+`names` and `words` say what can be asked for; `scenes` composes prompts and layouts; `grounds` and `painter` draw
+them on the device; `data` holds them there, `text` their token states. `stage` trains one network for so many
+seconds; `codec`, `scorer`, `denoise`, `distil` (with `prune`) are the stages' losses; `evaluate` draws and scores
+every level; `run` is what they share.
 """
 
 import time

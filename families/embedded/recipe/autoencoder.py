@@ -1,4 +1,4 @@
-"""The codec's stage: reconstruction, with a little noise on the latents so that the decoder forgives a denoiser's errors."""
+"""The codec's stage: reconstruction, with noise on the latents so that the decoder forgives a denoiser's errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from families.embedded.codec import ConvCodec
-from families.embedded.recipe import data, nets
+from families.embedded.recipe import data, nets, scenes
 from families.embedded.recipe.painter import Layout
 from families.embedded.recipe.run import Run
 from families.embedded.recipe.stage import Stage, say
@@ -31,7 +31,8 @@ def train(run: Run) -> None:
         codes = normalised(raw)
         codes = codes + LATENT_NOISE * run.uniform(len(codes), 1, 1, 1) * run.normal(*codes.shape)
         drift = raw.float().pow(2).mean((0, 2, 3)).clamp(min=1).log().mean()  # keeps the raw answers small
-        return picture_loss(codec.draw(codes.to(run.kind)), pictures) + 0.001 * drift
+        drifted: Tensor = picture_loss(codec.draw(codes.to(run.kind)), pictures) + 0.001 * drift
+        return drifted
 
     average = Stage("codec", network, loss, run.seconds("codec"), plan.codec_rate, plan.codec_batch).train()
     _publish(run, average)
@@ -52,7 +53,7 @@ def _publish(run: Run, average: Any) -> None:
 def fidelity(run: Run, count: int = 64) -> float:
     """Mean peak signal-to-noise ratio of decoded held-out scenes, in dB."""
     assert run.codec is not None
-    layout = Layout.of(data.scenes.layout(run.held_out[:count]), run.device)
+    layout = Layout.of(scenes.layout(run.held_out[:count]), run.device)
     real = run.painter.paint(layout, run.plan.pixels, run.rng)
     drawn = run.codec.draw(run.codec.encode(real.to(run.kind))).float().clamp(-1, 1)
     error = ((drawn - real) ** 2).mean((1, 2, 3)) / 4
@@ -61,7 +62,7 @@ def fidelity(run: Run, count: int = 64) -> float:
 
 @torch.no_grad()
 def paint_bank(run: Run) -> Tensor:
-    """Pictures to compress (M, 3, H, W) in uint8; one of four is a mosaic of four half-sized scenes, for small things."""
+    """Pictures to compress (M, 3, H, W) in uint8; one of four is a mosaic of half-sized scenes, for small things."""
     bank, side = [], run.plan.pixels
     for part in data.parts(run.plan.bank, data.PAINTED):
         rows = run.some(part.stop - part.start, len(run.pool))
@@ -117,9 +118,9 @@ def _dissimilarity(a: Tensor, b: Tensor) -> Tensor:
     """1 − SSIM, for pictures in −1…1."""
     windows = torch.stack([a, b, a * a, b * b, a * b]).flatten(0, 1)
     mean = F.avg_pool2d(windows, WINDOW, stride=WINDOW // 2).unflatten(0, (5, -1))
-    mean_a, mean_b, aa, bb, ab = mean
+    mean_a, mean_b, aa, bb, ab = mean.unbind()
     var_a, var_b, both = aa - mean_a**2, bb - mean_b**2, ab - mean_a * mean_b
     light, contrast = (2 * 0.01) ** 2, (2 * 0.03) ** 2
-    similar = (2 * mean_a * mean_b + light) * (2 * both + contrast)
+    similar: Tensor = (2 * mean_a * mean_b + light) * (2 * both + contrast)
     similar = similar / ((mean_a**2 + mean_b**2 + light) * (var_a.clamp(min=0) + var_b.clamp(min=0) + contrast))
     return 1 - similar.mean()

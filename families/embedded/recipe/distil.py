@@ -1,8 +1,9 @@
-"""The stages that learn from `large`: `turbo`, the same network without a second forward; `medium` and `small`, cut out of it.
+"""The stages that learn from `large`: `turbo`, the same network without a second forward; `medium` and `small`, cut
+out of it.
 
-`turbo` first learns what guidance predicts (Meng et al. 2023, §3.1), at the noise levels that samplers of few steps visit. Then
-it learns to go straight (Liu et al. 2022, §2.2, and InstaFlow, Liu et al. 2024): from pairs of noise and the latent to which six
-of its own steps lead, so that one or two steps arrive near the same place.
+`turbo` first learns what guidance predicts (Meng et al. 2023, §3.1), at the noise levels that samplers of few steps
+visit. Then it learns to go straight (Liu et al. 2022, §2.2, and InstaFlow, Liu et al. 2024): from pairs of noise and
+the latent to which six of its own steps lead, so that one or two steps arrive near the same place.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Visited:
 
 @dataclass
 class Pairs:
-    """Noise and the clean latents to which it leads, (M, C, h, w) in float16, and the rows of the pool that were asked for."""
+    """Noise and the clean latents to which it leads, (M, C, h, w) in float16, and the pool's rows asked for."""
 
     noise: Tensor
     ends: Tensor
@@ -136,7 +137,7 @@ def lead(run: Run, side: int, seconds: float) -> Pairs:
 
 
 def straight_loss(run: Run, pairs: dict[int, Pairs]) -> Callable[[nn.Module], Tensor]:
-    """The error against where the noise leads, from the noise itself, from the student's own second of two steps, and on the way."""
+    """The error against where the noise leads: from the noise, from its own second of two steps, on the way."""
     chance, size = random.Random(7), run.plan.batch
     second = shifted_sigmas(2)[1]
     later = torch.tensor(shifted_sigmas(3)[1:-1] + shifted_sigmas(4)[1:-1], device=run.device)
@@ -168,7 +169,7 @@ def first_of_two(network: nn.Module, noise: Tensor, text: Text, there: float) ->
 
 
 def feature_loss(run: Run, teacher: nn.Module, cut: Pruned, samplers: tuple[int, ...]) -> Callable[[nn.Module], Tensor]:
-    """The error against the teacher's clean latent and, at the kept channels, against its blocks' outputs (Kim et al. 2023, §3.2)."""
+    """The error against the teacher's clean latent and, at kept channels, blocks' outputs (Kim et al. 2023, §3.2)."""
     draw, visited = Draws(run, run.plan.pruned_batch), Visited(run, samplers)
     blocks = {name: kept.to(run.device) for name, kept in cut.blocks.items()}
     theirs = Taps(teacher, blocks)

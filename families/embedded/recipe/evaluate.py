@@ -1,7 +1,8 @@
-"""What came out, as the scorer sees it: every way of drawing, on held-out and on fresh prompts; names recognised; a report.
+"""What came out, as the scorer sees it: every way of drawing, on held-out and on fresh prompts; names recognised; a
+report.
 
-Writes `scores/`: `scores.npz` with CLIPScores in float16, NaN where time ran out; the prompts, one a line; `names.csv`, how
-often each name is recognised; `report.json`.
+Writes `scores/`: `scores.npz` with CLIPScores in float16, NaN where time ran out; the prompts, one a line;
+`names.csv`, how often each name is recognised; `report.json`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from families.embedded.recipe.stage import say
 
 # name → (member, steps, guidance); the reference first, then by arithmetic
 WAYS: dict[str, Way] = {
-    "exact": ("large", 12, 2.0), "large-8": ("large", 8, 2.0), "large-6": ("large", 6, 2.0), "large-4": ("large", 4, 2.0),
-    "plain-12": ("large", 12, 1.0), "turbo-4": ("turbo", 4, 1.0), "turbo-3": ("turbo", 3, 1.0), "turbo-2": ("turbo", 2, 1.0),
-    "turbo-1": ("turbo", 1, 1.0), "medium-4": ("medium", 4, 1.0), "medium-3": ("medium", 3, 1.0), "medium-2": ("medium", 2, 1.0),
-    "medium-1": ("medium", 1, 1.0), "small-4": ("small", 4, 1.0), "small-3": ("small", 3, 1.0), "small-2": ("small", 2, 1.0),
-}  # fmt: skip
+    "exact": ("large", 12, 2.0),
+    **{f"large-{steps}": ("large", steps, 2.0) for steps in (8, 6, 4)},
+    "plain-12": ("large", 12, 1.0),
+    **{f"turbo-{steps}": ("turbo", steps, 1.0) for steps in (4, 3, 2, 1)},
+    **{f"medium-{steps}": ("medium", steps, 1.0) for steps in (4, 3, 2, 1)},
+    **{f"small-{steps}": ("small", steps, 1.0) for steps in (4, 3, 2)},
+}
 NAMED = ("exact", "turbo-4", "turbo-1", "medium-4", "small-4")
 FLOOR, CEILING = 0.5, 1.5  # of relative quality, as in `argus profile`
 
@@ -73,7 +76,7 @@ def score_all(run: Run, ways: dict[str, Way], prompts: list[str], seeds: int, un
 
 
 def retrieval(run: Run, size: int = 100) -> dict[str, float]:
-    """Share of prompts whose own picture, a real held-out scene, comes first among `size`; the mean score of real scenes."""
+    """Share of prompts whose own picture, a real held-out scene, is first among `size`; their mean score."""
     images, texts = painted(run, run.held_out), read(run, [scene.prompt for scene in run.held_out])
     hits = [
         (t @ i.T).argmax(1).cpu() == torch.arange(len(t))
@@ -102,7 +105,7 @@ def singles(run: Run) -> list[str]:
 
 
 def recognised(run: Run, ways: dict[str, Way]) -> dict[str, dict[str, float]]:
-    """How often the name asked for is the scorer's first, or among its first five, of all names; a table of names beside."""
+    """How often the name asked for is the scorer's first, or among its first five, of all; a table of names beside."""
     texts, seeds, table = read(run, singles(run)), run.plan.named_seeds, {"real": recognised_real(run)}
     for name, way in ways.items():
         table[name] = _ranks(run, way, texts, seeds if name == "exact" else seeds // 4)

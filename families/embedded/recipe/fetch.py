@@ -2,7 +2,8 @@
 
     python -m families.embedded.recipe.fetch
 
-writes `data/sprites.zip`: one webp a row of `names.csv`, numbered as there. MiniLM comes with the wheel Argus depends on.
+writes `data/sprites.zip`: one webp a row of `names.csv`, numbered as there. MiniLM comes with the wheel Argus depends
+on.
 """
 
 from __future__ import annotations

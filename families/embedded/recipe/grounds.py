@@ -27,7 +27,7 @@ def backdrops() -> tuple[Tensor, Tensor]:
     return torch.stack(pictures).clamp(0, 1), torch.tensor(spans)
 
 
-# --- brushes ---------------------------------------------------------------------------------------------------------------
+# --- brushes ---------------------------------------------------------------------------------------------------------
 
 Y, X = torch.meshgrid(*(((torch.arange(SIDE) + 0.5) / SIDE,) * 2), indexing="ij")
 
@@ -83,7 +83,7 @@ def _stars(rng: torch.Generator, picture: Tensor, count: int, lowest: float = 1.
     return picture
 
 
-# --- places ----------------------------------------------------------------------------------------------------------------
+# --- places ----------------------------------------------------------------------------------------------------------
 
 
 def _night(rng: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ DATA = Path(__file__).parent.parent / "data"  # fetched, never committed
 
 @dataclass(frozen=True)
 class Name:
-    """One thing that can be drawn: its CLDR label, what it is called (the usual word first), keywords, emojibase's group."""
+    """One thing to draw: its CLDR label, what it is called (the usual word first), keywords, emojibase's group."""
 
     label: str
     called: tuple[str, ...]

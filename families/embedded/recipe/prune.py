@@ -1,8 +1,8 @@
 """A smaller UNet cut out of a larger one: channels by magnitude (Li et al. 2017), the middle block as a whole.
 
-After BK-SDM (Kim et al. 2023, §3): of `large` the second residuals that it drops first do not exist, so channels go instead,
-then the middle block. A stream is a set of channels that several layers share: what one writes, others read. Each stream keeps
-the channels into which most weight is written, the same number of every group of the group norms.
+After BK-SDM (Kim et al. 2023, §3): of `large` the second residuals that it drops first do not exist, so channels go
+instead, then the middle block. A stream is a set of channels that several layers share: what one writes, others read.
+Each stream keeps the channels into which most weight is written, the same number of every group of the group norms.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from families.embedded.codec import FACTOR
 from families.embedded.recipe import nets
 
 Cut = tuple[Tensor | None, Tensor | None]  # kept outputs and inputs of a layer; None keeps all
@@ -71,7 +72,7 @@ def prune(teacher: Any, widths: tuple[int, int], middle: bool = True) -> Pruned:
     """A UNet of `widths`, its weights those of `teacher` at the kept channels. Both are in float32."""
     config = teacher.config
     time_width = teacher.time_embedding.linear_1.out_features
-    pixels = config.sample_size * nets.FACTOR
+    pixels = config.sample_size * FACTOR
     student = nets.unet(widths, config.in_channels, pixels, middle, time_width)
     weights = teacher.state_dict()
     kept = {name: _kept_of(weights, name, widths) for name in STREAMS}
@@ -173,7 +174,7 @@ def _slice(name: str, weight: Tensor, cuts: dict[str, Cut]) -> Tensor:
 
 
 def _time_embedding(teacher: Any, student: Any) -> dict[str, Tensor]:
-    """The first layer over fewer sinusoids, fitted by least squares to what the teacher's makes of every noise level."""
+    """The first layer over fewer sinusoids, fitted by least squares to what the teacher's makes of each noise level."""
     levels = torch.linspace(1, 1000, 2000)
     with torch.no_grad():
         wanted = teacher.time_embedding.linear_1(teacher.time_proj(levels)).double()

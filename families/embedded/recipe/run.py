@@ -116,13 +116,15 @@ class Run:
                 self.members[name] = self.settle(network)
 
     def _judge(self, folder: Path) -> Judge:
-        return Judge.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False).to(self.device)
+        judge: Judge = Judge.from_pretrained(folder, torch_dtype=torch.float32)
+        judge.eval().requires_grad_(False).to(self.device)
+        return judge
 
 
 def prepare(
     plan: Plan, device: str, folder: Path, deadline: float, stages: tuple[str, ...], resume: Path | None, seed: int
 ) -> Run:
-    """Everything that does not depend on a network that is trained here. Composing forks: call it before CUDA is in use."""
+    """Everything that no network trained here is needed for. Composing forks: call it before CUDA is in use."""
     prompts, layout = data.compose(plan.pool, 1000 * seed + 1)
     others = data.compose(plan.judged, 1000 * seed + 2, siblings=True) if "scorer" in stages else None
     fresh = list(dict.fromkeys(data.compose(2 * plan.fresh, 3)[0]))[: plan.fresh]

@@ -1,6 +1,7 @@
 """Scenes: one to four things on a ground, and the prompt that describes them. Composed here, painted by `painter`.
 
-A `Plan` says what is asked for; its wording and layout are drawn from it at random. What is held out is held out by the plan.
+A `Plan` says what is asked for; its wording and layout are drawn from it at random. What is held out is held out by
+the plan.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Plan:
 
     @property
     def held_out(self) -> bool:
-        """Whether this composition belongs to evaluation. Single things on plain grounds are few: only their wording is new."""
+        """Whether it is for evaluation. Single things on plain grounds are few: only their wording is new."""
         composed = self.kind != "single" or not words.GROUNDS[self.ground].plain
         return composed and zlib.crc32(repr(self.key).encode()) % HELD_OUT == 0
 
@@ -159,7 +160,7 @@ def _other_ground(rng: random.Random, plan: Plan) -> Plan:
     return replace(plan, ground=_another(rng, alike, plan.ground), named=True)
 
 
-# --- wording and layout ----------------------------------------------------------------------------------------------------
+# --- wording and layout ----------------------------------------------------------------------------------------------
 
 
 def _called(rng: random.Random, number: int) -> str:
@@ -232,7 +233,7 @@ def _spread(plan: Plan, names: tuple[int, ...]) -> tuple[tuple[int, Box], ...]:
     return tuple((name, (x, y, 0.44)) for name, (x, y) in zip(names, _SPREAD[count], strict=True))
 
 
-# --- many at once ----------------------------------------------------------------------------------------------------------
+# --- many at once ----------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -257,7 +258,7 @@ def layout(scenes: list[Scene]) -> Layout:
 
 
 def training_scenes(count: int, seed: int, siblings: bool = False) -> tuple[list[str], Layout]:
-    """Prompts and layout of scenes to train on, none of them held out; with `siblings` every odd one is its neighbour's."""
+    """Prompts and layout of scenes to train on, none held out; with `siblings` every odd one is its neighbour's."""
     rng = random.Random(seed)
     scenes: list[Scene] = []
     while len(scenes) < count:
@@ -269,7 +270,7 @@ def training_scenes(count: int, seed: int, siblings: bool = False) -> tuple[list
 
 
 def held_out_scenes(count: int, seed: int = 77) -> list[Scene]:
-    """Scenes for evaluation, kinds in the training's proportions: unseen compositions, and single things; no prompt twice."""
+    """Scenes for evaluation, in the training's proportions: unseen compositions, single things. No prompt twice."""
     rng, chosen = random.Random(seed), dict[str, Scene]()
     while len(chosen) < count:
         kind = rng.choices(KINDS, WEIGHTS)[0]

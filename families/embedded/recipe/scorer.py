@@ -1,4 +1,4 @@
-"""The scorer's stage: contrastive learning over pairs of siblings, with augmentations of its own (Radford et al. 2021, §2.3)."""
+"""The scorer's stage: contrastive learning (Radford et al. 2021, §2.3) over pairs of siblings, each disturbed."""
 
 from __future__ import annotations
 

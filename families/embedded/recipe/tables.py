@@ -1,9 +1,11 @@
-"""The predictor's training table from a run's scores: relative quality of the fresh prompts at every level that was drawn.
+"""The predictor's training table from a run's scores: relative quality of the fresh prompts at every level that was
+drawn.
 
     python -m families.embedded.recipe.tables made/scores profiles/embedded
 
-writes `quality-train.csv` and, with every score, `quality-train-seeds.npz`; `argus evaluate --train` measures the same by the
-engine, level by level. Levels of approximate caching have no column: what they keep depends on what the cache offers.
+writes `quality-train.csv` and, with every score, `quality-train-seeds.npz`; `argus evaluate --train` measures the
+same by the engine, level by level. Levels of approximate caching have no column: what they keep depends on what the
+cache offers.
 """
 
 from __future__ import annotations
@@ -44,9 +46,11 @@ def write(scores: Path, into: Path, family: Family) -> int:
     with (into / "quality-train.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["prompt", *quality])
-        writer.writerows([prompt, *(f"{values[row]:.4f}" for values in quality.values())] for row, prompt in enumerate(prompts))
+        writer.writerows(
+            [prompt, *(f"{values[row]:.4f}" for values in quality.values())] for row, prompt in enumerate(prompts)
+        )
     half = {level: values.astype(np.float16) for level, values in drawn.items()}
-    np.savez_compressed(into / "quality-train-seeds.npz", **half)  # type: ignore[arg-type]
+    np.savez_compressed(into / "quality-train-seeds.npz", **half)
     return len(prompts)
 
 

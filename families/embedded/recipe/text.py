@@ -50,7 +50,8 @@ class Encoder:
     def _states(self, padded: Tensor, mask: Tensor) -> Tensor:
         seen = mask.to(self.device)
         answer = self._model(input_ids=padded.to(self.device), attention_mask=seen.long())
-        return (answer.last_hidden_state * seen[..., None]).half()
+        states: Tensor = answer.last_hidden_state * seen[..., None]
+        return states.half()
 
 
 def model_folder() -> Path:
