@@ -23,15 +23,15 @@ def carried_out(
 
 
 def test_a_plan_that_is_already_so_moves_nobody():
-    workers = [worker("a", "large"), worker("b", "small")]
-    assert carried_out(workers, {"cpu": {"large": 1, "small": 1}}) == []
+    workers = [worker("a", "large"), worker("b", "turbo")]
+    assert carried_out(workers, {"cpu": {"large": 1, "turbo": 1}}) == []
 
 
 def test_one_worker_too_few_moves_one_worker_and_says_why():
     workers = [worker("a", "large"), worker("b", "large")]
     (change,) = carried_out(workers, {"cpu": {"large": 1, "medium": 1}})
     assert change.models == ("medium",)
-    assert change.queues == ("t2i.embedded.sm-medium",)
+    assert change.queues == ("t2i.embedded.sm-medium-1",)
     assert "medium" in change.reason
 
 
@@ -42,10 +42,10 @@ def test_device_types_do_not_stand_in_for_each_other():
 
 
 def test_a_level_somebody_waits_for_is_added_beside_what_is_planned():
-    workers = [worker("a", "large"), worker("b", "small")]
-    (change,) = carried_out(workers, {"cpu": {"large": 1, "small": 1}}, waited_for=["sm-medium"])
+    workers = [worker("a", "large"), worker("b", "turbo")]
+    (change,) = carried_out(workers, {"cpu": {"large": 1, "turbo": 1}}, waited_for=["sm-medium-1"])
     assert change.models == ("large", "medium")
-    assert set(change.queues) == {*FAMILY.queues_of(["large"]), "t2i.embedded.sm-medium"}
+    assert set(change.queues) == {*FAMILY.queues_of(["large"]), "t2i.embedded.sm-medium-1"}
 
 
 def test_a_worker_within_its_dwell_time_gives_nothing_up():
@@ -56,8 +56,8 @@ def test_a_worker_within_its_dwell_time_gives_nothing_up():
 
 
 def test_one_level_a_worker_serves_just_that_level():
-    (change,) = carried_out([worker("a", "large")], {"cpu": {"fs-2": 1}})
-    assert (change.models, change.queues) == (("large",), ("t2i.embedded.fs-2",))
+    (change,) = carried_out([worker("a", "large")], {"cpu": {"fs-3": 1}})
+    assert (change.models, change.queues) == (("large",), ("t2i.embedded.fs-3",))
 
 
 def test_without_a_plan_everybody_stays():
