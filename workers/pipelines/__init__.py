@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ADAPTERS = {
     "embedded-unet": "workers.pipelines.embedded:Embedded",
     "embedded-dit": "workers.pipelines.embedded:Embedded",
+    "embedded-half": "workers.pipelines.embedded:HalfSize",
     "stable-diffusion": "workers.pipelines.stable_diffusion:StableDiffusion",
     "stable-diffusion-xl": "workers.pipelines.stable_diffusion_xl:StableDiffusionXL",
     "stable-diffusion-3": "workers.pipelines.stable_diffusion_3:StableDiffusion3",

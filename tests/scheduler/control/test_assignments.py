@@ -56,8 +56,8 @@ def test_a_worker_within_its_dwell_time_gives_nothing_up():
 
 
 def test_one_level_a_worker_serves_just_that_level():
-    (change,) = carried_out([worker("a", "large")], {"cpu": {"fs-3": 1}})
-    assert (change.models, change.queues) == (("large",), ("t2i.embedded.fs-3",))
+    (change,) = carried_out([worker("a", "large")], {"cpu": {"ac-3": 1}})
+    assert (change.models, change.queues) == (("large",), ("t2i.embedded.ac-3",))
 
 
 def test_without_a_plan_everybody_stays():

@@ -53,3 +53,12 @@ def test_images_come_in_the_size_that_was_asked(toys, side):
     adapter = toys.adapter("unet")
     row = adapter.prepare(make_request(width=side, height=side), Start(2), 1.0)
     assert adapter.decode(row.latent, row.size).size == (side, side)
+
+
+@pytest.mark.parametrize("side", [64, 32])
+def test_a_member_at_half_size_draws_small_and_its_picture_is_enlarged(toys, side):
+    model = toys.member("unet").models["large"].model_copy(update={"pipeline": "embedded-half"})
+    adapter = load_adapter(model, "cpu", torch.float64)
+    row = adapter.prepare(make_request(width=side, height=side), Start(2), 1.0)
+    assert row.latent.shape[-2:] == (2, 2)
+    assert adapter.decode(row.latent, row.size).size == (side, side)
