@@ -149,7 +149,9 @@ class Generation:
 
     def _run(self, claimed: Claim) -> None:
         try:
-            result = self.engine.submit(self._generation_request(claimed)).result()
+            result = self.engine.submit(
+                generation_request(claimed, self.family, self._allowed(claimed.request))
+            ).result()
             if self.recorder.store(claimed, result):
                 self._calibrate(result, time.time() - result.times.admitted)
         except Cancelled as error:
@@ -161,23 +163,6 @@ class Generation:
             self._release(claimed, error)
         finally:
             self.claims.remove(claimed)
-
-    def _generation_request(self, claimed: Claim) -> GenerationRequest:
-        request = claimed.request
-        return GenerationRequest(
-            request_id=str(request.id),
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            seed=request.seed,
-            level=self.family.level(request.level or self.family.reference),
-            steps=request.steps,
-            guidance=request.guidance,
-            width=request.width,
-            height=request.height,
-            deadline=request.deadline_at.timestamp(),
-            allowed_levels=self._allowed(request),
-            attempt=claimed.number,
-        )
 
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:
         """A request at the reference level that ran alone shows what that takes now."""
@@ -198,3 +183,22 @@ class Generation:
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
         patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))
+
+
+def generation_request(claimed: Claim, family: Family, allowed: tuple[str, ...]) -> GenerationRequest:
+    """A claimed row as the engine takes it; `allowed` are the levels it may be moved to."""
+    request = claimed.request
+    return GenerationRequest(
+        request_id=str(request.id),
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seed=request.seed,
+        level=family.level(request.level or family.reference),
+        steps=request.steps,
+        guidance=request.guidance,
+        width=request.width,
+        height=request.height,
+        deadline=request.deadline_at.timestamp(),
+        allowed_levels=allowed,
+        attempt=claimed.number,
+    )

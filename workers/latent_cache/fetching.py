@@ -11,8 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from workers.threads import DaemonExecutor
@@ -46,6 +45,7 @@ class Fetcher(Generic[Found]):
         self.counts, self.timeout_s, self.pause_s, self._clock = counts, timeout_s, pause_s, clock
         self._threads = DaemonExecutor("fetch", THREADS)
         self._lock = threading.Lock()
+        self._answering = threading.Lock()
         self._failures = 0  # in a row
         self._ask_again = 0.0  # time at which the next may ask
 
@@ -89,26 +89,31 @@ class Fetcher(Generic[Found]):
             found = look_up()
         except Exception as error:
             log.warning("latent cache not available: %r", error)
-            if self._answer(future, None):
-                self.counts["errors"] += 1
-                self.failed()
+            self._miss(future, "errors")
             return
         with self._lock:
             self._failures = 0
         self._answer(future, found)
 
     def _time_out(self, future: Future[Found | None]) -> None:
-        if self._answer(future, None):
+        if self._miss(future, "timeouts"):
             log.warning("latent cache did not answer within %.1f s", self.timeout_s)
-            self.counts["timeouts"] += 1
-            self.failed()
 
-    def _answer(self, future: Future[Found | None], found: Found | None) -> bool:
-        """Whether this answer came first."""
-        with suppress(InvalidStateError):
-            future.set_result(found)
+    def _miss(self, future: Future[Found | None], counted: str) -> bool:
+        """Answer that nothing was found, unless there is an answer already; whoever waits finds it counted."""
+        with self._answering:
+            if future.done():
+                return False
+            self.counts[counted] += 1
+            self.failed()
+            future.set_result(None)
             return True
-        return False
+
+    def _answer(self, future: Future[Found | None], found: Found | None) -> None:
+        """Answer, unless it took too long."""
+        with self._answering:
+            if not future.done():
+                future.set_result(found)
 
     def _quietly(self, work: Callable[[], object]) -> None:
         try:
