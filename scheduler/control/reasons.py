@@ -54,4 +54,4 @@ def _demand(epoch: Epoch, load: LoadState) -> str:
 
 
 def _expected(quality: float | None, reference: str) -> str:
-    return "" if quality is None else f"; it is expected to keep {quality:.0%} of the quality of {reference}"
+    return "" if quality is None else f"; it is expected to keep {min(quality, 1):.0%} of the quality of {reference}"

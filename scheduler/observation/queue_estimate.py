@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from scheduler.policies import Policy
 
 
 @dataclass
@@ -43,3 +46,16 @@ class QueueEstimate:
     @property
     def waiting(self) -> int:
         return max(0, math.ceil(self.ahead - self.slots))
+
+
+def queues_of(policy: Policy | None, workers: Sequence[tuple[str, str | None]]) -> dict[str, QueueEstimate]:
+    """Slots and speed of each model's workers, given as device type and model, as far as profiles know them."""
+    found: dict[str, QueueEstimate] = {}
+    for device_type, model in workers:
+        profile = policy.cluster.profiles.get(device_type) if policy else None
+        levels = [lv for lv in profile.levels if policy.cluster.holds(lv.id) == model] if profile and policy else []
+        if model and levels:
+            before = found.get(model, QueueEstimate(0, 0.0))
+            speed = max(level.requests_per_minute for level in levels) / 60
+            found[model] = QueueEstimate(before.slots + levels[0].rows, before.per_s + speed, before.workers + 1)
+    return found

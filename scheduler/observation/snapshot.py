@@ -24,7 +24,7 @@ from core.tables import ServiceClass
 from scheduler.observation import queries
 from scheduler.observation.calibration import Correction, corrected
 from scheduler.observation.queries import Demand, LiveWorker
-from scheduler.observation.queue_estimate import QueueEstimate
+from scheduler.observation.queue_estimate import QueueEstimate, queues_of
 from scheduler.observation.stored_plan import corrections_of, epoch_of, plans_of
 from scheduler.observation.target import latency_target_s
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
@@ -171,7 +171,7 @@ class SnapshotReader:
         now = time.time()
         self._queues = {
             model: replace(queue, ahead=ahead[model], busy_s=busy.get(model, 0.0), at=now)
-            for model, queue in self._slots(workers, policy).items()
+            for model, queue in queues_of(policy, [(w.device_type, self.model_of(w, policy)) for w in workers]).items()
         }
         known = {model: queue.waiting for model, queue in self._queues.items()}
         return LoadState(
@@ -195,19 +195,6 @@ class SnapshotReader:
         """What a worker holds to serve a level, as the policy counts it: the model, or the level itself."""
         known = policy is not None and level in policy.index
         return policy.cluster.holds(level) if policy and known else self.family.level(level).model
-
-    def _slots(self, workers: Sequence[LiveWorker], policy: Policy | None) -> dict[str, QueueEstimate]:
-        """Slots and speed of each model's workers, as far as profiles know them."""
-        found: dict[str, QueueEstimate] = {}
-        for worker in workers:
-            model = self.model_of(worker, policy)
-            profile = policy.cluster.profiles.get(worker.device_type) if policy else None
-            levels = [lv for lv in profile.levels if policy.cluster.holds(lv.id) == model] if profile and policy else []
-            if model and levels:
-                before = found.get(model, QueueEstimate(0, 0.0))
-                speed = max(level.requests_per_minute for level in levels) / 60
-                found[model] = QueueEstimate(before.slots + levels[0].rows, before.per_s + speed, before.workers + 1)
-        return found
 
 
 def as_request(row: Row, quality: Sequence[float], similarity: float = 0.0) -> Request:

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scheduler.planning.align import ModelPools, align
+from scheduler.planning.align import align
 from scheduler.planning.milp import solve
-from scheduler.planning.pricing import PriceCurve, choose, price_curve, shadow_price
-from scheduler.policies.base import Policy
+from scheduler.planning.pricing import choose, shadow_price
+from scheduler.policies.base import MIN_DEMAND, Policy
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Observation, Request, Worker
-from scheduler.policies.prompts import break_tie, prompt_classes, within_floor
+from scheduler.policies.latency import pools_of
+from scheduler.policies.prompts import break_tie, curve_of, prompt_classes, quality_caps, within_floor
 
 ESCALATE = 0.05  # share of the workers that has to be spare before scores below a floor are regenerated
 
@@ -34,10 +35,11 @@ class Argus(Policy):
     def over(self, cluster: Cluster) -> None:
         super().over(cluster)
         self.models = self.cluster.models
+        self.caps = quality_caps(self.cluster.quality)
 
     def plan(self, observed: Observation) -> Epoch:
         sample, floors = self._sample(observed)
-        asked = prompt_classes(self.levels, sample, floors, self.demand(observed))
+        asked = prompt_classes(self.levels, sample, floors, max(self.demand(observed), MIN_DEMAND))
         plan = solve(self.instance(observed, asked, 1.0 + observed.error))
         planned, leaving = (
             {m: {d: by.get(m, 0) for d, by in counts.items()} for m in self.models}
@@ -49,7 +51,7 @@ class Argus(Policy):
         prices[[self.cluster.holds(lv) not in stays for lv in self.levels]] = np.inf
         chosen = choose(sample, prices, floors)
         open_models = [m for m in self.models if m in stays or any(leaving[m].values())]
-        curves = {m: self._curve(sample, floors, seconds, chosen, m) for m in open_models}
+        curves = {m: curve_of(self.models[m], sample, floors, seconds, chosen) for m in open_models}
         shares = {m: float(np.mean(np.isin(chosen, self.models[m]))) if m in stays else 1.0 for m in curves}
         extra = {
             "seconds": {lv: float(s) for lv, s in zip(self.levels, seconds, strict=True) if np.isfinite(s)},
@@ -90,8 +92,8 @@ class Argus(Policy):
             best = self.levels[max(self.models[model], key=self.cluster.quality.__getitem__)]
             served = {level for level in self.levels if epoch.workers.get(self.cluster.holds(level))}
             return [level if level in served else best for _, level in waiting]
-        pools = self._pools(epoch)
-        quality = np.array([request.quality for request, _ in waiting])
+        pools = pools_of(self.cluster, epoch, epoch.extra["seconds"])
+        quality = np.minimum(np.array([request.quality for request, _ in waiting]), self.caps)
         left = np.array([request.deadline - state.now for request, _ in waiting])
         floors = np.array([request.floor for request, _ in waiting])
         aligned = align(pools, quality, left, floors)
@@ -162,27 +164,11 @@ class Argus(Policy):
 
     def _sample(self, observed: Observation) -> tuple[np.ndarray, np.ndarray]:
         if not len(observed.sample) or not self.prompt_aware:
-            return np.array([self.cluster.quality]), np.zeros(1)
-        return observed.sample, observed.floors
-
-    def _curve(
-        self, sample: np.ndarray, floors: np.ndarray, seconds: np.ndarray, chosen: np.ndarray, model: str
-    ) -> PriceCurve:
-        mine = list(self.models[model])
-        rows = np.isin(chosen, mine)
-        rows = rows if rows.any() else np.ones(len(sample), bool)
-        return price_curve(sample[rows][:, mine], seconds[mine], floors[rows])
-
-    def _pools(self, epoch: Epoch) -> ModelPools:
-        """What the levels cost under this plan, as re-alignment reads it."""
-        models = list(self.models)
-        seconds = np.array([epoch.extra["seconds"].get(level, np.inf) for level in self.levels])
-        latency = np.min(list(self.latencies.alone.values()), axis=0)
-        model = np.array([models.index(self.cluster.holds(level)) for level in self.levels])
-        return ModelPools(seconds, latency, model, np.array([epoch.workers.get(m, 0) for m in models], float))
+            return np.minimum(np.array([self.cluster.quality]), self.caps), np.zeros(1)
+        return np.minimum(observed.sample, self.caps), observed.floors
 
     def _quality(self, request: Request, i: int) -> float:
-        return request.quality[i] if self.prompt_aware else self.cluster.quality[i]
+        return min(request.quality[i] if self.prompt_aware else self.cluster.quality[i], self.caps[i])
 
 
 policy = Argus

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from scheduler.planning.instance import Instance, Plan, PromptClass
-from scheduler.planning.milp import solve
 from scheduler.policies.cluster import Cluster
-from scheduler.policies.decisions import NAMED, Admission, Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.instances import instance, prompt_agnostic_plan
 from scheduler.policies.latency import ARRIVALS, LatencyTable
 
 MARGIN = 0.01  # of the target latency: a start may be so much later than decided
 MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
-OWN_WORKER = 0.5  # workers that a level asked for by name must need before one is planned for it
-RESERVED_MAX = 0.5  # share of all workers that is kept free for the others of those levels, at most
 
 
 class Policy:
@@ -124,68 +121,13 @@ class Policy:
         target latency."""
         return 60 * (observed.rate + observed.batch_rate + sum(observed.waiting.values()) / self.cluster.slo_s)
 
+    def instance(self, observed: Observation, classes: tuple[PromptClass, ...], headroom: float = 1.0) -> Instance:
+        """What the planner is asked."""
+        return instance(self.cluster, observed, classes, headroom)
+
     def prompt_agnostic_plan(self, observed: Observation, demand: float, headroom: float = 1.0) -> Plan:
         """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""
-        quality = dict(zip(self.levels, self.cluster.quality, strict=True))
-        everyone = PromptClass("all", max(demand, MIN_DEMAND), quality)
-        plan = solve(self.instance(observed, (everyone,), headroom))
-        return replace(plan, workers={d: self._without_idle(plan, models) for d, models in plan.workers.items()})
-
-    def _without_idle(self, plan: Plan, models: Mapping[str, int]) -> dict[str, int]:
-        """Workers whose level takes no load join the best level that does: the optimum is indifferent, queues are not."""
-        loaded = {self.cluster.holds(level) for level in plan.load}
-        used = {model: n for model, n in models.items() if model in loaded}
-        if not used:
-            return dict(models)
-        best = max(used, key=lambda model: max(self.cluster.quality[i] for i in self.cluster.models[model]))
-        used[best] += sum(n for model, n in models.items() if model not in loaded)
-        return used
-
-    def instance(self, observed: Observation, classes: tuple[PromptClass, ...], headroom: float = 1.0) -> Instance:
-        """What the planner is asked. Workers that hold, or are pinned to, a model that cannot run there (any more) are free."""
-        levels = self.cluster.planned_levels()
-        sizes = self.cluster.memory_mb
-        runs = {d: {level.holds for level in levels if d in level.throughput} for d in observed.workers}
-        memory = {d: mb for d, mb in observed.memory.items() if any(sizes[m] <= mb for m in runs.get(d, ()))}
-        fits = {d: {m for m in models if sizes[m] <= memory.get(d, math.inf)} for d, models in runs.items()}
-        current, pinned, loading = (
-            {d: {m: n for m, n in by.items() if m in fits.get(d, ())} for d, by in counts.items()}
-            for counts in (observed.current, observed.pinned, observed.loading)
-        )
-        named, reserved = self._named(observed)
-        return Instance(
-            devices=observed.workers,
-            levels=levels,
-            classes=(*classes, *named),
-            current=current,
-            switch_cost=observed.switch_cost,
-            headroom=headroom / (1 - reserved),
-            pinned=pinned,
-            memory=memory,
-            model_memory=sizes if memory else {},
-            load_share=observed.load_share,
-            loading=loading,
-            max_moves=observed.max_moves,
-        )
-
-    def _named(self, observed: Observation) -> tuple[list[PromptClass], float]:
-        """The demand for levels asked for by name: classes that can be served there and nowhere else.
-
-        Planned workers hold one model each, real ones may hold several. So a level that needs less than half a worker is
-        no class, which could turn a whole worker over to it: its time is kept free as a share of all workers' instead.
-        """
-        total = sum(observed.workers.values())
-        classes, reserved = [], 0.0
-        for level, rate in observed.named.items():
-            if level not in self.index or rate <= 0:
-                continue
-            needed = rate * min(self.cluster.seconds(device)[self.index[level]] for device in self.cluster.profiles)
-            if needed < OWN_WORKER:
-                reserved += needed / total
-            else:
-                quality = {level: self.cluster.quality[self.index[level]]}
-                classes.append(PromptClass(f"{NAMED}{level}", 60 * rate, quality))
-        return classes, min(reserved, RESERVED_MAX)
+        return prompt_agnostic_plan(self.cluster, observed, max(demand, MIN_DEMAND), headroom)
 
     def next_in_turn(self, epoch: Epoch, state: LoadState) -> str:
         """The level furthest behind its planned share (smooth weighted round robin)."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from scheduler.planning.align import ModelPools
 from scheduler.policies.cluster import Cluster
-from scheduler.policies.decisions import LoadState, Request, Worker
+from scheduler.policies.decisions import Epoch, LoadState, Request, Worker
 
 ARRIVALS = 2  # requests expected to join a batch before one that starts now is done
 
@@ -78,6 +79,17 @@ class LatencyTable:
                 budget = min(budget, workers * slack - before)
                 before += least
         return budget
+
+
+def pools_of(cluster: Cluster, epoch: Epoch, seconds: Mapping[str, float]) -> ModelPools:
+    """What the levels cost under a plan, as re-alignment reads it; `seconds` are worker-seconds by level, where known."""
+    models = list(cluster.models)
+    return ModelPools(
+        seconds=np.array([seconds.get(level, np.inf) for level in cluster.levels]),
+        latency=np.min([cluster.latency(device) for device in cluster.profiles], axis=0),
+        model=np.array([models.index(cluster.holds(level)) for level in cluster.levels]),
+        workers=np.array([epoch.workers.get(model, 0) for model in models], float),
+    )
 
 
 def _by_rows(cluster: Cluster, device: str) -> list[tuple[float, ...]]:

@@ -1,4 +1,4 @@
-"""How Argus sees prompts: in classes for the planner, within their floors, ties drawn by hash."""
+"""How Argus sees prompts: in classes for the planner, as price curves, within their floors, ties drawn by hash."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from scheduler.planning.instance import PromptClass
-from scheduler.planning.pricing import uniform_draw
+from scheduler.planning.pricing import PriceCurve, price_curve, uniform_draw
 from scheduler.policies.decisions import Epoch, Request
 
 CLASSES = 8
+LEAST_LOSS = 0.005  # of quality, that any level but the best is expected to have
+
+
+def quality_caps(means: Sequence[float]) -> tuple[float, ...]:
+    """The most that a prompt is expected to keep at each level, from the levels' mean quality.
+
+    A prediction of 1.0, or above, for an approximation is within the predictor's error of a small loss. Without a cap
+    such prompts would be lowered for nothing while there is time for the best level.
+    """
+    best = max(means)
+    return tuple(max(best, 1.0) if mean == best else best - LEAST_LOSS for mean in means)
 
 
 def prompt_classes(
@@ -26,6 +37,16 @@ def prompt_classes(
             reachable = min(float(floor), max(mean.values()))
             found.append(PromptClass(f"{floor:g}/{k}", demand * len(part) / len(sample), mean, reachable))
     return tuple(found)
+
+
+def curve_of(
+    levels: Sequence[int], sample: np.ndarray, floors: np.ndarray, seconds: np.ndarray, chosen: np.ndarray
+) -> PriceCurve:
+    """The price curve of the model that runs these levels, from the prompts that chose one of them (else from all)."""
+    mine = list(levels)
+    rows = np.isin(chosen, mine)
+    rows = rows if rows.any() else np.ones(len(sample), bool)
+    return price_curve(sample[rows][:, mine], seconds[mine], floors[rows])
 
 
 def within_floor(request: Request, indices: Sequence[int]) -> Sequence[int]:

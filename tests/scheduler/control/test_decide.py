@@ -43,7 +43,7 @@ def heavy(load_s: float) -> Cluster:
 
 def test_an_idle_worker_goes_back_to_the_model_of_exact_though_loading_it_takes_long() -> None:
     policy = make_policy("argus", heavy(20.0))
-    decision = decide(policy, situation([WorkerState("w", "a100", "small")], rate=0.01))
+    decision = decide(policy, situation([WorkerState("w", "a100", "small")], rate=0.0))
     assert decision.models == {"w": "big"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -333,3 +334,18 @@ def test_every_policy_plans_beside_named_levels_and_levels_that_are_gone(name: s
     epoch = policy.plan(observed(2.5, named={"exact": 0.3, "gone": 1.0}))
     assert sum(epoch.plan.workers["a100"].values()) == 8
     assert name == "oracle" or sum(epoch.shares.values()) == pytest.approx(1.0)  # it was told that nothing comes
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.5, 1.7])
+def test_while_demand_fits_exact_everything_is_exact_and_nothing_has_a_price(rate: float) -> None:
+    """Also for prompts that are predicted to lose nothing, or to gain, at the cheaper levels."""
+    policy = make_policy("argus", cluster(exact="big", ac_10="big", ac_25="small"))
+    optimistic = np.tile([1.0, 1.02, 1.01], (32, 1))
+    epoch = policy.plan(observed(rate, {"big": 4, "small": 4}, sample=optimistic, floors=np.zeros(32)))
+    assert epoch.workers["big"] >= min(8, math.ceil(max(rate, 1 / 60) * 4.2))
+    assert epoch.shares == {"exact": pytest.approx(1.0)}
+    assert max(epoch.plan.prices.values()) == pytest.approx(0.0, abs=1e-9)
+    state = LoadState(0.0, rate, {"big": 0, "small": 0}, epoch.workers)
+    hopeful = request((1.0, 1.02, 1.01))
+    assert policy.route(hopeful, epoch, state) == "exact"
+    assert policy.admit(Worker("w", "a100", "big"), [(hopeful, "ac-10")], epoch, state).level == "exact"

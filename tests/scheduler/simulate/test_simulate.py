@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from cli.simulate import simulate as simulate_command
 from cli.solve import solve as solve_command
 from core.errors import BadInput, BadInstance, BadProfile
-from core.profiles import Profile, QualityTable, parse_profile
+from core.profiles import Profile, QualityTable, parse_profile, read_profile, read_quality
+from core.settings import ROOT
 from scheduler.policies import NAMES, Cluster, Epoch, Observation, Request
 from scheduler.policies.argus import Argus
 from scheduler.policies.clipper_ha import ClipperHA
@@ -186,6 +187,19 @@ def test_batch_work_fills_idle_time_at_the_best_level_and_takes_none_from_intera
     assert mixed.batch["served"] == 75
     assert mixed.batch["quality_mean"] == 1
     assert mixed.ticks["evictions"] > 0
+
+
+@pytest.mark.parametrize(("load", "exact"), [(0.1, 0.99), (0.3, 0.97), (0.6, 0.9)])
+def test_a_lightly_loaded_cpu_draws_nearly_everything_exactly(load: float, exact: float) -> None:
+    """The embedded family by its own profile and quality table, one worker, the least target for people who wait."""
+    device = read_profile(ROOT / "profiles" / "embedded" / "cpu.json")
+    table = read_quality(ROOT / "profiles" / "embedded" / "quality.csv").select(device.ids)
+    requests = load * device.reference.requests_per_minute * 5
+    trace = Trace("steady", 300.0, np.zeros(1), np.full(1, 300.0), np.full(1, requests))
+    work = workload(trace, table, device.ids, 3, 0.3)
+    figures = simulate(SimConfig("argus", {"cpu": device}, {"cpu": 1}, 2.0), work).figures
+    assert figures["levels"]["exact"] >= exact
+    assert figures["violation_rate"] <= 0.005
 
 
 def test_a_batch_window_is_a_deadline_also_when_there_is_no_idle_capacity() -> None:
