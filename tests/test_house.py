@@ -11,7 +11,7 @@ BEING_REBUILT = {
     "scheduler/policies/argus.py:Argus",
     "scheduler/policies/base.py:Policy",
     "tests/live/test_routing.py",
-    "workers/engine/engine.py:Engine",
+    "workers/generation.py:Generation",
 }
 
 
