@@ -57,7 +57,7 @@ def _levels(state: PlanPage, report: ReportOut) -> list[tuple[str, dict[str, Any
 
 
 def _load(decided: Mapping[str, Any]) -> list[tuple[str, float, float | None]]:
-    """Planned load of each level in requests a minute, with the price of a place, the biggest first."""
+    """Planned load of each level in requests a minute, with the level's price, the biggest first."""
     plan = decided.get("plan", decided)
     load: dict[str, float] = {}
     for served in plan.get("served", {}).values():
