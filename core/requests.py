@@ -242,7 +242,7 @@ def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_
         .values(
             state=State.DONE,
             level=image.level,
-            note=_joined(claimed.request.note, attempt.get("reason")),
+            note="; ".join(filter(None, (claimed.request.note, attempt.get("reason")))) or None,
             stored_at=func.now(),
             denoised_at=func.now() - timedelta(seconds=max(0.0, denoised_s_ago)),
         )
@@ -346,7 +346,3 @@ def _of(claimed: Claim) -> tuple[Any, ...]:
 
 def _touched(session: Session, statement: Any) -> bool:
     return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
-
-
-def _joined(*parts: str | None) -> str | None:
-    return "; ".join(part for part in parts if part) or None
