@@ -1,4 +1,4 @@
-"""Sommelier: each worker switches to the best model that keeps up with its own queue (Guo et al., EuroSys 2022).
+"""Sommelier: each worker switches to the best model that keeps up with its own queue (Guo et al., SIGMOD 2022).
 
 It curates interchangeable models; the Argus paper lets every worker choose among them by its own load. A worker's load
 is its share of the arrivals plus its queue, to be cleared within half the target latency. Workers look in turn, a
@@ -16,9 +16,7 @@ TURNS = 4
 
 class Sommelier(Policy):
     name = "sommelier"
-    source = (
-        "Guo et al., Sommelier: Curating DNN Models for the Masses, EuroSys 2022; per-worker switching, Argus paper"
-    )
+    source = "Guo et al., Sommelier: Curating DNN Models for the Masses, SIGMOD 2022; per-worker switching, Argus paper"
     shared = False
     variants = True
 
