@@ -3,9 +3,9 @@
     make bench-engine                  everything, about twelve minutes
     python -m bench.engine --part loop --seconds 60 [--device cuda:0]
 
-Four parts: `loop` (random arrivals below and above what the engine carries offline), `cache` (hit rates on real prompts),
-`index` (look-up times at 10,000 and 100,000 prompts), `memory` (nothing grows). Prints tables; `--write` puts them
-into docs/results/engine.md, `--json OUT` into a file for programs.
+Four parts: `loop` (random arrivals below and above what the engine carries offline), `cache` (hit rates on real
+prompts), `index` (look-up times at 10,000 and 100,000 prompts), `memory` (nothing grows). Prints tables; `--write` puts
+them into docs/results/engine.md, `--json OUT` into a file for programs.
 """
 
 from __future__ import annotations

@@ -107,10 +107,10 @@ def page(found: dict[str, Any]) -> str:
         [
             "# Light load: pictures are left alone while demand fits",
             "",
-            f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}. One generation worker "
-            f"with its defaults beside all services on {machine['name']}, {machine['cores']} cores; load average before "
-            f"{run['load_before']:.2f}. A request at the exact level took {run['exact_s']:.2f} s of the worker, so the "
-            f"capacity at that level is {60 / run['exact_s']:.0f} requests a minute.",
+            f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}. One generation "
+            f"worker with its defaults beside all services on {machine['name']}, {machine['cores']} cores; load "
+            f"average before {run['load_before']:.2f}. A request at the exact level took {run['exact_s']:.2f} s of "
+            f"the worker, so the capacity at that level is {60 / run['exact_s']:.0f} requests a minute.",
             "",
             "| load | requests | drawn at the exact level | late | latency p50, s | longest, s | target, s |",
             "| --- | --- | --- | --- | --- | --- | --- |",

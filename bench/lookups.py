@@ -1,9 +1,9 @@
 """How long it takes to find the nearest kept prompt: exactly in memory, and by pgvector's HNSW.
 
 The vectors are embeddings of real DiffusionDB prompts, recombined: each further one is a weighted mean of two real ones
-(the first weighs a half to all) with a little noise, so that every one is distinct and has neighbours as near as prompts
-have. What is looked up is made the same way and is not among them. Three kinds share the table, as they do in use: a
-common one (75 %), one a third as common (24.75 %: finished latents), and a rare one (0.25 %: another size).
+(the first weighs a half to all) with a little noise, so that every one is distinct and has neighbours as near as
+prompts have. What is looked up is made the same way and is not among them. Three kinds share the table, as they do in
+use: a common one (75 %), one a third as common (24.75 %: finished latents), and a rare one (0.25 %: another size).
 """
 
 from __future__ import annotations
@@ -217,20 +217,21 @@ def report(rows: Sequence[dict[str, Any]]) -> list[str]:
     table = [
         f"| {row['index']} | {row['prompts']:,} | {row['p50_ms']:.2f} | {row['p95_ms']:.2f} | {row['p99_ms']:.2f} "
         f"| {_or_dash(row, 'search_p50_ms', '.2f')} | {row['right']:.1%} | {_or_dash(row, 'load_s', '.0f')} "
-        f"| {_or_dash(row, 'build_s', '.0f')} | {_or_dash(row, 'insert_ms', '.1f')} | {_or_dash(row, 'touch_ms', '.1f')} "
-        f"| {row['table_mb']:.0f} + {row['index_mb']:.0f} |"
+        f"| {_or_dash(row, 'build_s', '.0f')} | {_or_dash(row, 'insert_ms', '.1f')} "
+        f"| {_or_dash(row, 'touch_ms', '.1f')} | {row['table_mb']:.0f} + {row['index_mb']:.0f} |"
         for row in rows
     ]
     return [
         "## Looking up the nearest prompt",
         "",
-        f"As a worker asks, one at a time, connection and answer included; goal: p95 under 5 ms at 100,000. Vectors are real "
-        f"prompts' embeddings recombined (`bench/lookups.py`); the nearest kept one is at a cosine of "
+        "As a worker asks, one at a time, connection and answer included; goal: p95 under 5 ms at 100,000. Vectors are "
+        "real prompts' embeddings recombined (`bench/lookups.py`); the nearest kept one is at a cosine of "
         f"{rows[-1]['nearest_p50']:.2f} on the median. Three kinds share the table: "
         f"{', '.join(f'{share:.2%}' for share in SHARES)}. Right: as near as the nearest, to {CLOSE:g}. Search: what "
         f"PostgreSQL counts of it, planning included. Built with maintenance_work_mem {BUILD_MEMORY}.",
         "",
-        "| index | prompts | p50, ms | p95, ms | p99, ms | search p50, ms | right | load, s | build, s | insert, ms | count a use, ms | MB: table + index |",
+        "| index | prompts | p50, ms | p95, ms | p99, ms | search p50, ms | right | load, s | build, s | insert, ms "
+        "| count a use, ms | MB: table + index |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *table,
         "",
@@ -246,7 +247,7 @@ def _or_dash(row: dict[str, Any], name: str, form: str) -> str:
 
 
 def _extrapolated(rows: Sequence[dict[str, Any]]) -> str:
-    """1.5 million on paper: exact search grows with n, HNSW's look-up with log n, its building with n log n, memory with n."""
+    """1.5 million on paper: exact search and memory grow with n, HNSW's look-up with log n, its build with n log n."""
     small, large = rows[0], rows[-1]
     times = PLANNED / large["prompts"]
     size = f"{times * (large['table_mb'] + large['index_mb']) / 1000:.1f} GB"
@@ -258,6 +259,6 @@ def _extrapolated(rows: Sequence[dict[str, Any]]) -> str:
     build_min = times * large["build_s"] * np.log(PLANNED) / np.log(large["prompts"]) / 60
     return (
         f"{head} p95 {large['p95_ms'] + slope * np.log(times):.1f} ms with the index in memory (grows with log n), "
-        f"{size}, of which {times * large['index_mb'] / 1000:.1f} GB HNSW, which must fit into memory for that and into "
-        f"maintenance_work_mem while it is built, in {build_min:.0f} min (n log n).\n"
+        f"{size}, of which {times * large['index_mb'] / 1000:.1f} GB HNSW, which must fit into memory for that and "
+        f"into maintenance_work_mem while it is built, in {build_min:.0f} min (n log n).\n"
     )

@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, escalate, tick, reconcile, learn. Thin: each calls one function that says what it does."""
+"""The scheduler's Celery tasks: route, escalate, tick, reconcile, learn. Each calls one function and no more."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def register_tasks(app: Celery, family: Family) -> None:
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime()
 
-    @app.task(name=Route.task)
+    @app.task(name=Route.task)  # type: ignore[untyped-decorator]  # celery has no types
     def route(job_id: str) -> None:
         router.do(uuid.UUID(job_id))
 
-    @app.task(name=Escalate.task)
+    @app.task(name=Escalate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def check_score(request_id: str) -> None:
         escalate(routing.reader, uuid.UUID(request_id))
 
-    @app.task(name=Tick.task)
+    @app.task(name=Tick.task)  # type: ignore[untyped-decorator]  # celery has no types
     def tick() -> None:
         alone("tick", scheduler.tick)
 
-    @app.task(name=Reconcile.task)
+    @app.task(name=Reconcile.task)  # type: ignore[untyped-decorator]  # celery has no types
     def reconcile_rows() -> None:
         routing.reader.invalidate()  # a worker asks for this when its assignment changes: routing must know of it
         alone("reconcile", lambda: reconcile(family))
 
-    @app.task(name=Learn.task)
+    @app.task(name=Learn.task)  # type: ignore[untyped-decorator]  # celery has no types
     def learn() -> None:
         alone("learn", learner.learn)
 

@@ -3,8 +3,8 @@
     python -m bench.cuda [--device cuda:0] [--seconds 240] [--write]
     python -m bench.cuda --device cpu:0 --toy --seconds 600        the same at toy widths, without a GPU
 
-Weights are random at full width (the embedded family has its own), so there is speed and no quality. Results go to a folder
-(`--out`), with `--write` also to docs/results/cuda.md, cuda.json and the profiles to profiles/.
+Weights are random at full width (the embedded family has its own), so there is speed and no quality. Results go to a
+folder (`--out`), with `--write` also to docs/results/cuda.md, cuda.json and the profiles to profiles/.
 """
 
 from __future__ import annotations

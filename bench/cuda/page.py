@@ -22,8 +22,8 @@ def page(found: dict[str, Any]) -> str:
         "# The engine on a GPU, measured",
         "",
         f"`python -m bench.cuda` on {machine['name']} (driver {machine.get('driver', 'none')}, CUDA "
-        f"{machine.get('cuda', 'none')}), torch {machine['torch']}, diffusers {machine['diffusers']}; {about['measured']}. "
-        "Weights of hub architectures are random at full width: speed, no quality."
+        f"{machine.get('cuda', 'none')}), torch {machine['torch']}, diffusers {machine['diffusers']}; "
+        f"{about['measured']}. Weights of hub architectures are random at full width: speed, no quality."
         + (" **Toy widths: this shows that everything runs, and nothing else.**" if about["toy"] else ""),
         "",
         *_checks(found["checks"]),

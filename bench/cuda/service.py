@@ -19,7 +19,7 @@ SPARE = 256 << 20  # bytes that the allocator is left beside what is measured
 
 
 def goodput(found: Findings, setup: Setup) -> None:
-    """SDXL at 512 pixels and 8 steps: everything at once, then the same arriving at random, faster than it can be done."""
+    """SDXL at 512 pixels and 8 steps: everything at once, then the same arriving at random, faster than can be done."""
     family = setup.family("sdxl", 512, steps=8)
     adapter = setup.adapter(family)
     recorded = setup.record(adapter, family, 8)

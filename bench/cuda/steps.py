@@ -15,7 +15,7 @@ from workers.pipelines.base import Adapter
 
 @dataclass(frozen=True)
 class Case:
-    """An architecture at one size; `goal` is the most that the engine may add to the network, `rows` what is measured."""
+    """An architecture at one size. The engine may add at most `goal` to the network's time; `rows` are measured."""
 
     architecture: str
     side: int

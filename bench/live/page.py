@@ -20,21 +20,23 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Live: Argus against the baselines on this machine",
         "",
-        f"`{run['command']}` on {machine['name']}, {machine['cores']} cores, {versions}; {run['measured']}; load average "
-        f"before: {run['load_before']:.1f}. Real services, images and scores; the policies ran one after the other, each "
-        "with a fresh database, and shared the two cores with web, PostgreSQL, Valkey, scheduler, scorer and load script.",
+        f"`{run['command']}` on {machine['name']}, {machine['cores']} cores, {versions}; {run['measured']}; load "
+        f"average before: {run['load_before']:.1f}. Real services, images and scores; the policies ran one after the "
+        "other, each with a fresh database, and shared the two cores with web, PostgreSQL, Valkey, scheduler, scorer "
+        "and load script.",
         "",
         f"Family `{run['family']}` {run['family_version']}, two CPU workers of one thread. Exact capacity "
-        f"{run['capacity']:.0f} requests a minute: {run['capacity_is']}. {run['trace']}, seconds {run['start_s']:.0f} to "
-        f"{run['start_s'] + run['duration_s']:.0f}: {run['requests']} requests, {run['mean']:.0f} a minute on the mean "
-        f"({run['load']:.0%} of exact capacity), {run['busiest']:.0f} in the busiest minute. Target latency "
+        f"{run['capacity']:.0f} requests a minute: {run['capacity_is']}. {run['trace']}, seconds {run['start_s']:.0f} "
+        f"to {run['start_s'] + run['duration_s']:.0f}: {run['requests']} requests, {run['mean']:.0f} a minute on the "
+        f"mean ({run['load']:.0%} of exact capacity), {run['busiest']:.0f} in the busiest minute. Target latency "
         f"{run['slo_s']:.2f} s ({run['slo_is']}), from the intended arrival to the stored image. Seed {run['seed']}.",
         "",
         *_table(found["policies"]),
         "",
-        "Violations count late, failed, refused and unfinished requests; goodput is images in time a minute of arrivals. "
-        f"Quality is measured: score over the score of `{run['reference']}` with the same prompt and seed, over those of "
-        f"{run['sample']} sampled requests (the same for every policy) that were served, ± one standard error.",
+        "Violations count late, failed, refused and unfinished requests; goodput is images in time a minute of "
+        f"arrivals. Quality is measured: score over the score of `{run['reference']}` with the same prompt and "
+        f"seed, over those of {run['sample']} sampled requests (the same for every policy) that were served, "
+        "± one standard error.",
         "",
         *_levels(found["policies"]),
         "",
@@ -45,11 +47,11 @@ def page(found: dict[str, Any]) -> str:
 
 
 def _table(policies: dict[str, Any]) -> list[str]:
-    head = ("policy", "requests", "served", "violations %", "goodput/min", "measured quality", "p50 s", "p99 s", "refused",
-            "unfinished", "restarts")  # fmt: skip
+    named = "policy, requests, served, violations %, goodput/min, measured quality, p50 s, p99 s"
+    head = (*named.split(", "), "refused", "unfinished", "restarts")
     rows = [
-        f"| {name} | {p['requests']} | {p['served']} | {100 * p['violation_rate']:.2f} | {p['goodput_per_minute']:.1f} | "
-        f"{_quality(p)} | {_number(p['latency_p50_s'])} | {_number(p['latency_p99_s'])} | {p['refused']} | "
+        f"| {name} | {p['requests']} | {p['served']} | {100 * p['violation_rate']:.2f} | {p['goodput_per_minute']:.1f} "
+        f"| {_quality(p)} | {_number(p['latency_p50_s'])} | {_number(p['latency_p99_s'])} | {p['refused']} | "
         f"{p['unfinished']} | {', '.join(p['restarted']) or '–'} |"
         for name, p in policies.items()
     ]
@@ -103,7 +105,7 @@ def _quality(figures: dict[str, Any]) -> str:
 
 
 def _paired(ours: dict[str, Any], other: dict[str, Any]) -> str:
-    """The difference over the requests that both served: the same prompts and seeds, so it is known better than the means."""
+    """The difference over the requests that both served; with the same prompts and seeds it varies less than means."""
     mine, theirs = ours["quality_by_place"], other["quality_by_place"]
     differences = [mine[place] - theirs[place] for place in mine if place in theirs]
     if not differences:

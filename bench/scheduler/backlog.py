@@ -1,7 +1,7 @@
 """How long a tick takes with a deep backlog: the live scheduler on PostgreSQL and Valkey of its own.
 
-Every request waits at the reference level, which nobody serves, so that the tick has to look at all of them and move as many as
-it may: observe, plan, record, re-align, publish again. Nothing is simulated but the workers' rows.
+Every request waits at the reference level, which nobody serves, so that the tick has to look at all of them and move as
+many as it may: observe, plan, record, re-align, publish again. Nothing is simulated but the workers' rows.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def show_backlog(data: dict[str, Any]) -> str:
     longest, moved = max(data["seconds"]), max(data["moved"])
     said = (
         f"{data['waiting']} requests wait on {data['workers']} workers; ticks took "
-        f"{', '.join(f'{seconds:.2f}' for seconds in data['seconds'])} s and moved up to {moved} of them to other workers."
+        f"{', '.join(f'{seconds:.2f}' for seconds in data['seconds'])} s and moved up to {moved} of them to other "
+        "workers."
     )
     return f"{said}\n\n" + goals([goal("a tick with 10,000 waiting in under 1 s", longest < 1, f"{longest:.2f} s")])
 

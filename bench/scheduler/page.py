@@ -30,19 +30,21 @@ def page(kept: dict[str, Any]) -> str:
     lines = [
         "# Scheduler: every policy in one simulator",
         "",
-        "Made by `make bench-scheduler`; reproducible by seed. **Everything but the times of planner and backlog is simulated.**",
+        "Made by `make bench-scheduler`; reproducible by seed. "
+        "**Everything but the times of planner and backlog is simulated.**",
         "",
         f"On {about['machine']}. Each part names the day it was last run.",
         "",
         f"{WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on A100, unbatched), capacity "
-        f"{about['capacity']:.1f} requests a minute with all at the cheapest level, target latency {about['slo_s']:.1f} s "
-        f"(3 × exact). Prompts: {about['prompts']}.",
+        f"{about['capacity']:.1f} requests a minute with all at the cheapest level, target latency "
+        f"{about['slo_s']:.1f} s (3 × exact). Prompts: {about['prompts']}.",
         "",
         "All policies get the same forecast, ticks (10 s) and engine. `pac` and `argus-paper` also get Argus' headroom "
-        "and backlog term, and `pac` a smooth round robin; every policy may let go of requests that cannot be in time any "
-        "more. The levels are those of one model, so no policy loads weights when a worker changes level. `nirvana`'s cache is modelled by "
-        "similarities that save the 21 % of GPU time it reports. Violations count late, shed and failed requests; "
-        "quality is the mean over what was served, late or not, which flatters policies that queue.",
+        "and backlog term, and `pac` a smooth round robin; every policy may let go of requests that cannot be in time "
+        "any more. The levels are those of one model, so no policy loads weights when a worker changes level. "
+        "`nirvana`'s cache is modelled by similarities that save the 21 % of GPU time it reports. Violations count "
+        "late, shed and failed requests; quality is the mean over what was served, late or not, which flatters "
+        "policies that queue.",
     ]
     for name, part in PARTS.items():
         if name in kept:

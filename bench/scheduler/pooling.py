@@ -20,7 +20,7 @@ def pooled(reports: Sequence[Report], exact: float = EXACT_CAPACITY) -> dict[str
 
 
 def in_burst(reports: Sequence[Report], exact: float) -> float:
-    """Requests in time a minute, of those that arrive in minutes with more than all workers carry at the exact level."""
+    """Requests in time a minute, of those that arrive in minutes of more than the workers carry at the exact level."""
     in_time, minutes = 0.0, 0
     for r in reports:
         for demand, late in zip(r.timeline["demand"], r.timeline["violations"], strict=True):

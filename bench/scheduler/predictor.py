@@ -20,7 +20,7 @@ SEEDS = EMBEDDED.with_name("quality-seeds.npz")  # every score behind the table:
 
 
 def predictor(setup: Setup) -> dict[str, Any]:
-    """What is predicted of unseen prompts, what of the table is the noise of seeds, and what a perfect predictor would reach."""
+    """How well unseen prompts are predicted, how much of the table is noise of seeds, what a perfect one reaches."""
     table = read_quality(EMBEDDED)
     noise = seed_noise(table) if SEEDS.exists() else np.zeros_like(table.values)
     if TRAINING.exists():
@@ -90,8 +90,8 @@ def show_predictor(data: dict[str, Any]) -> str:
     head = ("level", "mean relative quality %", "spread over prompts, points", "skill R² %", "most there can be %")
     ways = [(percent(row["load"], 0), percent(row["way"], 0)) for row in data["perfect"]]
     return (
-        f"{table(head, cells)}\n\nSteady load, way from PAC to the oracle, had the predictor known of each prompt what it "
-        f"scores on average (simulated):\n\n{table(('load %', 'way %'), ways)}"
+        f"{table(head, cells)}\n\nSteady load, way from PAC to the oracle, had the predictor known of each prompt what "
+        f"it scores on average (simulated):\n\n{table(('load %', 'way %'), ways)}"
     )
 
 

@@ -18,8 +18,9 @@ FOLDS = 10  # where there is no such table
 def rescaled(table: QualityTable, profile: Profile, like: QualityTable | None = None) -> QualityTable:
     """Another family's per-prompt losses under a profile's levels: matched by rank of mean loss, scaled to its means.
 
-    Levels that lose less than 1 % on average are mostly the noise of single seeds, and are left out; a prompt that scored above
-    `exact` counts as having lost nothing. What is matched, and how scaled, is seen from the table `like`, if given.
+    Levels that lose less than 1 % on average are mostly the noise of single seeds, and are left out; a prompt that
+    scored above `exact` counts as having lost nothing. What is matched, and how scaled, is read from the table `like`,
+    if given.
     """
     seen = like or table
     means = {level: lost(seen, level).mean() for level in seen.levels if 1 - seen.means[level] > 0.01}

@@ -25,10 +25,11 @@ def classes(setup: Setup) -> dict[str, Any]:
 
 
 def show_classes(data: dict[str, Any]) -> str:
-    batch = data["a quarter batch"]["batch"]
+    quarter = data["a quarter batch"]
+    batch = quarter["batch"]
     said = (
-        f"Of {batch['requests']} batch requests {batch['served']} were served, {batch['late']} past their window, at mean "
-        f"quality {percent(batch['quality_mean'])} %; they gave up their place {data['a quarter batch']['evictions']} times."
+        f"Of {batch['requests']} batch requests {batch['served']} were served, {batch['late']} past their window, at "
+        f"mean quality {percent(batch['quality_mean'])} %; they gave up their place {quarter['evictions']} times."
     )
     return f"{show_policies({'policies': data})}\n\n{said}"
 

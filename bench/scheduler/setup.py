@@ -41,7 +41,7 @@ class Setup:
 
     @cached_property
     def quality(self) -> QualityTable:
-        """Measured per-prompt qualities of the embedded family, rescaled to the profile's means; else synthetic ones."""
+        """Measured qualities by prompt of the embedded family, rescaled to the profile's means; else synthetic ones."""
         if self.from_table:
             return rescaled(read_quality(EMBEDDED), self.profile)
         return synthetic_quality(self.profile, self.seed)

@@ -73,7 +73,7 @@ def show_steady(rows: list[dict[str, float]]) -> str:
             percent(1 - row["bound"]),
             percent(way(row, "told"), 0),
             percent(way(row, "true"), 0),
-            f"{percent(row['told_violations'])} / {percent(row['true_violations'])} / {percent(row['oracle_violations'])}",
+            " / ".join(percent(row[f"{name}_violations"]) for name in ("told", "true", "oracle")),
         )
         for row in rows
     ]
@@ -97,9 +97,9 @@ PART = Part(
     steady,
     show_steady,
     "Steady load",
-    f"Poisson arrivals for {STEADY_S:.0f} s at each share of capacity, means over {len(STEADY_SEEDS)} seeds; the forecast "
-    "has seen an hour of the same before. Relative quality in %. PAC is the published curve (one level a worker, no "
-    "queueing); “way” is the share of the distance from PAC to the oracle. The oracle is the same policy told the next "
-    "arrivals and the true qualities; the bound is a linear programme over the very requests "
-    "(`scheduler/simulate/bound.py`), below any schedule.",
+    f"Poisson arrivals for {STEADY_S:.0f} s at each share of capacity, means over {len(STEADY_SEEDS)} seeds; "
+    "the forecast has seen an hour of the same before. Relative quality in %. PAC is the published curve (one "
+    "level a worker, no queueing); “way” is the share of the distance from PAC to the oracle. The "
+    "oracle is the same policy told the next arrivals and the true qualities; the bound is a linear programme over "
+    "the very requests (`scheduler/simulate/bound.py`), below any schedule.",
 )

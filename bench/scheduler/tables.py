@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+Goal = tuple[str, str, str]  # what was to be reached, the figure, whether it was
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
@@ -15,11 +17,11 @@ def percent(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f}"
 
 
-def goal(text: str, reached: bool, figure: str) -> tuple[str, str, str]:
+def goal(text: str, reached: bool, figure: str) -> Goal:
     return text, figure, "reached" if reached else "**not reached**"
 
 
-def goals(rows: Iterable[tuple[str, str, str]]) -> str:
+def goals(rows: Iterable[Goal]) -> str:
     return table(("goal", "figure", ""), rows)
 
 

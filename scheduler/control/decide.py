@@ -49,8 +49,8 @@ class Situation:
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
     level. `named` is the demand for levels that requests ask for by name (requests a second): `rate`, `sample` and
-    `queued` are without it. `waiting` are those of them that may change level, earliest deadline first; `batch` is batch
-    work that fills idle capacity, with the level that it asks for by name, likewise. `scores` are the relative
+    `queued` are without it. `waiting` are those of them that may change level, earliest deadline first; `batch` is
+    batch work that fills idle capacity, with the level that it asks for by name, likewise. `scores` are the relative
     qualities of recent images by level, `memory` MB for models by device type.
     """
 
@@ -131,7 +131,7 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
 
 
 def load_times(policy: Policy) -> dict[str, dict[str, float]]:
-    """Seconds that loading a model takes, by device type; nothing where workers hold levels, most of which share weights."""
+    """Seconds that loading a model takes, by device type; none where workers hold levels that share weights."""
     if not policy.shared:
         return {}
     profiles = policy.cluster.profiles
@@ -139,7 +139,7 @@ def load_times(policy: Policy) -> dict[str, dict[str, float]]:
 
 
 def _pinned(workers: Sequence[WorkerState], slow: Collection[str]) -> dict[str, dict[str, int]]:
-    """Workers that keep what they hold: those in their dwell time, and where loading is slow all but a few of each model."""
+    """Workers that keep what they hold: those in their dwell time; where loading is slow, all but a few of a model."""
     found = by_model([worker for worker in workers if worker.dwelling])
     for device, models in by_model(workers).items():
         for model, n in models.items() if device in slow else ():

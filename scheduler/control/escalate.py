@@ -54,7 +54,7 @@ def _newest_score(session: Session, request_id: uuid.UUID) -> float | None:
 
 
 def _reference_score(session: Session, family: Family, prompt: str) -> float | None:
-    """What the reference level scores on this prompt, where it was drawn there lately (by audits, say); else on average."""
+    """What the reference level scored on this prompt, if it was drawn there lately (by audits, say); else its mean."""
     recent = (
         select(Score.value, Request.prompt)
         .join(Image, Image.id == Score.image_id)
@@ -65,5 +65,7 @@ def _reference_score(session: Session, family: Family, prompt: str) -> float | N
         .subquery()
     )
     score = recent.c.value
+    known: float | None
+    mean: float | None
     known, mean = session.execute(select(func.avg(score).filter(recent.c.prompt == prompt), func.avg(score))).one()
     return mean if known is None else known

@@ -37,8 +37,8 @@ COLUMNS = (  # of a waiting request: just those that decide
 class Observed:
     """What a tick saw. Without a worker whose profile is known there is no `policy` and nothing to decide on.
 
-    `workers` are as they were told to be; `waiting` and `batch` are the rows of the situation's. `corrections` are what live
-    timings make of the profiles, by device type.
+    `workers` are as they were told to be; `waiting` and `batch` are the rows of the situation's. `corrections` are what
+    live timings make of the profiles, by device type.
     """
 
     snapshot: Snapshot

@@ -100,7 +100,7 @@ def publish_again(family: Family) -> int:
 
 
 def _lossy_levels(family: Family, waiting: Mapping[str, int], deep: Mapping[str, int]) -> list[str]:
-    """Levels whose queues hold clearly fewer messages than rows wait. Levels of a model share workers, so messages too."""
+    """Levels whose queues hold clearly fewer messages than rows wait. Levels of a model share workers, and messages."""
     lossy = []
     for model in family.models:
         levels = [level.id for level in family.levels_of(model)]
@@ -128,7 +128,7 @@ def _foreground(family: Family) -> tuple[ColumnElement[bool], ...]:
 
 
 def route_unserved(family: Family) -> int:
-    """Requests that wait at a level no live worker serves are routed again; those asked for by name wait for the tick."""
+    """Route again what waits at a level that no live worker serves; levels asked for by name wait for the tick."""
     with transaction() as session:
         served = {queue for worker in live_workers(session, family) for queue in worker.queues}
         unserved = [level for level in family.levels if family.queue(level) not in served]

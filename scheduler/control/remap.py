@@ -1,4 +1,7 @@
-"""Telling workers what to hold, and checking that they do. Rows first, then the broadcast; who misses it reads its row."""
+"""Telling workers what to hold, and checking that they do.
+
+Rows are written first, then the broadcast is sent; a worker that misses it reads its row.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ fill its queue. Learned from recent requests (docs/decisions/0037) are, by model
 - `overhead_s`: seconds of a full worker that each request takes outside its steps. Where a device steps on while others
   are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
 
-and, for all, `fetch_s`: what fetching a cached latent takes. Each moves by `GAIN` of the gap a tick and stays in `BOUNDS`.
+and, for all, `fetch_s`: what fetching a cached latent takes. Each moves by `GAIN` of the gap a tick and stays within
+`BOUNDS`.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, fl
 
 
 def p90_ratios(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
-    """The ninth decile of steps' times over their median by model, at most `P90_RATIO_MAX`; models nobody ran keep theirs."""
+    """Ninth decile of the steps' times over their median by model, at most `P90_RATIO_MAX`; models not run stay."""
     now = {level.holds: before.get(level.holds, 1.0) for level in profile.levels}
     for model, values in _ratios(profile, timings).items():
         decile = quantiles(values, n=10, method="inclusive")[-1]
@@ -159,7 +160,7 @@ def overheads(profile: Profile, timings: Sequence[Timing], before: Mapping[str, 
 
 
 def _busy(run: Sequence[Timing]) -> tuple[float, float]:
-    """Of one worker's requests on one model: share of the time it had any, and its busy seconds a request less steps."""
+    """Of one worker's requests on one model: the share of time it had any, its busy seconds a request outside steps."""
     first, *counted = sorted(run, key=lambda timing: timing.ended)
     busy, reached = 0.0, first.ended
     for timing in sorted(counted, key=lambda timing: timing.started):

@@ -1,11 +1,11 @@
-"""Arrival rate a tick ahead: how long demand has been as it is, by Bayes' rule; time of day.
+"""Arrival rate one tick ahead, from the recent counts and the time of day.
 
-Noise and change look alike for a while, and no one length of average is right: five minutes waver by 3 % under steady demand
-and lag behind a burst. So every second might have begun a run of constant rate (Adams & MacKay 2007, Bayesian Online
-Changepoint Detection, algorithm 1, with Poisson counts and gamma rates). Each run that is still likely holds its own mean;
-what is seen next makes it more or less likely; the rate is the mean over runs. Over days the same time of earlier days
-says where demand goes within the tick. Every forecast is held against what came: the mean relative error sets the planner's
-headroom, the variance around it the price's caution.
+Noise and change look alike for a while, and no single length of average is right: a mean over five minutes varies by
+3 % under steady demand and lags behind a burst. So any second may have begun a run of constant rate (Adams & MacKay
+2007, Bayesian Online Changepoint Detection, algorithm 1, with Poisson counts and gamma-distributed rates). Each run
+that is still likely keeps its own mean; every new count makes it more or less likely; the rate is the mean over runs.
+Where earlier days are known, the same time of day says how demand changes within the tick. Every forecast is compared
+with what came: the mean relative error sets the planner's headroom, the variance around it the caution of the price.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Forecast:
 
 
 class Runs:
-    """Since when the rate has been as it is: for each run its log weight, requests, seconds (both with its prior) and age."""
+    """Runs of constant rate that may be going on: log weight, requests and seconds (with the prior), age of each."""
 
     def __init__(self) -> None:
         self._table = np.zeros((4, 0))
@@ -51,7 +51,7 @@ class Runs:
     def observe(self, seconds: float, requests: float, before: float) -> None:
         """Weigh every run by how well it expected this count; a new one may have begun with it.
 
-        A new run expects what it sees first, or, when that is nothing, the rate of `before`, with the weight of one request.
+        A new run expects what it sees first or, if that is nothing, the rate `before`, with the weight of one request.
         """
         weight, shape, span, age = self._table
         kept = math.exp(-seconds / MEMORY_S)
@@ -60,10 +60,9 @@ class Runs:
         new = np.array([math.log(change), 1.0, 1 / born, 0.0])
         old = np.stack([weight + math.log1p(-change), shape * kept, span * kept, age])
         weight, shape, span, age = np.column_stack([old, new])
-        weight = weight + (  # the negative binomial, without what is the same for all runs
-            gammaln(shape + requests) - gammaln(shape)
-            - shape * np.log1p(seconds / span) - requests * np.log1p(span / seconds)
-        )  # fmt: skip
+        # The negative binomial's logarithm, without what is the same for all runs.
+        weight = weight + gammaln(shape + requests) - gammaln(shape)
+        weight -= shape * np.log1p(seconds / span) + requests * np.log1p(span / seconds)
         weight -= np.logaddexp.reduce(weight)
         table = np.stack([weight, shape + requests, span + seconds, age + seconds])
         if table.shape[1] > RUNS:

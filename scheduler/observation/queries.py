@@ -33,7 +33,8 @@ TIMINGS = 60  # recent attempts that correct the profile: enough for a median, f
 
 RELATIVE_SCORES = """
 WITH recent AS (
-    SELECT s.value, i.level, r.prompt FROM image i JOIN score s ON s.image_id = i.id JOIN request r ON r.id = i.request_id
+    SELECT s.value, i.level, r.prompt
+    FROM image i JOIN score s ON s.image_id = i.id JOIN request r ON r.id = i.request_id
     WHERE r.family = :family ORDER BY i.created_at DESC LIMIT 1000
 ), reference AS (SELECT prompt, avg(value) AS value FROM recent WHERE level = :reference GROUP BY prompt),
 average AS (SELECT avg(value) AS value FROM recent WHERE level = :reference)

@@ -1,4 +1,4 @@
-"""What was served in a window of time, read from the view `report_request`: for `argus report`, the API and the pages."""
+"""What was served in a window of time, from the view `report_request`: for `argus report`, the API and the pages."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of all and by level, of requests accepted from `since` to `until`; `seconds` first accepted to last stored."""
+    """Figures of all and by level, of requests accepted from `since` to `until`.
+
+    `seconds` lie between the first acceptance and the last stored image.
+    """
 
     since: datetime
     until: datetime

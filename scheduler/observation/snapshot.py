@@ -91,7 +91,7 @@ class SnapshotReader:
         """A request was routed: it counts at once, not when the rows are next read.
 
         Args:
-            by_policy: whether the policy chose the level; one that was asked for waits too, but is no share of the plan's.
+            by_policy: whether the policy chose the level; one that was asked for waits too, but is not the plan's.
         """
         if by_policy:
             self._routed[level] += 1

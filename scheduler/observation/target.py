@@ -22,7 +22,7 @@ UNMEASURED_S = 20.0  # the reference level, as long as neither a worker nor a pr
 
 
 def latency_target_s(session: Session, family: Family) -> float:
-    """Seconds from acceptance to the stored image: as set, else a multiple of the reference level's on the slowest device."""
+    """Seconds from acceptance to the stored image: as set, else a multiple of what the reference level takes."""
     if settings().slo_s:
         return settings().slo_s
     target = max(LEAST_S, settings().slo_factor * reference_s(session, family))
@@ -32,7 +32,8 @@ def latency_target_s(session: Session, family: Family) -> float:
 def reference_s(session: Session, family: Family) -> float:
     """Seconds of one request alone at the reference level, on the slowest type of device that has worked here."""
     newest = select(Worker.device_type, Worker.stats["exact_s"].as_float()).where(Worker.family == family.id)
-    found: dict[str, float | None] = dict(session.execute(newest.order_by(Worker.seen_at)).all())  # type: ignore[arg-type]  # the last of a type counts
+    rows = session.execute(newest.order_by(Worker.seen_at))
+    found: dict[str, float | None] = dict(rows.tuples().all())  # the last of a type counts
     measured = profiles(family, found)
     for device_type, profile in measured.items():
         if family.reference in profile.ids and found[device_type] is None:

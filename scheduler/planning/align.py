@@ -37,9 +37,9 @@ class Alignment:
 
 @dataclass(frozen=True)
 class ModelPools:
-    """What the levels cost now: mean worker-`seconds` (L), `latency` alone (L), index of the `model` (L), `workers` (M).
+    """What the levels cost now: mean worker-`seconds` (L), `latency` alone (L), index of the `model` (L).
 
-    A level whose model has no workers is closed.
+    A level whose model has none of the `workers` (M) is closed.
     """
 
     seconds: Array
@@ -49,7 +49,8 @@ class ModelPools:
 
     @property
     def open(self) -> Array:
-        return (self.workers[self.model] > 0) & np.isfinite(self.seconds)
+        opened: Array = (self.workers[self.model] > 0) & np.isfinite(self.seconds)
+        return opened
 
 
 def align(
@@ -57,7 +58,7 @@ def align(
 ) -> Alignment:
     """Levels for N waiting requests: predicted `quality` (N×L), seconds `left` to their deadlines (N), `floors` (N).
 
-    `budget` (M) is the worker-seconds a model may spend on them; without it, workers × the time that is left on average.
+    `budget` (M) is the worker-seconds a model may spend on them; without it, its workers × the mean time left.
     """
     levels = np.full(len(quality), -1)
     price = np.zeros(len(pools.workers))

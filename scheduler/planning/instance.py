@@ -53,9 +53,9 @@ class Instance:
 
     `devices` workers by type; `current`, `pinned` workers by type and model (what they hold, how many must stay);
     `memory` MB by type and `model_memory` MB by model (a model that does not fit cannot run there); `switch_cost` in
-    relative quality × requests a minute that one worker's switch must gain; `headroom` divides capacity. `load_share` is
-    the share of its time with a new model that a worker loses by loading it, by type and model, `loading` the workers that
-    are at it now and serve nothing (they are in `current`), `max_moves` how many of a type may begin to.
+    relative quality × requests a minute that one worker's switch must gain; `headroom` divides capacity. `load_share`
+    is the share of its time with a new model that a worker loses by loading it, by type and model, `loading` the
+    workers that load now and serve nothing (they are in `current`), `max_moves` how many of a type may begin to.
     """
 
     devices: Mapping[str, int]

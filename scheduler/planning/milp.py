@@ -129,7 +129,7 @@ class _Stages:
             return self._answer(workers, float(program.serve @ self._stage(program.serve, [])))
 
     def _stay_put(self, point: np.ndarray, score: np.ndarray, served: float) -> np.ndarray:
-        """Stage 3. Running out of time here costs moves, not service or quality: status and gap stay those of stage 2."""
+        """Stage 3. Out of time here, moves are lost, not service or quality: status and gap stay those of stage 2."""
         gap, reason = self.budget.gap, self.budget.reason
         # C8 What an earlier objective reached is kept: served and quality (to the gap asked for).
         quality = self.program.at_least(score, float(score @ point), self.budget.wanted)

@@ -61,7 +61,7 @@ class PriceCurve:
         return tuple(accumulate(values, max))
 
     def price_at(self, slot_value: float) -> float:
-        """Price of a worker-second when freeing a slot gains `slot_value`: max over prices of (slot value − loss)/seconds."""
+        """A worker-second's price when freeing a slot gains `slot_value`: the largest (slot_value − loss) / seconds."""
         if slot_value <= self.slot_values[0]:
             return max(0.0, (slot_value - self.loss[0]) / self.seconds[0])
         if slot_value >= self.slot_values[-1]:
@@ -169,7 +169,7 @@ def choose(
     if latency is not None and left is not None:
         allowed = _in_time(allowed, latency, left)
     value = np.where(allowed, quality - np.where(np.isfinite(prices), prices, 0.0), -np.inf)
-    best = value.argmax(axis=1)
+    best: Array = value.argmax(axis=1)
     ties = value >= value.max(axis=1, keepdims=True) - TIE
     if keys is not None:
         for i in np.flatnonzero(ties.sum(axis=1) > 1):

@@ -62,7 +62,7 @@ class Argus(Policy):
         return self.epoch(observed, plan, curves=curves, extra=extra)
 
     def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
-        """Argmax quality − price over what the floor and the served models allow; ties by hash in planned proportion."""
+        """Argmax of quality − price over what floor and served models allow; ties by hash in the planned proportion."""
         served = [m for m in epoch.curves if state.workers.get(m, 0)]
         planned = [m for m in served if epoch.workers.get(m, 0)] or served  # all are leaving: as long as they are there
         worker_second = {m: self._shadow_price(m, epoch, state) for m in planned}
@@ -101,7 +101,7 @@ class Argus(Policy):
         return [self.levels[i] if i >= 0 else self.levels[fastest] for i in aligned.levels]
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
-        """A score under the request's floor is regenerated at the best level, once, while the plan has workers to spare."""
+        """Regenerate a score under the request's floor at the best level, once, while the plan has workers to spare."""
         if score >= request.floor or request.attempt or not epoch.extra["escalate"]:
             return None
         best = max(range(len(self.levels)), key=lambda i: request.quality[i])

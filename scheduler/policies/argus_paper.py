@@ -1,8 +1,8 @@
 """Argus as published: a predictor of how far each prompt can go, a solver for the loads, ODA to join the two.
 
-The predictor names the deepest level that keeps a prompt's quality (within `KEEP`); the solver gives every level its load
-share (one level a worker); the Optimized Distribution Aligner is a matrix of probabilities that moves surplus from the
-deepest level upwards or pulls from the shallower ones, applied at random inside a predicted level. The draw hashes
+The predictor names the deepest level that keeps a prompt's quality (within `KEEP`); the solver gives every level its
+load share (one level a worker); the Optimized Distribution Aligner is a matrix of probabilities that moves surplus from
+the deepest level upwards or pulls from the shallower ones, applied at random inside a predicted level. The draw hashes
 prompt and epoch, so it is the same every time.
 """
 
@@ -57,8 +57,8 @@ class ArgusPaper(Policy):
 def oda(predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """ODA as published: row k says where prompts predicted at level k go. Both distributions from shallow to deep.
 
-    From the deepest level k to 1: a surplus h_k > f_k moves to k−1 with probability (h_k − f_k)/h_k; a shortage is pulled
-    from k−1, k−2, … as far as they have.
+    From the deepest level k to 1: a surplus h_k > f_k moves to k−1 with probability (h_k − f_k)/h_k; a shortage is
+    pulled from k−1, k−2, … as far as they have.
     """
     have = predicted.copy()
     matrix = np.eye(len(have))

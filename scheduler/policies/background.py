@@ -4,7 +4,8 @@ A batch window is a deadline. While there is idle capacity batch work fills it; 
 request is `urgent`: from then on it is an interactive request with the time that is left (`urgent`).
 
 A request that missed its deadline fills idle capacity, too. Under an overload that lasts there is none; so one that has
-waited `OWED_AFTER` target latencies is owed a start, and a worker gives such requests `OWED_SHARE` of its time (`Owed`).
+waited `OWED_AFTER` target latencies is owed a start, and a worker gives such requests `OWED_SHARE` of its time
+(`Owed`).
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
 class Policy:
     """Base of all policies: earliest deadline first at the level routed to, nothing regenerated.
 
-    With `admission_control`, which every policy may have, a request that cannot be in time any more does not keep others
-    waiting: it is set apart, and served when there is room.
+    With `admission_control`, which every policy may have, a request that cannot be in time any more does not keep
+    others waiting: it is set apart, and served when there is room.
     """
 
     name: ClassVar[str]
@@ -46,8 +46,10 @@ class Policy:
         self.index = {level: i for i, level in enumerate(self.levels)}
 
     def renewed(self, cluster: Cluster) -> Self:
-        """This policy over a cluster that has changed: profiles are corrected as devices are watched, and what the policy
-        remembers goes on. The policy as it was stays as it is, for whoever is just asking it."""
+        """This policy over a cluster that has changed: profiles are corrected as devices are observed.
+
+        What the policy remembers goes on. The policy as it was stays as it is, for whoever is just asking it.
+        """
         new = copy(self)
         new.over(cluster)
         return new

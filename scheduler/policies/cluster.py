@@ -72,7 +72,7 @@ class Cluster:
 
     @cached_property
     def memory_mb(self) -> dict[str, float]:
-        """Memory that each model (as `holds` names it) takes, on the device type where it takes most; 0: not measured."""
+        """Memory of each model (as `holds` names it) on the device type where it takes most; 0: not measured."""
         found: dict[str, float] = {}
         for profile in self.profiles.values():
             for level in profile.levels:

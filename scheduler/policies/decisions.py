@@ -34,14 +34,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a plan is made from. `rate` is the forecast for the coming tick in requests a second, `error` its relative error.
+    """What a plan is made from.
+
+    `rate` is the forecast for the coming tick, in requests a second, and `error` its relative error.
 
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `waiting` counts what is queued
     by level; `workers` and `current` the live workers by device type and by model; `pinned` those in their dwell time.
     `named` is the demand for levels that requests ask for by name, in requests a second; `rate`, `sample` and `waiting`
     are without it. `batch_rate` is the batch work whose slack will be used up, in requests a second. `load_share`,
-    `loading` and `max_moves` are as in `Instance`. `memory` is MB for models by device type (one that is missing has no limit). `scores` are the
-    relative qualities of recent images by level (DiffServe's threshold).
+    `loading` and `max_moves` are as in `Instance`. `memory` is MB for models by device type (one that is missing has no
+    limit). `scores` are the relative qualities of recent images by level (DiffServe's threshold).
     """
 
     now: float
@@ -68,7 +70,8 @@ class Observation:
 class Epoch:
     """A plan in force: what `plan` decided and everything the later decisions need of it. JSON both ways.
 
-    `curves` are the models' price curves (`scheduler.planning.pricing.PriceCurve`), `extra` what only this policy reads.
+    `curves` are the models' price curves (`PriceCurve` of `scheduler.planning.pricing`), `extra` what only this policy
+    reads.
     """
 
     number: int

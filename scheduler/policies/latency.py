@@ -82,7 +82,7 @@ class LatencyTable:
 
 
 def pools_of(cluster: Cluster, epoch: Epoch, seconds: Mapping[str, float]) -> ModelPools:
-    """What the levels cost under a plan, as re-alignment reads it; `seconds` are worker-seconds by level, where known."""
+    """What levels cost under a plan, as re-alignment reads it; `seconds` are worker-seconds by level, where known."""
     models = list(cluster.models)
     return ModelPools(
         seconds=np.array([seconds.get(level, np.inf) for level in cluster.levels]),

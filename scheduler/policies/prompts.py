@@ -27,7 +27,7 @@ def quality_caps(means: Sequence[float]) -> tuple[float, ...]:
 def prompt_classes(
     levels: Sequence[str], sample: np.ndarray, floors: np.ndarray, demand: float
 ) -> tuple[PromptClass, ...]:
-    """Prompts that lose alike: the sample of each distinct floor, sorted by mean quality, in up to `CLASSES` equal parts."""
+    """Prompts that lose alike: the sample of each floor, sorted by mean quality, in up to `CLASSES` equal parts."""
     found = []
     for floor in np.unique(floors):
         rows = sample[floors == floor]

@@ -1,9 +1,9 @@
 """Measured relative quality, from images made twice.
 
-A score alone says little: some prompts score low at any level. Relative quality needs the same prompt and seed at `exact`.
-So when the cluster idles, a few approximated requests are drawn again at the reference level, as batch work (it yields to
-everybody), and the two scores make one measured relative quality. These audits tell whether the predictor has drifted,
-and are what it is retrained on.
+A score alone says little: some prompts score low at any level. Relative quality needs the same prompt and seed at
+`exact`. So when the cluster idles, a few approximated requests are drawn again at the reference level, as batch work
+(it yields to everybody), and the two scores make one measured relative quality. These audits tell whether the predictor
+has drifted, and are what it is retrained on.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _words(text: str) -> list[str]:
 def surface(prompt: str) -> list[float]:
     """What counting tells about a prompt (`SURFACE` numbers, each about 0..2).
 
-    Things asked for, kinds of thing, the largest number, whether places, joins and a setting are named, size words, length.
+    Things asked for, kinds of thing, the largest number, whether places, joins, a setting and sizes are named, length.
     """
     parts = [_words(part) for part in prompt.split(",")]
     said = [word for part in parts for word in part]
@@ -145,7 +145,8 @@ def vocabulary(prompt: str) -> Array:
     row = np.zeros(WORDS)
     for word in _content(_words(prompt)):
         row[zlib.crc32(_singular(word).encode()) % WORDS] = 1.0
-    return row / max(1.0, np.sqrt(row.sum()))
+    unit: Array = row / max(1.0, np.sqrt(row.sum()))
+    return unit
 
 
 def _content(words: Sequence[str]) -> set[str]:

@@ -52,12 +52,15 @@ def kernel(a: Array, b: Array) -> Array:
     """
     ends = (a.shape[1] - SURFACE - WORDS, a.shape[1] - WORDS)
     (ma, sa, wa), (mb, sb, wb) = (np.split(x, ends, axis=1) for x in (a, b))
-    return (MEANING * _near(ma, mb, LENGTH) + SHAPE + WORD * (wa @ wb.T) ** 2) * _near(sa, sb, REACH)
+    alike = MEANING * _near(ma, mb, LENGTH) + SHAPE + WORD * (wa @ wb.T) ** 2
+    covariance: Array = alike * _near(sa, sb, REACH)
+    return covariance
 
 
 def _near(a: Array, b: Array, length: float) -> Array:
     squared = np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T, 0)
-    return np.exp(-squared / (2 * length**2))
+    near: Array = np.exp(-squared / (2 * length**2))
+    return near
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Figures:
 class Predictor:
     """A fitted Gaussian process a level over the same measured prompts: `features` (M, F), `weights` (M, L).
 
-    Targets have zero mean and unit variance; `means` and `scale` (L,) undo that, `noise` (L,) is their noise's variance.
-    `of` says for which family and version it was trained.
+    Targets have zero mean and unit variance, which `means` and `scale` (L,) undo; `noise` (L,) is the variance of their
+    noise. `of` says for which family and version it was trained.
     """
 
     levels: tuple[str, ...]
@@ -109,7 +112,8 @@ class Predictor:
         return kernel(features.astype(self.features.dtype), self.features)
 
     def _mean(self, covariance: Array) -> Array:
-        return self.means + covariance @ self.weights * self.scale
+        mean: Array = self.means + covariance @ self.weights * self.scale
+        return mean
 
     @cached_property
     def _factors(self) -> dict[float, Any]:

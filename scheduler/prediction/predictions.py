@@ -32,7 +32,7 @@ class QualityPredictions:
         self._readable.set()
 
     def warm_up(self) -> None:
-        """Load the encoders in a thread: requests that are routed meanwhile get level means instead of waiting for it."""
+        """Load the encoders in a thread: requests that are routed meanwhile get level means, and do not wait for it."""
         self._readable.clear()
         threading.Thread(target=self._load, name="predictor", daemon=True).start()
 

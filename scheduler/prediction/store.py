@@ -1,11 +1,12 @@
-"""The predictor in force: kept in PostgreSQL, shipped or trained first from the quality table, retrained when it drifts.
+"""The predictor in force: kept in PostgreSQL, shipped or trained from the quality table, retrained when it drifts.
 
 ::
 
     training table ──python -m scheduler.prediction.store──▶ predictor.npz ──▶ predictor 1 (in force)
     audits (predicted against measured) ──drifted?──▶ train on table + audits ──better on held-out audits?──▶ swap
 
-The training table is `quality-train.csv`, many prompts with a seed each; where a family has none, the quality table itself.
+The training table is `quality-train.csv`, many prompts with a seed each; where a family has none, the quality table
+itself.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ NOISES = (0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 1e3)  # variance of the noise, trie
 
 
 def train(table: QualityTable, features: Array, *, seed: int = 0, version: int = 1, of: str = "") -> Predictor:
-    """Fit on a quality table whose prompts have these features (N, F); figures are from a fifth that was held out at first.
+    """Fit on a quality table whose prompts have these features (N, F).
 
-    Tables of more than `MAX_ROWS` are sampled.
+    The figures are of a fit to four fifths, on the fifth held out. Tables of more than `MAX_ROWS` are sampled.
     """
     order = np.random.default_rng(seed).permutation(len(table))[:MAX_ROWS]
     cut = max(1, int(len(order) * HELD_OUT))
@@ -49,7 +49,8 @@ def _noise(covariance: Array, targets: Array) -> Array:
         inverse = 1 / (np.maximum(values, 0) + noise)
         left_out = (vectors @ (vectors.T @ targets * inverse[:, None])) / ((vectors**2) @ inverse)[:, None]
         errors.append((left_out**2).mean(axis=0))
-    return np.array(NOISES)[np.argmin(errors, axis=0)]
+    best: Array = np.array(NOISES)[np.argmin(errors, axis=0)]
+    return best
 
 
 def evaluate(predictor: Predictor, features: Array, quality: Array) -> Figures:

@@ -12,8 +12,8 @@ the programme is below any schedule's:
     B5  No more are shed than must be:                      Σ late ≤ fewest late
 
 B2 with B3 is Lindley's recursion for the time by which the first i are done; deadlines come in order of arrival, so it
-holds whatever the order of service. For equal deadlines after arrival and W workers at the cheapest level, dropping what
-would be late and serving the rest in order is optimal in the number in time (`fewest_late`).
+holds whatever the order of service. For equal deadlines after arrival and W workers at the cheapest level, dropping
+what would be late and serving the rest in order is optimal in the number in time (`fewest_late`).
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ class SimConfig:
     """`workers` by device type, as in `profiles`; times in seconds.
 
     `admission_control` is for all policies alike: requests that cannot be in time any more let others go first.
-    `load_s` by level replaces the profile's load times for policies whose variants are models. `failures` are (at, which
-    worker, for how long); what a dead worker ran is found `stale_s` later. `history` holds the requests in each second
-    before the run, which the forecaster has seen, as live it reads the rows of the past hours.
+    `load_s` by level replaces the profile's load times for policies whose variants are models. `failures` are (at,
+    which worker, for how long); what a dead worker ran is found `stale_s` later. `history` holds the requests in each
+    second before the run, which the forecaster has seen, as live it reads the rows of the past hours.
     """
 
     policy: str

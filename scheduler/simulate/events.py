@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Any
 
 
 class Events:
@@ -11,7 +12,7 @@ class Events:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._heap: list[tuple[float, int, str, tuple]] = []
+        self._heap: list[tuple[float, int, str, tuple[Any, ...]]] = []
         self._inserted = 0
 
     def at(self, when: float, kind: str, *what: object) -> None:
@@ -23,7 +24,7 @@ class Events:
         """Time of the next event; infinite without one."""
         return self._heap[0][0] if self._heap else math.inf
 
-    def pop(self) -> tuple[str, tuple]:
+    def pop(self) -> tuple[str, tuple[Any, ...]]:
         """The next event's kind and arguments."""
         _, _, kind, what = heapq.heappop(self._heap)
         return kind, what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ class Outcome:
 
     @property
     def served(self) -> bool:
-        return np.isfinite(self.finished)
+        return math.isfinite(self.finished)
 
     @property
     def late(self) -> bool:

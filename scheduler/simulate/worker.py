@@ -33,7 +33,7 @@ class Running:
 
 @dataclass(slots=True)
 class SimWorker:
-    """A worker on the virtual clock. `version` changes with every change of its batch, so that stale events are known."""
+    """A worker on the virtual clock. `version` changes with every change of its batch, which tells stale events."""
 
     id: int
     device: str

@@ -10,7 +10,7 @@ from core.errors import BadProfile
 from core.profiles import Profile, QualityTable
 from traces.reader import Trace
 
-# Share of requests in NIRVANA's similarity bands, chosen so that skipping by its table saves the 21 % of GPU time it reports
+# Similarity bands and the share of requests in each: skipping by NIRVANA's table then saves the 21 % that it reports
 SIMILARITY = ((0.0, 0.22), (0.65, 0.13), (0.75, 0.25), (0.85, 0.20), (0.90, 0.12), (0.95, 0.08))
 DEFAULT_SPREAD = 500  # synthetic prompts, where there is no quality table
 
@@ -44,14 +44,16 @@ def synthetic_quality(profile: Profile, seed: int, prompts: int = DEFAULT_SPREAD
 
 
 def blurred(table: QualityTable, noise: float, seed: int) -> np.ndarray:
-    """Predictions as a stand-in for a predictor: true losses times a log-normal error of median 1 and deviation `noise`,
+    """Predicted qualities (P×L) where there is no predictor: true losses times log-normal errors of median 1.
 
-    one draw a prompt and half as much again a level (P×L). `exact` is known to be 1.
+    The logarithm of an error has a draw of deviation `noise` for the prompt and one of half that for each level. That
+    `exact` is 1 is known.
     """
     rng = np.random.default_rng([seed, 1])
     loss = 1 - table.values
     error = rng.normal(0, noise, (len(loss), 1)) + rng.normal(0, noise / 2, loss.shape)
-    return np.clip(1 - loss * np.exp(error), 0.0, None)
+    predicted: np.ndarray = np.clip(1 - loss * np.exp(error), 0.0, None)
+    return predicted
 
 
 def workload(
