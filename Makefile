@@ -20,11 +20,14 @@ down: ## Stop the Argus that make up started
 test: install ## The whole test suite, on services of its own; under 85 % coverage it fails
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-check: install ## Lint, format, types, and that the documents say what the code says
+check: install ## Lint, format, types, documents that say what the code says, 85 % coverage in the last make test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m bench.docs --check
+	@if [ -f .coverage ]; then \
+		echo -n "Coverage of the last make test, in %: "; $(BIN)/coverage report --format=total --ignore-errors; \
+	else echo "Coverage is not checked: there is none yet, make test measures it."; fi
 
 bench: bench-scheduler bench-engine bench-models bench-live ## Everything the README's numbers come from
 

@@ -70,6 +70,29 @@ def _empty_copy(folder):
     return folder
 
 
+def test_make_check_fails_where_the_last_make_test_left_too_little_coverage(tmp_path):
+    tools = tmp_path / "tools"  # all but coverage are content with anything
+    tools.mkdir()
+    for name in ("ruff", "mypy", "python"):
+        (tools / name).symlink_to("/bin/true")
+    (tools / "coverage").write_text(f'#!/bin/sh\nexec {sys.executable} -m coverage "$@"\n')
+    (tools / "coverage").chmod(0o755)
+    (_empty_copy(tmp_path) / "core").mkdir()
+    called, forgotten = "if __debug__:\n    called = 1\n", "def forgotten(x):\n    if x:\n        return 1\n"
+
+    def check() -> subprocess.CompletedProcess[str]:
+        words = ["make", "-f", str(ROOT / "Makefile"), "-o", "install", "check", f"BIN={tools}"]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+
+    unmeasured = check()
+    assert (unmeasured.returncode, "there is none yet" in unmeasured.stdout) == (0, True)
+    for code, fails in ((called, False), (called + forgotten, True)):
+        (tmp_path / "core" / "some.py").write_text(code)
+        for words in (("run", "-m", "core.some"), ("combine",)):
+            subprocess.run([tools / "coverage", *words], cwd=tmp_path, check=True, capture_output=True)
+        assert (check().returncode != 0) == fails, check().stdout
+
+
 def test_modules_that_the_makefile_runs_exist():
     from importlib.util import find_spec
 
