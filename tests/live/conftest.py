@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from core.families import Family, load_family
 from core.supervisor import Child, Supervisor
 from tests.live.toy import make_family, make_profile
 
@@ -46,7 +47,6 @@ class Stack:
 
     def sweep_until_done(self, job: uuid.UUID) -> None:
         """Reconcile, as beat would have it done, until a job's images are there."""
-        from core.families import load_family
         from scheduler.control.reconcile import reconcile
 
         def done() -> bool:
@@ -183,6 +183,12 @@ def toy(services: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         settings.cache_clear()
         yield path
     settings.cache_clear()
+
+
+@pytest.fixture
+def family(database: Any, toy: Path) -> Family:
+    """The toy family, on emptied tables."""
+    return load_family(str(toy))
 
 
 @pytest.fixture(scope="module")

@@ -6,25 +6,18 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from core.database import transaction
-from core.families import load_family
 from core.tables import Request, ServiceClass, State
 from core.workers import WorkerIdentity
 from scheduler.control.tick import Scheduler
 from scheduler.observation.queries import waiting_by_level
-from tests.live.test_routing import depth, join, requests, submit
+from tests.live.rows import depth, join, requests, submit
 from workers.admission import PolicyAdmission, claim, claim_background, claim_owed
 
 BATCH = {"state": State.QUEUED, "level": "exact", "epoch": 0, "service_class": ServiceClass.BATCH}
 WORKER = WorkerIdentity("cpu0@test", uuid.UUID(int=1))
-
-
-@pytest.fixture
-def family(database: Any, toy: Any):
-    return load_family(str(toy))
 
 
 def soon(seconds: float) -> datetime:

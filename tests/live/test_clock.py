@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from core.database import transaction
-from core.families import load_family
 from core.tables import State
 from core.workers import WorkerIdentity
 from scheduler.control.router import Router
@@ -17,13 +16,8 @@ from scheduler.control.tick import Scheduler
 from scheduler.observation.snapshot import FRESH_S, SnapshotReader
 from scheduler.policies import LoadState
 from scheduler.policies.argus import Argus
-from tests.live.test_routing import join, requests, submit
+from tests.live.rows import join, requests, submit
 from workers.admission import PolicyAdmission, claim
-
-
-@pytest.fixture
-def family(database: Any, toy: Any):
-    return load_family(str(toy))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from core.supervisor import Child, Supervisor
 from core.tables import Assignment, Plan, State
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
-from tests.live.test_routing import join, requests, submit
+from tests.live.rows import join, requests, submit
 
 
 class Database:

@@ -9,19 +9,13 @@ import pytest
 from sqlalchemy import select, text
 
 from core.database import transaction
-from core.families import load_family
 from core.tables import Plan, State
 from scheduler.control.tick import Scheduler
 from scheduler.observation.queries import Demand
 from scheduler.observation.snapshot import SnapshotReader
-from tests.live.test_routing import join, submit
+from tests.live.rows import join, submit
 
 PREDICTED = {"exact": 1.0, "fs-4": 0.9, "sm-small": 0.8}
-
-
-@pytest.fixture
-def family(database: Any, toy: Any):
-    return load_family(str(toy))
 
 
 def test_batch_work_and_named_levels_are_no_demand_whose_level_may_be_lowered(family: Any) -> None:

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import update
 
 from core.database import transaction
-from core.families import load_family
 from core.profiles import read_profile
 from core.settings import settings
 from core.tables import Request, State, Worker
@@ -21,16 +20,11 @@ from scheduler.policies import make_policy, policy_class
 from scheduler.simulate import SimConfig, Workload
 from scheduler.simulate.system import System
 from scheduler.simulate.worker import SimWorker
-from tests.live.test_routing import join, submit
+from tests.live.rows import join, submit
 
 LEVELS = ("exact", "fs-4", "sm-small")
 HOLD = (("large", "exact"), ("large", "fs-4"), ("small", "sm-small"))  # model, and level where one worker has one
 WAITING = 40
-
-
-@pytest.fixture
-def family(database: Any, toy: Any):
-    return load_family(str(toy))
 
 
 def qualities() -> np.ndarray:

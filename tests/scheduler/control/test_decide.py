@@ -7,7 +7,7 @@ import numpy as np
 from core.profiles import parse_profile
 from scheduler.control.decide import DWELL_S, Situation, WorkerState, assign_models, decide, observation_of
 from scheduler.policies import Cluster, LoadState, make_policy
-from tests.scheduler.policies.test_policies import SLO, cluster, profile, request
+from tests.scheduler.policies.small_cluster import SLO, cluster, profile, request
 
 
 def situation(workers: list[WorkerState], rate: float = 1.0, **rest: object) -> Situation:

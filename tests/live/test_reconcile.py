@@ -1,0 +1,71 @@
+"""Reconciling rows with queues and workers, on real rows and a real broker, without workers."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import redis
+from sqlalchemy import update
+
+from core.database import transaction
+from core.tables import Request, ServiceClass, State
+from scheduler.control.reconcile import reconcile
+from scheduler.control.router import Router
+from tests.live.rows import attempt, depth, join, requests, submit
+
+
+def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
+    join(models=("large",))
+    stranded = submit(2, state=State.QUEUED, level="sm-small", epoch=1)
+    kept = submit(1, state=State.QUEUED, level="sm-small", epoch=1, level_asked="sm-small")
+    reconcile(family)
+    assert {row.state for row in requests(stranded)} == {State.ACCEPTED}
+    Router(family).route([stranded])
+    assert {row.level for row in requests(stranded)} == {"exact"}
+    assert requests(kept)[0].state == State.QUEUED  # asked for by name: the tick finds it a worker
+
+
+def test_a_silent_workers_requests_are_tried_elsewhere_but_not_for_ever(family):
+    boot = join(seen_ago_s=60.0)
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    for _ in range(2):
+        attempt(job, boot)
+        reconcile(family)
+        assert requests(job)[0].state == State.QUEUED
+    attempt(job, boot)
+    reconcile(family)
+    (row,) = requests(job)
+    assert (row.state, row.error_code) == (State.FAILED, "worker_lost")
+
+
+def test_a_restarted_workers_requests_are_taken_back_though_its_heart_beats(family):
+    join()
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    attempt(job, boot=uuid.uuid4())
+    reconcile(family)
+    assert requests(job)[0].state == State.QUEUED
+
+
+def test_a_deep_backlog_is_not_published_again(family, database):
+    join()
+    job = submit(200)
+    Router(family).route([job])
+    with transaction() as session:
+        session.execute(update(Request).values(published_at=datetime.now(UTC) - timedelta(minutes=5)))
+    assert reconcile(family).published == 0
+    with redis.Redis.from_url(database.broker_url) as client:
+        client.flushdb()
+    assert reconcile(family).published == 200
+    assert depth(database, "exact") + depth(database, "fs-4") == 200
+
+
+def test_background_work_is_not_published_again_workers_find_it_by_its_row(family, database):
+    """After a burst thousands may be set aside: a message for each would cost the others a claim for each."""
+    join()
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    submit(100, state=State.QUEUED, level="exact", epoch=1, deadline_unreachable=True, published_at=long_ago)
+    submit(100, state=State.QUEUED, level="exact", epoch=1, service_class=ServiceClass.BATCH, published_at=long_ago)
+    waits = submit(3, state=State.QUEUED, level="exact", epoch=1, published_at=long_ago)
+    assert reconcile(family).published == 3
+    assert all(row.published_at > long_ago for row in requests(waits))
