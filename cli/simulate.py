@@ -38,6 +38,7 @@ class Options:
     slo: float | None
     tick: float | None
     batch_share: float
+    any_hit: bool
     seed: int
     out: Path | None
     plot: Path | None
@@ -71,6 +72,10 @@ class Options:
 @click.option("--slo", type=float, help=f"Latency target in seconds. Default: {SLO_FACTOR:g} × latency of exact.")
 @click.option("--tick", type=float, help="Seconds between plans. Default: 10, and 30 for runs of more than 6 hours.")
 @click.option("--batch-share", type=click.FloatRange(0, 1), default=0.0, help="Share of requests in the batch class.")
+@click.option(
+    "--any-hit", is_flag=True,
+    help="Caching levels start from the nearest cached prompt however far it is. Without: as far as similarity allows.",
+)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Of arrivals, prompts and predictions.")
 @click.option("--json", "out", type=OUT_FILE, help="Also write the figures as JSON.")
 @click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")
@@ -91,7 +96,8 @@ def simulate(**given: Any) -> None:
     tick_s = options.tick if options.tick is not None else _default_tick_s(arrivals)
     reports = []
     for name in names:
-        reports.append(run(SimConfig(name, profiles, workers, slo_s, tick_s=tick_s), work))
+        config = SimConfig(name, profiles, workers, slo_s, tick_s=tick_s, any_hit=options.any_hit)
+        reports.append(run(config, work))
         click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s of CPU", err=True)
     if options.out:
         about = {"slo_s": slo_s, "seed": options.seed, "workers": workers, "tick_s": tick_s}

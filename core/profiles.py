@@ -23,6 +23,7 @@ from core.step_curve import StepCurve
 
 MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
 SAME_WEIGHTS = ("exact", "ac")
+FULL_RUNS = ("exact", "sm")  # strategies that run every step of their model
 
 
 class BatchPoint(BaseModel):
@@ -131,6 +132,29 @@ class Profile(BaseModel):
                 return level
         names = ", ".join(level.id for level in self.levels)
         raise BadProfile(f"profile of {self.device} has no level {level_id!r}; it has {names}", field=level_id)
+
+    def ladder(self, level_id: str) -> tuple[str, ...]:
+        """What a level that starts from a cached latent is, from no latent near enough to one for all of its skip.
+
+        First its model's run in full, last itself. Just itself for any other level, and where nothing runs in full.
+        """
+        mine = self.level(level_id)
+        full = [lv for lv in self.levels if lv.holds == mine.holds and lv.strategy in FULL_RUNS]
+        if mine.strategy != "ac" or not full:
+            return (level_id,)
+        rungs = [lv for lv in self.levels if lv.holds == mine.holds and lv.strategy == "ac"]
+        rungs = [lv for lv in rungs if lv is not mine and self.skipped_share(lv.id) < self.skipped_share(level_id)]
+        return (full[0].id, *(lv.id for lv in sorted(rungs, key=lambda lv: self.skipped_share(lv.id))), level_id)
+
+    def skipped_share(self, level_id: str) -> float:
+        """Share of the steps that a level leaves to a cached latent; without step counts, as its latency implies."""
+        level = self.level(level_id)
+        if level.strategy != "ac":
+            return 0.0
+        if level.steps:
+            return level.skipped_steps / level.steps
+        full = [lv.latency_s for lv in self.levels if lv.holds == level.holds and lv.strategy in FULL_RUNS]
+        return round(1 - level.latency_s / full[0], 2) if full else 0.0
 
     @property
     def ids(self) -> tuple[str, ...]:

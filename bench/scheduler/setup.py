@@ -12,9 +12,11 @@ import numpy as np
 from bench.scheduler.prompts import EMBEDDED, TRAINING, learnt_from, out_of_fold, rescaled, told
 from core.profiles import Profile, QualityTable, read_profile, read_quality
 from core.settings import ROOT
+from core.similarity import allows
 from scheduler.policies import Policy
 from scheduler.simulate import Report, SimConfig, Workload, simulate, synthetic_quality, workload
 from scheduler.simulate.bound import bound
+from scheduler.simulate.workload import SIMILARITY
 from traces.reader import Trace, read_trace
 
 RESULTS = ROOT / "docs" / "results"
@@ -30,6 +32,7 @@ class Setup:
     shared: Path
     seed: int
     measured: bool = True  # prompts of the embedded family, where its table is there; else synthetic ones
+    any_hit: bool = True  # the published ladder was measured with a cached latent for every prompt; False: as live
 
     @property
     def from_table(self) -> bool:
@@ -74,8 +77,15 @@ class Setup:
 
     @property
     def capacity(self) -> float:
-        """Requests a minute with every worker at its cheapest level."""
-        return WORKERS * max(level.requests_per_minute for level in self.profile.levels)
+        """Requests a minute with every worker at its cheapest level, as far as prompts find cached latents."""
+        bands = ((1.0, 1.0),) if self.any_hit else SIMILARITY
+        return 60 * WORKERS / sum(share * self._least_seconds(cosine) for cosine, share in bands)
+
+    def _least_seconds(self, cosine: float) -> float:
+        """Worker-seconds of the cheapest level that a prompt just nearer than this to a cached one can be drawn at."""
+        nearer, profile = cosine + 1e-9, self.profile
+        usable = [lv for lv in profile.levels if lv.strategy != "ac" or allows(nearer, profile.skipped_share(lv.id))]
+        return min(60 / level.requests_per_minute for level in usable)
 
     @property
     def slo_s(self) -> float:
@@ -89,7 +99,7 @@ class Setup:
         return workload(trace, self.quality, self.profile.ids, seed, NOISE, told, **rest)
 
     def config(self, policy: str, **rest: Any) -> SimConfig:
-        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s)
+        base = SimConfig(policy, {"a100": self.profile}, {"a100": WORKERS}, self.slo_s, any_hit=self.any_hit)
         return replace(base, **rest)
 
     def run(self, policy: str, work: Workload, made: Policy | None = None, **rest: Any) -> Report:

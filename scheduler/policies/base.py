@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from scheduler.planning.instance import Instance, Plan, PromptClass
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.hits import averaged
 from scheduler.policies.instances import instance, prompt_agnostic_plan
 from scheduler.policies.latency import ARRIVALS, LatencyTable
 
@@ -27,7 +28,6 @@ class Policy:
     name: ClassVar[str]
     source: ClassVar[str]
     shared: ClassVar[bool] = True  # levels of one model share its workers
-    variants: ClassVar[bool] = False  # its levels are separate models: a worker that changes level loads weights
     moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
     reviews_all: ClassVar[bool] = False  # `finished` is asked of every scored image, not only of those under a floor
@@ -69,7 +69,7 @@ class Policy:
         deadline first."""
         unreachable: list[int] = []
         for i, (request, level) in enumerate(waiting):
-            options = self._options(request, level, worker)
+            options = self._as_drawn(request, self._options(request, level, worker), worker)
             if not options:  # for workers of another type
                 continue
             left = request.deadline - state.now - self.margin
@@ -100,6 +100,13 @@ class Policy:
         """Levels at which this worker could run the request: here, the one that it was routed to."""
         return [i for i in (self.index[level],) if self.latencies.runs(worker.device, i)]
 
+    def _as_drawn(self, request: Request, options: Sequence[int], worker: Worker) -> Sequence[int]:
+        """What these levels are to the request: one that starts from a cached latent and finds none is another."""
+        if not self.cluster.ladders:
+            return options
+        drawn = dict.fromkeys(self.cluster.drawn(i, request.quality) for i in options)
+        return [i for i in drawn if self.latencies.runs(worker.device, i)] or options
+
     def _start(
         self,
         index: int,
@@ -129,7 +136,11 @@ class Policy:
 
     def prompt_agnostic_plan(self, observed: Observation, demand: float, headroom: float = 1.0) -> Plan:
         """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""
-        return prompt_agnostic_plan(self.cluster, observed, max(demand, MIN_DEMAND), headroom)
+        return prompt_agnostic_plan(self.on_average(observed), observed, max(demand, MIN_DEMAND), headroom)
+
+    def on_average(self, observed: Observation) -> Cluster:
+        """The cluster to a policy that does not know prompts: its levels over recent requests, hits and misses."""
+        return averaged(self.cluster, observed.sample)
 
     def next_in_turn(self, epoch: Epoch, state: LoadState) -> str:
         """The level furthest behind its planned share (smooth weighted round robin)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,6 +79,34 @@ class Cluster:
                 model = self.holds(level.id)
                 found[model] = max(found.get(model, 0.0), level.memory_mb)
         return found
+
+    @cached_property
+    def ladders(self) -> dict[int, tuple[int, ...]]:
+        """By level that starts from a cached latent: what it is where none is near enough, up to itself
+        (`Profile.ladder`)."""
+        index = {level: i for i, level in enumerate(self.levels)}
+        found: dict[int, tuple[int, ...]] = {}
+        for profile in self.profiles.values():
+            for level in profile.ids:
+                rungs = profile.ladder(level)
+                if len(rungs) > 1:
+                    found.setdefault(index[level], tuple(index[rung] for rung in rungs))
+        return found
+
+    @cached_property
+    def skipped(self) -> tuple[float, ...]:
+        """Share of the steps that each level leaves to a cached latent."""
+        found = {level: p.skipped_share(level) for p in reversed(list(self.profiles.values())) for level in p.ids}
+        return tuple(found[level] for level in self.levels)
+
+    def drawn(self, level: int, usable: Sequence[float]) -> int:
+        """What a request that starts at this level is drawn at: the deepest rung of its ladder with a `usable` latent.
+
+        Args:
+            usable: by level, not 0 where a cached latent is near enough. Predicted qualities say so: 0 is a miss.
+        """
+        rungs = self.ladders.get(level, (level,))
+        return next((rung for rung in reversed(rungs[1:]) if usable[rung]), rungs[0])
 
     def planned_levels(self) -> tuple[Level, ...]:
         """The levels as the planner reads them."""

@@ -18,7 +18,6 @@ class Proteus(Policy):
     name = "proteus"
     source = "Ahmad et al., Proteus: A High-Throughput Inference-Serving System with Accuracy Scaling, ASPLOS 2024"
     shared = False
-    variants = True
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)

@@ -18,7 +18,6 @@ class Sommelier(Policy):
     name = "sommelier"
     source = "Guo et al., Sommelier: Curating DNN Models for the Masses, SIGMOD 2022; per-worker switching, Argus paper"
     shared = False
-    variants = True
 
     def plan(self, observed: Observation) -> Epoch:
         workers = {device: self._choose(observed, device) for device in observed.workers}

@@ -18,7 +18,7 @@ from sqlalchemy.types import Integer, Text
 from core.cached_latents import Kind, is_final, kind_of
 from core.database import transaction
 from core.families import Family, Level
-from core.similarity import cosine_for
+from core.similarity import allows
 from core.tables import EMBEDDING_WIDTH, CachedLatent, Request
 from scheduler.prediction.features import Features
 
@@ -59,7 +59,7 @@ def cache_offers(
         known = set(session.scalars(select(CachedLatent.key).where(CachedLatent.key.in_(set(wanted.values())))))
     for (i, j), key in wanted.items():
         total, skip = levels[j].schedule(rows[i].steps, family.defaults.steps)
-        hit[i, j] = key in known and similarity[i, j] > cosine_for(skip / total)
+        hit[i, j] = key in known and bool(allows(similarity[i, j], skip / total))
     return similarity, hit
 
 

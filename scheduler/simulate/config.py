@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from core.errors import BadInput
 from core.profiles import Profile
@@ -15,9 +15,11 @@ class SimConfig:
     """`workers` by device type, as in `profiles`; times in seconds.
 
     `admission_control` is for all policies alike: requests that cannot be in time any more let others go first.
-    `load_s` by level replaces the profile's load times for policies whose variants are models. `failures` are (at,
-    which worker, for how long); what a dead worker ran is found `stale_s` later. `history` holds the requests in each
-    second before the run, which the forecaster has seen, as live it reads the rows of the past hours.
+    `failures` are (at, which worker, for how long); what a dead worker ran is found `stale_s` later. `history` holds
+    the requests in each second before the run, which the forecaster has seen, as live it reads the past hours' rows.
+    A level that starts from a cached latent is what the request's similarity (`Workload.similarity`) allows, as live;
+    with `any_hit` it always starts from the nearest prompt's, however far that is, as the Argus paper's ladder was
+    measured (docs/decisions/0053).
     """
 
     policy: str
@@ -26,12 +28,12 @@ class SimConfig:
     slo_s: float
     tick_s: float = 10.0
     floor: float = 0.0
-    load_s: Mapping[str, float] = field(default_factory=dict)
     failures: tuple[tuple[float, int, float], ...] = ()
     stale_s: float = 15.0
     batch_window_s: float = 86_400.0
     history: tuple[int, ...] = ()
     admission_control: bool = True
+    any_hit: bool = False
 
     def __post_init__(self) -> None:
         if not sum(self.workers.values()):

@@ -73,9 +73,11 @@ class Dispatch:
         """A request joins the batch; background work makes way for an interactive one."""
         if not background:
             self._preempt(worker)
-        latency, full = self.latency[worker.device][level], self.latency_full[worker.device][level]
+        drawn = self.system.cache.drawn(request, level, worker.device)
+        latency, full = self.latency[worker.device][drawn], self.latency_full[worker.device][drawn]
         slowdown = (full / latency - 1) / max(1, worker.slots - 1)
-        running = Running(request, level, latency, latency, self.seconds[worker.device][level], slowdown, background)
+        seconds = self.seconds[worker.device][drawn]
+        running = Running(request, level, latency, latency, seconds, slowdown, background, drawn)
         worker.change(self.system.now, lambda batch: batch.append(running))
 
     def _start_background(self, worker: SimWorker) -> bool:

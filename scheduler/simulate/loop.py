@@ -41,7 +41,7 @@ class _Run:
         started = time.process_time()
         policy = self.system.policy
         if policy.clairvoyant:
-            policy.foretell(self.work.times, self.work.truth[self.work.rows])  # type: ignore[attr-defined]
+            policy.foretell(self.work.times, self.system.known)  # type: ignore[attr-defined]
         self.planning.start()
         self._run()
         outcomes = [o or self._lost(i) for i, o in enumerate(self.outcomes)]
@@ -87,7 +87,7 @@ class _Run:
             key=self.work.prompts[row],
             arrived=arrived,
             deadline=arrived + self._window(batch),
-            quality=self.quality[row],
+            quality=self.quality[i],
             floor=self.config.floor,
             similarity=float(self.work.similarity[i]),
             batch=batch,
@@ -96,7 +96,7 @@ class _Run:
             self.system.background.append((request, None))
             self.dispatch.feed_all()
             return
-        self.system.recent.append(row)
+        self.system.recent.append(i)
         self._route(request)
 
     def _route(self, request: Request) -> None:
@@ -145,7 +145,7 @@ class _Run:
     def _done(self, running: Running) -> None:
         system = self.system
         request, level = running.request, system.policy.levels[running.level]
-        score = self.truth[self.rows[int(request.id)]][running.level]
+        score = self.truth[self.rows[int(request.id)]][running.drawn]
         if not running.background:
             system.scores[level].append(score)
             better = system.policy.finished(request, level, score, system.epoch, system.load())
@@ -153,7 +153,12 @@ class _Run:
                 self.dispatch.queue(replace(request, attempt=request.attempt + 1), better)
         # what is drawn again replaces this; where that is given up, this is the answer
         self.outcomes[int(request.id)] = Outcome(
-            request.arrived, request.deadline, self.events.now, score, level, request.batch
+            request.arrived,
+            request.deadline,
+            self.events.now,
+            score,
+            system.policy.levels[running.drawn],
+            request.batch,
         )
 
     def _lost(self, i: int) -> Outcome:

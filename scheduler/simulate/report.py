@@ -72,7 +72,7 @@ def report(
 def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float) -> dict[str, Any]:
     served = [o for o in outcomes if o.served]
     violations = sum(o.late for o in outcomes)
-    quality = float(np.mean([o.quality for o in served])) if served else 0.0
+    in_time = [o.quality for o in served if not o.late]
     waits = np.array([o.finished - o.arrived for o in served]) if served else np.zeros(1)
     p50, p95, p99 = (float(p) for p in np.percentile(waits, [50, 95, 99]))
     return {
@@ -81,7 +81,8 @@ def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: flo
         "violations": violations,
         "violation_rate": violations / max(1, len(outcomes)),
         "goodput_per_minute": (len(outcomes) - violations) / (duration_s / MINUTE),
-        "quality_mean": quality,
+        "quality_mean": float(np.mean([o.quality for o in served])) if served else 0.0,
+        "quality_in_time": float(np.mean(in_time)) if in_time else 0.0,
         "quality_lost": quality_lost([o.quality for o in served]) or 0.0,
         "latency_p50_s": p50,
         "latency_p95_s": p95,

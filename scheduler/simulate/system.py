@@ -12,6 +12,7 @@ from core.profiles import LevelProfile
 from scheduler.control.decide import Situation, WorkerState
 from scheduler.observation.forecast import Forecaster
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
+from scheduler.simulate.cache_hits import CacheHits
 from scheduler.simulate.config import SimConfig
 from scheduler.simulate.events import Events
 from scheduler.simulate.worker import Running, SimWorker
@@ -37,7 +38,8 @@ class System:
             self.policy.admission_control = config.admission_control
         self.cluster = self.policy.cluster
         self.events = Events()
-        self.known = work.truth if self.policy.clairvoyant else work.predicted
+        self.cache = CacheHits(self.cluster, work, config.any_hit)
+        self.known = self.cache.shown(work.truth if self.policy.clairvoyant else work.predicted)
         self.forecaster = Forecaster()
         for ago, requests in zip(range(len(config.history), 0, -1), config.history, strict=True):
             self.forecaster.observe(-float(ago), 1.0, requests)
@@ -103,9 +105,7 @@ class System:
         return next(iter([m for m in self.waiting if self.slots(device, m)] or self.waiting))
 
     def load_s(self, device: str, old: str, new: str) -> float:
-        """Seconds to load: none between levels that share weights, unless the policy's variants are models."""
-        if self.policy.variants and self.config.load_s:
-            return self.config.load_s.get(new, 0.0) if old != new else 0.0
+        """Seconds to load, as measured with the throughputs: none between levels that share weights."""
         weights = self._weights(device)
         before, after = weights.get(old), weights.get(new)
         if after is None or (before is not None and before.holds == after.holds):

@@ -14,6 +14,8 @@ DONE = 1e-9
 class Running:
     """A request in a batch: `left` of its `latency` seconds alone, `seconds` of worker time in all at the best batch.
 
+    It was started at `level` and is `drawn` at another where the level needs a cached latent and there is none.
+
     Each other request in the batch slows it by `slowdown`: from its latency alone to what the measured throughput of a
     full batch says.
     """
@@ -25,6 +27,7 @@ class Running:
     seconds: float
     slowdown: float
     background: bool = False
+    drawn: int = -1
 
     def takes(self, rows: int) -> float:
         """Seconds to its end while so many run."""
