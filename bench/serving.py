@@ -88,8 +88,8 @@ class Server:
             results = [future.result() for future in futures]
             cpu_s, stats = time.process_time() - before, engine.stats()
         served = [
-            Served(one.times.started - began - moment, one.times.decoded - began - moment)
-            for one, moment in zip(results, arrivals, strict=True)
+            Served(one.times.started - began - arrival, one.times.decoded - began - arrival)
+            for one, arrival in zip(results, arrivals, strict=True)
         ]
         encode_s = statistics.median(one.times.encoded - one.times.admitted for one in results)
         seconds = max(one.times.decoded for one in results) - began
@@ -110,9 +110,9 @@ class Server:
         thread.start()
         began = submit_at(arrivals, work, waiting.put)
         thread.join()
-        moments = dict(zip((request.request_id for request in work), arrivals, strict=True))
+        arrived = dict(zip((request.request_id for request in work), arrivals, strict=True))
         shifted = [
-            Served(one.wait_s - began - moments[name], one.latency_s - began - moments[name])
+            Served(one.wait_s - began - arrived[name], one.latency_s - began - arrived[name])
             for name, one in served.items()
         ]
         return Run(name, shifted, max(one.latency_s for one in served.values()) - began)
@@ -170,7 +170,7 @@ def submit_at(
 ) -> float:
     """Submit each request when it arrives; answers when the first did."""
     began = time.time()
-    for moment, request in zip(arrivals, work, strict=True):
-        time.sleep(max(0.0, began + moment - time.time()))
+    for arrival, request in zip(arrivals, work, strict=True):
+        time.sleep(max(0.0, began + arrival - time.time()))
         submit(request)
     return began

@@ -23,7 +23,7 @@ def serve(
 ) -> int:
     """Consume these queues with `slots` threads; returns the exit status.
 
-    SIGTERM takes nothing new and waits for what runs; `on_stopping` is called at that moment, in the signal handler,
+    SIGTERM takes nothing new and waits for what runs; `on_stopping` is called then, in the signal handler,
     so it must return at once. `on_ready` gets the consumer, every time it has connected.
     """
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from core.database import transaction
 from core.tables import Attempt, Worker
 
-JUST_BEGUN_S = 10.0  # between the claim's commit and the worker's own note lies a moment
+JUST_BEGUN_S = 10.0  # some time passes between the claim's commit and the worker's own note
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which waiting request a free place is given to, and at which level: the policy's decision, made at the last moment.
+"""Which waiting request a free place is given to, and at which level: the policy's decision, made when service starts.
 
 A message says that somebody waits in this queue; who that is, the rows say. So the place goes to the most urgent
 request that this worker can serve, one whose deadline no level can meet any more is marked so, and the level is chosen

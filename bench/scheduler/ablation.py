@@ -1,4 +1,4 @@
-"""What each part of Argus is worth."""
+"""What each part of Argus contributes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Queueing(Argus):
 
 
 def ablation(setup: Setup) -> dict[str, Any]:
-    """What each part of Argus is worth on the Twitter hour."""
+    """What each part of Argus contributes on the Twitter hour."""
     parts: dict[str, type[Argus]] = {"argus": Argus, "without prompts": Blind, "level bound at arrival": Early}
     parts["late requests keep their place"] = Queueing
     found: dict[str, Any] = {}
@@ -45,4 +45,6 @@ def show_ablation(data: dict[str, Any]) -> str:
     )
 
 
-PART = Part(ablation, show_ablation, "What each part is worth", "The Twitter hour, `argus` with one part taken away.")
+PART = Part(
+    ablation, show_ablation, "What each part contributes", "The Twitter hour, `argus` with one part taken away."
+)

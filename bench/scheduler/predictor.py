@@ -1,4 +1,4 @@
-"""How good the predictor is, how good one could be, and what a perfect one would be worth."""
+"""How good the predictor is, how good one could be, and what a perfect one would gain."""
 
 from __future__ import annotations
 

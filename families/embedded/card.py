@@ -18,8 +18,8 @@ from torch import Tensor
 
 from core.settings import ROOT
 from families.embedded import pixels
+from families.embedded.clip_scorer import ClipScorer, load_scorer, prepare
 from families.embedded.everyday import check, everyday
-from families.embedded.judge import Judge, load_judge, prepare
 from families.embedded.model import WEIGHTS, load_member
 from families.embedded.recipe import scenes as recipe
 from families.embedded.recipe import words
@@ -90,9 +90,9 @@ def everyday_pictures() -> np.ndarray:
 
 
 @torch.inference_mode()
-def seen(judge: Judge, drawn: np.ndarray) -> Tensor:
+def seen(scorer: ClipScorer, drawn: np.ndarray) -> Tensor:
     """The scorer's unit vectors (N, space) of pictures (N, H, W, 3)."""
-    return judge.pictures(torch.stack([prepare(Image.fromarray(picture), judge.side) for picture in drawn]))
+    return scorer.pictures(torch.stack([prepare(Image.fromarray(picture), scorer.side) for picture in drawn]))
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
@@ -100,8 +100,8 @@ def seen(judge: Judge, drawn: np.ndarray) -> Tensor:
 
 def figures(drawn: Drawn, reference: str, judged: Sequence[Scene]) -> list[tuple[str, str, str]]:
     """The goal table: measure, goal, what came out."""
-    judge, exact = load_judge(WEIGHTS / "scorer"), drawn.levels[reference]
-    shown = check(judge, [seen(judge, some) for some in everyday_pictures()])
+    scorer, exact = load_scorer(WEIGHTS / "scorer"), drawn.levels[reference]
+    shown = check(scorer, [seen(scorer, some) for some in everyday_pictures()])
     return [
         *_names_alone(),
         ("everyday prompts: things recognised, top-1 of all names", "≥ 85 %", f"{shown['things, top-1']:.0%}"),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from core.text import shared_encoder
-from families.embedded.judge import Judge
+from families.embedded.clip_scorer import ClipScorer
 from families.embedded.recipe import words
 from families.embedded.recipe.names import catalogue
 
@@ -75,32 +75,32 @@ def everyday() -> tuple[Everyday, ...]:
 
 
 @torch.inference_mode()
-def read(judge: Judge, prompts: Sequence[str]) -> Tensor:
+def read(scorer: ClipScorer, prompts: Sequence[str]) -> Tensor:
     """The scorer's unit vectors (N, space) of prompts."""
     found = []
     for start in range(0, len(prompts), TOGETHER):
         states, mask = shared_encoder().tokens(prompts[start : start + TOGETHER])
         longest = int(mask.sum(1).max())
-        found.append(judge.texts(states[:, :longest], mask[:, :longest]))
+        found.append(scorer.texts(states[:, :longest], mask[:, :longest]))
     return torch.cat(found)
 
 
-def check(judge: Judge, pictures: Sequence[Tensor]) -> dict[str, float]:
+def check(scorer: ClipScorer, pictures: Sequence[Tensor]) -> dict[str, float]:
     """Shares of what is shown as asked, over prompts and seeds: things (first, and among the first five), counts,
     places.
 
     Args:
-        judge: the family's scorer.
+        scorer: the family's scorer.
         pictures: for each of `everyday()` the scorer's unit vectors (S, space) of S pictures.
     """
     ranks: dict[str, list[np.ndarray]] = {"thing": [], "count": [], "place": []}
     for one, vectors in zip(everyday(), pictures, strict=True):
         for thing in one.things:
-            ranks["thing"].append(rank(vectors, read(judge, one.of_others(thing))))
+            ranks["thing"].append(rank(vectors, read(scorer, one.of_others(thing))))
         if one.kind == "count":
-            ranks["count"].append(rank(vectors, read(judge, one.of_numbers())))
+            ranks["count"].append(rank(vectors, read(scorer, one.of_numbers())))
         if one.ground and not _plain(one.ground):
-            ranks["place"].append(rank(vectors, read(judge, one.in_places())))
+            ranks["place"].append(rank(vectors, read(scorer, one.in_places())))
     shares = {kind: np.concatenate(found) for kind, found in ranks.items()}
     return {
         "things, top-1": float((shares["thing"] < 1).mean()),

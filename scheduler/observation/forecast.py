@@ -16,29 +16,30 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
-HAZARD_S, MEMORY_S = 1800.0, 3600.0  # a run's expected length; how long what a run has seen counts
-RUNS = 96  # kept, the likeliest
+HAZARD_S = 1800.0  # expected length of a run
+MEMORY_S = 3600.0  # time constant with which a run forgets its counts
+RUNS = 96  # the likeliest, which are kept
 YOUNG_S = 15.0  # demand has just jumped when the likely runs are younger
-DAY_S, SLOT_S = 86_400.0, 300.0
-GROWTH = (0.5, 2.0)  # the time of day moves a forecast by this at most
+DAY_S, SLOT_S = 86_400.0, 300.0  # rates by time of day are kept for slots of this length
+GROWTH = (0.5, 2.0)  # the time of day changes a forecast by these factors at most
 HEADROOM_MAX = 1.25
-ERROR_WEIGHT = 0.1
-WATCHED_S = 30.0  # counts over as long as a queue takes to follow
+ERROR_WEIGHT = 0.1  # of the newest error in the running mean
+WINDOW_S = 30.0  # dispersion is of counts in such windows: about the time that a queue takes to follow demand
 DISPERSION_MAX, DISPERSION_WEIGHT = 8.0, 0.1
-DISPERSION_NOISE = math.sqrt(2 * DISPERSION_WEIGHT / (2 - DISPERSION_WEIGHT))  # of the average, for a Poisson stream
+DISPERSION_NOISE = math.sqrt(2 * DISPERSION_WEIGHT / (2 - DISPERSION_WEIGHT))  # deviation of the mean, for Poisson
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Requests a second expected over the horizon, the mean relative error of late, and whether demand just jumped."""
+    """What is expected over a horizon."""
 
-    rate: float
-    error: float
-    burst: bool
+    rate: float  # requests a second
+    error: float  # recent mean relative error of forecasts
+    burst: bool  # demand has just jumped
 
     @property
     def headroom(self) -> float:
-        """What the planner divides capacity by: one mean error more than forecast."""
+        """What the planner divides capacity by: demand may be one mean error above the forecast."""
         return min(HEADROOM_MAX, 1.0 + self.error)
 
 
@@ -78,41 +79,41 @@ class Runs:
         return float(likely @ (shape / span) / likely.sum())
 
     def younger(self, seconds: float) -> float:
-        """How likely it is that the rate has changed within so many seconds."""
+        """Probability that the rate has changed within the last `seconds`."""
         weight, _, _, age = self._table
         return float(np.exp(weight[age < seconds]).sum())
 
 
 class Forecaster:
-    """Feed it counts in order (`observe`), ask for the rate (`rate`, now) or a forecast (`ahead`)."""
+    """Takes counts in order of time (`observe`); answers the present rate (`rate`) and forecasts (`ahead`)."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.rate = 0.0  # requests a second, now
-        self.error = 0.0
+        self.error = 0.0  # mean relative shortfall of forecasts that have come due
         self.burst = False
-        self.dispersion = 1.0  # of counts around what was expected of `WATCHED_S`: 1 for a Poisson stream
+        self.dispersion = 1.0  # variance over mean of counts in `WINDOW_S`: 1 for a Poisson stream
         self._runs: Runs | None = None  # from the first request on
-        self._seen_s = 0.0  # since then
-        self._spread = 1.0
-        self._watched = (0.0, 0.0, 0.0)  # seconds left, requests expected in all, requests so far
+        self._observed_s = 0.0  # since then
+        self._mean_dispersion = 1.0  # before what its own noise adds is taken off
+        self._window = (0.0, 0.0, 0.0)  # seconds left, requests expected in all, requests so far
         self._pending: list[tuple[float, float, float]] = []  # end, forecast and count so far of open forecasts
-        self._today: dict[int, list[float]] = {}  # slot of the day → [requests, seconds], this day and days before
-        self._days: dict[int, float] = {}
+        self._open_slots: dict[int, list[float]] = {}  # slot since 1970 → [requests, seconds]
+        self._days: dict[int, float] = {}  # slot of the day → requests a second, averaged over days
 
     def observe(self, start: float, seconds: float, requests: float) -> None:
-        """So many requests came in [start, start + seconds)."""
-        self._disperse(seconds, requests)
+        """Count `requests` that came in [start, start + seconds), Unix time."""
+        self._update_dispersion(seconds, requests)
         if self._runs is None and requests:
             self._runs = Runs()
         if self._runs is not None:
             self._runs.observe(seconds, requests, self.rate)
-            self._seen_s += seconds
+            self._observed_s += seconds
             self.rate = self._runs.rate
-            self.burst = self._seen_s > 2 * YOUNG_S and self._runs.younger(YOUNG_S) > 0.5
-        self._remember(start, seconds, requests)
+            self.burst = self._observed_s > 2 * YOUNG_S and self._runs.younger(YOUNG_S) > 0.5
+        self._update_day(start, seconds, requests)
         self.now = start + seconds
-        self._settle(requests)
+        self._score_forecasts(requests)
 
     def ahead(self, horizon_s: float) -> Forecast:
         """The mean rate over the next `horizon_s` seconds. Its error is known, and counted, once they have passed."""
@@ -120,20 +121,20 @@ class Forecaster:
         self._pending.append((self.now + horizon_s, rate * horizon_s, 0.0))
         return Forecast(rate, self.error, self.burst)
 
-    def _disperse(self, seconds: float, requests: float) -> None:
-        """The mean squared error over what was expected, beyond what noise makes of it."""
-        left, expected, counted = self._watched
+    def _update_dispersion(self, seconds: float, requests: float) -> None:
+        """Running mean of (count − expected)² / expected by window, less the noise of that mean."""
+        left, expected, counted = self._window
         left, counted = left - seconds, counted + requests
         if left <= 0:
             if expected:
                 index = min((counted - expected) ** 2 / max(expected, 1.0), 4 * DISPERSION_MAX)
-                self._spread += (index - self._spread) * DISPERSION_WEIGHT
-                self.dispersion = min(DISPERSION_MAX, max(1.0, self._spread - DISPERSION_NOISE))
-            left, expected, counted = WATCHED_S, self.rate * WATCHED_S * (self._seen_s >= WATCHED_S), 0.0
-        self._watched = (left, expected, counted)
+                self._mean_dispersion += (index - self._mean_dispersion) * DISPERSION_WEIGHT
+                self.dispersion = min(DISPERSION_MAX, max(1.0, self._mean_dispersion - DISPERSION_NOISE))
+            left, expected, counted = WINDOW_S, self.rate * WINDOW_S * (self._observed_s >= WINDOW_S), 0.0
+        self._window = (left, expected, counted)
 
-    def _settle(self, requests: float) -> None:
-        """Errors of forecasts whose horizon has passed, beyond what a Poisson draw around them explains."""
+    def _score_forecasts(self, requests: float) -> None:
+        """Errors of forecasts whose horizon has passed: the shortfall that Poisson noise does not explain."""
         still = []
         for end, expected, counted in self._pending:
             counted += requests
@@ -145,19 +146,20 @@ class Forecaster:
             self.error += (max(0.0, short - noise) - self.error) * ERROR_WEIGHT
         self._pending = still
 
-    def _remember(self, start: float, seconds: float, requests: float) -> None:
+    def _update_day(self, start: float, seconds: float, requests: float) -> None:
+        """Once a slot has passed, its rate moves the average over days half of the way."""
         slot = int(start // SLOT_S)
-        entry = self._today.setdefault(slot, [0.0, 0.0])
+        entry = self._open_slots.setdefault(slot, [0.0, 0.0])
         entry[0] += requests
         entry[1] += seconds
-        if len(self._today) > 1 and (done := min(self._today)) < slot:
-            counted, span = self._today.pop(done)
+        if len(self._open_slots) > 1 and (done := min(self._open_slots)) < slot:
+            counted, span = self._open_slots.pop(done)
             of_day = done % int(DAY_S // SLOT_S)
             known = self._days.get(of_day, counted / span)
             self._days[of_day] = known + 0.5 * (counted / span - known)
 
     def _growth(self, horizon_s: float) -> float:
-        """How the same time of earlier days went on, within bounds; 1 before a day has passed."""
+        """Ratio of the rates at this time of day and within the horizon, on earlier days; 1 until a day has passed."""
         slots = int(DAY_S // SLOT_S)
         here = self._days.get(int((self.now - 1e-6) // SLOT_S) % slots)
         there = self._days.get(int((self.now + horizon_s / 2) // SLOT_S) % slots)

@@ -1,4 +1,4 @@
-"""What the scheduler observes: rows of PostgreSQL as plain numbers. Nothing here decides."""
+"""What the scheduler observes: rows of PostgreSQL as plain numbers. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WHERE recent.level <> :reference AND coalesce(reference.value, average.value) > 
 
 @dataclass(frozen=True)
 class LiveWorker:
-    """A worker that takes requests: its heart beats, and it said that it is ready. `memory_mb` is there for models."""
+    """A worker that takes requests: it is ready and its heartbeat recent. `memory_mb` is what it has for models."""
 
     name: str
     device_type: str
@@ -75,8 +75,11 @@ def memory_by_type(workers: Sequence[LiveWorker]) -> dict[str, float]:
 
 
 def waiting_by_level(session: Session, family: Family, named: bool | None = None) -> dict[str, int]:
-    """Queued requests with a latency target that can still be met, by level: those that named their level, the others,
-    or both (None)."""
+    """Queued requests with a latency target that can still be met, by level.
+
+    Args:
+        named: only those that asked for their level by name (True), only the others (False), or both (None).
+    """
     which = [in_foreground()]
     if named is not None:
         which.append(_named() if named else ~_named())
@@ -84,7 +87,7 @@ def waiting_by_level(session: Session, family: Family, named: bool | None = None
 
 
 def named_rates(session: Session, family: Family) -> dict[str, float]:
-    """Requests a second that name their level, by level: as they came in the last `NAMED_S` seconds."""
+    """Requests a second that ask for a level by name, by level, over the last `NAMED_S` seconds."""
     recent = Request.accepted_at > func.now() - timedelta(seconds=NAMED_S)
     query = select(Request.level_asked, func.count()).where(Request.family == family.id, recent, _named())
     query = query.where(Request.service_class == ServiceClass.INTERACTIVE).group_by(Request.level_asked)
@@ -96,12 +99,12 @@ def _named() -> ColumnElement[bool]:
 
 
 def levels_asked_for(session: Session, family: Family) -> set[str]:
-    """Levels that somebody who waits has asked for by name."""
+    """Levels that queued requests ask for by name."""
     return set(_by_level(session, family, State.QUEUED, _named()))
 
 
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
-    """Requests with a latency target that workers are at, by level."""
+    """Running requests with a latency target, by level."""
     return _by_level(session, family, State.RUNNING, in_foreground())
 
 
@@ -113,7 +116,7 @@ def _by_level(session: Session, family: Family, state: State, *which: ColumnElem
 def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
     """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it.
 
-    Those that a policy chooses the level of: interactive ones that name none.
+    Only interactive requests that name no level: those whose level the policy chooses.
     """
     place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
     query = (
@@ -127,10 +130,10 @@ def arrivals(session: Session, family: Family, bin_s: float, since: float, until
 
 
 class Demand:
-    """The forecaster, fed from the rows; it catches up with what it has not seen, at first with the past hours.
+    """The forecaster, fed from the rows of requests: at first those of the past `LOOK_BACK_S`, then what is new.
 
-    A request counts from when its transaction began, and can be seen only when that has committed. So bins of the last
-    `LATE_S` seconds are read again, and what they have more than before counts in the newest bin.
+    `accepted_at` is when a request's transaction began, but its row can be read only after the commit. So the bins of
+    the last `LATE_S` seconds are read again, and rows that have been added to them count in the newest bin.
     """
 
     BIN_S = 5.0
@@ -149,7 +152,7 @@ class Demand:
         return self.forecaster.rate
 
     def ahead(self, session: Session, horizon_s: float) -> Forecast:
-        """Expected arrivals over the coming `horizon_s` seconds, given all that has come until now."""
+        """Expected arrivals over the coming `horizon_s` seconds, given all arrivals until now."""
         self._catch_up(session)
         return self.forecaster.ahead(horizon_s)
 
@@ -174,7 +177,8 @@ class Demand:
 def timings(session: Session, device_type: str) -> list[Timing]:
     """What recent attempts on this type of device took, newest first.
 
-    Only those that had the device for their model alone: where two models take turns, neither shows its own speed.
+    Attempts that overlapped one of another model on the same worker are left out: where two models take turns, neither
+    shows its own speed.
     """
     recent = func.now() - timedelta(minutes=10)
     other = aliased(Attempt)
@@ -199,7 +203,7 @@ def timings(session: Session, device_type: str) -> list[Timing]:
 
 
 def preparations(session: Session, device_type: str) -> tuple[list[float], list[float]]:
-    """Seconds that recent attempts took to prepare: those that started from the cache, and the others."""
+    """Seconds of preparation (encoding, look-up) of recent attempts: those that started from the cache, the others."""
     query = (
         select(Attempt.encode_s, Attempt.cache_similarity.is_not(None))
         .join(tables.Worker, tables.Worker.name == Attempt.worker)
@@ -215,8 +219,10 @@ def preparations(session: Session, device_type: str) -> tuple[list[float], list[
 
 
 def relative_scores(session: Session, family: Family) -> dict[str, list[float]]:
-    """Scores of recent images over those of the reference level, by level: for the same prompt where it was drawn there
-    too, else over its mean."""
+    """Scores of recent images relative to the reference level's, by level.
+
+    The divisor is the reference level's score of the same prompt where it was drawn there too, else its mean score.
+    """
     found: dict[str, list[float]] = {}
     for level, score in session.execute(text(RELATIVE_SCORES), {"family": family.id, "reference": family.reference}):
         found.setdefault(level, []).append(float(score))
@@ -226,7 +232,8 @@ def relative_scores(session: Session, family: Family) -> dict[str, list[float]]:
 def profiles(family: Family, device_types: Iterable[str], strict: bool = False) -> dict[str, Profile]:
     """The measured profile of each device type that has one, with the levels that the family still has.
 
-    A file that has become unreadable is logged and the profile it held before goes on; `strict` raises `BadProfile`.
+    A file that has become unreadable is logged, and the profile last read from it stays in force; with `strict` it
+    raises `BadProfile`.
     """
     found = {}
     for device_type in sorted(set(device_types)):
@@ -234,17 +241,17 @@ def profiles(family: Family, device_types: Iterable[str], strict: bool = False) 
         if not path.is_file():
             continue
         try:
-            _good[path] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
+            _last_read[path] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
         except BadProfile as error:
             if strict:
                 raise
-            log.warning("profile cannot be read", path=str(path), error=error.message, before=path in _good)
-        if path in _good:
-            found[device_type] = _good[path]
+            log.warning("profile cannot be read", path=str(path), error=error.message, before=path in _last_read)
+        if path in _last_read:
+            found[device_type] = _last_read[path]
     return found
 
 
-_good: dict[Path, Profile] = {}  # as they were when last readable
+_last_read: dict[Path, Profile] = {}
 
 
 @lru_cache(maxsize=32)
@@ -254,13 +261,13 @@ def _profile(path: str, _changed: int, known: tuple[str, ...]) -> Profile:
 
 
 def remember_profiles(session: Session, measured: Mapping[str, Profile]) -> None:
-    """Keep each profile that comes into force as a row, once."""
+    """Store each profile that comes into force as a row, once (by the digest of its content)."""
     for profile in measured.values():
-        text = profile.model_dump_json(exclude_defaults=True)
+        content = profile.model_dump_json(exclude_defaults=True)
         row = {
             "family": profile.family,
             "device": profile.device,
-            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "digest": hashlib.sha256(content.encode()).hexdigest(),
             "content": profile.model_dump(mode="json", exclude_defaults=True),
         }
         session.execute(insert(tables.Profile).values(row).on_conflict_do_nothing())

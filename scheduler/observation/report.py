@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from core.quality import SHORTFALL_SQL
 
-# What was predicted at the level that was used: a level may change after routing.
+# The quality predicted for the level that was used, which may have changed since the request was routed.
 RELATIVE = "coalesce(CAST(q.qualities ->> r.level AS float), r.predicted_quality)"
-# Audits are our own second drawings of other people's requests; they are nobody's traffic.
+# Audits are requests of the scheduler itself, drawn a second time to measure quality: they are not traffic.
 WINDOW = """
 FROM report_request r JOIN request q ON q.id = r.id
 WHERE r.source <> 'audit' AND r.accepted_at >= :since AND r.accepted_at < :until
@@ -115,7 +115,7 @@ def make_report(session: Session, since: datetime, until: datetime, job: str | N
 
 
 def _audits(session: Session, family_id: str, level: str, since: datetime) -> dict[str, Any]:
-    """Mean measured relative quality of a level, from what was drawn a second time at the reference level."""
+    """Mean measured relative quality of a level: of its images that were drawn again at the reference level."""
     from core.errors import ArgusError
     from core.families import load_family
     from scheduler.prediction.audit import audited

@@ -74,7 +74,7 @@ class SnapshotReader:
         self._kept = None
 
     def load_now(self, snapshot: Snapshot) -> LoadState:
-        """The snapshot's load as it is at this moment: the clock, and what was routed, started and done since.
+        """The snapshot's load, brought up to now: the clock, and what was routed, started and done since.
 
         Deadlines are checked against `LoadState.now`: with targets of a second or two, the clock of a snapshot that is
         a second old would let requests start that cannot be in time.

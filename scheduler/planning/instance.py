@@ -124,7 +124,7 @@ class Plan:
 
     `status`: `optimal` (within `gap`), `feasible` (the time limit came first; `gap` says how far off at most), `greedy`
     (the solver had no answer). `reason` says why it is not optimal. `objective` is `quality_total` less the switch
-    cost; `spare` the workers' worth of capacity that stays idle; `moves` the workers that load another model.
+    cost; `spare` the capacity that stays idle, in workers; `moves` the workers that load another model.
     """
 
     status: str

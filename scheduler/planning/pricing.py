@@ -11,7 +11,7 @@ average-cost optimality equation (Puterman 1994, §8.4; George & Harrison 2001 f
 
     v[n+1] = (g + W · price(v[n])) / r,    v[0] = 0,    v[N+1] = the value of one request in time
 
-where v[n], the slot value, is what one request less in the queue is worth; `price(v)` is the best gain of a
+where v[n], the slot value, is the gain of one request less in the queue; `price(v)` is the best gain of a
 worker-second that frees queue slots of value v; and g, the least average cost, is found by bisection
 (`prices_by_queue_length`). So an empty queue prices nothing, a filling one prices ever more prompts down, and how
 steeply follows from rate, workers, target latency and prompts. Nothing is tuned by hand.

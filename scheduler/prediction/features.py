@@ -89,9 +89,9 @@ def _scorer_embedding(family: Family) -> Encode:
 
     @cache
     def scorer() -> Any:
-        from families.embedded.judge import load_judge
+        from families.embedded.clip_scorer import load_scorer
 
-        return load_judge(Path(family.scorer.location))
+        return load_scorer(Path(family.scorer.location))
 
     def read(prompts: Sequence[str]) -> Array:
         import torch

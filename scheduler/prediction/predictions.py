@@ -55,8 +55,8 @@ class QualityPredictions:
     def predict(self, rows: Sequence[Request], means: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Quality (N, L), columns in the order of `means`, and cosine to the nearest cached prompt (N).
 
-        The reference level has 1. A level that starts from a cached latent is worth nothing to a prompt without a
-        neighbour near enough: it would run in full, and cost what `exact` costs.
+        The reference level has 1. A level that starts from a cached latent has 0 for a prompt without a neighbour near
+        enough: it would run in full, and cost what `exact` costs.
 
         Args:
             means: mean quality by level, where the predictor says nothing of a level.

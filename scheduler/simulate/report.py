@@ -1,4 +1,4 @@
-"""What a simulated run came to: the figures that docs/formats.md lists, a timeline a minute, a table and plots."""
+"""The results of a simulated run: the figures that docs/formats.md lists, a timeline by minute, a table and plots."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass
 class Report:
-    """One policy's run. `figures` are the contract's; `timeline` holds a number a minute under each name."""
+    """One policy's run: `figures` as in docs/formats.md; `timeline` by name, a value a minute; `batch` likewise."""
 
     policy: str
     figures: dict[str, Any]
@@ -53,7 +53,7 @@ class Report:
 def report(
     policy: str, outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float, seconds: float, **rest: Any
 ) -> Report:
-    """The figures over interactive requests; those of the batch class are told apart."""
+    """Figures and timeline are of interactive requests; those of the batch class are reported separately."""
     interactive = [o for o in outcomes if not o.batch]
     background = [o for o in outcomes if o.batch]
     batch: dict[str, float] = {}
@@ -92,7 +92,7 @@ def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: flo
 
 
 def _timeline(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float) -> dict[str, list[float]]:
-    """By minute: of arrival for demand, violations, quality and levels; of finish for what was served."""
+    """Values by minute: that of arrival, but for `served`, which counts in the minute of finishing."""
     minutes = int(np.ceil(duration_s / MINUTE))
     arrived = np.array([int(o.arrived // MINUTE) for o in outcomes], int).clip(0, minutes - 1)
     late = np.array([float(o.late) for o in outcomes])
@@ -114,7 +114,7 @@ def _timeline(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: fl
 
 
 def as_json(reports: Sequence[Report], about: Mapping[str, Any]) -> dict[str, Any]:
-    """The contract's JSON: `{"policies": {name: figures}}`, with what was simulated beside it."""
+    """The JSON of docs/formats.md: `{"policies": {name: figures}}`, and in `about` what was simulated."""
     return {"simulated": True, **about, "policies": {r.policy: r.to_json() for r in reports}}
 
 
@@ -140,7 +140,7 @@ def rows(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
 
 
 def plot(reports: Sequence[Report], path: Path, title: str, capacity: float | None = None) -> None:
-    """Demand and served, violations, quality by minute for all policies; levels over time of the last one. PNG.
+    """A PNG of demand and served, violations and quality by minute for all policies, and the last one's levels.
 
     `capacity` in requests a minute is drawn where given.
     """

@@ -1,4 +1,4 @@
-"""Who asks for what, when: arrivals from a trace, a prompt for each with its true and its predicted qualities."""
+"""The requests of a simulated run: arrivals from a trace, each with a prompt and its true and predicted qualities."""
 
 from __future__ import annotations
 
@@ -20,37 +20,35 @@ DEFAULT_SPREAD = 500  # synthetic prompts, where there is no quality table
 
 @dataclass(frozen=True)
 class Workload:
-    """N requests: arrival seconds (sorted), prompt row, and by prompt row the true and predicted qualities (P×L).
+    """N requests over P prompts and L levels. Qualities are relative to the reference level."""
 
-    `similarity` and `batch` are per request; `prompts` names the rows.
-    """
-
-    times: np.ndarray
-    rows: np.ndarray
-    truth: np.ndarray
-    predicted: np.ndarray
-    prompts: tuple[str, ...]
-    similarity: np.ndarray
-    batch: np.ndarray
+    times: np.ndarray  # (N,) seconds of arrival, sorted
+    rows: np.ndarray  # (N,) which prompt
+    truth: np.ndarray  # (P, L) true quality
+    predicted: np.ndarray  # (P, L) what the policy is told
+    prompts: tuple[str, ...]  # P
+    similarity: np.ndarray  # (N,) cosine to the nearest cached prompt
+    batch: np.ndarray  # (N,) whether it is of the batch class
     duration_s: float
 
 
 def synthetic_quality(profile: Profile, seed: int, prompts: int = DEFAULT_SPREAD) -> QualityTable:
-    """Prompts whose loss at every level is the profile's mean loss times a tolerance spread exponentially (mean 1).
+    """A quality table for a profile that has none.
 
-    For a profile without a quality table. The drawn means are the profile's exactly.
+    A prompt's loss at every level is the profile's mean loss times a factor drawn from an exponential distribution of
+    mean 1; the means over the prompts are the profile's exactly.
     """
-    tolerance = np.random.default_rng(seed).exponential(size=prompts)
+    factor = np.random.default_rng(seed).exponential(size=prompts)
     loss = np.array([1 - level.quality for level in profile.levels])
-    values = np.maximum(0.0, 1 - tolerance[:, None] / tolerance.mean() * loss[None, :])
+    values = np.maximum(0.0, 1 - factor[:, None] / factor.mean() * loss[None, :])
     return QualityTable(profile.ids, tuple(f"prompt {i}" for i in range(prompts)), values)
 
 
 def blurred(table: QualityTable, noise: float, seed: int) -> np.ndarray:
     """Predicted qualities (P×L) where there is no predictor: true losses times log-normal errors of median 1.
 
-    The logarithm of an error has a draw of deviation `noise` for the prompt and one of half that for each level. That
-    `exact` is 1 is known.
+    The logarithm of an error is the sum of a normal draw for the prompt (deviation `noise`) and one for each of its
+    levels (half of that). The reference level has no loss, and so no error.
     """
     rng = np.random.default_rng([seed, 1])
     loss = 1 - table.values

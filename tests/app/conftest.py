@@ -121,7 +121,7 @@ def submit(client: FlaskClient) -> Callable[..., dict[str, Any]]:
 
 
 def draw(request_id: str, level: str = "exact", score: float | None = 0.8) -> str:
-    """Leave a request as a worker and the judge would: done, with attempt, image and score; returns the image's id."""
+    """Leave a request as a worker and the scorer would: done, with attempt, image and score; returns the image's id."""
     image_id = uuid.uuid4()
     stored = ImageStore().put(image_id, Picture.new("RGB", (64, 64), "red"), {"prompt": "?"})
     with transaction() as session:

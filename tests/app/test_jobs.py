@@ -24,8 +24,8 @@ Submit = Callable[..., dict[str, Any]]
 
 
 def seconds(accepted: dict[str, Any]) -> float:
-    moments = [datetime.fromisoformat(accepted[key]) for key in ("accepted_at", "deadline_at")]
-    return (moments[1] - moments[0]).total_seconds()
+    times = [datetime.fromisoformat(accepted[key]) for key in ("accepted_at", "deadline_at")]
+    return (times[1] - times[0]).total_seconds()
 
 
 def test_a_job_is_committed_and_then_published(client: FlaskClient, submit: Submit, database: Services) -> None:

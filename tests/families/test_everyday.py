@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from families.embedded.clip_scorer import load_scorer
 from families.embedded.everyday import Everyday, check, everyday, rank
-from families.embedded.judge import load_judge
 from families.embedded.model import WEIGHTS
 from families.embedded.recipe import words
 from families.embedded.recipe.names import catalogue
@@ -50,8 +50,8 @@ def test_the_rank_is_how_many_texts_are_nearer_than_the_one_asked_for() -> None:
 def test_a_picture_that_is_its_prompt_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     from families.embedded import everyday as module
 
-    judge = load_judge(WEIGHTS / "scorer")
+    scorer = load_scorer(WEIGHTS / "scorer")
     few = [one for one in everyday() if one.prompt in ("two cats", "a fox in the snow")]
     monkeypatch.setattr(module, "everyday", lambda: few)
-    shares = check(judge, [module.read(judge, [one.prompt]) for one in few])
+    shares = check(scorer, [module.read(scorer, [one.prompt]) for one in few])
     assert shares["things, top-1"] == shares["counts"] == shares["places"] == 1.0

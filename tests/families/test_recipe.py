@@ -29,7 +29,7 @@ def toy_run(folder: Path, seconds: float, stages: tuple[str, ...], resume: Path 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, toy_names: tuple[str, ...]) -> Run:
-    """A run of every stage, a moment each."""
+    """A run of every stage, as short as can be."""
     run = toy_run(tmp_path_factory.mktemp("made"), 8.0, EVERYTHING)
     assert command.train(run) == []
     return run

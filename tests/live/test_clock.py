@@ -1,4 +1,4 @@
-"""Decisions are made by the clock of the moment, not by that of the last read of the rows."""
+"""Decisions are made by the clock as it is now, not as it was when the rows were last read."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def test_batch_work_gives_its_place_to_a_request_with_a_target(stack: Stack):
 
 def test_what_cannot_be_in_time_is_told_so_and_served_last(stack: Stack):
     stack.tick(lambda: bool(stack.rows(Plan, Plan.in_force)), "a plan")
-    time.sleep(1.5 * FRESH_S)  # so old may a worker's picture of the moment be: without a plan it sets nothing aside
+    time.sleep(1.5 * FRESH_S)  # a worker's snapshot may be so old: without a plan it sets nothing aside
     late = stack.submit(1, seconds=-5.0)
     stack.publish(late)
     stack.wait_done(late)

@@ -34,7 +34,7 @@ class StageStream:
 
 
 class Mark:
-    """A moment in the work that the loop asks of the device."""
+    """A point in the work that the loop queues on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.event: torch.cuda.Event | None = None

@@ -10,7 +10,7 @@ import torch
 
 from core.text import shared_encoder
 from families.embedded.checksums import digest
-from families.embedded.judge import load_judge, prepare
+from families.embedded.clip_scorer import load_scorer, prepare
 from workers.scoring.base import clip_score
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class EmbeddedClip:
     def __init__(self, folder: str, device: str = "cpu") -> None:
         self.name = f"embedded-clip:{digest(Path(folder) / WEIGHTS_FILE)[:8]}"
         self._device = device
-        self._clip = load_judge(Path(folder)).to(device)
+        self._clip = load_scorer(Path(folder)).to(device)
         self._text = shared_encoder(device)
 
     @torch.inference_mode()

@@ -69,7 +69,7 @@ def train_pruned(run: Run, name: str, widths: tuple[int, int], middle: bool) -> 
 
 def tell(run: Run, name: str) -> None:
     """Mean scores of a member without guidance, for the log."""
-    if run.judge is not None:
+    if run.scorer is not None:
         found = {steps: round(score(run, (name, steps, 1.0)), 4) for steps in (8, 4, 3, 2, 1)}
         say(f"{name}: mean score by steps {found}")
 

@@ -34,17 +34,17 @@ def noise_of(run: Run, count: int, seed: int, side: int | None = None) -> Tensor
 @torch.no_grad()
 def seen(run: Run, pictures: Tensor) -> Tensor:
     """The scorer's unit vectors (B, space) of pictures of any size."""
-    assert run.judge is not None
-    small = F.interpolate(pictures.float().clamp(-1, 1), (run.judge.side, run.judge.side), mode="area")
-    return run.judge.pictures(small)
+    assert run.scorer is not None
+    small = F.interpolate(pictures.float().clamp(-1, 1), (run.scorer.side, run.scorer.side), mode="area")
+    return run.scorer.pictures(small)
 
 
 @torch.no_grad()
 def read(run: Run, prompts: Sequence[str]) -> Tensor:
     """The scorer's unit vectors (B, space) of prompts."""
-    assert run.judge is not None
+    assert run.scorer is not None
     states, mask = run.encoder.tokens(prompts)
-    return run.judge.texts(states.float(), mask)
+    return run.scorer.texts(states.float(), mask)
 
 
 def clip_score(pictures: Tensor, texts: Tensor) -> Tensor:

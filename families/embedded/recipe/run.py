@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from families.embedded.clip_scorer import ClipScorer
 from families.embedded.codec import ConvCodec
-from families.embedded.judge import Judge
 from families.embedded.model import EMPTY_PROMPT
 from families.embedded.recipe import data, nets, scenes
 from families.embedded.recipe.data import Latents, Pool
@@ -43,7 +43,7 @@ class Run:
     stages: tuple[str, ...]
     resume: Path | None = None  # weights of an earlier run, to go on from
     codec: ConvCodec | None = None
-    judge: Judge | None = None
+    scorer: ClipScorer | None = None
     latents: dict[int, Latents] = field(default_factory=dict)  # by the side of the picture
     members: dict[str, Any] = field(default_factory=dict)
 
@@ -110,15 +110,15 @@ class Run:
         if "codec" not in self.stages:
             self.codec = self.settle(ConvCodec.from_pretrained(self.resume / "codec", torch_dtype=torch.float32))
         if "scorer" not in self.stages:
-            self.judge = self._judge(self.resume / "scorer")
+            self.scorer = self._scorer(self.resume / "scorer")
         for name in MEMBERS:
             if name not in self.stages and (network := self.published(name)):
                 self.members[name] = self.settle(network)
 
-    def _judge(self, folder: Path) -> Judge:
-        judge: Judge = Judge.from_pretrained(folder, torch_dtype=torch.float32)
-        judge.eval().requires_grad_(False).to(self.device)
-        return judge
+    def _scorer(self, folder: Path) -> ClipScorer:
+        scorer: ClipScorer = ClipScorer.from_pretrained(folder, torch_dtype=torch.float32)
+        scorer.eval().requires_grad_(False).to(self.device)
+        return scorer
 
 
 def prepare(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from families.embedded.judge import Judge
+from families.embedded.clip_scorer import ClipScorer
 from families.embedded.recipe import nets
 from families.embedded.recipe.run import Run
 from families.embedded.recipe.stage import Stage
@@ -21,7 +21,7 @@ def train(run: Run) -> None:
     """Make, write and keep the scorer. A spoiled picture must score less than the good one."""
     plan = run.plan
     torch.manual_seed(9)
-    network = run.on_device(Judge(**plan.scorer))
+    network = run.on_device(ClipScorer(**plan.scorer))
     quarter = max(2, plan.scorer_batch // 4)
 
     def loss(scorer: Any) -> Tensor:
@@ -35,7 +35,7 @@ def train(run: Run) -> None:
 
     average = Stage("scorer", network, loss, run.seconds("scorer"), plan.scorer_rate, plan.scorer_batch).train()
     nets.save_half(average, run.weights / "scorer")
-    run.judge = average.to(run.device)  # type: ignore[assignment]
+    run.scorer = average.to(run.device)  # type: ignore[assignment]
 
 
 def siblings(run: Run, count: int, side: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:

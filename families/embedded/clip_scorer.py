@@ -1,4 +1,4 @@
-"""The judge: a small CLIP (Radford et al. 2021), its text side a projection of frozen MiniLM token states."""
+"""The scorer: a small CLIP (Radford et al. 2021) whose text side is a projection of frozen MiniLM token states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.text import WIDTH
 from families.embedded.checksums import verify
 
 
-class Judge(ModelMixin, ConfigMixin):
+class ClipScorer(ModelMixin, ConfigMixin):
     """Image tower (a residual network over pictures of `side`) and text tower (attention over token states)."""
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -77,9 +77,9 @@ def prepare(image: Image, side: int) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def load_judge(folder: Path) -> Judge:
-    """The judge in `folder`, checked against its checksums; raises `core.errors.WeightsDamaged`."""
+def load_scorer(folder: Path) -> ClipScorer:
+    """The scorer in `folder`, checked against its checksums; raises `core.errors.WeightsDamaged`."""
     verify(folder)
-    judge: Judge = Judge.from_pretrained(folder, torch_dtype=torch.float32)
-    judge.eval().requires_grad_(False)
-    return judge
+    scorer: ClipScorer = ClipScorer.from_pretrained(folder, torch_dtype=torch.float32)
+    scorer.eval().requires_grad_(False)
+    return scorer
