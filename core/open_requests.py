@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 
 from core.database import transaction
 from core.families import Family
@@ -24,14 +26,18 @@ def waiting(family: Family, levels: Sequence[str], background: bool, most: int) 
     Those with a latency target that can still be met; or the `background`: those whose deadline no level can meet any
     more, then batch work.
     """
-    batch = Request.service_class == ServiceClass.BATCH
-    query = (
+    one_level = func.unnest(cast(list(levels), ARRAY(Text()))).table_valued("id").render_derived()
+    first = (
         select(Request)
-        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
+        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level == one_level.c.id)
         .where(~in_foreground() if background else in_foreground())
-        .order_by(*([batch] if background else []), Request.deadline_at, Request.id)
+        .order_by(*([Request.service_class.desc()] if background else []), Request.deadline_at, Request.id)
         .limit(most)
+        .lateral()
     )
+    row = aliased(Request, first)  # the first few of each level, by its index, however many wait at others
+    order = (*([row.service_class.desc()] if background else []), row.deadline_at, row.id)
+    query = select(row).select_from(one_level.join(first, true())).order_by(*order).limit(most)
     with transaction() as session:
         return list(session.scalars(query))
 

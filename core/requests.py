@@ -269,6 +269,7 @@ def redraw(request_id: uuid.UUID, level: str, why: str) -> list[Request]:
             level=level,
             published_at=None,
             scored_at=None,
+            score=None,
             note=func.concat_ws("; ", Request.note, why),
         )
         .returning(Request)

@@ -3,7 +3,7 @@
 ::
 
     job 1─n request 1─n attempt 1─1 image 1─n score
-    plan 1─n assignment n─1 worker     profile     predictor     cached_latent
+    plan 1─n assignment n─1 worker     profile     predictor     cached_latent 1─1 latent_use     latent_total
 
 The states of a request and every move between them are drawn in `core.requests`. All times are timezone-aware UTC.
 Latency counts from `accepted_at` to `stored_at`.
@@ -20,6 +20,8 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Index, String, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from core.request_indexes import request_indexes
 
 EMBEDDING_WIDTH = 384  # MiniLM sentence embedding
 
@@ -84,16 +86,7 @@ class Request(Base):
     """One prompt, one seed, one image: the unit of routing, billing and recording."""
 
     __tablename__ = "request"
-    __table_args__ = (
-        UniqueConstraint("job_id", "position"),
-        Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
-        Index(
-            "ix_request_waiting",
-            *("family", "deadline_at", "id"),
-            postgresql_include=["level"],
-            postgresql_where="state = 'queued'",
-        ),
-    )
+    __table_args__ = (UniqueConstraint("job_id", "position"), *request_indexes())
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
@@ -125,13 +118,14 @@ class Request(Base):
     error: Mapped[str | None]
     note: Mapped[str | None]  # why this level, for people
 
-    accepted_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    accepted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     routed_at: Mapped[datetime | None]
     published_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     denoised_at: Mapped[datetime | None]
-    stored_at: Mapped[datetime | None] = mapped_column(index=True)
+    stored_at: Mapped[datetime | None]
     scored_at: Mapped[datetime | None]
+    score: Mapped[float | None]  # the newest image's newest; none before version 0.3, where `score` has it
 
     job: Mapped[Job] = relationship(back_populates="requests")
     tries: Mapped[list[Attempt]] = relationship(
@@ -156,6 +150,7 @@ class Attempt(Base):
         UniqueConstraint("request_id", "number"),
         Index("ix_attempt_open", "worker", postgresql_where="outcome is null"),
         Index("ix_attempt_ended", "ended_at"),
+        Index("ix_attempt_worker_ended", "worker", "ended_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
@@ -186,10 +181,11 @@ class Image(Base):
     """A stored image; the file lies in the image store under `key`."""
 
     __tablename__ = "image"
+    __table_args__ = (Index("ix_image_level_created", "level", "created_at"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), index=True)
-    attempt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("attempt.id", ondelete="CASCADE"))
+    attempt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("attempt.id", ondelete="CASCADE"), index=True)
     key: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
@@ -247,7 +243,7 @@ class Assignment(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     epoch: Mapped[int] = mapped_column(ForeignKey("plan.epoch", ondelete="CASCADE"))
-    worker: Mapped[str] = mapped_column(index=True)
+    worker: Mapped[str]
     models: Mapped[list[str]]
     queues: Mapped[list[str]]
     reason: Mapped[str]
@@ -329,5 +325,25 @@ class CachedLatent(Base):
     embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_WIDTH))
     key: Mapped[str]
     bytes: Mapped[int]
-    uses: Mapped[int] = mapped_column(default=0)
+    uses: Mapped[int] = mapped_column(default=0)  # by workers of the version before
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class LatentUse(Base):
+    """What a cached latent has saved; apart, because a change to `cached_latent` is one to its vector index."""
+
+    __tablename__ = "latent_use"
+    __table_args__ = (Index("ix_latent_use_coldest", "steps_saved", "latent_id"),)
+
+    latent_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    steps_saved: Mapped[int] = mapped_column(BigInteger, server_default="0")  # uses × k
+
+
+class LatentTotal(Base):
+    """The one row that says how many cached latents there are. Triggers keep it and the rows of `latent_use`."""
+
+    __tablename__ = "latent_total"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    entries: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)

@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,10 +38,10 @@ OURS = ("ARGUS_HOME", "ARGUS_DATABASE_URL", "ARGUS_BROKER_URL")
 
 def backlog(setup: Setup) -> dict[str, Any]:
     """Wall seconds of ticks with `WAITING` requests, each after everything was put back to the reference level."""
-    with _services():
+    with services():
         family = load_family("embedded")
-        _join(family)
-        _queue(family, setup.seed)
+        join_workers(family, HOLD)
+        queue_requests(family, WAITING, setup.seed)
         scheduler = Scheduler(family)
         ticks = [_tick(scheduler, family) for _ in range(TICKS)]
     return {
@@ -66,10 +66,10 @@ def _tick(scheduler: Scheduler, family: Family) -> tuple[float, int]:
     return seconds, moved
 
 
-def _join(family: Family) -> None:
+def join_workers(family: Family, hold: Sequence[str]) -> None:
     """Rows of workers that are ready, for as long as the benchmark takes."""
     with transaction() as session:
-        for place, model in enumerate(HOLD):
+        for place, model in enumerate(hold):
             row = Worker(name=f"cpu{place}@bench", boot=uuid.uuid4(), device=f"cpu:{place}", device_type="cpu")
             row.family, row.state, row.stats = family.id, "ready", {}
             row.models, row.queues = [model], family.queues_of([model])
@@ -77,13 +77,13 @@ def _join(family: Family) -> None:
             session.add(row)
 
 
-def _queue(family: Family, seed: int) -> None:
-    """`WAITING` queued requests with deadlines over the next ten minutes."""
+def queue_requests(family: Family, count: int, seed: int) -> None:
+    """So many queued requests with deadlines over the next ten minutes."""
     rng, now = np.random.default_rng(seed), datetime.now(UTC)
-    losses = np.linspace(0, 0.15, len(family.levels)) * rng.exponential(size=(WAITING, 1))
+    losses = np.linspace(0, 0.15, len(family.levels)) * rng.exponential(size=(count, 1))
     losses += rng.normal(0, SPREAD, losses.shape) * (losses > 0)
     qualities = [dict(zip(family.levels, np.clip(1 - row, 0, 1).round(4).tolist(), strict=True)) for row in losses]
-    job = Job(id=uuid.uuid4(), family=family.id, source="replay", size=WAITING)
+    job = Job(id=uuid.uuid4(), family=family.id, source="replay", size=count)
     given = family.defaults
     rows = [
         {
@@ -97,7 +97,7 @@ def _queue(family: Family, seed: int) -> None:
             "height": given.height,
             "steps": given.steps,
             "guidance": given.guidance,
-            "deadline_at": now + timedelta(seconds=600 * place / WAITING),
+            "deadline_at": now + timedelta(seconds=600 * place / count),
             "state": State.QUEUED,
             "level": family.reference,
             "epoch": 0,
@@ -113,7 +113,7 @@ def _queue(family: Family, seed: int) -> None:
 
 
 @contextmanager
-def _services() -> Iterator[None]:
+def services() -> Iterator[None]:
     """PostgreSQL (migrated) and Valkey in a folder that goes afterwards; this process's settings point at them."""
     before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ARGUS_")}
     with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:

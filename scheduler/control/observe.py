@@ -26,6 +26,7 @@ from scheduler.observation.target import latency_target_s
 from scheduler.policies import Policy
 
 SAMPLE = 256  # recent requests whose predicted qualities stand for those to come
+LOOKED_AT = 4 * SAMPLE  # of which some may have been routed without a prediction
 REALIGNED = 10_000  # waiting requests that a tick may move, most urgent first
 COLUMNS = (  # of a waiting request: just those that decide
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality),
@@ -136,10 +137,14 @@ class Observer:
         """Predicted qualities (N×L) and floors (N) of the newest requests whose level is the policy's to choose."""
         newest = (
             select(Request.qualities, Request.min_quality)
-            .where(Request.family == self.family.id, func.jsonb_typeof(Request.qualities) == "object")
+            .where(Request.family == self.family.id)
             .where(Request.service_class == ServiceClass.INTERACTIVE, Request.level_asked == "auto")
+            .order_by(Request.accepted_at.desc())
+            .limit(LOOKED_AT)
+            .subquery()
         )
-        rows = session.execute(newest.order_by(Request.accepted_at.desc()).limit(SAMPLE)).all()
+        predicted = select(newest).where(func.jsonb_typeof(newest.c.qualities) == "object")
+        rows = session.execute(predicted.limit(SAMPLE)).all()
         means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
         sample = [[known.get(level, means[level]) for level in policy.levels] for known, _ in rows]
         return np.array(sample).reshape(len(rows), len(policy.levels)), np.array([floor or 0.0 for _, floor in rows])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.quality import SHORTFALL_SQL
 
+if TYPE_CHECKING:
+    from scheduler.prediction.audit import Audited
+
+MEMORY = "64MB"  # for the sorts behind the percentiles of a day
 # The quality predicted for the level that was used, which may have changed since the request was routed.
-RELATIVE = "coalesce(CAST(q.qualities ->> r.level AS float), r.predicted_quality)"
+RELATIVE = "coalesce(CAST(r.qualities ->> r.level AS float), r.predicted_quality)"
 # Audits are requests of the scheduler itself, drawn a second time to measure quality: they are not traffic.
 WINDOW = """
-FROM report_request r JOIN request q ON q.id = r.id
+FROM report_request r
 WHERE r.source <> 'audit' AND r.accepted_at >= :since AND r.accepted_at < :until
   AND (CAST(:job AS uuid) IS NULL OR r.job_id = CAST(:job AS uuid))
 """
@@ -28,11 +33,20 @@ percentile_cont(0.5) WITHIN GROUP (ORDER BY r.latency_s) AS latency_p50_s,
 percentile_cont(0.95) WITHIN GROUP (ORDER BY r.latency_s) AS latency_p95_s,
 percentile_cont(0.99) WITHIN GROUP (ORDER BY r.latency_s) AS latency_p99_s,
 avg(r.denoise_s) AS denoise_mean_s, count(r.score) AS scored, avg(r.score) AS score_mean,
-avg({RELATIVE}) AS predicted_quality,
-avg({SHORTFALL_SQL.format(RELATIVE)}) FILTER (WHERE r.stored_at IS NOT NULL) AS quality_lost
+avg(r.relative) AS predicted_quality,
+avg({SHORTFALL_SQL.format("r.relative")}) FILTER (WHERE r.stored_at IS NOT NULL) AS quality_lost
 """
-TOTAL = f"SELECT {FIGURES}, min(r.accepted_at) AS first, max(coalesce(r.stored_at, r.accepted_at)) AS last {WINDOW}"
-LEVELS = f"SELECT r.family, coalesce(r.level, 'unrouted') AS level, {FIGURES} {WINDOW} GROUP BY 1, 2 ORDER BY 1, 2"
+# One pass over narrow rows: by level, and of all (`whole`).
+REPORT = f"""
+WITH r AS MATERIALIZED (
+    SELECT r.family, r.level, r.state, r.accepted_at, r.stored_at, r.violated, r.latency_s, r.denoise_s, r.score,
+           {RELATIVE} AS relative
+    {WINDOW}
+)
+SELECT grouping(r.family) = 1 AS whole, r.family, coalesce(r.level, 'unrouted') AS level, {FIGURES},
+min(r.accepted_at) AS first, max(coalesce(r.stored_at, r.accepted_at)) AS last
+FROM r GROUP BY GROUPING SETS ((), (r.family, r.level)) ORDER BY whole, r.family, level
+"""
 
 
 @dataclass(frozen=True)
@@ -101,28 +115,34 @@ class Report:
 def make_report(session: Session, since: datetime, until: datetime, job: str | None = None) -> Report:
     """Read the report of requests accepted in [since, until), of one job when `job` is its id."""
     values = {"since": since, "until": until, "job": job}
-    total = dict(session.execute(text(TOTAL), values).mappings().one())
-    first, last = total.pop("first"), total.pop("last")
-    by_level = [dict(row) for row in session.execute(text(LEVELS), values).mappings()]
-    families = {row["family"] for row in by_level}
+    session.execute(text(f"SET LOCAL work_mem = '{MEMORY}'"))
+    rows = [dict(row) for row in session.execute(text(REPORT), values).mappings()]
+    total = next(row for row in rows if row["whole"])
+    families = {row["family"] for row in rows if not row["whole"]}
+    pairs = {family: _audits(session, family, since) for family in families}
     levels = {}
-    for row in by_level:
-        family, level = row.pop("family"), row.pop("level")
-        name = level if len(families) == 1 else f"{family}/{level}"
-        levels[name] = Figures(**row, **_audits(session, family, level, since))
+    for row in rows:
+        if not row["whole"]:
+            name = row["level"] if len(families) == 1 else f"{row['family']}/{row['level']}"
+            levels[name] = _figures(row, [p.measured for p in pairs[row["family"]] if p.level == row["level"]])
+    first, last = total["first"], total["last"]
     seconds = (last - first).total_seconds() if first else 0.0
-    return Report(since, until, seconds, Figures(**total), levels)
+    return Report(since, until, seconds, _figures(total), levels)
 
 
-def _audits(session: Session, family_id: str, level: str, since: datetime) -> dict[str, Any]:
-    """Mean measured relative quality of a level: of its images that were drawn again at the reference level."""
+def _figures(row: Mapping[str, Any], audits: Sequence[float] = ()) -> Figures:
+    """Figures of a row of the report, with the relative qualities that audits measured."""
+    known = {field.name: row[field.name] for field in fields(Figures) if field.name in row}
+    return Figures(**known, audits=len(audits), audited_quality=sum(audits) / len(audits) if audits else None)
+
+
+def _audits(session: Session, family_id: str, since: datetime) -> Sequence[Audited]:
+    """Measured relative qualities: of images that were drawn again at the reference level."""
     from core.errors import ArgusError
     from core.families import load_family
     from scheduler.prediction.audit import audited
 
     try:
-        pairs = audited(session, load_family(family_id), datetime.now(UTC) - since)
+        return audited(session, load_family(family_id), datetime.now(UTC) - since)
     except ArgusError:  # the family's file is gone; its requests are not
-        return {}
-    measured = [pair.measured for pair in pairs if pair.level == level]
-    return {"audits": len(measured), "audited_quality": sum(measured) / len(measured) if measured else None}
+        return ()

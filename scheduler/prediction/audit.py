@@ -28,21 +28,35 @@ LEAST_SCORE = 0.05  # a reference that scores nearly nothing cannot be divided b
 TWIN = """
     e.prompt = r.prompt AND e.negative_prompt = r.negative_prompt AND e.seed = r.seed AND e.steps = r.steps
     AND e.guidance = r.guidance AND e.width = r.width AND e.height = r.height AND e.family = r.family
-"""
+    AND e.level_asked = :reference AND e.level_asked <> 'auto' AND md5(e.prompt) = md5(r.prompt)
+"""  # by the index of requests that name their level
+
+NEWEST_SCORE = """(
+    SELECT s.value FROM image i JOIN score s ON s.image_id = i.id WHERE i.request_id = {}
+    ORDER BY i.created_at DESC, s.created_at DESC LIMIT 1
+)"""
 
 CANDIDATES = f"""
 SELECT r.id FROM request r
-WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference AND r.scored_at > :since
-  AND NOT EXISTS (SELECT 1 FROM request e WHERE {TWIN} AND e.level_asked = :reference AND e.state <> 'failed')
+WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference
+  AND r.stored_at > :since AND r.scored_at IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM request e WHERE {TWIN} AND e.state <> 'failed')
 ORDER BY md5(r.id::text) LIMIT :most
 """
 
 PAIRS = f"""
-SELECT DISTINCT ON (r.id) r.prompt, r.level, r.predicted_quality, r.score, e.score AS reference_score
-FROM (SELECT q.*, v.score FROM request q JOIN report_request v USING (id)) r
-JOIN (SELECT q.*, v.score FROM request q JOIN report_request v USING (id)) e ON {TWIN}
-WHERE r.family = :family AND r.state = 'done' AND e.state = 'done' AND r.level <> :reference AND e.level = :reference
-  AND r.score IS NOT NULL AND e.score > :least AND r.scored_at > :since
+WITH pair AS MATERIALIZED (
+    SELECT DISTINCT ON (r.id) r.id, r.prompt, r.level, r.predicted_quality, e.id AS twin
+    FROM request r JOIN request e ON {TWIN}
+    WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference AND r.stored_at > :since
+      AND e.state = 'done' AND e.level = :reference
+    ORDER BY r.id, e.scored_at NULLS LAST
+)
+SELECT * FROM (
+    SELECT prompt, level, predicted_quality, {NEWEST_SCORE.format("pair.id")} AS score,
+           {NEWEST_SCORE.format("pair.twin")} AS reference_score
+    FROM pair
+) scored WHERE score IS NOT NULL AND reference_score > :least
 """
 
 
@@ -80,7 +94,7 @@ def order_audits(session: Session, family: Family, most: int) -> uuid.UUID | Non
 
 
 def audited(session: Session, family: Family, look_back: timedelta = LOOK_BACK) -> Sequence[Audited]:
-    """What has been drawn twice and scored twice, however the twin came about."""
+    """What has been drawn twice and scored twice: by an audit, or by who asked for the reference level by name."""
     since = datetime.now(UTC) - look_back
     values = {"family": family.id, "reference": family.reference, "since": since, "least": LEAST_SCORE}
     rows = session.execute(text(PAIRS), values)

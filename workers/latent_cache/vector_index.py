@@ -20,7 +20,13 @@ WHERE family = :family AND model = :model AND version = :version AND width = :wi
   AND steps = :steps AND scheduler = :scheduler
 ORDER BY distance LIMIT {NEIGHBOURS}
 """
-TOUCH = "UPDATE cached_latent SET uses = uses + 1 WHERE key = :key"
+TOUCH = """
+UPDATE latent_use SET steps_saved = steps_saved + k FROM cached_latent WHERE latent_id = cached_latent.id AND key = :key
+"""
+COLDEST = """
+SELECT key, k, bytes FROM latent_use JOIN cached_latent ON cached_latent.id = latent_id
+ORDER BY steps_saved, latent_id LIMIT 1000
+"""
 
 
 class VectorIndex:
@@ -101,13 +107,10 @@ class VectorIndex:
             return list(result) if result.returns_rows else []
 
     def coldest(self, excess: int) -> list[Entry]:
-        from sqlalchemy import select
+        from sqlalchemy import text
 
-        from core.tables import CachedLatent as Row
-
-        query = select(Row.key, Row.k, Row.bytes).order_by(Row.uses * Row.k, Row.id).limit(1000)
         with self._engine.begin() as connection:
-            return enough([Entry(row.key, row.k, row.bytes) for row in connection.execute(query)], excess)
+            return enough([Entry(row.key, row.k, row.bytes) for row in connection.execute(text(COLDEST))], excess)
 
     def remove(self, keys: Sequence[str]) -> None:
         from sqlalchemy import delete
@@ -118,16 +121,17 @@ class VectorIndex:
             connection.execute(delete(Row).where(Row.key.in_(list(keys))))
 
     def bytes(self) -> int:
-        return self._sum("coalesce(sum(bytes), 0)")
+        return self._total("bytes")
 
     def __len__(self) -> int:
-        return self._sum("count(*)")
+        return self._total("entries")
 
-    def _sum(self, what: str) -> int:
+    def _total(self, what: str) -> int:
+        """Of all entries, as the triggers of the table keep it."""
         from sqlalchemy import text
 
         with self._engine.begin() as connection:
-            return int(connection.execute(text(f"SELECT {what} FROM cached_latent")).scalar_one())
+            return int(connection.execute(text(f"SELECT coalesce(sum({what}), 0) FROM latent_total")).scalar_one())
 
 
 def as_text(embedding: np.ndarray) -> str:

@@ -55,8 +55,8 @@ def add_done(session, prompt: str, level: str, score: float, predicted: float | 
     job = Job(family="toy", source="api", size=1)
     request = Request(
         family="toy", prompt=prompt, seed=1, width=64, height=64, steps=10, guidance=2.0, level=level,
-        level_asked="auto", position=0, state=State.DONE, deadline_at=now + timedelta(minutes=1), scored_at=now,
-        predicted_quality=predicted,
+        level_asked="exact" if level == "exact" else "auto", position=0, state=State.DONE, stored_at=now, scored_at=now,
+        deadline_at=now + timedelta(minutes=1), predicted_quality=predicted,
     )  # fmt: skip
     job.requests = [request]
     session.add(job)

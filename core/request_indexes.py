@@ -1,0 +1,47 @@
+"""The indexes of `request`, each with what it is for.
+
+A move of a request writes every index whose condition its row fulfils. So those over all rows are few, and the others
+hold only what their readers look for. Statements have to say the condition too, as `core.open_requests` does.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, text
+
+FOREGROUND = "(service_class = 'interactive' OR urgent) AND NOT deadline_unreachable"
+
+
+def request_indexes() -> tuple[Index, ...]:
+    """New index objects, for the table to own."""
+    return (
+        # Counts by state and level: the snapshot, the tick, metrics, jobs not routed yet.
+        Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
+        # Claims: the most urgent of each level. The tick: all of them.
+        Index(
+            "ix_request_waiting",
+            *("family", "level", "deadline_at", "id"),
+            postgresql_where=f"state = 'queued' AND {FOREGROUND}",
+        ),
+        # Claims of what fills idle workers: missed deadlines, then batch work.
+        Index(
+            "ix_request_background",
+            *("family", "level", text("service_class DESC"), "deadline_at", "id"),
+            postgresql_where=f"state = 'queued' AND NOT ({FOREGROUND})",
+        ),
+        # Missed deadlines that are owed a start.
+        Index(
+            "ix_request_owed",
+            *("family", "accepted_at", "id"),
+            postgresql_where="state = 'queued' AND deadline_unreachable",
+        ),
+        # Demand, the sample of prompts.
+        Index("ix_request_accepted", "family", text("accepted_at DESC")),
+        # Reports: rows lie nearly in the order in which they came, so this one costs next to nothing.
+        Index("ix_request_accepted_range", "accepted_at", postgresql_using="brin"),
+        # The gallery, metrics, audits.
+        Index("ix_request_stored", "stored_at", postgresql_where="stored_at IS NOT NULL"),
+        # Reconciliation: images that nobody has scored.
+        Index("ix_request_unscored", "stored_at", postgresql_where="scored_at IS NULL AND stored_at IS NOT NULL"),
+        # Audits: the same prompt and seed at the reference level.
+        Index("ix_request_twin", "seed", text("md5(prompt)"), postgresql_where="level_asked <> 'auto'"),
+    )

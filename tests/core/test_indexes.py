@@ -1,0 +1,181 @@
+"""The statements that run often, as the functions that run them write them, find their rows by an index."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import event, text
+
+from app.records import jobs, lines, plan
+from app.records.report import report_out
+from bench.scheduler.backlog import join_workers, queue_requests
+from bench.scheduler.history import fill
+from core import open_requests, workers
+from core.cached_latents import Kind
+from core.database import engine, transaction
+from core.families import load_family
+from core.request_indexes import FOREGROUND
+from core.tables import Job
+from core.workers import WorkerIdentity
+from scheduler.control import escalate
+from scheduler.control.observe import Observer
+from scheduler.control.reconcile import reconcile
+from scheduler.control.remap import NEWEST
+from scheduler.control.tick import Scheduler
+from scheduler.observation import queries
+from scheduler.observation.report import make_report
+from scheduler.observation.snapshot import SnapshotReader
+from scheduler.prediction.audit import audited, order_audits
+from workers.latent_cache.entries import Entry
+from workers.latent_cache.vector_index import COLDEST, VectorIndex
+
+ROWS, DAYS, WAITING = 40_000, 20.0, 1500
+FAMILY = load_family("embedded")
+LEVELS = list(FAMILY.levels)
+NOBODY = WorkerIdentity("cpu0@bench", uuid.uuid4())
+
+
+@pytest.fixture(scope="module")
+def filled(services: Any) -> Iterator[None]:
+    """Weeks of history, some hundreds that wait in each of the ways to wait, workers, cached latents."""
+    everything = "request, job, attempt, image, score, plan, assignment, worker, cached_latent, latent_use"
+    with transaction() as session:
+        session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY CASCADE"))
+        for _ in fill(session, FAMILY.id, FAMILY.reference, LEVELS, ROWS, DAYS):
+            pass
+    join_workers(FAMILY, tuple(FAMILY.models) * 10)
+    queue_requests(FAMILY, WAITING, seed=1)
+    with transaction() as session:
+        session.execute(text("UPDATE request SET deadline_unreachable = true WHERE state = 'queued' AND seed % 3 = 0"))
+        session.execute(text("UPDATE request SET service_class = 'batch' WHERE state = 'queued' AND seed % 3 = 1"))
+    index = VectorIndex(engine())
+    kind = Kind("embedded", "large", "1", 64, 64, 30, "euler")
+    for number in range(50):
+        index.add(kind, np.eye(384)[number], [Entry(f"{number}-{k}", k, 10) for k in (3, 6)])
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    Scheduler(FAMILY).tick()
+    yield
+    with transaction() as session:
+        session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY CASCADE"))
+
+
+def in_session(work: Callable[[Any], object]) -> Callable[[], None]:
+    def run() -> None:
+        with transaction() as session:
+            work(session)
+            session.rollback()
+
+    return run
+
+
+def last_day(session: Any) -> None:
+    now = datetime.now(UTC)
+    make_report(session, now - timedelta(days=1), now)
+
+
+STATEMENTS: dict[str, Callable[[], object]] = {
+    "claims": lambda: open_requests.waiting(FAMILY, LEVELS, False, 32),
+    "background claims": lambda: open_requests.waiting(FAMILY, LEVELS, True, 8),
+    "claims of what is owed": lambda: open_requests.owed(FAMILY, LEVELS, 10.0, 8),
+    "attempts without a thread": lambda: workers.open_attempts(NOBODY, earlier=False),
+    "snapshot": in_session(lambda session: SnapshotReader(FAMILY).snapshot(session)),
+    "the tick's look": in_session(lambda session: Observer(FAMILY, SnapshotReader(FAMILY)).observe(session)),
+    "tick": lambda: Scheduler(FAMILY).tick(),
+    "reconciliation": lambda: reconcile(FAMILY),
+    "timings": in_session(lambda session: queries.timings(session, "cpu")),
+    "relative scores": in_session(lambda session: queries.relative_scores(session, FAMILY)),
+    "score of the reference": in_session(lambda session: escalate._reference_score(session, FAMILY, "a fox")),
+    "audits measured": in_session(lambda session: audited(session, FAMILY)),
+    "audits to order": in_session(lambda session: order_audits(session, FAMILY, 4)),
+    "report of a day": in_session(last_day),
+    "dashboard": in_session(lambda session: report_out(session, 60)),
+    "gallery": in_session(lines.gallery),
+    "gallery of a level": in_session(lambda session: lines.gallery(session, FAMILY.reference)),
+    "plan": in_session(plan.plan_page),
+    "jobs": in_session(jobs.job_list),
+    "eviction": lambda: (VectorIndex(engine()).coldest(100), VectorIndex(engine()).touch("3-6")),
+}
+
+
+@contextmanager
+def executed() -> Iterator[list[tuple[str, Any]]]:
+    """Statements, and their values, that this process executes meanwhile."""
+    seen: list[tuple[str, Any]] = []
+
+    def hook(_conn: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        seen.append((statement, values))
+
+    event.listen(engine(), "before_cursor_execute", hook)
+    try:
+        yield seen
+    finally:
+        event.remove(engine(), "before_cursor_execute", hook)
+
+
+def plan_of(statement: str, values: Any) -> str:
+    with engine().connect() as connection:
+        cursor: Any = connection.connection.cursor()
+        cursor.execute(f"EXPLAIN {statement}", values)
+        return "\n".join(line for (line,) in cursor.fetchall())
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_that_runs_often_reads_all_requests(filled: None, name: str) -> None:
+    with executed() as seen:
+        STATEMENTS[name]()
+    explained = [plan_of(*one) for one in seen if re.match(r"\s*(SELECT|WITH|UPDATE|DELETE)", one[0])]
+    assert explained or name == "eviction"
+    for found in explained:
+        assert not re.search(r"Seq Scan on (request|attempt|image)\b", found), found
+
+
+def test_every_index_of_the_big_tables_is_used_by_some_statement(filled: None) -> None:
+    with transaction() as session:
+        session.execute(text("SELECT pg_stat_reset()"))
+    for statement in STATEMENTS.values():
+        statement()
+    with transaction() as session:  # a job that is purged takes what belongs to it along
+        session.delete(session.query(Job).filter(Job.source == "api").first())
+        session.flush()
+        session.rollback()
+    with transaction() as session:
+        session.execute(text("SELECT pg_stat_force_next_flush()"))
+    with transaction() as session:
+        unused = session.scalars(
+            text(
+                "SELECT indexrelname FROM pg_stat_user_indexes WHERE idx_scan = 0 AND relname IN "
+                "('request', 'attempt', 'image', 'score')"
+            )
+        )
+        assert set(unused) <= {"attempt_pkey", "score_pkey"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"), [(COLDEST, "ix_latent_use_coldest"), (NEWEST, "ix_assignment_worker_id")]
+)
+def test_small_tables_have_the_order_that_is_asked_for(filled: None, statement: Any, index: str) -> None:
+    """While they are small, reading all of them is cheaper; so that is forbidden here."""
+    with transaction() as session:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        found = session.scalars(text(f"EXPLAIN {statement}"), {"names": ["cpu0@bench"]} if index.endswith("id") else {})
+        assert index in "\n".join(found)
+
+
+def test_the_most_urgent_of_all_levels_is_shown_first(filled: None) -> None:
+    shown = open_requests.waiting(FAMILY, LEVELS, False, 32)
+    assert shown == sorted(shown, key=lambda row: (row.deadline_at, row.id))
+    with transaction() as session:
+        first = session.scalar(
+            text(f"SELECT id FROM request WHERE state = 'queued' AND {FOREGROUND} ORDER BY deadline_at, id LIMIT 1")
+        )
+    assert shown[0].id == first
+    behind = open_requests.waiting(FAMILY, LEVELS, True, WAITING)
+    assert [row.service_class for row in behind] == sorted((row.service_class for row in behind), reverse=True)
