@@ -13,8 +13,8 @@ average-cost optimality equation (Puterman 1994, §8.4; George & Harrison 2001 f
 
 where v[n], the slot value, is the gain of one request less in the queue; `price(v)` is the best gain of a
 worker-second that frees queue slots of value v; and g, the least average cost, is found by bisection
-(`prices_by_queue_length`). So an empty queue prices nothing, a filling one prices ever more prompts down, and how
-steeply follows from rate, workers, target latency and prompts. Nothing is tuned by hand.
+(`prices_by_queue_length`, `scheduler.planning.slot_values`). So an empty queue prices nothing, a filling one prices ever
+more prompts down, and how steeply follows from rate, workers, target latency and prompts. Nothing is tuned by hand.
 
 Everything is deterministic for a prompt and an epoch: exact ties, common when predictions are class means, are broken
 by a hash of both in proportion to the planned shares.
@@ -28,10 +28,12 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
+
+from scheduler.planning.slot_values import Chain, Piece
 
 Array = np.ndarray
 TIE = 1e-9
@@ -69,6 +71,26 @@ class PriceCurve:
         at = bisect_right(self.slot_values, slot_value)
         (v0, v1), (p0, p1) = self.slot_values[at - 1 : at + 1], self.price[at - 1 : at + 1]
         return p0 + (p1 - p0) * (slot_value - v0) / (v1 - v0)
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        """`price_at` as straight lines, by rising slot value."""
+        first, last = self.seconds[0], self.seconds[-1]
+        found = [Piece(min(self.loss[0], self.slot_values[0]), 0.0, 0.0)]
+        found.append(Piece(self.slot_values[0], -self.loss[0] / first, 1 / first))
+        knots = list(zip(self.slot_values, self.price, strict=True))
+        for (v0, p0), (v1, p1) in pairwise(knots):
+            if v1 > v0:
+                slope = (p1 - p0) / (v1 - v0)
+                found.append(Piece(v1, p0 - slope * v0, slope))
+        return (*found, Piece(math.inf, -self.loss[-1] / last, 1 / last))
+
+    def prices_at(self, slot_values: Array) -> Array:
+        """`price_at` of many."""
+        ends = np.array([piece.end for piece in self.pieces])
+        at = np.searchsorted(ends, slot_values, side="right").clip(max=len(ends) - 1)
+        at_zero, slope = (np.array([getattr(piece, name) for piece in self.pieces]) for name in ("at_zero", "slope"))
+        return np.asarray(at_zero[at] + slope[at] * slot_values)
 
     def to_json(self) -> dict[str, Any]:
         return {name: list(values) for name, values in vars(self).items() if name in self.__dataclass_fields__}
@@ -127,24 +149,12 @@ def prices_by_queue_length(
     curve: PriceCurve, rate: float, workers: float, room: int, lump: float = 1.0
 ) -> tuple[float, ...]:
     """Price of a worker-second with 0, 1, … `room` lumps waiting: the optimality recursion of the module docstring."""
+    chain = Chain(curve.pieces, rate / lump, workers / lump, VALUE_IN_TIME)
     low, high = 0.0, rate * VALUE_IN_TIME
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        _, over = _recursion(curve, rate / lump, workers / lump, room, middle)
-        low, high = (low, middle) if over else (middle, high)
-    prices, _ = _recursion(curve, rate / lump, workers / lump, room, low)
-    return tuple(prices)
-
-
-def _recursion(curve: PriceCurve, rate: float, workers: float, room: int, cost: float) -> tuple[list[float], bool]:
-    """Prices by number waiting for a guessed average cost, and whether the guess was too high."""
-    slot_value, prices = 0.0, []
-    for _ in range(room + 1):
-        prices.append(curve.price_at(slot_value))
-        slot_value = (cost + workers * prices[-1]) / rate
-        if slot_value > VALUE_IN_TIME:
-            return prices + [curve.price_at(VALUE_IN_TIME)] * (room + 1 - len(prices)), True
-    return prices, False
+        low, high = (low, middle) if chain.overflows(middle, room) else (middle, high)
+    return tuple(curve.prices_at(chain.values(low, room)).tolist())
 
 
 def choose(
