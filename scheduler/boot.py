@@ -50,12 +50,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(queues: list[str], name: str) -> int:
     """Register the tasks and serve the queues."""
+    from scheduler.observation.readings import ReadingsShared
     from scheduler.tasks import register_tasks
 
     app, family = celery_app(), load_family(settings().family)
     register_tasks(app, family)
     if SCHEDULER_QUEUE in queues:
         prepare_predictor(family)
+    ReadingsShared(family).start()
     return serve(app, name, queues, SLOTS)
 
 

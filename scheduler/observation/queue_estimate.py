@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scheduler.policies import Policy
+
+MOVES = 10_000  # remembered at most
 
 
 @dataclass
@@ -48,14 +51,33 @@ class QueueEstimate:
         return max(0, math.ceil(self.ahead - self.slots))
 
 
-def queues_of(policy: Policy | None, workers: Sequence[tuple[str, str | None]]) -> dict[str, QueueEstimate]:
-    """Slots and speed of each model's workers, given as device type and model, as far as profiles know them."""
+class OwnMoves:
+    """What this process has routed and started lately: readings of before do not know of it."""
+
+    def __init__(self) -> None:
+        self._moves: deque[tuple[float, str, bool]] = deque(maxlen=MOVES)
+
+    def note(self, level: str, started: bool) -> None:
+        """Now a request was started at this level, or routed to it."""
+        self._moves.append((time.time(), level, started))
+
+    def since(self, at: float) -> list[tuple[str, bool]]:
+        """Level and kind of what came after a Unix time; what came before is forgotten."""
+        while self._moves and self._moves[0][0] <= at:
+            self._moves.popleft()
+        return [(level, started) for _, level, started in list(self._moves)]
+
+
+def queues_of(policy: Policy | None, workers: Mapping[tuple[str, str | None], int]) -> dict[str, QueueEstimate]:
+    """Slots and speed of each model's workers, given how many there are by device type and model; as far as profiles
+    know them."""
     found: dict[str, QueueEstimate] = {}
-    for device_type, model in workers:
+    for (device_type, model), n in workers.items():
         profile = policy.cluster.profiles.get(device_type) if policy else None
         levels = [lv for lv in profile.levels if policy.cluster.holds(lv.id) == model] if profile and policy else []
         if model and levels:
             before = found.get(model, QueueEstimate(0, 0.0))
             speed = max(level.requests_per_minute for level in levels) / 60
-            found[model] = QueueEstimate(before.slots + levels[0].rows, before.per_s + speed, before.workers + 1)
+            slots = before.slots + n * levels[0].rows
+            found[model] = QueueEstimate(slots, before.per_s + n * speed, before.workers + n)
     return found

@@ -1,6 +1,6 @@
-"""The state of the system as policies want it: cluster, plan in force, load. Read from PostgreSQL, kept for a second.
+"""The state of the system as policies want it: cluster, plan in force, load. Made of the readings that all share.
 
-The router, the tick and every worker's admission read the same rows through this, so the same policy code runs in the
+The router, the tick and every worker's admission see the same rows through this, so the same policy code runs in the
 simulator and in all of them.
 """
 
@@ -13,24 +13,22 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import tables
 from core.families import Family
 from core.settings import settings
 from core.tables import Request as Row
 from core.tables import ServiceClass
 from scheduler.observation import queries
 from scheduler.observation.calibration import Correction, corrected
-from scheduler.observation.queries import Demand, LiveWorker
-from scheduler.observation.queue_estimate import QueueEstimate, queues_of
-from scheduler.observation.stored_plan import corrections_of, epoch_of, plans_of
-from scheduler.observation.target import latency_target_s
+from scheduler.observation.queries import LiveWorker
+from scheduler.observation.queue_estimate import OwnMoves, QueueEstimate, queues_of
+from scheduler.observation.readings import KEPT_S, Readings, SharedReadings
+from scheduler.observation.stored_plan import corrections_in_force, corrections_of, epoch_of
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
 
 log = structlog.get_logger(__name__)
-FRESH_S = 1.0  # a snapshot is used for so long
+FRESH_S = 0.5  # a snapshot is used for so long; the readings in it are up to a second older
 
 
 @dataclass(frozen=True)
@@ -55,23 +53,28 @@ class SnapshotReader:
     def __init__(self, family: Family, policy: str | None = None) -> None:
         self.family = family
         self.name = policy or settings().policy
-        self.demand = Demand(family)
+        self._shared = SharedReadings(family)
+        self.demand = self._shared.demand
         self._kept: Snapshot | None = None
+        self._anew = False
+        self._own = OwnMoves()
         self._policy: Policy | None = None
         self._plan: tuple[int, Epoch | None, Mapping[str, Correction]] = (0, None, {})
         self._routed: Counter[str] = Counter()
         self._queues: dict[str, QueueEstimate] = {}
 
     def snapshot(self, session: Session, fresh: bool = False) -> Snapshot:
-        """The newest snapshot, at most a second old unless it must be `fresh`."""
+        """The newest snapshot; read from the rows when it must be `fresh`."""
         kept = self._kept
         if fresh or kept is None or time.monotonic() - kept.read_at > FRESH_S:
-            self._kept = kept = self._read(session)
+            self._kept = kept = self._read(session, fresh or self._anew)
+            self._anew = False
         return kept
 
     def invalidate(self) -> None:
-        """Something has changed that decisions must know of: the next snapshot is read anew."""
-        self._kept = None
+        """Something has changed that decisions must know of: the next snapshot is read anew, here and elsewhere."""
+        self._kept, self._anew = None, True
+        self._shared.forget()
 
     def load_now(self, snapshot: Snapshot) -> LoadState:
         """The snapshot's load, brought up to now: the clock, and what was routed, started and done since.
@@ -95,14 +98,16 @@ class SnapshotReader:
         """
         if by_policy:
             self._routed[level] += 1
-        if self._kept is not None and (queue := self._queues.get(self._holds(self._kept.policy, level))):
+        self._own.note(level, started=False)
+        if self._kept is not None and (queue := self._queues.get(_holds(self.family, self._kept.policy, level))):
             queue.routed()
 
     def count_started(self, level: str) -> None:
         """A request was started by this process: what it takes of its model counts at once."""
+        self._own.note(level, started=True)
         if self._kept is None:
             return
-        if queue := self._queues.get(self._holds(self._kept.policy, level)):
+        if queue := self._queues.get(_holds(self.family, self._kept.policy, level)):
             queue.started(self.seconds(level))
 
     def seconds(self, level: str) -> float:
@@ -128,9 +133,7 @@ class SnapshotReader:
 
     def corrections(self, session: Session) -> dict[str, Correction]:
         """What the plan in force, whoever made it, knew of each type of device."""
-        in_force = select(tables.Plan.observed).where(tables.Plan.in_force, plans_of(self.family))
-        newest = in_force.order_by(tables.Plan.epoch.desc()).limit(1)
-        return corrections_of(session.scalar(newest) or {})
+        return corrections_in_force(session, self.family)
 
     def model_of(self, worker: LiveWorker, policy: Policy | None) -> str | None:
         """What this worker counts as holding: its first model; its level, where a policy has one level a worker."""
@@ -141,60 +144,49 @@ class SnapshotReader:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def _read(self, session: Session) -> Snapshot:
-        workers = tuple(queries.live_workers(session, self.family))
-        self._read_plan(session)
+    def _read(self, session: Session, anew: bool) -> Snapshot:
+        found = self._shared.read(session) if anew else self._shared.newest(session)
+        self._read_plan(session, found)
         _, epoch, corrections = self._plan
-        target_s = latency_target_s(session, self.family)
-        policy = self.policy_for([worker.device_type for worker in workers], corrections, target_s)
-        load = self._load(session, workers, policy)
-        served = frozenset(level for level in self.family.levels if _is_served(self.family, level, workers))
-        return Snapshot(workers, policy, epoch if policy is not None else None, load, served)
+        policy = self.policy_for([worker.device_type for worker in found.workers], corrections, found.target_s)
+        load = self._load(found, policy)
+        consumed = {queue for worker in found.workers for queue in worker.queues}
+        served = frozenset(level for level in self.family.levels if self.family.queue(level) in consumed)
+        return Snapshot(found.workers, policy, epoch if policy is not None else None, load, served)
 
-    def _read_plan(self, session: Session) -> None:
+    def _read_plan(self, session: Session, found: Readings) -> None:
         """The plan in force, parsed once; one that another policy made is not ours to follow."""
-        query = select(tables.Plan.epoch, tables.Plan.policy).where(tables.Plan.in_force, plans_of(self.family))
-        newest = session.execute(query.order_by(tables.Plan.epoch.desc()).limit(1)).first()
-        if newest is None or newest.policy != self.name:
+        if not found.epoch or found.policy != self.name:
             self._plan = (0, None, {})
-        elif newest.epoch != self._plan[0]:
-            row = session.get_one(tables.Plan, newest.epoch)
-            self._plan = (newest.epoch, epoch_of(newest.epoch, row.decided), corrections_of(row.observed))
+        elif found.epoch != self._plan[0]:
+            decided, observed = self._shared.plan(session, found.epoch)
+            self._plan = (found.epoch, epoch_of(found.epoch, decided), corrections_of(observed))
             self._routed.clear()
 
-    def _load(self, session: Session, workers: Sequence[LiveWorker], policy: Policy | None) -> LoadState:
-        running = queries.running_by_level(session, self.family)
-        busy_s = {level: n * _seconds(policy, level) / 2 for level, n in running.items()}  # half done, on average
-        ahead = Counter(self._by_model(policy, running))
-        ahead.update(self._by_model(policy, queries.waiting_by_level(session, self.family)))
-        busy = self._by_model(policy, busy_s)
-        now = time.time()
+    def _load(self, found: Readings, policy: Policy | None) -> LoadState:
+        busy_s = {level: n * _seconds(policy, level) / 2 for level, n in found.running.items()}  # half done, on average
+        ahead = Counter(_by_model(self.family, policy, found.running))
+        ahead.update(_by_model(self.family, policy, found.waiting))
+        busy = _by_model(self.family, policy, busy_s)
+        holding = Counter((worker.device_type, self.model_of(worker, policy)) for worker in found.workers)
+        read_at = min(time.time(), max(found.at, time.time() - KEPT_S))  # clocks of machines differ
         self._queues = {
-            model: replace(queue, ahead=ahead[model], busy_s=busy.get(model, 0.0), at=now)
-            for model, queue in queues_of(policy, [(w.device_type, self.model_of(w, policy)) for w in workers]).items()
+            model: replace(queue, ahead=ahead[model], busy_s=busy.get(model, 0.0), at=read_at)
+            for model, queue in queues_of(policy, holding).items()
         }
+        for level, started in self._own.since(read_at):  # is not in the readings
+            if queue := self._queues.get(_holds(self.family, policy, level)):
+                queue.started(_seconds(policy, level)) if started else queue.routed()
         known = {model: queue.waiting for model, queue in self._queues.items()}
         return LoadState(
-            now=now,
-            rate=self.demand.rate(session),
+            now=time.time(),
+            rate=found.rate,
             waiting={model: int(n) for model, n in ahead.items()} | known,
-            workers=Counter(model for worker in workers if (model := self.model_of(worker, policy))),
+            workers=_workers_by_model(holding),
             busy_s=busy,
             routed=self._routed,
-            dispersion=self.demand.forecaster.dispersion,
+            dispersion=found.dispersion,
         )
-
-    def _by_model(self, policy: Policy | None, by_level: Mapping[str, float]) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for level, amount in by_level.items():
-            model = self._holds(policy, level)
-            found[model] = found.get(model, 0) + amount
-        return found
-
-    def _holds(self, policy: Policy | None, level: str) -> str:
-        """What a worker holds to serve a level, as the policy counts it: the model, or the level itself."""
-        known = policy is not None and level in policy.index
-        return policy.cluster.holds(level) if policy and known else self.family.level(level).model
 
 
 def as_request(row: Row, quality: Sequence[float], similarity: float = 0.0) -> Request:
@@ -231,5 +223,24 @@ def _seconds(policy: Policy | None, level: str) -> float:
     return min(policy.cluster.seconds(device)[policy.index[level]] for device in policy.cluster.profiles)
 
 
-def _is_served(family: Family, level: str, workers: Sequence[LiveWorker]) -> bool:
-    return any(family.queue(level) in worker.queues for worker in workers)
+def _workers_by_model(holding: Mapping[tuple[str, str | None], int]) -> Counter[str]:
+    """Workers by what they hold, of all types of device."""
+    found: Counter[str] = Counter()
+    for (_, model), n in holding.items():
+        if model:
+            found[model] += n
+    return found
+
+
+def _by_model(family: Family, policy: Policy | None, by_level: Mapping[str, float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for level, amount in by_level.items():
+        model = _holds(family, policy, level)
+        found[model] = found.get(model, 0) + amount
+    return found
+
+
+def _holds(family: Family, policy: Policy | None, level: str) -> str:
+    """What a worker holds to serve a level, as the policy counts it: the model, or the level itself."""
+    known = policy is not None and level in policy.index
+    return policy.cluster.holds(level) if policy and known else family.level(level).model

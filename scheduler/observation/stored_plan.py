@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
 
 from core.families import Family
 from core.tables import Plan
@@ -49,6 +50,12 @@ def epoch_of(number: int, decided: Mapping[str, Any]) -> Epoch | None:
 def corrections_of(observed: Mapping[str, Any]) -> dict[str, Correction]:
     """What a plan knew of each type of device against its profile."""
     return {device: Correction(**_renamed(parts)) for device, parts in observed.get("corrections", {}).items()}
+
+
+def corrections_in_force(session: Session, family: Family) -> dict[str, Correction]:
+    """What the plan in force, whoever made it, knew of each type of device."""
+    newest = select(Plan.observed).where(Plan.in_force, plans_of(family)).order_by(Plan.epoch.desc()).limit(1)
+    return corrections_of(session.scalar(newest) or {})
 
 
 def _renamed(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ average-cost optimality equation (Puterman 1994, §8.4; George & Harrison 2001 f
 
 where v[n], the slot value, is the gain of one request less in the queue; `price(v)` is the best gain of a
 worker-second that frees queue slots of value v; and g, the least average cost, is found by bisection
-(`prices_by_queue_length`, `scheduler.planning.slot_values`). So an empty queue prices nothing, a filling one prices ever
-more prompts down, and how steeply follows from rate, workers, target latency and prompts. Nothing is tuned by hand.
+(`prices_by_queue_length`, `scheduler.planning.slot_values`). So an empty queue prices nothing, a filling one prices
+ever more prompts down, and how steeply follows from rate, workers, target latency and prompts. Nothing is tuned.
 
 Everything is deterministic for a prompt and an epoch: exact ties, common when predictions are class means, are broken
 by a hash of both in proportion to the planned shares.

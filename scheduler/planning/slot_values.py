@@ -55,7 +55,7 @@ class Chain:
                 passed = np.expm1(passed * math.log(grows)) / (grows - 1)
             found[at : at + count] = start + by * passed
             at, start = at + steps, end
-        return np.minimum(found, self.most)
+        return np.asarray(np.minimum(found, self.most))
 
     def _runs(self, cost: float, room: int) -> Iterator[tuple[int, float, float, float]]:
         """Steps within one piece: how many, B, d, and the value after them. Ends past the most, or after `room` + 1."""
