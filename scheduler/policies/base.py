@@ -31,6 +31,7 @@ class Policy:
     moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
     reviews_all: ClassVar[bool] = False  # `finished` is asked of every scored image, not only of those under a floor
+    lets_go: ClassVar[bool] = False  # admission control is its own rule, whether a run gives it to all or not
     admission_control: bool = True
 
     def __init__(self, cluster: Cluster) -> None:
@@ -73,9 +74,8 @@ class Policy:
             if not options:  # for workers of another type
                 continue
             left = request.deadline - state.now - self.margin
-            rows = worker.rows + len(waiting) - i + ARRIVALS
-            in_time = self.latencies.in_time(options, left, worker.device, rows)
-            if in_time or not self.admission_control:
+            in_time = self._in_time(options, left, worker, len(waiting) - i - 1)
+            if in_time or not (self.admission_control or self.lets_go):
                 start = self._start(i, in_time or options, worker, waiting, epoch, state)
                 return Admission(i, self.levels[start], tuple(unreachable))
             if not self.latencies.reachable(options, left):
@@ -99,6 +99,10 @@ class Policy:
     def _options(self, request: Request, level: str, worker: Worker) -> Sequence[int]:
         """Levels at which this worker could run the request: here, the one that it was routed to."""
         return [i for i in (self.index[level],) if self.latencies.runs(worker.device, i)]
+
+    def _in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int) -> list[int]:
+        """Levels, of these, that end within `left` seconds on this worker, with so many waiting behind."""
+        return self.latencies.in_time(options, left, worker.device, worker.rows + behind + 1 + ARRIVALS)
 
     def _as_drawn(self, request: Request, options: Sequence[int], worker: Worker) -> Sequence[int]:
         """What these levels are to the request: one that starts from a cached latent and finds none is another."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from core.profiles import Profile
@@ -21,7 +23,7 @@ def averaged(cluster: Cluster, sample: np.ndarray) -> Cluster:
         return cluster
     shares = {cluster.levels[level]: _shares(cluster, rungs, sample) for level, rungs in ladders.items()}
     profiles = {device: _averaged(profile, shares) for device, profile in cluster.profiles.items()}
-    return Cluster(profiles, cluster.slo_s, cluster.shared)
+    return replace(cluster, profiles=profiles)
 
 
 def _shares(cluster: Cluster, rungs: tuple[int, ...], sample: np.ndarray) -> dict[str, float]:

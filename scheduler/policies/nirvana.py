@@ -12,18 +12,13 @@ class Nirvana(ClipperHA):
     source = "Agarwal et al., Approximate Caching for Efficiently Serving Diffusion Models (NIRVANA), NSDI 2024"
 
     def route(self, request: Request, epoch: Epoch, state: LoadState) -> str:
-        share = published_share(request.similarity)
-        open_to = [lv for lv, skipped in self._skipped().items() if skipped <= share + 1e-9]
-        return max(open_to, key=lambda lv: self._skipped()[lv], default=self.level())
+        return self.deepest(request, published_share(request.similarity))
 
-    def _skipped(self) -> dict[str, float]:
-        """Share of the steps that each caching level skips; profiles say the steps, or imply them by latency."""
-        found = {}
-        for profile in self.cluster.profiles.values():
-            for level in profile.levels:
-                if level.strategy in ("exact", "ac"):
-                    found[level.id] = round(1 - level.latency_s / profile.reference.latency_s, 2)
-        return found
+    def deepest(self, request: Request, share: float) -> str:
+        """The caching level of the exact level's model that skips most, up to this share of the steps."""
+        exact, skipped = self.index[self.level()], self.cluster.skipped
+        usable = [i for i, rungs in self.cluster.ladders.items() if rungs[0] == exact and skipped[i] <= share + 1e-9]
+        return self.levels[max((i for i in usable if request.quality[i] > 0), key=skipped.__getitem__, default=exact)]
 
 
 policy = Nirvana

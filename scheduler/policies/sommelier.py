@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from scheduler.planning.instance import Plan
 from scheduler.policies.base import Policy
+from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 TURNS = 4
@@ -27,22 +28,23 @@ class Sommelier(Policy):
         return self.epoch(observed, plan)
 
     def _choose(self, observed: Observation, device: str) -> dict[str, int]:
+        known = self.on_average(observed)
         held = [level for level in self.levels for _ in range(observed.current.get(device, {}).get(level, 0))]
-        held += [self._best(device, 0.0)] * (observed.workers[device] - len(held))
+        held += [self._best(known, device, 0.0)] * (observed.workers[device] - len(held))
         alone = observed.rate / max(1, sum(observed.workers.values()))
         for i in range(len(held)):
             if i % TURNS == self.epochs % TURNS:
                 queue = observed.waiting.get(held[i], 0) / max(1, held.count(held[i]))
-                held[i] = self._best(device, alone + queue / (self.cluster.slo_s / 2))
+                held[i] = self._best(known, device, alone + queue / (self.cluster.slo_s / 2))
         return {level: held.count(level) for level in dict.fromkeys(held)}
 
-    def _best(self, device: str, rate: float) -> str:
+    def _best(self, known: Cluster, device: str, rate: float) -> str:
         """The best level whose one worker carries the rate; the fastest where none does."""
-        seconds = dict(zip(self.levels, self.cluster.seconds(device), strict=True))
+        seconds = dict(zip(self.levels, known.seconds(device), strict=True))
         able = [level for level in self.levels if seconds[level] * rate <= 1]
         if not able:
             return min(self.levels, key=lambda level: seconds[level])
-        return max(able, key=lambda level: self.cluster.quality[self.index[level]])
+        return max(able, key=lambda level: known.quality[self.index[level]])
 
     def _shares(self, workers: dict[str, dict[str, int]], demand: float) -> dict[str, float]:
         """Every worker gets the same share of the arrivals."""
