@@ -13,10 +13,11 @@ from bench.scheduler.prompts import EMBEDDED, TRAINING, out_of_fold, told
 from bench.scheduler.setup import NOISE, SLO_FACTOR, Setup
 from bench.scheduler.tables import show_policies
 from core.profiles import QualityTable, read_profile, read_quality
+from scheduler.policies import NAMES
 from scheduler.simulate import SimConfig, simulate, workload
 
 OWN = EMBEDDED.with_name("cpu.json")
-OWN_PEAKS, OWN_POLICIES = (0.6, 1.2, 2.0), ("clipper-ha", "clipper-ht", "pac", "argus-paper", "argus", "oracle")
+OWN_PEAKS, OWN_POLICIES = (0.6, 1.2, 2.0), tuple(name for name in NAMES if name != "nirvana")
 
 
 def models(setup: Setup) -> dict[str, Any]:

@@ -46,8 +46,15 @@ class Setup:
     def quality(self) -> QualityTable:
         """Measured qualities by prompt of the embedded family, rescaled to the profile's means; else synthetic ones."""
         if self.from_table:
-            return rescaled(read_quality(EMBEDDED), self.profile)
+            return rescaled(self._table, self.profile)
         return synthetic_quality(self.profile, self.seed)
+
+    @cached_property
+    def _table(self) -> QualityTable:
+        """The embedded family's table, with the levels that the predictor can learn."""
+        table = read_quality(EMBEDDED)
+        known = read_quality(TRAINING).levels if TRAINING.exists() else table.levels
+        return table.select(tuple(level for level in table.levels if level in known))
 
     @cached_property
     def predicted(self) -> QualityTable | None:
@@ -56,7 +63,7 @@ class Setup:
             return None
         if not TRAINING.exists():
             return out_of_fold(self.quality, self.seed)
-        learnt = rescaled(read_quality(TRAINING), self.profile, like=read_quality(EMBEDDED))
+        learnt = rescaled(read_quality(TRAINING), self.profile, like=self._table)
         return told(learnt, self.quality.prompts, self.seed)
 
     @property

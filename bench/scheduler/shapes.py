@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from bench.scheduler.part import Part
 from bench.scheduler.pooling import pooled
 from bench.scheduler.setup import IMAGES, Setup
-from bench.scheduler.tables import Goal, goal, goals, percent, show_policies, times
+from bench.scheduler.tables import Goal, goal, goals, percent, show_both, show_policies, times
 from scheduler.policies import NAMES
 from scheduler.simulate.report import plot
 from traces.reader import Trace
@@ -22,25 +23,38 @@ SHOWN = ("clipper-ha", "clipper-ht", "sommelier", "pac", "argus-paper", "argus")
 def shape(
     setup: Setup, name: str, trace: Trace, seeds: Sequence[int], peaks: Iterable[float] = (0.95, 1.3)
 ) -> dict[str, Any]:
-    """All policies over one shape at several peaks, pooled over seeds; plots of the first seed."""
+    """All policies over one shape at several peaks, pooled over seeds; plots of the first seed.
+
+    Each runs twice: letting go of what can no longer be in time, and (`queueing`) serving everybody in turn.
+    """
     found: dict[str, Any] = {}
     for peak in peaks:
         scaled = trace.scaled_to(peak * setup.capacity)
         works = [setup.work(scaled, seed) for seed in seeds]
-        reports = {policy: [setup.run(policy, work) for work in works] for policy in NAMES}
+        reports, queueing = (
+            {policy: [setup.run(policy, work, admission_control=lets_go) for work in works] for policy in NAMES}
+            for lets_go in (True, False)
+        )
         title = f"{trace.name}, peak minute at {peak:.0%} of capacity"
         shown = [reports[policy][0] for policy in SHOWN]
         plot(shown, IMAGES / f"scheduler-{name}-{peak * 100:.0f}.png", title, setup.capacity)
-        least = [setup.least(work) for work in works]
         found[f"{peak:g}"] = {
             "policies": {policy: pooled(runs) for policy, runs in reports.items()},
-            "bound": {key: float(np.mean([b[key] for b in least])) for key in least[0]},
+            "queueing": {policy: pooled(runs) for policy, runs in queueing.items()},
         }
+        if setup.any_hit:
+            least = [setup.least(work) for work in works]
+            found[f"{peak:g}"]["bound"] = {key: float(np.mean([b[key] for b in least])) for key in least[0]}
     return found
 
 
 def twitter(setup: Setup) -> dict[str, Any]:
     return shape(setup, "twitter", setup.trace("twitter-burst-hour"), (1, 2, 3))
+
+
+def cache(setup: Setup) -> dict[str, Any]:
+    """Twitter's hour where a level that starts from a cached latent needs one that is near enough."""
+    return shape(replace(setup, any_hit=False), "cache", setup.trace("twitter-burst-hour"), (1,))
 
 
 def gentd(setup: Setup) -> dict[str, Any]:
@@ -61,13 +75,17 @@ def show_shape(data: dict[str, Any], less_than_pac: float) -> str:
     return "\n\n".join(
         [
             "Peak minute at 95 % of capacity:",
-            show_policies(data["0.95"]),
+            show_both(data["0.95"]),
             goals(under_goals(under, less_than_pac, data["0.95"]["bound"])),
             "Peak minute at 130 % of capacity:",
-            show_policies(data["1.3"]),
+            show_both(data["1.3"]),
             goals(over_goals(over)),
         ]
     )
+
+
+def show_cache(data: dict[str, Any]) -> str:
+    return "\n\n".join(f"Peak minute at {float(peak):.0%} of capacity:\n\n{show_both(data[peak])}" for peak in data)
 
 
 def under_goals(policies: dict[str, Figures], less_than_pac: float, least: dict[str, float]) -> list[Goal]:
@@ -133,16 +151,14 @@ def _quality_goals(policies: dict[str, Figures], less_than_pac: float, least: di
 def over_goals(policies: dict[str, Figures]) -> list[Goal]:
     mine = policies["argus"]["violation_rate"]
     oracle = policies["oracle"]["violation_rate"]
-    queueing = min(policies[name]["violation_rate"] for name in ("pac", "proteus", "clipper-ht", "argus-paper"))
+    rivals = min(f["violation_rate"] for name, f in policies.items() if name not in ("argus", "oracle"))
     return [
         goal(
             "violations ≤ 1.1 × `oracle`'s",
             mine <= 1.1 * oracle,
             f"{mine / oracle:.2f}×" if oracle else "oracle has none",
         ),
-        goal(
-            "≥ 5× fewer than `pac`, `proteus`, `clipper-ht`, `argus-paper`", queueing >= 5 * mine, times(queueing, mine)
-        ),
+        goal("never more than any policy", mine <= rivals, f"fewest of others {percent(rivals)} %"),
     ]
 
 
@@ -166,6 +182,15 @@ GENTD = Part(
     "GenTD26, a production text-to-image cluster",
     "`gentd26-cluster-qps-first-half.csv`, hours 3 to 6.",
     ("scheduler-gentd-95.png", "scheduler-gentd-130.png"),
+)
+CACHE = Part(
+    cache,
+    show_cache,
+    "Twitter, its burstiest hour, with a cache that misses",
+    "The same policies and prompts, one seed, where a request starts from a cached latent only if one is near enough, "
+    "as live. Similarities are NIRVANA's bands, with shares that save the 21 % of GPU time it reports. Capacity is what"
+    " misses leave of it, 145 requests a minute (docs/decisions/0053).",
+    ("scheduler-cache-95.png", "scheduler-cache-130.png"),
 )
 DAY = Part(
     day, show_day, "Twitter, a day", "First day of `twitter-days-01-07.csv`, peak at 95 %.", ("scheduler-day.png",)
