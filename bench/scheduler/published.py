@@ -108,7 +108,8 @@ def show_published(data: dict[str, Any]) -> str:
     said = (
         f"`diffserve` in its own setting ({DIFFSERVE_WORKERS} A100, SD-Turbo and SD 1.5, target {DIFFSERVE_SLO_S:g} s, "
         f"4 to 32 requests a second): {percent(own['violation_rate'], 1)} % late, "
-        f"{percent(own['levels']['exact'], 0)} % of the images by the heavy model. Its paper gives no number to compare with, only a figure."
+        f"{percent(own['levels']['exact'], 0)} % of the images by the heavy model. Its paper gives no number to "
+        "compare with, only a figure."
     )
     return f"{table(head, cells)}\n\n{goals(checks)}\n\n{said}"
 
