@@ -63,7 +63,7 @@ class Options:
 @click.option(
     "--policy", default="argus", show_default=True,
     help="`all`, or some of: clipper-ha, clipper-ht, nirvana, sommelier, proteus, pac, diffserve, hadis, modm, "
-    "clockwork, tetriserve, argus-paper, argus, oracle.",
+    "clockwork, tetriserve, genserve, argus-paper, argus, oracle.",
 )  # fmt: skip
 @click.option("--workers", default="8", show_default=True, help="Workers: a number, or by device type (a100=4,l4=8).")
 @click.option("--scale-to", type=float, help="Stretch what is run so that its busiest minute has so many requests.")

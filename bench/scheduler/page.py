@@ -55,12 +55,13 @@ def page(kept: dict[str, Any]) -> str:
         "All policies get the same forecast, ticks (10 s) and engine. `pac` and `argus-paper` also get Argus' headroom "
         "and backlog term, and `pac` a smooth round robin. Every policy may let go of requests that cannot be in time "
         "any more, at least as generously as its paper's rule: they are served when there is room. “All queue” is the "
-        "same without that, everybody served in turn (`clockwork` lets go all the same: it is what it does). "
+        "same without that, everybody served in turn (`clockwork`, `tetriserve` and `genserve` let go all the same: it "
+        "is what they do). "
         "The levels are those of one model, so no policy loads weights when a worker changes level; where they are not "
         "(*Several models*), load times are those measured with the throughputs. The published ladder was measured "
         "with a cached latent for every prompt, and so it is here but for the part *with a cache that misses*; those "
-        "that go by similarity (`nirvana`, `modm`, `tetriserve`) get bands that save the 21 % of GPU time that NIRVANA "
-        "reports. "
+        "that go by similarity (`nirvana`, `modm`, `tetriserve`, `genserve`) get bands that save the 21 % of GPU time "
+        "that NIRVANA reports. "
         "Late counts late, shed and failed requests. Quality is the mean over what was served, late or not, which "
         "flatters those that queue, and over what was in time, which flatters those that shed.",
     ]

@@ -31,6 +31,7 @@ class Policy:
     moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
     reviews_all: ClassVar[bool] = False  # `finished` is asked of every scored image, not only of those under a floor
+    pauses: ClassVar[bool] = False  # the simulator asks it whether a running request gives its slot to a waiting one
     lets_go: ClassVar[bool] = False  # admission control is its own rule, whether a run gives it to all or not
     admission_control: bool = True
 
@@ -81,6 +82,12 @@ class Policy:
             if not self.latencies.reachable(options, left):
                 unreachable.append(i)
         return Admission(unreachable=tuple(unreachable))
+
+    def gives_way(
+        self, waiting: Sequence[tuple[Request, str]], running: Sequence[tuple[Request, str]], state: LoadState
+    ) -> int | None:
+        """Which of the `running` requests of a model, all of whose workers are full, pauses for those that wait."""
+        return None
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
         """A level to regenerate at, given the relative quality that `level` turned out to have."""

@@ -18,7 +18,8 @@ NAMED = "named/"  # prefix of the prompt classes of requests that name their lev
 class Request:
     """What a policy may know of one request. `quality` is predicted, one number a level in `Cluster.levels` order.
 
-    `key` (the prompt) is what deterministic draws hash; `similarity` is the cosine to the nearest cached prompt.
+    `key` (the prompt) is what deterministic draws hash; `similarity` is the cosine to the nearest cached prompt;
+    `done` the share of its work that a paused one has behind it.
     """
 
     id: int | str
@@ -30,6 +31,7 @@ class Request:
     similarity: float = 0.0
     batch: bool = False
     attempt: int = 0
+    done: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ NAMES = (
     "modm",
     "clockwork",
     "tetriserve",
+    "genserve",
     "argus-paper",
     "argus",
     "oracle",

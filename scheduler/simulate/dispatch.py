@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.policies import Request, Worker
 from scheduler.policies.background import OWED_AFTER, Owed
 from scheduler.simulate.planning import Planning
@@ -10,7 +12,7 @@ from scheduler.simulate.worker import Running, SimWorker
 
 
 class Dispatch:
-    """Keeps the workers of a run busy. `evictions` counts background requests that gave up their slot."""
+    """Keeps the workers of a run busy. `evictions` counts background requests that gave up a slot, `pauses` others."""
 
     def __init__(self, system: System, planning: Planning) -> None:
         self.system, self.planning = system, planning
@@ -18,7 +20,7 @@ class Dispatch:
         self.latency = {d: cluster.latency(d) for d in system.config.profiles}
         self.latency_full = {d: cluster.latency_full(d) for d in system.config.profiles}
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
-        self.evictions = 0
+        self.evictions = self.pauses = 0
         self.owed: dict[int, Owed] = {}  # by worker
 
     def queue(self, request: Request, level: str) -> None:
@@ -28,6 +30,8 @@ class Dispatch:
         self.system.enqueue(request, level)
         self._make_room(model)
         self._feed_model(model)
+        if self.system.policy.pauses and self.system.waiting[model]:
+            self._pause(model)
 
     def feed_all(self) -> None:
         for worker in self.system.workers:
@@ -78,6 +82,7 @@ class Dispatch:
         slowdown = (full / latency - 1) / max(1, worker.slots - 1)
         seconds = self.seconds[worker.device][drawn]
         running = Running(request, level, latency, latency, seconds, slowdown, background, drawn)
+        running.left *= 1 - request.done
         worker.change(self.system.now, lambda batch: batch.append(running))
 
     def _start_background(self, worker: SimWorker) -> bool:
@@ -115,6 +120,23 @@ class Dispatch:
         for worker in mine:
             if self._preempt(worker):
                 return
+
+    def _pause(self, model: str) -> None:
+        """The policy may have a running request give its slot to those that wait; it keeps its progress and waits."""
+        system = self.system
+        able = [w for w in system.workers if w.model == model and w.alive and w.batch]
+        if not able or any(w.has_room(system.now) for w in able):
+            return
+        running = [(w, r) for w in able for r in w.advanced(system.now)]
+        pairs = [(replace(r.request, done=1 - r.left / r.latency), system.policy.levels[r.level]) for _, r in running]
+        chosen = system.policy.gives_way(system.waiting[model], pairs, system.load())
+        if chosen is None:
+            return
+        worker, paused = running[chosen]
+        worker.change(system.now, lambda batch: batch.remove(paused))
+        system.enqueue(*pairs[chosen])
+        self.pauses += 1
+        self.feed(worker)
 
     def _preempt(self, worker: SimWorker) -> bool:
         """Take the background requests out of a batch; whether there were any."""

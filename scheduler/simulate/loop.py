@@ -51,6 +51,7 @@ class _Run:
             "plan_ms_max": 1000 * max(self.planning.solve_s),
             "switches": self.planning.switches,
             "evictions": self.dispatch.evictions,
+            "pauses": self.dispatch.pauses,
         }
         taken = time.process_time() - started
         return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, ticks=ticks)

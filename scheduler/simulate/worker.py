@@ -65,6 +65,11 @@ class SimWorker:
                 running.left -= (now - self.at) / (1 + running.slowdown * (len(self.batch) - 1))
         self.at = now
 
+    def advanced(self, now: float) -> list[Running]:
+        """What it runs, as far as that is now."""
+        self.advance(now)
+        return self.batch
+
     def change(self, now: float, act: Callable[[list[Running]], None]) -> None:
         """Change the batch now."""
         self.advance(now)

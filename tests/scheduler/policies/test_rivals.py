@@ -103,6 +103,25 @@ def test_modm_sends_hits_to_the_small_model_when_the_large_one_has_a_queue_and_m
     assert policy.route(miss, epoch, busy) == "exact"
 
 
+def test_genserve_pauses_the_running_request_with_most_slack_for_one_that_cannot_wait() -> None:
+    policy = make_policy("genserve", cluster())
+    tight, calm = replace(request(), deadline=5.0), replace(request(), deadline=40.0)
+    half_done, patient = replace(calm, deadline=30.0, done=0.5), (replace(calm, deadline=60.0), "exact")
+    state = load_state()  # `tight` needs 4.2 s and has 5; the first of the running ones ends in 2.1 s
+    assert policy.gives_way([(tight, "exact")], [(half_done, "exact"), (calm, "exact")], state) == 1
+    assert policy.gives_way([patient], [(half_done, "exact"), (calm, "exact")], state) is None
+    busy = replace(request(), deadline=6.0)
+    assert policy.gives_way([(tight, "exact")], [(busy, "exact")], state) is None
+
+
+def test_genserve_knows_what_a_paused_request_still_needs() -> None:
+    policy = make_policy("genserve", cluster())
+    epoch = policy.plan(observed(1.0))
+    paused = replace(request(), deadline=2.5, done=0.5)  # 2.1 s are left to do
+    assert policy.admit(WORKER, [(paused, "exact")], epoch, load_state()).start == 0
+    assert policy.admit(WORKER, [(replace(paused, done=0.2), "exact")], epoch, load_state()).unreachable == (0,)
+
+
 @pytest.mark.parametrize("name", ["clockwork", "clipper-ha"])
 def test_clockwork_starts_nothing_that_cannot_end_in_time_whatever_the_run_allows(name: str) -> None:
     policy = make_policy(name, cluster())

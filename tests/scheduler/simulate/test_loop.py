@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import BadInput
 from core.profiles import parse_profile
-from scheduler.policies import NAMES, Cluster, Epoch, Observation
+from scheduler.policies import NAMES, Admission, Cluster, Epoch, Observation
 from scheduler.policies.argus import Argus
 from scheduler.policies.clipper_ha import ClipperHA
 from scheduler.simulate import SimConfig, simulate
@@ -123,3 +123,22 @@ def test_a_run_that_makes_no_sense_is_refused(change: dict, field: str) -> None:
     with pytest.raises(BadInput) as caught:
         replace(config, **change)
     assert caught.value.field == field
+
+
+def test_a_paused_request_goes_on_from_where_it_was() -> None:
+    class Impatient(ClipperHA):
+        """Whoever comes last starts at once."""
+
+        pauses = True
+
+        def gives_way(self, waiting, running, state):
+            return 0 if state.now == 1.0 else None
+
+        def admit(self, worker, waiting, epoch, state):
+            return Admission(len(waiting) - 1 if state.now < 5.0 else 0, "exact")
+
+    config = SimConfig("clipper-ha", {"a100": profile()}, {"a100": 1}, SLO)
+    report = simulate(config, at([0.0, 1.0]), Impatient(Cluster(config.profiles, SLO)))
+    # the second from 1 to 5.2, the first until 1 and from 5.2 to 8.4
+    assert report.ticks["pauses"] == 1
+    assert report.figures["latency_p50_s"] == pytest.approx((4.2 + 8.4) / 2)
