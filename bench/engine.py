@@ -1,6 +1,6 @@
 """Step-level batching against whole-request batching and one at a time: same device, same requests, one run.
 
-    make bench-engine                  everything, about twelve minutes
+    make bench-engine                  everything, more than twelve minutes on two cores
     python -m bench.engine --part loop --seconds 60 [--device cuda:0]
 
 Four parts: `loop` (random arrivals below and above what the engine carries offline), `cache` (hit rates on real
