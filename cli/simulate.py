@@ -102,7 +102,7 @@ def simulate(**given: Any) -> None:
     if options.out:
         about = {"slo_s": slo_s, "seed": options.seed, "workers": workers, "tick_s": tick_s}
         write_json(options.out, as_json(reports, {"trace": arrivals.name, **about}))
-    title = f"{arrivals.name}, SLO {slo_s:g} s"
+    title = f"{arrivals.name}, SLO {slo_s:.3g} s"
     beside = options.out.with_suffix(".png") if options.out else Path("simulate.png")
     plot(reports, options.plot or beside, title)
     show_table(f"Simulated: {title}, seed {options.seed}", *rows(reports))

@@ -13,6 +13,9 @@ let drawn = [];
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// A line needs two minutes; the only one there is, is a dot.
+const alone = (chart, i) => chart.data[i].filter((value) => value !== null).length === 1;
+
 // Minutes without a request are zero requests, and no latency.
 function filled(report) {
   const found = new Map(report.minutes.map((m) => [Date.parse(m.minute) / 60000, m]));
@@ -30,7 +33,7 @@ function options(kind, box) {
     scales: { y: { range: (u, low, high) => [0, Math.max(high || 0, kind === "rate" ? 1 : 0.1) * 1.1] } },
     axes: [{ ...axis, grid: { show: false }, values: "{HH}:{mm}" }, { ...axis, size: 44 }],
     series: [{}, ...KINDS[kind].map(([label, name], i) => ({
-      label, stroke: colour(name), width: 1.5, spanGaps: true, fill: i === 0 ? colour(name) + "22" : undefined, points: { show: false },
+      label, stroke: colour(name), width: 1.5, spanGaps: true, fill: i === 0 ? colour(name) + "22" : undefined, points: { show: alone, size: 6 },
       value: (u, v) => (v === null ? "–" : kind === "score" ? v.toFixed(3) : v.toFixed(kind === "latency" ? 1 : 0)),
     }))],
   };

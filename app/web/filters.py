@@ -16,14 +16,15 @@ STRATEGIES = {
 
 
 def seconds(value: float | None) -> str:
-    """`0.42 s`, `3.1 s`, `2 min 5 s`, `1 h 3 min`."""
+    """`0.42 s`, `3.1 s`, `2 min`, `2 min 5 s`, `1 h 3 min`."""
     if value is None:
         return NONE
     if value < 60:
         return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    parts = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
 def ago(time: datetime | None) -> str:

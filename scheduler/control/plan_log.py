@@ -84,7 +84,8 @@ def explain(observed: Observed, epoch: Epoch) -> str:
     workers = ", ".join(f"{n}× {model}" for model, n in sorted(epoch.workers.items()))
     shed = sum(epoch.plan.shed.values())
     parts = [
-        f"{rate:.1f} requests/min expected{' (burst)' if observed.forecast.burst else ''}, {waiting} waiting",
+        f"{rate:.1f} requests/min expected{' (burst)' if observed.forecast.burst else ''}",
+        f"{waiting:,} waiting that can be in time",
         workers,
         load,
     ]

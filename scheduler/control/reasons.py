@@ -31,7 +31,7 @@ def started(level: str, routed_to: str, better: bool, behind: int) -> str:
     if better:
         return f"raised from {routed_to} to {level} when it started: there was time"
     others = (
-        f"{behind} more requests wait" if behind > 1 else "more requests wait" if behind else "its deadline is near"
+        f"{behind:,} more requests wait" if behind > 1 else "more requests wait" if behind else "its deadline is near"
     )
     return f"lowered from {routed_to} to {level} when it started: {others}"
 
@@ -49,8 +49,8 @@ def not_served(level: str) -> str:
 def _demand(epoch: Epoch, load: LoadState) -> str:
     waiting = sum(load.waiting.values())
     rate = 60 * max(load.rate, epoch.rate)
-    queue = f"{waiting} requests wait and " if waiting > 1 else "a request waits and " if waiting else ""
-    return f"{queue}about {rate:.0f} a minute arrive, more than can all be made better in time"
+    queue = f"{waiting:,} requests wait and " if waiting > 1 else "a request waits and " if waiting else ""
+    return f"{queue}about {rate:,.0f} a minute arrive, more than a better level could serve in time"
 
 
 def _expected(quality: float | None, reference: str) -> str:

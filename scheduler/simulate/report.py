@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass
 class Report:
-    """One policy's run: `figures` as in docs/formats.md; `timeline` by name, a value a minute; `batch` likewise."""
+    """One policy's run: `figures` as in docs/formats.md, `timeline` by name a value a minute, `batch` of batch work."""
 
     policy: str
     figures: dict[str, Any]

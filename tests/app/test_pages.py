@@ -12,6 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import app as package
+from app.web import filters
 from tests.app.conftest import configured, draw, rows
 
 Submit = Callable[..., dict[str, Any]]
@@ -182,3 +183,14 @@ def test_with_the_database_away_pages_and_api_say_so(client: FlaskClient) -> Non
             assert client.get("/healthz").status_code == 200
     finally:
         forget_connections()
+
+
+def test_the_api_page_has_the_navigation_of_the_others(client: FlaskClient) -> None:
+    pages = (client.get(page, headers=PAGE).text for page in ("/docs", "/gallery"))
+    api, gallery = (re.findall(r'<a href="(/[a-z]*)"', body.partition("</header>")[0]) for body in pages)
+    assert api == gallery == ["/", "/gallery", "/dashboard", "/docs"]
+
+
+def test_times_are_written_without_units_of_which_there_are_none() -> None:
+    written = {0.42: "0.42 s", 3.1: "3.1 s", 120: "2 min", 125: "2 min 5 s", 3600: "1 h", 3780: "1 h 3 min"}
+    assert {value: filters.seconds(value) for value in written} == written

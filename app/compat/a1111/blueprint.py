@@ -14,7 +14,7 @@ from app.compat.a1111.schemas import A1111Error
 from app.compat.conventions import set_up
 from app.schemas.errors import ErrorDetail
 
-blueprint = APIBlueprint("a1111", __name__, url_prefix="/sdapi/v1", tag="AUTOMATIC1111's shape")
+blueprint = APIBlueprint("a1111", __name__, url_prefix="/sdapi/v1", tag="AUTOMATIC1111 clients")
 SOURCE = "a1111"
 SAMPLER = "Automatic"  # each level brings its own
 FIELDS = {

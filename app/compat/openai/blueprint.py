@@ -15,7 +15,7 @@ from app.compat.conventions import set_up
 from app.compat.openai.schemas import OpenAIError
 from app.schemas.errors import ErrorDetail
 
-blueprint = APIBlueprint("openai", __name__, url_prefix="/v1", tag="OpenAI's shape")
+blueprint = APIBlueprint("openai", __name__, url_prefix="/v1", tag="OpenAI clients")
 # our fields by their names here
 FIELDS = {"level": "model", "width": "size", "height": "size", "prompts": "n"}
 
