@@ -78,9 +78,13 @@ class LevelProfile(BaseModel):
         return max(self.latency_s, self.rows * 60 / self.requests_per_minute)
 
     def latency_at(self, rows: int) -> float:
-        """Seconds within which nine in ten requests end while so many run: a line from alone to the full batch."""
-        full = max(1, self.rows - 1)
-        return self.p90_ratio * (self.latency_s + (self.latency_full_s - self.latency_s) * min(rows - 1, full) / full)
+        """Seconds within which nine in ten requests end while so many run."""
+        return self.p90_ratio * self.expected_s(rows)
+
+    def expected_s(self, rows: int) -> float:
+        """Seconds of one request while so many run: a line from alone to the full batch, then as throughput allows."""
+        line = self.latency_s + (self.latency_full_s - self.latency_s) * (rows - 1) / max(1, self.rows - 1)
+        return max(line, rows * 60 / self.requests_per_minute)
 
     @property
     def holds(self) -> str:
@@ -106,6 +110,7 @@ class Profile(BaseModel):
     device: str
     model: str = ""
     measured: str = ""
+    memory_mb: float = Field(default=0.0, ge=0)  # for models on this device; 0: not known
     levels: tuple[LevelProfile, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

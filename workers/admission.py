@@ -21,7 +21,7 @@ from core.tables import Request, ServiceClass
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
-from scheduler.policies import Admission, Policy, Worker, policy_class
+from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed
 
@@ -43,8 +43,8 @@ class PolicyAdmission:
         self._owed = Owed()
         self._target_s = 0.0  # not known before the first decision
 
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: int = 0) -> Admission:
-        """The place in `waiting` (earliest deadline first) that starts beside `running` others, and at which level.
+    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: Sequence[Started] = ()) -> Admission:
+        """The place in `waiting` (earliest deadline first) that starts beside those `running`, and at which level.
 
         No level in the answer keeps the one the request was routed to; one asked for by name is always kept.
         """
@@ -62,13 +62,22 @@ class PolicyAdmission:
         ]
         shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
         load = self.reader.load_now(snapshot)
-        answer = policy.admit(Worker(self.worker, self.device_type, held, running), shown, epoch, load)
+        if len(waiting) < SHOWN:  # this is all that waits for such workers
+            load.waiting = {**load.waiting, held: len(shown)}
+        answer = policy.admit(Worker(self.worker, self.device_type, held, tuple(running)), shown, epoch, load)
         unreachable = tuple(places[i] for i in answer.unreachable)
         if answer.start is None:
             return Admission(unreachable=unreachable)
         chosen = waiting[places[answer.start]]
         free = _free(chosen) and answer.level in levels
         return Admission(places[answer.start], answer.level if free else "", unreachable)
+
+    def share(self, level: str) -> float | None:
+        """The share of this device that a request at a level fills; None where the policy does not know."""
+        policy = self.reader.policy
+        if policy is None or level not in policy.index or self.device_type not in policy.cluster.profiles:
+            return None
+        return policy.cluster.share(self.device_type)[policy.index[level]]
 
     @property
     def owed_after_s(self) -> float:
@@ -116,7 +125,11 @@ def _note(row: Request, level: str, behind: int) -> str | None:
 
 
 def claim(
-    family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission, running: int = 0
+    family: Family,
+    worker: WorkerIdentity,
+    levels: Sequence[str],
+    admission: PolicyAdmission,
+    running: Sequence[Started] = (),
 ) -> Claim | None:
     """Claim the request that the policy gives a place to, beside those `running`.
 
@@ -164,7 +177,9 @@ def claim_background(family: Family, worker: WorkerIdentity, levels: Sequence[st
     return None
 
 
-def _asked(admission: PolicyAdmission, shown: Sequence[Request], levels: Sequence[str], running: int) -> Admission:
+def _asked(
+    admission: PolicyAdmission, shown: Sequence[Request], levels: Sequence[str], running: Sequence[Started]
+) -> Admission:
     """The policy's answer; first come first served when it fails, because a free place must not stay empty."""
     try:
         return admission(shown, levels, running) if shown else Admission()

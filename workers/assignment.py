@@ -9,7 +9,7 @@ message.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,28 +48,19 @@ class Assigned:
 
 
 class AssignmentFollower:
-    """Keeps this worker at its newest assignment. The engine may hold more models than the assignment names.
+    """Keeps this worker at its newest assignment. The engine may hold more models than the assignment names."""
 
-    Args:
-        rows_of: rows of each model that are worth running at once.
-    """
-
-    def __init__(self, identity: WorkerIdentity, family: Family, engine: Engine, rows_of: Mapping[str, int]) -> None:
+    def __init__(self, identity: WorkerIdentity, family: Family, engine: Engine) -> None:
         self.identity = identity
         self.family = family
         self.engine = engine
-        self.rows_of = rows_of
         self.current = Assigned()
         self.problem: str | None = None
         self.on_change: Callable[[], object] = lambda: None  # called when the assignment is another
         self._consumer: Consumer | None = None
+        self._messages = 1
         self._commanded: Assigned | None = None  # by remote control; the row confirms it
         self._wake = threading.Event()
-
-    @property
-    def slots(self) -> int:
-        """Requests that this worker runs at once under its assignment."""
-        return max((self.rows_of[model] for model in self.current.models), default=1)
 
     def levels(self) -> list[str]:
         """Ids of the levels this worker serves."""
@@ -95,7 +86,7 @@ class AssignmentFollower:
     def follow(self, consumer: Consumer) -> None:
         """From now on follow assignments, in a thread of its own (loading takes long). Called at every reconnect."""
         first, self._consumer = self._consumer is None, consumer
-        consumer.controller.max_concurrency = self.slots
+        consumer.controller.max_concurrency = self._messages
         if first:
             threading.Thread(target=self._follow, name="assignment", daemon=True).start()
 
@@ -105,9 +96,11 @@ class AssignmentFollower:
         self._wake.set()
         return self._commanded
 
-    def wake_consumer(self) -> None:
-        """A slot is free: have the consumer look for a message now, not at its next turn."""
+    def limit_messages(self, most: int) -> None:
+        """Have the consumer hold so many messages at most, and look for one now, not at its next turn."""
+        self._messages = most
         if self._consumer is not None:
+            self._consumer.controller.max_concurrency = most  # the limit that `worker_disable_prefetch` reads
             self._consumer.call_soon(_nothing)
 
     def apply(self, wanted: Assigned, row: Assignment | None) -> None:
@@ -118,8 +111,6 @@ class AssignmentFollower:
         consumed = self._consumed()
         self._in_consumer("add_task_queue", [queue for queue in wanted.queues if queue not in consumed])
         self.current = wanted
-        if self._consumer is not None:
-            self._consumer.controller.max_concurrency = self.slots  # the limit that `worker_disable_prefetch` reads
         self._in_consumer("cancel_task_queue", [queue for queue in consumed if queue not in wanted.queues])
         self.problem = None
         self.on_change()

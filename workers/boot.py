@@ -72,10 +72,10 @@ def run(device: str, name: str) -> int:
     most = settings().max_batch
     rows_of = {model: min(known[model].worthwhile, most) if model in known else most for model in family.models}
     engine = make_engine(family, device, known, max(rows_of.values()))
-    follower = AssignmentFollower(identity, family, engine, rows_of)
+    follower = AssignmentFollower(identity, family, engine)
     admission = PolicyAdmission(family, identity.name, device_type)
     means = {level.id: level.quality for level in measured.levels} if measured else {}
-    generation = Generation(identity, family, engine, follower, ImageStore(), admission, means)
+    generation = Generation(identity, family, engine, follower, ImageStore(), admission, means, rows_of)
     housekeeping = Housekeeping(generation, {"memory_mb": devices.memory_mb(device)})
     follower.on_change = housekeeping.assignment_changed
     housekeeping.start()

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from core.requests import Claim
+
+FULL = 1 - 1e-9
 
 
 class Claims:
     """A worker's claims by request; those in the background make room for requests with a latency target.
 
     Background work is batch work, and requests whose deadline no level can meet any more.
+
+    Args:
+        share: the share of the device that a request at a level fills.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: Callable[[str], float]) -> None:
+        self._share = share
         self.running: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
 
     @property
-    def foreground(self) -> int:
+    def foreground(self) -> list[Claim]:
         """Claims with a latency target."""
-        return len(self.running) - len(self.background)
+        return [claim for request, claim in list(self.running.items()) if request not in self.background]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another request with a latency target can join."""
+        return self._filled(self.foreground) < FULL
+
+    @property
+    def has_idle_room(self) -> bool:
+        """Whether background work can: there is room, and no other work."""
+        return not self.foreground and self._filled(list(self.running.values())) < FULL
 
     def add(self, claim: Claim, background: bool = False) -> None:
         """This request runs here from now on."""
@@ -37,10 +54,16 @@ class Claims:
                 del claims[request]
                 self.preempted.discard(request)
 
-    def preempt(self, slots: int) -> list[uuid.UUID]:
-        """Background requests that are to leave so that all others fit these slots, noted as preempted."""
-        staying = [request for request in list(self.background) if request not in self.preempted]
-        excess = len(self.running) - len(self.preempted) - slots
-        leaving = staying[: max(0, excess)]
+    def preempt(self) -> list[uuid.UUID]:
+        """Background requests that are to leave so that all others fit, noted as preempted."""
+        staying = [claim for request, claim in list(self.running.items()) if request not in self.preempted]
+        leaving: list[uuid.UUID] = []
+        for claim in staying:
+            if claim.request.id in self.background and self._filled(staying) > 2 - FULL:
+                leaving.append(claim.request.id)
+                staying = [other for other in staying if other is not claim]
         self.preempted.update(leaving)
         return leaving
+
+    def _filled(self, claims: list[Claim]) -> float:
+        return sum(self._share(str(claim.request.level)) for claim in claims)

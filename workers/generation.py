@@ -22,6 +22,7 @@ from core.images import ImageStore
 from core.requests import Claim
 from core.tables import Request
 from core.workers import WorkerIdentity
+from scheduler.policies import Started
 from workers.admission import PolicyAdmission, claim, claim_background, claim_owed
 from workers.allowed_levels import allowed_levels
 from workers.assignment import AssignmentFollower
@@ -44,6 +45,7 @@ class Generation:
 
     Args:
         means: relative quality by level, from the profile.
+        rows_of: rows of each model that are worth running at once, where no policy says.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Generation:
         images: ImageStore,
         admission: PolicyAdmission,
         means: Mapping[str, float] | None = None,
+        rows_of: Mapping[str, int] | None = None,
     ) -> None:
         self.identity = identity
         self.family = family
@@ -63,7 +66,8 @@ class Generation:
         self.recorder = Recorder(family, images)
         self.admission = admission
         self.means = means or {}
-        self.claims = Claims()
+        self.rows_of = rows_of or {}
+        self.claims = Claims(self._share)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self.stopping = threading.Event()
         self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
@@ -74,21 +78,27 @@ class Generation:
         if self.stopping.is_set():
             return
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
-            beside = self.claims.foreground
+            beside = [self._started(other) for other in self.claims.foreground]
             claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
             claimed = claimed or self._from_cancelled_queue(request_id, epoch)
             if claimed is None:
                 return
             self.claims.add(claimed)
-        for request in self.claims.preempt(self.follower.slots):
+        self.ask_for_more()
+        for request in self.claims.preempt():
             self.engine.preempt(str(request))
         self._run(claimed)
+
+    def ask_for_more(self) -> None:
+        """Take one more message while there is room: it is claimed before the next is taken."""
+        claims = self.claims
+        self.follower.limit_messages(max(1, len(claims.foreground) + claims.has_room))
 
     def fill(self) -> None:
         """Start background work on a worker that has nothing else to do, and now and then what is owed a start."""
         claims = self.claims
         self._start_owed()
-        while not self.stopping.is_set() and not claims.foreground and len(claims.running) < self.follower.slots:
+        while not self.stopping.is_set() and claims.has_idle_room:
             with self._claiming:
                 claimed = claim_background(self.family, self.identity, self.follower.levels())
                 if claimed is None:
@@ -128,6 +138,17 @@ class Generation:
     def wait_for_background(self) -> None:
         """Return when no background work is at hand; none can be started afterwards."""
         self._background_slots.shutdown(wait=True)
+
+    def _started(self, claim: Claim) -> Started:
+        """A claim as the policy sees it."""
+        request = claim.request
+        left = self.engine.share_left(str(request.id))
+        return Started(request.deadline_at.timestamp(), str(request.level), left)
+
+    def _share(self, level: str) -> float:
+        """The share of the device that a request at a level fills."""
+        share = self.admission.share(level)
+        return share if share is not None else 1 / self.rows_of.get(self.family.level(level).model, 1)
 
     def _allowed(self, request: Request) -> tuple[str, ...]:
         offered = self.follower.levels() if self.admission.moves else ()

@@ -18,6 +18,6 @@ def register_task(app: Celery, generation: Generation) -> Any:
     @app.task(name=Generate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def generate(request_id: str, epoch: int) -> None:
         generation.generate(uuid.UUID(request_id), epoch)
-        generation.follower.wake_consumer()
+        generation.ask_for_more()
 
     return generate

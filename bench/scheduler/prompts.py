@@ -23,7 +23,8 @@ def rescaled(table: QualityTable, profile: Profile, like: QualityTable | None = 
     if given.
     """
     seen = like or table
-    means = {level: lost(seen, level).mean() for level in seen.levels if 1 - seen.means[level] > 0.01}
+    both = [level for level in seen.levels if level in table.levels]
+    means = {level: lost(seen, level).mean() for level in both if 1 - seen.means[level] > 0.01}
     sources = sorted(means, key=lambda level: means[level])
     targets = sorted((lv for lv in profile.levels if lv.quality < 1), key=lambda lv: -lv.quality)
     at = np.linspace(0, len(sources) - 1, len(targets)).round().astype(int)

@@ -27,14 +27,14 @@ class NewAssignment:
 def new_assignments(
     family: Family,
     workers: Sequence[LiveWorker],
-    planned: Mapping[str, str],
+    planned: Mapping[str, tuple[str, ...]],
     waited_for: Collection[str] = (),
     dwelling: Collection[str] = (),
 ) -> list[NewAssignment]:
     """The workers whose assignment changes.
 
     Args:
-        planned: the model (or level) of each worker by name; a worker without one keeps its first model.
+        planned: the models (or the one level) of each worker by name; a worker without any keeps its first model.
         waited_for: levels somebody waits for, planned or not.
         dwelling: workers within their dwell time; they give nothing up, but may be given more.
     """
@@ -46,15 +46,16 @@ def new_assignments(
     return [wanted[worker.name] for worker in workers if not _same(wanted[worker.name], worker)]
 
 
-def _assignment(family: Family, worker: LiveWorker, planned: str | None) -> NewAssignment:
-    """For a worker that is to hold this model, or this one level."""
-    if planned is None:
+def _assignment(family: Family, worker: LiveWorker, planned: tuple[str, ...] | None) -> NewAssignment:
+    """For a worker that is to hold these models, or this one level."""
+    if not planned:
         first = worker.models[:1]
         return NewAssignment(worker.name, first, tuple(family.queues_of(list(first))), "not planned")
-    if planned in family.models:
-        return NewAssignment(worker.name, (planned,), tuple(family.queues_of([planned])), f"planned: {planned}")
-    model, queue = family.level(planned).model, family.queue(planned)
-    return NewAssignment(worker.name, (model,), (queue,), f"planned: {planned}")
+    reason = f"planned: {', '.join(planned)}"
+    if all(model in family.models for model in planned):
+        return NewAssignment(worker.name, planned, tuple(family.queues_of(list(planned))), reason)
+    (level,) = planned
+    return NewAssignment(worker.name, (family.level(level).model,), (family.queue(level),), reason)
 
 
 def _cover(family: Family, wanted: dict[str, NewAssignment], waited_for: Collection[str]) -> None:

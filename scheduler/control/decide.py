@@ -125,14 +125,15 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
         named=situation.named,
         batch_rate=len(_urgent(policy, situation, BATCH_AHEAD_S)) / BATCH_AHEAD_S,
         load_share={device: {m: s / HORIZON_S for m, s in times.items()} for device, times in loads.items()},
-        loading=by_model([worker for worker in workers if worker.loading]),
+        loading=by_model([worker for worker in workers if worker.loading and not policy.cluster.all_fit]),
         max_moves={device: _max_moves(workers, device) for device in slow},
     )
 
 
 def load_times(policy: Policy) -> dict[str, dict[str, float]]:
-    """Seconds that loading a model takes, by device type; none where workers hold levels that share weights."""
-    if not policy.shared:
+    """Seconds that loading a model takes, by device type; none where workers hold levels that share weights, or where they
+    have memory for all models."""
+    if not policy.shared or policy.cluster.all_fit:
         return {}
     profiles = policy.cluster.profiles
     return {device: {level.holds: level.load_s for level in profile.levels} for device, profile in profiles.items()}

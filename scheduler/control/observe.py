@@ -90,7 +90,8 @@ class Observer:
             return Observed(snapshot, workers, dwelling, forecast, {}, (), ())
         queries.remember_profiles(session, measured)
         corrections = self._corrections(session, measured)
-        policy = self.reader.policy_for(list(measured), corrections, latency_target_s(session, self.family))
+        planned = [worker for worker in workers if worker.device_type in measured]
+        policy = self.reader.policy_for(planned, corrections, latency_target_s(session, self.family))
         assert policy is not None
         waiting, batch = self._waiting(session, policy), self._batch(session, policy)
         sample, floors = self._sample(session, policy)
@@ -101,7 +102,7 @@ class Observer:
             floors=floors,
             queued=queries.waiting_by_level(session, self.family, named=False),
             waiting=[(as_request(row, quality_of(row, policy)), row.level) for row in waiting],
-            workers=[self._worker(w, known.get(w.name), policy) for w in workers if w.device_type in measured],
+            workers=[self._worker(w, known.get(w.name), policy) for w in planned],
             load=snapshot.load,
             tick_s=settings().tick_s,
             batch=[(as_request(r, quality_of(r, policy)), "" if r.level_asked == "auto" else r.level) for r in batch],

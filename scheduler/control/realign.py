@@ -58,7 +58,7 @@ def _moves(
     for row, level in zip(rows, levels, strict=True):
         if level == row.level or not snapshot.is_served(level):
             continue
-        if not _same_workers(family, policy, row.level, level):
+        if not _same_workers(policy, row.level, level):
             if len(published) == REPUBLISHED:
                 continue
             published.append(row.id)
@@ -66,9 +66,9 @@ def _moves(
     return moved, published
 
 
-def _same_workers(family: Family, policy: Policy, before: str, after: str) -> bool:
+def _same_workers(policy: Policy, before: str, after: str) -> bool:
     """Whether the same workers serve both levels: then the message in the old queue serves as well."""
-    return policy.shared and family.level(before).model == family.level(after).model
+    return policy.shared and policy.cluster.holds(before) == policy.cluster.holds(after)
 
 
 def _publish(ids: Sequence[Any]) -> None:

@@ -7,7 +7,6 @@ database that is away costs a tick, which is recorded as failed where that is po
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import structlog
 from sqlalchemy import func, select
@@ -81,7 +80,10 @@ class Scheduler:
         with transaction() as session:
             waited_for = queries.levels_asked_for(session, self.family)
             epoch = session.scalar(select(func.max(Plan.epoch)).where(plans_of(self.family)))
-        planned: Mapping[str, str] = decision.models if decision else {}
+        planned: dict[str, tuple[str, ...]] = {}
+        if decision is not None and observed.policy is not None:
+            held = observed.policy.cluster.models_of if observed.policy.shared else lambda level: (level,)
+            planned = {worker: held(what) for worker, what in decision.models.items()}
         wanted = new_assignments(self.family, observed.workers, planned, waited_for, observed.dwelling)
         if wanted and epoch is not None:
             remap.issue(epoch, wanted)

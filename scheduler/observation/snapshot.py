@@ -114,17 +114,22 @@ class SnapshotReader:
         """Worker-seconds that a request takes at a level, by the newest snapshot; 0 where no profile says."""
         return _seconds(self._kept.policy if self._kept else None, level)
 
+    @property
+    def policy(self) -> Policy | None:
+        """The policy as last read."""
+        return self._policy
+
     def policy_for(
-        self, device_types: Sequence[str], corrections: Mapping[str, Correction], target_s: float
+        self, workers: Sequence[LiveWorker], corrections: Mapping[str, Correction], target_s: float
     ) -> Policy | None:
-        """The policy over the profiles of these device types, corrected by live timings; none without profiles."""
-        measured = queries.profiles(self.family, device_types)
+        """The policy over the profiles of these workers' devices, corrected by live timings; none without profiles."""
+        measured = queries.profiles(self.family, [worker.device_type for worker in workers])
         if not measured:
             return None
         known = {
             device: corrected(profile, corrections.get(device, Correction())) for device, profile in measured.items()
         }
-        cluster = Cluster(known, target_s)
+        cluster = Cluster(known, target_s, memory=queries.memory_by_type(workers))
         if self._policy is None:
             self._policy = make_policy(self.name, cluster)
         elif replace(self._policy.cluster, shared=True) != cluster:
@@ -136,7 +141,10 @@ class SnapshotReader:
         return corrections_in_force(session, self.family)
 
     def model_of(self, worker: LiveWorker, policy: Policy | None) -> str | None:
-        """What this worker counts as holding: its first model; its level, where a policy has one level a worker."""
+        """What this worker counts as holding: its first model; its level, where a policy has one level a worker; all models,
+        where it has memory for them, although it may have to load some yet."""
+        if policy is not None and policy.shared and policy.cluster.all_fit:
+            return policy.cluster.holds(policy.levels[0])
         if policy is None or policy.shared:
             return worker.models[0] if worker.models else None
         levels = [level for level in policy.levels if self.family.queue(level) in worker.queues]
@@ -148,7 +156,7 @@ class SnapshotReader:
         found = self._shared.read(session) if anew else self._shared.newest(session)
         self._read_plan(session, found)
         _, epoch, corrections = self._plan
-        policy = self.policy_for([worker.device_type for worker in found.workers], corrections, found.target_s)
+        policy = self.policy_for(found.workers, corrections, found.target_s)
         load = self._load(found, policy)
         consumed = {queue for worker in found.workers for queue in worker.queues}
         served = frozenset(level for level in self.family.levels if self.family.queue(level) in consumed)

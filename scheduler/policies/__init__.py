@@ -21,7 +21,7 @@ Times are seconds on one clock; rates are requests a second in `LoadState` and r
 
 from scheduler.policies.base import Policy
 from scheduler.policies.cluster import Cluster
-from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Started, Worker
 from scheduler.policies.registry import NAMES, make_policy, policy_class
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Observation",
     "Policy",
     "Request",
+    "Started",
     "Worker",
     "make_policy",
     "policy_class",

@@ -114,16 +114,17 @@ class Argus(Policy):
         """Requests a second to expect. The oracle knows them."""
         return state.rate
 
-    def _shadow_price(self, model: str, epoch: Epoch, state: LoadState) -> float:
-        """Price of a worker-second of a model, now."""
+    def _shadow_price(self, model: str, epoch: Epoch, state: LoadState, itself: int = 0) -> float:
+        """Price of a worker-second, now, of the workers that hold this. Who asks may be one of those that wait, `itself`."""
         coming = self.arrival_rate(state) + epoch.extra.get("batch_rate", 0.0)
         rate = coming * epoch.extra["shares"].get(model, 1.0)
         workers = state.workers.get(model, 0)
         known = epoch.extra["seconds"]
         seconds = min(known[self.levels[i]] for i in self.models[model] if self.levels[i] in known)
-        slack = self.cluster.slo_s - min(by[i] for by in self.latencies.full.values() for i in self.models[model])
-        room = workers * max(0.0, slack / seconds - 0.5)  # those in service are half done
-        return shadow_price(epoch.curves[model], rate, state.waiting.get(model, 0), workers, room, state.dispersion)
+        others = max(0, state.waiting.get(model, 0) - itself)
+        before = others + state.busy_s.get(model, 0.0) / seconds  # in requests at the fastest level
+        room = workers * self.latencies.depth[model]
+        return shadow_price(epoch.curves[model], rate, before, workers, room, state.dispersion)
 
     def _price(self, level: str, now: float, epoch: Epoch, state: LoadState) -> float:
         """The price now; once the level's model has had its share of the plan, at least the plan's price.
@@ -157,7 +158,7 @@ class Argus(Policy):
         options = [i for i in options if seconds[i] <= budget] or [min(options, key=seconds.__getitem__)]
         if worker.model not in epoch.curves:
             return max(options, key=lambda i: request.quality[i])
-        price = self._shadow_price(worker.model, epoch, state)
+        price = self._shadow_price(worker.model, epoch, state, itself=1)
         return max(options, key=lambda i: self._quality(request, i) - price * seconds[i])
 
     # -- parts ------------------------------------------------------------------------------------------------------

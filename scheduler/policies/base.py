@@ -12,7 +12,7 @@ from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
 from scheduler.policies.hits import averaged
 from scheduler.policies.instances import instance, prompt_agnostic_plan
-from scheduler.policies.latency import ARRIVALS, LatencyTable
+from scheduler.policies.latency import LatencyTable
 
 MARGIN = 0.01  # of the target latency: a start may be so much later than decided
 MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
@@ -75,7 +75,7 @@ class Policy:
             if not options:  # for workers of another type
                 continue
             left = request.deadline - state.now - self.margin
-            in_time = self._in_time(options, left, worker, len(waiting) - i - 1)
+            in_time = self._in_time(options, left, worker, len(waiting) - i - 1, state)
             if in_time or not (self.admission_control or self.lets_go):
                 start = self._start(i, in_time or options, worker, waiting, epoch, state)
                 return Admission(i, self.levels[start], tuple(unreachable))
@@ -107,9 +107,11 @@ class Policy:
         """Levels at which this worker could run the request: here, the one that it was routed to."""
         return [i for i in (self.index[level],) if self.latencies.runs(worker.device, i)]
 
-    def _in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int) -> list[int]:
+    def _in_time(
+        self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState
+    ) -> list[int]:
         """Levels, of these, that end within `left` seconds on this worker, with so many waiting behind."""
-        return self.latencies.in_time(options, left, worker.device, worker.rows + behind + 1 + ARRIVALS)
+        return self.latencies.in_time(options, left, worker, behind, state)
 
     def _as_drawn(self, request: Request, options: Sequence[int], worker: Worker) -> Sequence[int]:
         """What these levels are to the request: one that starts from a cached latent and finds none is another."""

@@ -136,13 +136,22 @@ class LoadState:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """A request that a worker is running: when it is due, at which level, which share of its work is left."""
+
+    deadline: float
+    level: str
+    left: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
-    """The worker that has room: its device type, the model it holds, the requests it is running."""
+    """The worker that has room: its device type, what it holds (`Cluster.holds`), the requests it is running."""
 
     id: str
     device: str
     model: str
-    rows: int = 0
+    running: tuple[Started, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from scheduler.planning.align import ModelPools
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Request, Worker
 
-ARRIVALS = 2  # requests expected to join a batch before one that starts now is done
+LITTLE = 0.1  # of the time to its deadline: another that takes so little of a running request's time may join it
+Work = tuple[int, float, float]  # a level by its place in `Cluster.levels`, the share of it that is left, how many such
 
 
 class LatencyTable:
@@ -22,9 +24,13 @@ class LatencyTable:
 
     def __init__(self, cluster: Cluster) -> None:
         self.models = cluster.models
+        self._slo_s = cluster.slo_s
+        self._weights = [cluster.weights[level] for level in cluster.levels]
+        self._index = {level: i for i, level in enumerate(cluster.levels)}
         self.alone = {d: cluster.latency(d) for d in cluster.profiles}
         self.full = {d: cluster.latency_full(d) for d in cluster.profiles}
         self.seconds = {d: cluster.seconds(d) for d in cluster.profiles}
+        self.share = {d: cluster.share(d) for d in cluster.profiles}
         self._at = {d: _by_rows(cluster, d) for d in cluster.profiles}
 
     def at(self, device: str, rows: int) -> tuple[float, ...]:
@@ -36,16 +42,65 @@ class LatencyTable:
         """Whether this type of device can run the level."""
         return math.isfinite(self.alone[device][level])
 
+    @cached_property
+    def depth(self) -> dict[str, float]:
+        """Requests that may be before another on one worker so that all are in time, at their fastest, by what it holds.
+
+        A batch is as large as helps: where a full one outlasts the target, smaller ones are in time.
+        """
+        return {held: max(self._depth(device, held) for device in self._at) for held in self.models}
+
+    def _depth(self, device: str, held: str) -> float:
+        """The best over batches of so many rows, each of which takes `s`: what the slack is enough for."""
+        fastest = [(n, min(table[i] for i in self.models[held])) for n, table in enumerate(self._at[device], 1)]
+        return max(n * max(0.0, self._slo_s - s) / s for n, s in fastest)
+
     def reachable(self, options: Sequence[int], left: float) -> bool:
         """Whether any type of device ends one of these levels within `left` seconds, alone."""
         return any(alone[i] <= left for alone in self.alone.values() for i in options)
 
-    def in_time(self, options: Sequence[int], left: float, device: str, rows: int) -> list[int]:
-        """Levels that end within `left` seconds among so many requests; else the fastest, if it does when alone."""
-        expected, alone = self.at(device, rows), self.alone[device]
-        found = [i for i in options if expected[i] <= left]
+    def in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState) -> list[int]:
+        """Levels that end within `left` seconds and make nobody late who runs; else the fastest, if in time when alone.
+
+        Those `behind` it, and who arrives meanwhile, will join unless it fills the device: they may do so at the fastest
+        level that the worker serves.
+        """
+        alone, seconds, fills = (by[worker.device] for by in (self.alone, self.seconds, self.share))
+        rate = state.rate / max(1, state.workers.get(worker.model, 1))
+        quickest = min(self.models[worker.model], key=seconds.__getitem__)
+        running = [
+            (self._index[r.level], r.left, r.deadline - state.now) for r in worker.running if r.level in self._index
+        ]
+        beside = [(level, share, 1.0) for level, share, _ in running]
+
+        def takes(level: int, share: float, others: list[Work]) -> float:
+            joining = (behind + _arrivals(rate * share * alone[level])) * (fills[level] < 1)
+            return self.among(worker.device, level, share, [*others, (quickest, 1.0, joining)])
+
+        found = [i for i in options if takes(i, 1.0, beside) <= left]
+        for k, (level, share, until) in enumerate(running):
+            others = beside[:k] + beside[k + 1 :]
+            if share * alone[level] <= until:
+                most = max(until, takes(level, share, others) + LITTLE * until)
+                found = [i for i in found if takes(level, share, [*others, (i, 1.0, 1.0)]) <= most]
         fastest = min(options, key=alone.__getitem__)
         return found or [fastest] * (alone[fastest] <= left)
+
+    def among(self, device: str, level: int, left: float, beside: Sequence[Work]) -> float:
+        """Seconds that the share `left` of a request takes beside others.
+
+        Rows of one model share its steps, models take turns. What ends before it is beside it for a part of its time only.
+        """
+        seconds, mine = self.seconds[device], left * self.seconds[device][level]
+        alike = [
+            n * min(share * seconds[i], mine) for i, share, n in beside if self._weights[i] == self._weights[level]
+        ]
+        rows = 1 + sum(alike) / mine if mine else 1.0
+        low = int(rows)
+        at, then = self.at(device, low)[level], self.at(device, low + 1)[level]
+        own, alone = left * (at + (then - at) * (rows - low)), self.alone[device]
+        turns = [n * min(share * alone[i], own) for i, share, n in beside if self._weights[i] != self._weights[level]]
+        return own + sum(turns)
 
     def mean_seconds(self, workers: Mapping[str, Mapping[str, int]]) -> np.ndarray:
         """Mean worker-seconds of a request by level over the `workers` by model and device type (infinite: nobody)."""
@@ -79,6 +134,11 @@ class LatencyTable:
                 budget = min(budget, workers * slack - before)
                 before += least
         return budget
+
+
+def _arrivals(mean: float) -> float:
+    """How many to reckon with where a Poisson process brings so many on average: a standard deviation more."""
+    return mean + math.sqrt(mean)
 
 
 def pools_of(cluster: Cluster, epoch: Epoch, seconds: Mapping[str, float]) -> ModelPools:

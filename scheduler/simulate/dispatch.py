@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from scheduler.policies import Request, Worker
+from core.profiles import Profile
+from scheduler.policies import Request, Started, Worker
 from scheduler.policies.background import OWED_AFTER, Owed
 from scheduler.simulate.planning import Planning
 from scheduler.simulate.system import System
@@ -17,8 +19,9 @@ class Dispatch:
     def __init__(self, system: System, planning: Planning) -> None:
         self.system, self.planning = system, planning
         cluster = system.cluster
-        self.latency = {d: cluster.latency(d) for d in system.config.profiles}
-        self.latency_full = {d: cluster.latency_full(d) for d in system.config.profiles}
+        self.takes_s = {d: _takes_s(profile, cluster.levels) for d, profile in system.config.profiles.items()}
+        self.weights = [cluster.weights[level] for level in cluster.levels]
+        self.share = {d: cluster.share(d) for d in system.config.profiles}
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
         self.evictions = self.pauses = 0
         self.owed: dict[int, Owed] = {}  # by worker
@@ -60,8 +63,8 @@ class Dispatch:
         queue = system.waiting[worker.model]
         if not queue:
             return not worker.batch and self._start_background(worker)
-        asking = Worker(str(worker.id), worker.device, worker.model, len(worker.batch))
-        admission = system.policy.admit(asking, queue, system.epoch, system.load(worker.model))
+        asking = Worker(str(worker.id), worker.device, worker.model, self._running(worker))
+        admission = system.policy.admit(asking, queue, system.epoch, system.load())
         chosen = None if admission.start is None else queue[admission.start][0]
         for index in sorted(admission.removed, reverse=True):
             request, _ = queue.pop(index)
@@ -73,16 +76,19 @@ class Dispatch:
         self._start(worker, chosen, system.policy.index[admission.level])
         return True
 
+    def _running(self, worker: SimWorker) -> tuple[Started, ...]:
+        worker.advance(self.system.now)
+        levels = self.system.policy.levels
+        return tuple(Started(r.request.deadline, levels[r.drawn], r.left) for r in worker.batch if not r.background)
+
     def _start(self, worker: SimWorker, request: Request, level: int, background: bool = False) -> None:
         """A request joins the batch; background work makes way for an interactive one."""
         if not background:
             self._preempt(worker)
-        drawn = self.system.cache.drawn(request, level, worker.device)
-        latency, full = self.latency[worker.device][drawn], self.latency_full[worker.device][drawn]
-        slowdown = (full / latency - 1) / max(1, worker.slots - 1)
-        seconds = self.seconds[worker.device][drawn]
-        running = Running(request, level, latency, latency, seconds, slowdown, background, drawn)
-        running.left *= 1 - request.done
+        device, drawn = worker.device, self.system.cache.drawn(request, level, worker.device)
+        seconds, share, takes_s = self.seconds[device][drawn], self.share[device][drawn], self.takes_s[device][drawn]
+        running = Running(request, level, drawn, seconds, takes_s, share, self.weights[drawn], background=background)
+        running.left = 1 - request.done
         worker.change(self.system.now, lambda batch: batch.append(running))
 
     def _start_background(self, worker: SimWorker) -> bool:
@@ -146,6 +152,13 @@ class Dispatch:
             self.system.background.extendleft((running.request, running) for running in preempted)
             self.evictions += len(preempted)
         return bool(preempted)
+
+
+def _takes_s(profile: Profile, levels: Sequence[str]) -> list[tuple[float, ...]]:
+    """Seconds by level among 1, 2, … requests, up to the fullest batch; infinite where the device cannot run it."""
+    rows = range(1, max(level.rows for level in profile.levels) + 1)
+    never = (float("inf"),) * len(rows)
+    return [tuple(map(profile.level(level).expected_s, rows)) if level in profile.ids else never for level in levels]
 
 
 def _foreground(batch: list[Running]) -> list[Running]:

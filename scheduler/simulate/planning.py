@@ -32,7 +32,7 @@ class Planning:
         )
         for i, device in enumerate(devices):
             model = decision.models.get(str(i)) or system.first_model(device)
-            system.workers.append(SimWorker(i, device, model, system.slots(device, model)))
+            system.workers.append(SimWorker(i, device, model, system.runs(device, model)))
 
     def tick(self) -> None:
         """Observe, forecast, plan, re-align, remap."""
@@ -104,6 +104,6 @@ class Planning:
             self.switches += 1
             worker.loaded_at = system.now
         worker.model, worker.wanted = worker.wanted, ""
-        worker.slots = system.slots(worker.device, worker.model)
+        worker.able = system.runs(worker.device, worker.model)
         worker.ready_at = system.now + load_s
         system.events.at(worker.ready_at, "ready", worker)

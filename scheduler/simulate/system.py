@@ -33,7 +33,7 @@ class System:
 
     def __init__(self, config: SimConfig, work: Workload, policy: Policy | None) -> None:
         self.config, self.work = config, work
-        self.policy = policy or make_policy(config.policy, Cluster(config.profiles, config.slo_s))
+        self.policy = policy or make_policy(config.policy, _cluster(config))
         if policy is None:
             self.policy.admission_control = config.admission_control
         self.cluster = self.policy.cluster
@@ -70,10 +70,12 @@ class System:
     def all_waiting(self) -> list[Waiting]:
         return sorted((pair for queue in self.waiting.values() for pair in queue), key=deadline_of)
 
-    def load(self, model: str = "") -> LoadState:
-        """The load now; the work in progress only of one `model`, which is all that its workers ask."""
+    def load(self) -> LoadState:
+        """The load now."""
         serving = Counter(w.model for w in self.workers if w.alive and not w.wanted)
-        busy = {model: sum(w.busy_s(self.now) for w in self.workers if w.model == model)} if model else {}
+        busy: dict[str, float] = {}
+        for worker in self.workers:
+            busy[worker.model] = busy.get(worker.model, 0.0) + worker.busy_s(self.now)
         waiting = {m: len(queue) for m, queue in self.waiting.items()}
         return LoadState(
             self.now, self.forecaster.rate, waiting, serving, busy, self.routed, self.forecaster.dispersion
@@ -95,17 +97,19 @@ class System:
             batch=[(request, "") for request in self.batch()],
         )
 
-    def slots(self, device: str, model: str) -> int:
-        """Requests that a worker of this type runs at once; none of a model that cannot run there."""
-        known = self._weights(device).get(model)
-        return known.rows if known else 0
+    def runs(self, device: str, held: str) -> bool:
+        """Whether a type of device can run anything of what a worker holds."""
+        return held in self._weights(device)
 
     def first_model(self, device: str) -> str:
         """A model that workers of this type can hold; any where there is none."""
-        return next(iter([m for m in self.waiting if self.slots(device, m)] or self.waiting))
+        return next(iter([m for m in self.waiting if self.runs(device, m)] or self.waiting))
 
     def load_s(self, device: str, old: str, new: str) -> float:
-        """Seconds to load, as measured with the throughputs: none between levels that share weights."""
+        """Seconds to load, as measured with the throughputs: none between levels that share weights, and none where all models
+        are in memory."""
+        if self.cluster.all_fit:
+            return 0.0
         weights = self._weights(device)
         before, after = weights.get(old), weights.get(new)
         if after is None or (before is not None and before.holds == after.holds):
@@ -118,6 +122,11 @@ class System:
         for level in self.config.profiles[device].levels:
             found.setdefault(self.cluster.holds(level.id), level)
         return found
+
+
+def _cluster(config: SimConfig) -> Cluster:
+    memory = {device: profile.memory_mb for device, profile in config.profiles.items() if profile.memory_mb}
+    return Cluster(config.profiles, config.slo_s, memory=memory)
 
 
 def deadline_of(pair: Waiting) -> float:

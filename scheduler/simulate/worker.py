@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.policies import Request
@@ -12,26 +13,26 @@ DONE = 1e-9
 
 @dataclass(slots=True)
 class Running:
-    """A request in a batch: `left` of its `latency` seconds alone, `seconds` of worker time in all at the best batch.
+    """A request in a batch: `left` of 1 to do, `seconds` of worker time in all at the best batch.
 
-    It was started at `level` and is `drawn` at another where the level needs a cached latent and there is none.
-
-    Each other request in the batch slows it by `slowdown`: from its latency alone to what the measured throughput of a
-    full batch says.
+    It was started at `level` and is `drawn` at another where the level needs a cached latent and there is none. It fills the
+    `share` of the device that a row of its model's fullest batch has. `takes_s` are the seconds it takes from start to end
+    among 1, 2, … requests of its model; models take turns.
     """
 
     request: Request
     level: int
-    left: float
-    latency: float
+    drawn: int
     seconds: float
-    slowdown: float
+    takes_s: Sequence[float]
+    share: float
+    model: str
+    left: float = 1.0
     background: bool = False
-    drawn: int = -1
 
-    def takes(self, rows: int) -> float:
-        """Seconds to its end while so many run."""
-        return max(0.0, self.left) * (1 + self.slowdown * (rows - 1))
+    def takes(self, rows: Counter[str]) -> float:
+        """Seconds from start to end while so many run of each model."""
+        return self.takes_s[rows[self.model] - 1] * len(rows)
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class SimWorker:
     id: int
     device: str
     model: str
-    slots: int
+    able: bool = True  # its device can run something of what it holds
     batch: list[Running] = field(default_factory=list)
     wanted: str = ""  # the model it changes to when its batch is done
     ready_at: float = 0.0  # it is loading until then
@@ -56,13 +57,15 @@ class SimWorker:
         return self.wanted or self.model
 
     def has_room(self, now: float) -> bool:
-        return self.alive and not self.wanted and self.ready_at <= now and len(self.batch) < self.slots
+        full = sum(running.share for running in self.batch) > 1 - DONE
+        return self.alive and self.able and not self.wanted and self.ready_at <= now and not full
 
     def advance(self, now: float) -> None:
         """Let the batch go on until now."""
         if self.batch and now > self.at:
+            rows = self._rows()
             for running in self.batch:
-                running.left -= (now - self.at) / (1 + running.slowdown * (len(self.batch) - 1))
+                running.left -= (now - self.at) / running.takes(rows)
         self.at = now
 
     def advanced(self, now: float) -> list[Running]:
@@ -77,7 +80,11 @@ class SimWorker:
         self.version += 1
 
     def next_finish(self) -> float:
-        return self.at + min(running.takes(len(self.batch)) for running in self.batch)
+        rows = self._rows()
+        return self.at + min(max(0.0, running.left) * running.takes(rows) for running in self.batch)
+
+    def _rows(self) -> Counter[str]:
+        return Counter(running.model for running in self.batch)
 
     def finished(self, now: float) -> list[Running]:
         """Take out the requests whose work is done."""
@@ -90,5 +97,5 @@ class SimWorker:
     def busy_s(self, now: float) -> float:
         """Worker-seconds that the foreground requests still need."""
         self.advance(now)
-        busy = sum(max(0.0, r.left) / r.latency * r.seconds for r in self.batch if not r.background)
+        busy = sum(max(0.0, r.left) * r.seconds for r in self.batch if not r.background)
         return busy + max(0.0, self.ready_at - now)

@@ -63,7 +63,7 @@ class FirstCome(PolicyAdmission):
         super().__init__(*about)
         self.moves = True
 
-    def __call__(self, waiting: Any, levels: Any, running: int = 0) -> Any:
+    def __call__(self, waiting: Any, levels: Any, running: Any = ()) -> Any:
         return first_come(waiting)
 
 
@@ -76,10 +76,11 @@ class Site:
         self.engine = Engine(self.family, max_batch=2, load=self._load, curves={"large": Pace(0.001)})
         self.engine.start()
         identity = WorkerIdentity("cpu0@way", uuid.uuid4())
-        self.follower = AssignmentFollower(identity, self.family, self.engine, {"large": 1, "small": 1})
+        self.follower = AssignmentFollower(identity, self.family, self.engine)
         self.follower.apply(Assigned.of(self.family, ["large"]), None)
         self.generation = Generation(
-            identity, self.family, self.engine, self.follower, ImageStore(), self.admission(FirstCome), MEANS
+            *(identity, self.family, self.engine, self.follower, ImageStore(), self.admission(FirstCome), MEANS),
+            {"large": 1, "small": 1},
         )
         self.follower.on_change = self.generation.follow_assignment
 

@@ -71,7 +71,7 @@ def simulated(
     system.events.now = live.load.now
     for i, worker in enumerate(live.workers):
         model = worker.model or next(iter(system.waiting))
-        system.workers.append(SimWorker(i, "cpu", model, system.slots("cpu", model)))
+        system.workers.append(SimWorker(i, "cpu", model, system.runs("cpu", model)))
     by_key = {request.key: request for request, _ in live.waiting}
     for i, (row, deadline) in enumerate(zip(predicted.tolist(), deadlines, strict=True)):
         assert by_key[f"p{i}"].quality == tuple(row)

@@ -82,6 +82,12 @@ class RunningRequest:
         return self.row.sampler.remaining
 
     @property
+    def share_left(self) -> float:
+        """The share of its forwards that are still to run."""
+        left = self._row.sampler.remaining if self._row is not None else 1
+        return left / max(1, left + len(self.batch_sizes))
+
+    @property
     def can_be_kept(self) -> bool:
         """Whether its state is to be kept on preemption. A feature cache, which it would need too, is too large."""
         return self.preempting and self.row.cache_context is None

@@ -19,7 +19,8 @@ def carried_out(
 ) -> list[NewAssignment]:
     """What workers are told when the plan says so."""
     states = [WorkerState(w.name, w.device_type, w.models[0]) for w in workers]
-    return new_assignments(FAMILY, workers, assign_models(states, plan), **rest)  # type: ignore[arg-type]
+    planned = {name: (model,) for name, model in assign_models(states, plan).items()}
+    return new_assignments(FAMILY, workers, planned, **rest)  # type: ignore[arg-type]
 
 
 def test_a_plan_that_is_already_so_moves_nobody():
@@ -62,3 +63,9 @@ def test_one_level_a_worker_serves_just_that_level():
 
 def test_without_a_plan_everybody_stays():
     assert carried_out([worker("a", "large")], {}) == []
+
+
+def test_a_worker_with_memory_for_several_models_holds_and_serves_them_all():
+    (change,) = new_assignments(FAMILY, [worker("a", "large")], {"a": ("large", "turbo")})
+    assert change.models == ("large", "turbo")
+    assert set(change.queues) == set(FAMILY.queues_of(["large", "turbo"]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.profiles import parse_profile
-from scheduler.policies import Cluster, LoadState, Observation, Worker, make_policy
+from scheduler.policies import Cluster, LoadState, Observation, Started, Worker, make_policy
 from tests.scheduler.policies.small_cluster import (
     SLO,
     WORKER,
@@ -80,7 +80,7 @@ def test_argus_expects_the_batch_there_is_and_not_the_fullest() -> None:
     epoch = policy.plan(Observation(0.0, 0.1, 0.0, sampled, np.zeros(8), {}, {"a100": 1}, {"a100": {"m": 1}}))
     state = LoadState(0.0, 0.1, {"m": 0}, {"m": 1})
     for rows, level in ((0, "exact"), (5, "quick")):
-        worker = Worker("w", "a100", "m", rows)
+        worker = Worker("w", "a100", "m", (Started(SLO, "exact"),) * rows)
         assert policy.admit(worker, [(request((1.0, 0.9)), "exact")], epoch, state).level == level
 
 
