@@ -64,6 +64,7 @@ def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: 
         "random_weights": random,
         "quality_measured": bool(quality),
         "hardware": hardware(device, dtype),
+        "memory_mb": devices.memory_mb(device),
         "out_of_memory": {model: cost.out_of_memory_at for model, cost in costs.items() if cost.out_of_memory_at},
         "levels": [_level(family, level, costs[level.model], quality) for level in family.levels.values()],
     }
