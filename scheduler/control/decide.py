@@ -131,8 +131,9 @@ def observation_of(policy: Policy, situation: Situation) -> Observation:
 
 
 def load_times(policy: Policy) -> dict[str, dict[str, float]]:
-    """Seconds that loading a model takes, by device type; none where workers hold levels that share weights, or where they
-    have memory for all models."""
+    """Seconds that loading a model takes, by device type; none where workers hold levels that share weights, or where
+    they have memory for all models.
+    """
     if not policy.shared or policy.cluster.all_fit:
         return {}
     profiles = policy.cluster.profiles

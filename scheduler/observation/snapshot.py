@@ -141,8 +141,9 @@ class SnapshotReader:
         return corrections_in_force(session, self.family)
 
     def model_of(self, worker: LiveWorker, policy: Policy | None) -> str | None:
-        """What this worker counts as holding: its first model; its level, where a policy has one level a worker; all models,
-        where it has memory for them, although it may have to load some yet."""
+        """What this worker counts as holding: its first model; its level, where a policy has one level a worker; all
+        models, where it has memory for them, although it may have to load some yet.
+        """
         if policy is not None and policy.shared and policy.cluster.all_fit:
             return policy.cluster.holds(policy.levels[0])
         if policy is None or policy.shared:

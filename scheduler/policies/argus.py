@@ -115,7 +115,7 @@ class Argus(Policy):
         return state.rate
 
     def _shadow_price(self, model: str, epoch: Epoch, state: LoadState, itself: int = 0) -> float:
-        """Price of a worker-second, now, of the workers that hold this. Who asks may be one of those that wait, `itself`."""
+        """Price of a worker-second of those that hold this, now. `itself`: who asks is one of those that wait."""
         coming = self.arrival_rate(state) + epoch.extra.get("batch_rate", 0.0)
         rate = coming * epoch.extra["shares"].get(model, 1.0)
         workers = state.workers.get(model, 0)

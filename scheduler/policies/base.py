@@ -107,9 +107,7 @@ class Policy:
         """Levels at which this worker could run the request: here, the one that it was routed to."""
         return [i for i in (self.index[level],) if self.latencies.runs(worker.device, i)]
 
-    def _in_time(
-        self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState
-    ) -> list[int]:
+    def _in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState) -> list[int]:
         """Levels, of these, that end within `left` seconds on this worker, with so many waiting behind."""
         return self.latencies.in_time(options, left, worker, behind, state)
 

@@ -12,7 +12,8 @@ from scheduler.planning.instance import Level
 
 @dataclass(frozen=True)
 class Cluster:
-    """Device types by their profiles. `slo_s` is the target latency, `memory` MB for models by device type, where known.
+    """Device types by their profiles. `slo_s` is the target latency, `memory` MB for models by device type, where
+    known.
 
     Profiles may differ in their levels: a level that a device type lacks cannot run there.
 
@@ -91,8 +92,8 @@ class Cluster:
     def share(self, device: str) -> tuple[float, ...]:
         """Share of a worker that one row fills, by level.
 
-        A batch as large as pays fills it, or a smaller one that takes half the target latency: whoever comes then need not
-        wait for longer, and those in it are not bound to their levels for longer.
+        A batch as large as pays fills it, or a smaller one that takes half the target latency: whoever comes then need
+        not wait for longer, and those in it are not bound to their levels for longer.
         """
         profile = self.profiles[device]
         return tuple(1 / self._rows(profile.level(lv)) if lv in profile.ids else float("inf") for lv in self.levels)

@@ -44,7 +44,7 @@ class LatencyTable:
 
     @cached_property
     def depth(self) -> dict[str, float]:
-        """Requests that may be before another on one worker so that all are in time, at their fastest, by what it holds.
+        """Requests that one worker can have before another, all at their fastest and in time, by what it holds.
 
         A batch is as large as helps: where a full one outlasts the target, smaller ones are in time.
         """
@@ -62,8 +62,8 @@ class LatencyTable:
     def in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState) -> list[int]:
         """Levels that end within `left` seconds and make nobody late who runs; else the fastest, if in time when alone.
 
-        Those `behind` it, and who arrives meanwhile, will join unless it fills the device: they may do so at the fastest
-        level that the worker serves.
+        Those `behind` it, and who arrives meanwhile, will join unless it fills the device: they may do so at the
+        fastest level that the worker serves.
         """
         alone, seconds, fills = (by[worker.device] for by in (self.alone, self.seconds, self.share))
         rate = state.rate / max(1, state.workers.get(worker.model, 1))
@@ -89,7 +89,8 @@ class LatencyTable:
     def among(self, device: str, level: int, left: float, beside: Sequence[Work]) -> float:
         """Seconds that the share `left` of a request takes beside others.
 
-        Rows of one model share its steps, models take turns. What ends before it is beside it for a part of its time only.
+        Rows of one model share its steps, models take turns. What ends before it is beside it for a part of its time
+        only.
         """
         seconds, mine = self.seconds[device], left * self.seconds[device][level]
         alike = [

@@ -1,4 +1,4 @@
-"""What the scheduler learns between ticks: a first predictor, audits when idle, a better predictor on drift.
+"""What the scheduler learns between ticks: a first predictor, audits, a better predictor on drift.
 
 Runs from beat, far less often than the tick; nothing waits for it.
 """
@@ -10,17 +10,20 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from core.database import transaction
 from core.families import Family
 from core.publishing import publish_jobs
 from core.tables import OPEN_STATES, Job, Request
-from scheduler.prediction.audit import SOURCE, audited, order_audits
+from scheduler.prediction.audit import LOOK_BACK, SOURCE, audited, order_audits
 from scheduler.prediction.features import Features
-from scheduler.prediction.store import first, in_force, retrain
+from scheduler.prediction.store import first, put_in_force_at, retrain
 
 log = structlog.get_logger(__name__)
 AUDITS = 4  # requests drawn again in one go
+SHARE = 0.01  # of the requests that are drawn again where the cluster does not idle
+LOADED_WINDOW = timedelta(hours=1)  # and within which time
 QUIET = timedelta(seconds=30)  # idle means: nothing open, and nothing accepted for so long
 
 
@@ -37,15 +40,17 @@ class Learner:
             first(session, self.family, self.features)
 
     def learn(self) -> str:
-        """Audit when idle; look for drift. Says what was done."""
+        """Order audits; look for drift. Says what was done."""
         self.prepare()
         job = self._audit()
         if job is not None:
             publish_jobs([job])
         with transaction() as session:
-            if in_force(session, self.family) is None:
+            since = put_in_force_at(session, self.family)
+            if since is None:
                 return "no predictor: the family has no quality table"
-            said = retrain(session, self.family, self.features, audited(session, self.family))
+            look_back = min(LOOK_BACK, datetime.now(UTC) - since)
+            said = retrain(session, self.family, self.features, audited(session, self.family, look_back))
         log.info("learned", said=said, audits=job is not None)
         return said
 
@@ -53,6 +58,18 @@ class Learner:
         with transaction() as session:
             busy = session.scalar(select(func.count()).where(Request.state.in_(OPEN_STATES)))
             newest = session.scalar(select(func.max(Job.created_at)).where(Job.source != SOURCE))
-            if busy or newest is None or newest > datetime.now(UTC) - QUIET:
+            if newest is None:
                 return None
-            return order_audits(session, self.family, AUDITS)
+            if not busy and newest < datetime.now(UTC) - QUIET:
+                return order_audits(session, self.family, AUDITS)
+            due = min(AUDITS, self._due(session))
+            return order_audits(session, self.family, due, LOADED_WINDOW) if due > 0 else None
+
+    def _due(self, session: Session) -> int:
+        """Audits by which their share of the requests of the last hour is missed."""
+        lately = datetime.now(UTC) - LOADED_WINDOW
+        ours = Request.family == self.family.id
+        done = session.scalar(select(func.count()).where(ours, Request.stored_at > lately)) or 0
+        ordered = select(func.count()).select_from(Request).join(Job, Job.id == Request.job_id)
+        ordered = ordered.where(ours, Job.source == SOURCE, Job.created_at > lately)
+        return int(SHARE * done) - (session.scalar(ordered) or 0)

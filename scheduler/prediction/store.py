@@ -11,8 +11,9 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,9 +28,10 @@ from core.measured import measured_file, measured_target
 from core.profiles import QualityTable, read_quality
 from core.settings import settings
 from scheduler.prediction.audit import Audited
+from scheduler.prediction.drift import drifts
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Array, Predictor
-from scheduler.prediction.training import better, drifted, evaluate, train
+from scheduler.prediction.training import better, evaluate, train
 
 log = structlog.get_logger(__name__)
 TABLE_ROWS = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
@@ -101,6 +103,12 @@ def in_force(session: Session, family: Family) -> Predictor | None:
         return None
 
 
+def put_in_force_at(session: Session, family: Family) -> datetime | None:
+    """Since when the predictor in force routes; None where there is none."""
+    version = version_in_force(session, family)
+    return session.get_one(tables.Predictor, version).created_at if version is not None else None
+
+
 def put_in_force(session: Session, family: Family, predictor: Predictor, reason: str) -> int:
     """Store a predictor and let it route from now on; returns its version."""
     old = update(tables.Predictor).where(tables.Predictor.family == family.id).values(in_force=False)
@@ -131,22 +139,54 @@ def first(session: Session, family: Family, features: Features) -> Predictor | N
 
 
 def retrain(session: Session, family: Family, features: Features, audits: Sequence[Audited]) -> str:
-    """Look for drift; train again and swap if that is better on audits held out. Says what was done, for the log."""
+    """Look for drift; train again and swap if that is better on audits held out. Says what was done, for the log.
+
+    The table's column of a level that has drifted is moved by the mean gap: a few audits could not outvote it.
+
+    Args:
+        audits: oldest first, made since the predictor in force is.
+    """
     predictor, table = in_force(session, family), training_table(family)
     if predictor is None or table is None:
         return "no predictor"
-    known = [audit for audit in audits if audit.predicted is not None and audit.level in predictor.levels]
-    gaps = np.array([(audit.predicted, audit.measured) for audit in known], dtype=float).reshape(-1, 2)
-    if not drifted(gaps[:, 0], gaps[:, 1]):
+    known = [audit for audit in audits if audit.level in predictor.levels]
+    gaps = _gaps(known, predictor, features)
+    drifted = drifts([audit.level for audit in known], gaps)
+    if not drifted:
         return "no drift"
-    table = QualityTable(table.levels, table.prompts[:TABLE_ROWS], table.values[:TABLE_ROWS])
+    said = ", ".join(f"{level} {gap:+.3f}" for level, gap in drifted.items())
     held, rest = known[::3], [audit for place, audit in enumerate(known) if place % 3]
+    table = _moved(QualityTable(table.levels, table.prompts[:TABLE_ROWS], table.values[:TABLE_ROWS]), drifted)
     new = train(_with_audits(table, rest, predictor, features), features(_prompts(table, rest)), of=_name(family))
-    unseen = _rows(held, predictor, features)
-    if not better(new, predictor, features([audit.prompt for audit in held]), unseen):
-        return "drift, but training again is no better"
-    new = replace(new, figures=evaluate(new, features([audit.prompt for audit in held]), unseen))
-    return f"drift: version {put_in_force(session, family, new, 'drift')} in force"
+    if not better(new, predictor, features([audit.prompt for audit in held]), _measured(held, predictor.levels)):
+        return f"drift ({said}), but training again is no better"
+    figures = evaluate(new, features([audit.prompt for audit in held]), _rows(held, predictor, features))
+    version = put_in_force(session, family, replace(new, figures=figures), f"drift: {said}")
+    return f"drift ({said}): version {version} in force"
+
+
+def _gaps(audits: Sequence[Audited], predictor: Predictor, features: Features) -> Array:
+    """Measured less predicted quality (N,), by this predictor."""
+    if not audits:
+        return np.zeros(0)
+    predicted = predictor.expect(features([audit.prompt for audit in audits]))
+    measured = _measured(audits, predictor.levels)
+    gaps: Array = np.nansum(measured - predicted, axis=1)
+    return gaps
+
+
+def _measured(audits: Sequence[Audited], levels: Sequence[str]) -> Array:
+    """Measured quality (N, L); not a number at the levels that were not audited."""
+    values = np.full((len(audits), len(levels)), np.nan)
+    for row, audit in zip(values, audits, strict=True):
+        row[levels.index(audit.level)] = audit.measured
+    return values
+
+
+def _moved(table: QualityTable, by: Mapping[str, float]) -> QualityTable:
+    """The table with the columns of these levels moved."""
+    moves = np.array([by.get(level, 0.0) for level in table.levels])
+    return QualityTable(table.levels, table.prompts, np.maximum(0.0, table.values + moves))
 
 
 def _prompts(table: QualityTable, audits: Sequence[Audited]) -> list[str]:

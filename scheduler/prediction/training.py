@@ -1,4 +1,4 @@
-"""Fitting a predictor, how good it is on prompts it has not seen, and when it no longer fits what is measured."""
+"""Fitting a predictor, how good it is on prompts it has not seen."""
 
 from __future__ import annotations
 
@@ -69,18 +69,13 @@ def evaluate(predictor: Predictor, features: Array, quality: Array) -> Figures:
 
 
 def better(new: Predictor, old: Predictor | None, features: Array, quality: Array) -> bool:
-    """Whether `new` has the lower error on prompts that neither was fitted on."""
+    """Whether `new` has the lower error on prompts that neither was fitted on.
+
+    Args:
+        quality: measured, by prompt and level (N, L); not a number where it was not.
+    """
     return old is None or old.levels != new.levels or _mse(new, features, quality) < _mse(old, features, quality)
 
 
-def drifted(predicted: Array, measured: Array, tolerance: float = 0.05, least: int = 50) -> bool:
-    """Whether measured quality (N,) has left what was predicted (N,): the mean gap is over `tolerance` and is not noise
-    (three standard errors). Fewer than `least` pairs tell nothing."""
-    gap = measured - predicted
-    if len(gap) < least:
-        return False
-    return bool(abs(gap.mean()) > max(tolerance, 3 * gap.std() / np.sqrt(len(gap))))
-
-
 def _mse(predictor: Predictor, features: Array, quality: Array) -> float:
-    return float(((predictor.predict(features).mean - quality) ** 2).mean())
+    return float(np.nanmean((predictor.predict(features).mean - quality) ** 2))

@@ -106,8 +106,9 @@ class System:
         return next(iter([m for m in self.waiting if self.runs(device, m)] or self.waiting))
 
     def load_s(self, device: str, old: str, new: str) -> float:
-        """Seconds to load, as measured with the throughputs: none between levels that share weights, and none where all models
-        are in memory."""
+        """Seconds to load, as measured with the throughputs: none between levels that share weights, and none where all
+        models are in memory.
+        """
         if self.cluster.all_fit:
             return 0.0
         weights = self._weights(device)

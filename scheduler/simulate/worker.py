@@ -15,9 +15,9 @@ DONE = 1e-9
 class Running:
     """A request in a batch: `left` of 1 to do, `seconds` of worker time in all at the best batch.
 
-    It was started at `level` and is `drawn` at another where the level needs a cached latent and there is none. It fills the
-    `share` of the device that a row of its model's fullest batch has. `takes_s` are the seconds it takes from start to end
-    among 1, 2, … requests of its model; models take turns.
+    It was started at `level` and is `drawn` at another where the level needs a cached latent and there is none. It
+    fills the `share` of the device that a row of its model's fullest batch has. `takes_s` are the seconds it takes from
+    start to end among 1, 2, … requests of its model; models take turns.
     """
 
     request: Request

@@ -9,7 +9,7 @@ from core.families import load_family
 from core.profiles import QualityTable
 from scheduler.prediction.features import SURFACE, WORDS, Features, surface, vocabulary
 from scheduler.prediction.gaussian_process import Predictor
-from scheduler.prediction.training import better, drifted, fitted, train
+from scheduler.prediction.training import better, fitted, train
 
 
 def shapes(things: np.ndarray) -> np.ndarray:
@@ -73,14 +73,8 @@ def test_only_a_better_predictor_is_swapped_in():
     bad = fitted(QualityTable(table.levels, table.prompts, rng.permutation(table.values)), features, np.arange(300))
     assert better(good, bad, unseen_features, unseen.values)
     assert not better(bad, good, unseen_features, unseen.values)
-
-
-def test_drift_is_a_gap_that_is_not_noise():
-    rng = np.random.default_rng(3)
-    predicted = np.full(200, 0.9)
-    assert not drifted(predicted, predicted + rng.normal(scale=0.2, size=200) * 0.1)
-    assert drifted(predicted, predicted - 0.12 + rng.normal(scale=0.05, size=200))
-    assert not drifted(predicted[:10], predicted[:10] - 0.5)
+    one = np.where(np.arange(unseen.values.shape[1]) == 1, unseen.values, np.nan)
+    assert better(good, bad, unseen_features, one)  # judged where something was measured
 
 
 def test_repeated_prompts_are_embedded_once():

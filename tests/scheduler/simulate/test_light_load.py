@@ -1,4 +1,4 @@
-"""While demand fits, pictures are left alone, also where a full batch would outlast the target. All figures simulated."""
+"""While demand fits, pictures are left alone, also where a full batch outlasts the target. All figures simulated."""
 
 from __future__ import annotations
 
