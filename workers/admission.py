@@ -73,9 +73,10 @@ class PolicyAdmission:
         return Admission(places[answer.start], answer.level if free else "", unreachable)
 
     def share(self, level: str) -> float | None:
-        """The share of this device that a request at a level fills; None where the policy does not know."""
+        """The share of this device that a request at a level fills; None where no batches have been measured."""
         policy = self.reader.policy
-        if policy is None or level not in policy.index or self.device_type not in policy.cluster.profiles:
+        profile = policy.cluster.profiles.get(self.device_type) if policy else None
+        if policy is None or profile is None or level not in profile.ids or not profile.level(level).batch:
             return None
         return policy.cluster.share(self.device_type)[policy.index[level]]
 

@@ -32,10 +32,11 @@ def test_a_policy_keeps_its_memory_while_profiles_are_corrected(family):
     join()
     reader = SnapshotReader(family, "proteus")
     with transaction() as session:
+        workers = reader.snapshot(session, fresh=True).workers
         policy = reader.snapshot(session, fresh=True).policy
         assert reader.snapshot(session, fresh=True).policy is policy
     policy.ewma = 7.0
-    corrected = reader.policy_for(["cpu"], {"cpu": Correction({"large": 2.0})}, 9.0)
+    corrected = reader.policy_for(workers, {"cpu": Correction({"large": 2.0})}, 9.0)
     assert corrected is not policy
     assert (corrected.ewma, corrected.cluster.slo_s) == (7.0, 9.0)
 
