@@ -134,7 +134,7 @@ class Dispatch:
         if not able or any(w.has_room(system.now) for w in able):
             return
         running = [(w, r) for w in able for r in w.advanced(system.now)]
-        pairs = [(replace(r.request, done=1 - r.left / r.latency), system.policy.levels[r.level]) for _, r in running]
+        pairs = [(replace(r.request, done=1 - r.left), system.policy.levels[r.level]) for _, r in running]
         chosen = system.policy.gives_way(system.waiting[model], pairs, system.load())
         if chosen is None:
             return
