@@ -8,7 +8,7 @@ anew among those of the model held. The worker asks `Policy.admit`; without a pl
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -34,9 +34,13 @@ class PolicyAdmission:
     """The admission of one worker under the policy in force.
 
     `moves` says whether what runs may be moved to a cheaper level on the way: the published baselines do not.
+
+    Args:
+        rows_of: rows of each model that are worth running at once, where nothing was measured that a policy knows.
     """
 
-    def __init__(self, family: Family, worker: str, device_type: str) -> None:
+    def __init__(self, family: Family, worker: str, device_type: str, rows_of: Mapping[str, int] | None = None) -> None:
+        self.family, self.rows_of = family, rows_of or {}
         self.reader = SnapshotReader(family)
         self.worker, self.device_type = worker, device_type
         self.moves = policy_class(self.reader.name).moves
@@ -72,12 +76,12 @@ class PolicyAdmission:
         free = _free(chosen) and answer.level in levels
         return Admission(places[answer.start], answer.level if free else "", unreachable)
 
-    def share(self, level: str) -> float | None:
-        """The share of this device that a request at a level fills; None where no batches have been measured."""
+    def share(self, level: str) -> float:
+        """The share of this device that a request at a level fills."""
         policy = self.reader.policy
         profile = policy.cluster.profiles.get(self.device_type) if policy else None
         if policy is None or profile is None or level not in profile.ids or not profile.level(level).batch:
-            return None
+            return 1 / self.rows_of.get(self.family.level(level).model, 1)
         return policy.cluster.share(self.device_type)[policy.index[level]]
 
     @property

@@ -73,9 +73,9 @@ def run(device: str, name: str) -> int:
     rows_of = {model: min(known[model].worthwhile, most) if model in known else most for model in family.models}
     engine = make_engine(family, device, known, max(rows_of.values()))
     follower = AssignmentFollower(identity, family, engine)
-    admission = PolicyAdmission(family, identity.name, device_type)
+    admission = PolicyAdmission(family, identity.name, device_type, rows_of)
     means = {level.id: level.quality for level in measured.levels} if measured else {}
-    generation = Generation(identity, family, engine, follower, ImageStore(), admission, means, rows_of)
+    generation = Generation(identity, family, engine, follower, ImageStore(), admission, means)
     housekeeping = Housekeeping(generation, {"memory_mb": devices.memory_mb(device)})
     follower.on_change = housekeeping.assignment_changed
     housekeeping.start()

@@ -36,6 +36,11 @@ class Claims:
         return self._filled(self.foreground) < FULL
 
     @property
+    def messages(self) -> int:
+        """Messages to hold at most: one more than the requests that it was the turn of, while there is room."""
+        return max(1, len(self.foreground) + self.has_room)
+
+    @property
     def has_idle_room(self) -> bool:
         """Whether background work can: there is room, and no other work."""
         return not self.foreground and self._filled(list(self.running.values())) < FULL

@@ -45,7 +45,6 @@ class Generation:
 
     Args:
         means: relative quality by level, from the profile.
-        rows_of: rows of each model that are worth running at once, where no policy says.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class Generation:
         images: ImageStore,
         admission: PolicyAdmission,
         means: Mapping[str, float] | None = None,
-        rows_of: Mapping[str, int] | None = None,
     ) -> None:
         self.identity = identity
         self.family = family
@@ -66,8 +64,7 @@ class Generation:
         self.recorder = Recorder(family, images)
         self.admission = admission
         self.means = means or {}
-        self.rows_of = rows_of or {}
-        self.claims = Claims(self._share)
+        self.claims = Claims(admission.share)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self.stopping = threading.Event()
         self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
@@ -78,7 +75,7 @@ class Generation:
         if self.stopping.is_set():
             return
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
-            beside = [self._started(other) for other in self.claims.foreground]
+            beside = [_started(other, self.engine) for other in self.claims.foreground]
             claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
             claimed = claimed or self._from_cancelled_queue(request_id, epoch)
             if claimed is None:
@@ -91,19 +88,17 @@ class Generation:
 
     def ask_for_more(self) -> None:
         """Take one more message while there is room: it is claimed before the next is taken."""
-        claims = self.claims
-        self.follower.limit_messages(max(1, len(claims.foreground) + claims.has_room))
+        self.follower.limit_messages(self.claims.messages)
 
     def fill(self) -> None:
         """Start background work on a worker that has nothing else to do, and now and then what is owed a start."""
-        claims = self.claims
         self._start_owed()
-        while not self.stopping.is_set() and claims.has_idle_room:
+        while not self.stopping.is_set() and self.claims.has_idle_room:
             with self._claiming:
                 claimed = claim_background(self.family, self.identity, self.follower.levels())
                 if claimed is None:
                     return
-                claims.add(claimed, background=True)
+                self.claims.add(claimed, background=True)
             self._background_slots.submit(self._run_and_fill, claimed)
 
     def _start_owed(self) -> None:
@@ -138,17 +133,6 @@ class Generation:
     def wait_for_background(self) -> None:
         """Return when no background work is at hand; none can be started afterwards."""
         self._background_slots.shutdown(wait=True)
-
-    def _started(self, claim: Claim) -> Started:
-        """A claim as the policy sees it."""
-        request = claim.request
-        left = self.engine.share_left(str(request.id))
-        return Started(request.deadline_at.timestamp(), str(request.level), left)
-
-    def _share(self, level: str) -> float:
-        """The share of the device that a request at a level fills."""
-        share = self.admission.share(level)
-        return share if share is not None else 1 / self.rows_of.get(self.family.level(level).model, 1)
 
     def _allowed(self, request: Request) -> tuple[str, ...]:
         offered = self.follower.levels() if self.admission.moves else ()
@@ -187,8 +171,7 @@ class Generation:
 
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:
         """A request at the reference level that ran alone shows what that takes now."""
-        usual = self.family.defaults
-        alone = result.level_id == self.family.reference and result.batch_max == 1
+        usual, alone = self.family.defaults, result.level_id == self.family.reference and result.batch_max == 1
         alone &= (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
         if alone and self.calibration is not None and len(self.claims.running) == 1:
             self.calibration = self.calibration.corrected(seconds)
@@ -204,6 +187,13 @@ class Generation:
             outcome, reason = "returned", "The worker stopped; the request went back to its queue."
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
         patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))
+
+
+def _started(claim: Claim, engine: Engine) -> Started:
+    """A claim as the policy sees it."""
+    request, running = claim.request, engine.find(str(claim.request.id))
+    left = running.share_left if running else 1.0
+    return Started(request.deadline_at.timestamp(), str(request.level), left)
 
 
 def generation_request(claimed: Claim, family: Family, allowed: tuple[str, ...]) -> GenerationRequest:

@@ -79,13 +79,12 @@ class Site:
         self.follower = AssignmentFollower(identity, self.family, self.engine)
         self.follower.apply(Assigned.of(self.family, ["large"]), None)
         self.generation = Generation(
-            *(identity, self.family, self.engine, self.follower, ImageStore(), self.admission(FirstCome), MEANS),
-            {"large": 1, "small": 1},
+            identity, self.family, self.engine, self.follower, ImageStore(), self.admission(FirstCome), MEANS
         )
         self.follower.on_change = self.generation.follow_assignment
 
     def admission(self, kind: type[FirstCome]) -> FirstCome:
-        return kind(self.family, "cpu0@way", "cpu")
+        return kind(self.family, "cpu0@way", "cpu", {"large": 1, "small": 1})
 
     def _load(self, model: Any) -> Gated:
         import torch

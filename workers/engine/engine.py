@@ -140,11 +140,6 @@ class Engine:
         """An open request."""
         return self._registry.find(request_id)
 
-    def share_left(self, request_id: str) -> float:
-        """The share of its steps that an open request has still to run; 1 for one that is not here (yet)."""
-        running = self._registry.find(request_id)
-        return running.share_left if running else 1.0
-
     def batches(self) -> list[RunningBatch]:
         """What runs."""
         return self._batches.all()
