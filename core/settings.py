@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     )
     slo_factor: float = Field(3.0, gt=0, description="SLO as a multiple of the measured latency of `exact`.")
     batch_window_s: float = Field(86_400.0, gt=0, description="Completion window of the batch class in seconds.")
+    history_days: float = Field(
+        30.0,
+        gt=0,
+        description="Days that plans, assignments, workers that left and replaced predictors are kept. Requests and "
+        "images stay until their job is purged.",
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts before a request is failed.")
     stale_s: float = Field(15.0, gt=0, description="Seconds without a heartbeat after which a worker is lost.")
 

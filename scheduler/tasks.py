@@ -14,6 +14,7 @@ from scheduler.control.escalate import escalate
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
+from scheduler.control.trim import Trimmer
 from scheduler.prediction.retrain import Learner
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def register_tasks(app: Celery, family: Family) -> None:
     routing.predictions.warm_up()
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime()
+    trim = Trimmer()
 
     @app.task(name=Route.task)  # type: ignore[untyped-decorator]  # celery has no types
     def route(job_id: str) -> None:
@@ -49,6 +51,7 @@ def register_tasks(app: Celery, family: Family) -> None:
     @app.task(name=Learn.task)  # type: ignore[untyped-decorator]  # celery has no types
     def learn() -> None:
         alone("learn", learner.learn)
+        alone("trim", trim)
 
 
 class OneAtATime:
