@@ -58,10 +58,10 @@ def served_by(workers: Sequence[str]) -> dict[str, set[str]]:
     return {worker: {queue["name"] for queue in queues} for worker, queues in (answers or {}).items()}
 
 
-def tell(worker: str, models: Sequence[str], queues: Sequence[str]) -> None:
-    """Send a worker the command `assign`. It may miss it: it reads its assignment again by itself."""
+def tell(workers: Sequence[str], models: Sequence[str], queues: Sequence[str]) -> None:
+    """Send workers the command `assign`. Who misses it reads its assignment again by itself."""
     arguments = {"models": list(models), "queues": list(queues)}
     try:
-        celery_app().control.broadcast("assign", arguments=arguments, destination=[worker])
+        celery_app().control.broadcast("assign", arguments=arguments, destination=list(workers))
     except AWAY as error:
-        log.warning("broker away", worker=worker, error=str(error))
+        log.warning("broker away", workers=len(workers), error=str(error))

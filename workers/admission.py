@@ -20,6 +20,7 @@ from core.requests import Claim
 from core.tables import Request, ServiceClass
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
+from scheduler.observation.readings import Readings
 from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
@@ -83,6 +84,18 @@ class PolicyAdmission:
         if policy is None or profile is None or level not in profile.ids or not profile.level(level).batch:
             return 1 / self.rows_of.get(self.family.level(level).model, 1)
         return policy.cluster.share(self.device_type)[policy.index[level]]
+
+    def background_waits(self, levels: Sequence[str]) -> bool:
+        """Whether there is work at these levels for a worker with nothing else to do, as of a second ago."""
+        return any(self._readings().background.get(level) for level in levels)
+
+    def somebody_cancelled(self) -> bool:
+        """Whether some worker is at a request that nobody wants any more, as of a second ago."""
+        return self._readings().cancelled > 0
+
+    def _readings(self) -> Readings:
+        with transaction() as session:
+            return self.reader.snapshot(session).readings
 
     @property
     def owed_after_s(self) -> float:

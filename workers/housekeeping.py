@@ -18,6 +18,7 @@ from workers.generation import Generation
 log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 BEATS_EVERY = 3  # rounds between two heartbeats
+ORPHANS_EVERY = 30  # rounds: there are some only after the database was away
 
 
 class Housekeeping:
@@ -58,17 +59,22 @@ class Housekeeping:
         self._unless_away(self._beat)
 
     def _run(self) -> None:
-        turn = 0
+        number = 0
         while not self._stop.wait(EVERY_S):
-            self._unless_away(self._obey_cancellations)
-            self._unless_away(self.generation.forget_preempted)
-            self._unless_away(self.generation.fill)
-            if self.state == "ready" and not self.generation.claims.running:
-                self.generation.engine.preload()
-            turn = (turn + 1) % BEATS_EVERY
-            if turn == 0:
-                self._unless_away(self._beat)
-                self._unless_away(self._release_orphans)
+            number += 1
+            self.round(number)
+
+    def round(self, number: int) -> None:
+        """What is due in the round of this number."""
+        self._unless_away(self._obey_cancellations)
+        self._unless_away(self.generation.forget_preempted)
+        self._unless_away(self.generation.fill)
+        if self.state == "ready" and not self.generation.claims.running:
+            self.generation.engine.preload()
+        if number % BEATS_EVERY == 0:
+            self._unless_away(self._beat)
+        if number % ORPHANS_EVERY == 0:
+            self._unless_away(self._release_orphans)
 
     def _unless_away(self, work: Callable[[], object]) -> None:
         """Do it; a database that is away is logged, and the next round tries again."""
@@ -94,7 +100,10 @@ class Housekeeping:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _obey_cancellations(self) -> None:
-        for request in open_requests.cancelled_among(list(self.generation.claims.running)):
+        running = list(self.generation.claims.running)
+        if not running or not self.generation.admission.somebody_cancelled():
+            return
+        for request in open_requests.cancelled_among(running):
             self.generation.engine.cancel(str(request))
 
     def _release_orphans(self) -> None:

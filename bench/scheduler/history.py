@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+
+from core.database import transaction
 
 CHUNK = 500_000  # rows a statement
 PER_JOB = 100
@@ -77,28 +78,27 @@ FROM known
 """
 
 
-def fill(session: Session, family: str, reference: str, levels: Sequence[str], rows: int, days: float) -> Iterator[int]:
+def fill(family: str, reference: str, levels: Sequence[str], rows: int, days: float) -> Iterator[int]:
     """Write `rows` finished requests of the past `days`, and what belongs to them; yields how many there are so far.
 
-    Foreign keys are not checked (the caller is a superuser, as in a database of one's own).
+    Foreign keys are not checked (the user is the server's own, as in a database of one's own).
     """
     values = {
-        **{
-            "family": family,
-            "reference": reference,
-            "levels": [v for v in levels if v != reference],
-            "count": len(levels) - 1,
-        },
-        **{"rows": rows, "days": days, "qualities": _json(levels)},
+        **{"family": family, "reference": reference, "rows": rows, "days": days, "qualities": _json(levels)},
+        **{"levels": [level for level in levels if level != reference], "count": len(levels) - 1},
     }
-    session.execute(text("SET LOCAL session_replication_role = replica"))
-    session.execute(text(JOBS), values)
+    _execute([JOBS], values)
     for first in range(1, rows + 1, CHUNK):
-        values |= {"first": first, "last": min(first + CHUNK - 1, rows)}
-        for statement in (REQUESTS, ATTEMPTS, IMAGES, SCORES):
+        last = min(first + CHUNK - 1, rows)
+        _execute([REQUESTS, ATTEMPTS, IMAGES, SCORES], {**values, "first": first, "last": last})
+        yield last
+
+
+def _execute(statements: Sequence[str], values: dict[str, object]) -> None:
+    with transaction() as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in statements:
             session.execute(text(statement), values)
-        yield int(str(values["last"]))
-    session.execute(text("SET LOCAL session_replication_role = origin"))
 
 
 def _json(levels: Sequence[str]) -> str:

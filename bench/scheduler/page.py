@@ -12,6 +12,7 @@ from bench.scheduler import (
     planner,
     predictor,
     published,
+    scale,
     service_classes,
     shapes,
     spread,
@@ -24,6 +25,7 @@ PAGE, KEPT = RESULTS / "scheduler.md", RESULTS / "scheduler.json"
 PARTS: dict[str, Part] = {
     "planner": planner.PART,
     "backlog": backlog.PART,
+    "scale": scale.PART,
     "predictor": predictor.PART,
     "steady": steady.PART,
     "twitter": shapes.TWITTER,
@@ -44,7 +46,7 @@ def page(kept: dict[str, Any]) -> str:
         "# Scheduler: every policy in one simulator",
         "",
         "Made by `make bench-scheduler`; reproducible by seed. "
-        "**Everything but the times of planner and backlog is simulated.**",
+        "**Everything but the times of planner, backlog and size is simulated.**",
         "",
         f"On {about['machine']}. Each part names the day it was last run.",
         "",

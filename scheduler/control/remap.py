@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import BindParameter, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
@@ -49,11 +50,14 @@ class Assigned:
 
 def assigned(session: Session, workers: Sequence[LiveWorker]) -> dict[str, Assigned]:
     """The newest assignment of each of these workers that has one."""
-    names = bindparam("names", [worker.name for worker in workers], type_=ARRAY(Text()))
-    before = {row.id: row.models for row in session.execute(NEWEST.bindparams(names))}
+    before = {row.id: row.models for row in session.execute(NEWEST.bindparams(_names(workers)))}
     rows = session.scalars(select(Assignment).where(Assignment.id.in_(before)))
     now = datetime.now(UTC)
     return {row.worker: Assigned(row, _loaded_s(row, before[row.id], now)) for row in rows}
+
+
+def _names(workers: Sequence[LiveWorker]) -> BindParameter[Any]:
+    return bindparam("names", [worker.name for worker in workers], type_=ARRAY(Text()))
 
 
 def _loaded_s(row: Assignment, before: Sequence[str] | None, now: datetime) -> float:
@@ -79,9 +83,12 @@ def issue(epoch: int, wanted: Sequence[NewAssignment]) -> None:
         for new in wanted:
             models, queues = list(new.models), list(new.queues)
             session.add(Assignment(epoch=epoch, worker=new.worker, models=models, queues=queues, reason=new.reason))
+    together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for new in wanted:
         log.info("remap", worker=new.worker, models=new.models, reason=new.reason)
-        tell(new.worker, new.models, new.queues)
+        together.setdefault((tuple(new.models), tuple(new.queues)), []).append(new.worker)
+    for (held, served), workers in together.items():
+        tell(workers, held, served)
 
 
 def verify(workers: Sequence[LiveWorker]) -> list[str]:
@@ -91,7 +98,10 @@ def verify(workers: Sequence[LiveWorker]) -> list[str]:
     """
     with transaction() as session:
         now = session.scalar(select(func.now())) or datetime.now(UTC)
-        unproven = [it.row for it in assigned(session, workers).values() if it.row.verified_at is None]
+        newest = [row.id for row in session.execute(NEWEST.bindparams(_names(workers)))]
+        unproven = list(
+            session.scalars(select(Assignment).where(Assignment.id.in_(newest), Assignment.verified_at.is_(None)))
+        )
     served = served_by([row.worker for row in unproven])
     done = [row.id for row in unproven if set(row.queues) == served.get(row.worker)]
     with transaction() as session:
@@ -100,5 +110,5 @@ def verify(workers: Sequence[LiveWorker]) -> list[str]:
     waiting = [row for row in unproven if row.id not in done]
     for row in waiting:
         if now - row.created_at > REMIND:
-            tell(row.worker, row.models, row.queues)
+            tell([row.worker], row.models, row.queues)
     return [row.worker for row in waiting]

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -106,6 +106,18 @@ def levels_asked_for(session: Session, family: Family) -> set[str]:
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
     """Running requests with a latency target, by level."""
     return _by_level(session, family, State.RUNNING, in_foreground())
+
+
+def background_by_level(session: Session, family: Family) -> dict[str, int]:
+    """Queued requests that fill idle workers, by level: batch work that has time, and missed deadlines."""
+    return _by_level(session, family, State.QUEUED, ~in_foreground())
+
+
+def cancelled_running(session: Session, family: Family) -> int:
+    """Requests that workers are at though they were cancelled, alone or with their job."""
+    unwanted = or_(Request.state == State.CANCELLED, tables.Job.cancelled_at.is_not(None))
+    query = select(func.count()).select_from(Attempt).join(Request).join(tables.Job)
+    return session.scalar(query.where(Attempt.outcome.is_(None), Request.family == family.id, unwanted)) or 0
 
 
 def _by_level(session: Session, family: Family, state: State, *which: ColumnElement[bool]) -> dict[str, int]:

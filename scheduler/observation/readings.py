@@ -46,6 +46,8 @@ class Readings:
     workers: tuple[LiveWorker, ...]
     running: Mapping[str, int]  # by level, as `waiting`
     waiting: Mapping[str, int]
+    background: Mapping[str, int]  # what fills idle workers
+    cancelled: int  # requests that run though nobody wants them any more
     rate: float
     dispersion: float
 
@@ -93,6 +95,8 @@ class SharedReadings:
             workers=tuple(queries.live_workers(session, self.family)),
             running=queries.running_by_level(session, self.family),
             waiting=queries.waiting_by_level(session, self.family),
+            background=queries.background_by_level(session, self.family),
+            cancelled=queries.cancelled_running(session, self.family),
             rate=self.demand.rate(session),
             dispersion=self.demand.forecaster.dispersion,
         )

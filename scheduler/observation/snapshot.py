@@ -40,6 +40,7 @@ class Snapshot:
     epoch: Epoch | None
     load: LoadState
     served: frozenset[str]  # levels that a live worker consumes
+    readings: Readings
     read_at: float = field(default_factory=time.monotonic)
 
     def is_served(self, level: str | None) -> bool:
@@ -161,7 +162,7 @@ class SnapshotReader:
         load = self._load(found, policy)
         consumed = {queue for worker in found.workers for queue in worker.queues}
         served = frozenset(level for level in self.family.levels if self.family.queue(level) in consumed)
-        return Snapshot(found.workers, policy, epoch if policy is not None else None, load, served)
+        return Snapshot(found.workers, policy, epoch if policy is not None else None, load, served, found)
 
     def _read_plan(self, session: Session, found: Readings) -> None:
         """The plan in force, parsed once; one that another policy made is not ours to follow."""

@@ -48,8 +48,8 @@ def filled(services: Any) -> Iterator[None]:
     everything = "request, job, attempt, image, score, plan, assignment, worker, cached_latent, latent_use"
     with transaction() as session:
         session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY CASCADE"))
-        for _ in fill(session, FAMILY.id, FAMILY.reference, LEVELS, ROWS, DAYS):
-            pass
+    for _ in fill(FAMILY.id, FAMILY.reference, LEVELS, ROWS, DAYS):
+        pass
     join_workers(FAMILY, tuple(FAMILY.models) * 10)
     queue_requests(FAMILY, WAITING, seed=1)
     with transaction() as session:
