@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, or_, select, true
+from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
@@ -26,20 +28,28 @@ def waiting(family: Family, levels: Sequence[str], background: bool, most: int) 
     Those with a latency target that can still be met; or the `background`: those whose deadline no level can meet any
     more, then batch work.
     """
-    one_level = func.unnest(cast(list(levels), ARRAY(Text()))).table_valued("id").render_derived()
+    with transaction() as session:
+        values = {"levels": list(levels), "family": family.id, "most": most}
+        return list(session.scalars(_first_of_each_level(background), values))
+
+
+@lru_cache(maxsize=2)
+def _first_of_each_level(background: bool) -> Select[Any]:
+    """Those of `waiting`. It reads the first few of each level by its index, however many wait; built once, because
+    building it takes longer than the database does."""
+    one_level = func.unnest(bindparam("levels", type_=ARRAY(Text()))).table_valued("id").render_derived()
+    most = bindparam("most", type_=Integer())
     first = (
         select(Request)
-        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level == one_level.c.id)
+        .where(Request.state == State.QUEUED, Request.family == bindparam("family"), Request.level == one_level.c.id)
         .where(~in_foreground() if background else in_foreground())
         .order_by(*([Request.service_class.desc()] if background else []), Request.deadline_at, Request.id)
         .limit(most)
         .lateral()
     )
-    row = aliased(Request, first)  # the first few of each level, by its index, however many wait at others
+    row = aliased(Request, first)
     order = (*([row.service_class.desc()] if background else []), row.deadline_at, row.id)
-    query = select(row).select_from(one_level.join(first, true())).order_by(*order).limit(most)
-    with transaction() as session:
-        return list(session.scalars(query))
+    return select(row).select_from(one_level.join(first, true())).order_by(*order).limit(most)
 
 
 def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> list[Request]:

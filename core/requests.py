@@ -64,6 +64,16 @@ WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachabl
 """
 )
 
+CLAIM = select(Request).from_statement(  # made once: making it takes longer than executing it
+    text(
+        """
+UPDATE request SET state = 'running', worker = :worker, attempts = attempts + 1, started_at = now(),
+       level = coalesce(:level, level), note = CASE WHEN :note IS NULL THEN note ELSE concat_ws('; ', note, :note) END
+WHERE id = :id AND state = 'queued' AND level = ANY(:levels) RETURNING *
+"""
+    ).bindparams(bindparam("id", type_=UUID()), bindparam("levels", type_=ARRAY(Text())))
+)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -152,30 +162,16 @@ def claim(
         models: the model of each level of the family.
         note: why it runs at another level, for its sender.
     """
-    taken = (
-        update(Request)
-        .where(Request.id == request_id, Request.state == State.QUEUED, Request.level.in_(levels))
-        .values(state=State.RUNNING, worker=worker.name, attempts=Request.attempts + 1, started_at=func.now())
-        .returning(Request)
-    )
-    taken = taken if level is None else taken.values(level=level)
+    values = {"id": request_id, "worker": worker.name, "levels": list(levels), "level": level, "note": note}
     with transaction() as session:
-        request = session.scalar(taken if note is None else taken.values(note=func.concat_ws("; ", Request.note, note)))
+        request = session.scalar(CLAIM, values)
         if request is None or request.level is None:
             return None
-        attempt = Attempt(
-            id=uuid.uuid4(),
-            request_id=request.id,
-            number=request.attempts,
-            worker=worker.name,
-            boot=worker.boot,
-            level=request.level,
-            model=models[request.level],
-        )
-        session.add(attempt)
-        session.flush()
+        begun = {"id": uuid.uuid4(), "request_id": request.id, "number": request.attempts, "worker": worker.name}
+        begun |= {"boot": worker.boot, "level": request.level, "model": models[request.level]}
+        session.execute(insert(Attempt), begun)
         session.expunge(request)
-        return Claim(request, attempt.id, attempt.number)
+        return Claim(request, begun["id"], request.attempts)
 
 
 # E

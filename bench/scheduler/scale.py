@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -45,6 +47,12 @@ THREADS, CLAIMING_S, ROUNDS = 2, 20.0, 30
 HISTORY, DAYS = 5_000_000, 30.0  # requests; SCALE_HISTORY makes another number of them
 HISTORY_VARIABLE = "SCALE_HISTORY"
 TIMES = 3  # each query
+# What the scheduler's process does for all others.
+SHARING = """
+from core.families import load_family
+from scheduler.observation.readings import ReadingsShared
+ReadingsShared(load_family("embedded")).run()
+"""
 
 
 def scale(setup: Setup) -> dict[str, Any]:
@@ -81,9 +89,14 @@ def live(family: Family, seed: int) -> dict[str, Any]:
     scheduler = TimedScheduler(family)
     ticks = [_tick(scheduler, family) for _ in range(TICKS)]
     later = func.now() + text("make_interval(secs => 30 + 600.0 * seed / :waiting)").bindparams(waiting=WAITING)
-    with transaction() as session:  # ticks took their time
-        session.execute(update(Request).values(deadline_at=later, deadline_unreachable=False))
-    claims = _claims(family)
+    served = sorted({level for some in _levels(family).values() for level in some})
+    levels = text("(CAST(:served AS text[]))[1 + seed % :count]").bindparams(served=served, count=len(served))
+    with transaction() as session:  # ticks took their time, and move but some at once to other workers
+        session.execute(update(Request).values(deadline_at=later, deadline_unreachable=False, level=levels))
+    vacuum()
+    with subprocess.Popen([sys.executable, "-c", SHARING]) as sharing:
+        claims = _claims(family)
+        sharing.terminate()
     return {
         "waiting": WAITING,
         "workers": WORKERS,

@@ -58,11 +58,10 @@ class LiveWorker:
 def live_workers(session: Session, family: Family) -> list[LiveWorker]:
     """Workers of this family that serve now, by name."""
     fresh = tables.Worker.seen_at > func.now() - timedelta(seconds=settings().stale_s)
-    query = select(tables.Worker).where(tables.Worker.family == family.id, tables.Worker.state == "ready", fresh)
-    found = session.scalars(query.order_by(tables.Worker.name))
-    return [
-        LiveWorker(w.name, w.device_type, tuple(w.models), tuple(w.queues), w.stats.get("memory_mb")) for w in found
-    ]
+    worker = tables.Worker
+    columns = (worker.name, worker.device_type, worker.models, worker.queues, worker.stats["memory_mb"].as_float())
+    query = select(*columns).where(worker.family == family.id, worker.state == "ready", fresh).order_by(worker.name)
+    return [LiveWorker(n, kind, tuple(held), tuple(queues), mb) for n, kind, held, queues, mb in session.execute(query)]
 
 
 def memory_by_type(workers: Sequence[LiveWorker]) -> dict[str, float]:
