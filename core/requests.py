@@ -69,7 +69,9 @@ CLAIM = select(Request).from_statement(  # made once: making it takes longer tha
         """
 UPDATE request SET state = 'running', worker = :worker, attempts = attempts + 1, started_at = now(),
        level = coalesce(:level, level), note = CASE WHEN :note IS NULL THEN note ELSE concat_ws('; ', note, :note) END
-WHERE id = :id AND state = 'queued' AND level = ANY(:levels) RETURNING *
+WHERE id = (
+    SELECT id FROM request WHERE id = :id AND state = 'queued' AND level = ANY(:levels) FOR UPDATE SKIP LOCKED
+) RETURNING *
 """
     ).bindparams(bindparam("id", type_=UUID()), bindparam("levels", type_=ARRAY(Text())))
 )
@@ -156,7 +158,8 @@ def claim(
     level: str | None = None,
     note: str | None = None,
 ) -> Claim | None:
-    """Take a queued request of one of these levels, to be run at its own or at another `level`; None when it is gone.
+    """Take a queued request of one of these levels, to be run at its own or at another `level`; None when it is gone,
+    or somebody is just taking it.
 
     Args:
         models: the model of each level of the family.

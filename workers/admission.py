@@ -8,6 +8,7 @@ anew among those of the model held. The worker asks `Policy.admit`; without a pl
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -153,8 +154,10 @@ def claim(
 
     None when nobody waits at these levels whose deadline can be met.
     """
+    shown: list[Request] = []
+    lost: set[uuid.UUID] = set()  # others are taking them
     for _ in range(TRIES):
-        shown = open_requests.waiting(family, levels, False, SHOWN)
+        shown = shown or [row for row in open_requests.waiting(family, levels, False, SHOWN) if row.id not in lost]
         answer = _asked(admission, shown, levels, running)
         if answer.unreachable:
             late = [shown[place].id for place in answer.unreachable]
@@ -167,7 +170,11 @@ def claim(
             if claimed is not None:
                 admission.count_started(str(claimed.request.level))
                 return claimed
-        elif not answer.unreachable:
+            lost.add(chosen.id)
+            shown = [row for row in shown[answer.start + 1 :] if row.id not in lost]  # the next of them, at once
+        elif answer.unreachable:
+            shown = []
+        else:
             break
     return None
 
