@@ -46,6 +46,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Float, Text
 
+from core.claim_statement import CLAIM
 from core.database import transaction
 from core.publishing import publish_requests
 from core.settings import settings
@@ -62,18 +63,6 @@ UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, e
 FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
 WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachable
 """
-)
-
-CLAIM = select(Request).from_statement(  # made once: making it takes longer than executing it
-    text(
-        """
-UPDATE request SET state = 'running', worker = :worker, attempts = attempts + 1, started_at = now(),
-       level = coalesce(:level, level), note = CASE WHEN :note IS NULL THEN note ELSE concat_ws('; ', note, :note) END
-WHERE id = (
-    SELECT id FROM request WHERE id = :id AND state = 'queued' AND level = ANY(:levels) FOR UPDATE SKIP LOCKED
-) RETURNING *
-"""
-    ).bindparams(bindparam("id", type_=UUID()), bindparam("levels", type_=ARRAY(Text())))
 )
 
 
@@ -165,16 +154,20 @@ def claim(
         models: the model of each level of the family.
         note: why it runs at another level, for its sender.
     """
-    values = {"id": request_id, "worker": worker.name, "levels": list(levels), "level": level, "note": note}
+    values: dict[str, Any] = {
+        "id": request_id,
+        "worker": worker.name,
+        "boot": worker.boot,
+        "levels": list(levels),
+        "level": level,
+    }
+    values |= {"note": note, "attempt": uuid.uuid4(), "models": dict(models)}
     with transaction() as session:
         request = session.scalar(CLAIM, values)
-        if request is None or request.level is None:
+        if request is None:
             return None
-        begun = {"id": uuid.uuid4(), "request_id": request.id, "number": request.attempts, "worker": worker.name}
-        begun |= {"boot": worker.boot, "level": request.level, "model": models[request.level]}
-        session.execute(insert(Attempt), begun)
         session.expunge(request)
-        return Claim(request, begun["id"], request.attempts)
+        return Claim(request, values["attempt"], request.attempts)
 
 
 # E

@@ -7,6 +7,7 @@ anew among those of the model held. The worker asks `Policy.admit`; without a pl
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -171,7 +172,7 @@ def claim(
                 admission.count_started(str(claimed.request.level))
                 return claimed
             lost.add(chosen.id)
-            shown = [row for row in shown[answer.start + 1 :] if row.id not in lost]  # the next of them, at once
+            shown = shown[answer.start + 1 + random.randrange(2 ** len(lost)) :]  # else both want the next one too
         elif answer.unreachable:
             shown = []
         else:
