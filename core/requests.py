@@ -18,7 +18,7 @@
     A  `new_requests`          the app commits a job's rows
     B  `route`                 the router has chosen a level
     C  `return_to_router`      no live worker serves the level it waits at
-    D  `claim`                 a worker takes it: a new attempt begins
+    D  `claim`                 a worker takes it: a new attempt begins (`core.claim_statement`)
     E  `release`               an attempt ended without an image: queued again, or failed when its attempts are used up
                                (done, when it was redrawn and has an earlier image)
     F  `finish`                image and timings are stored
