@@ -203,7 +203,7 @@ def _quiet_worker(family: Family, name: str, served: list[str]) -> tuple[Any, An
         boot = session.get_one(Worker, name).boot
     idle = SimpleNamespace(max_batch=1, stats=dict, preempted=list, preload=lambda: None, loaded=list)
     identity = WorkerIdentity(name, boot)
-    follower = AssignmentFollower(identity, family, cast(Any, idle), dict.fromkeys(family.models, 1))
+    follower = AssignmentFollower(identity, family, cast(Any, idle))
     follower.current = Assigned(tuple(family.models)[:1], tuple(family.queue(level) for level in served))
     admission = PolicyAdmission(family, name, "cpu")
     return Generation(identity, family, cast(Any, idle), follower, cast(Any, None), admission), follower
