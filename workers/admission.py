@@ -194,8 +194,12 @@ def claim_owed(
     return None
 
 
-def claim_background(family: Family, worker: WorkerIdentity, levels: Sequence[str]) -> Claim | None:
+def claim_background(
+    family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission
+) -> Claim | None:
     """Claim what fills a worker that has nothing else to do: missed deadlines first, then batch work."""
+    if not admission.background_waits(levels):  # idle workers ask often, and mostly for nothing
+        return None
     for request in open_requests.waiting(family, levels, True, TRIES):
         claimed = requests.claim(request.id, worker, family.model_of, levels)
         if claimed is not None:

@@ -94,10 +94,8 @@ class Generation:
         """Start background work on a worker that has nothing else to do, and now and then what is owed a start."""
         self._start_owed()
         while not self.stopping.is_set() and self.claims.has_idle_room:
-            if not self.admission.background_waits(self.follower.levels()):
-                return
             with self._claiming:
-                claimed = claim_background(self.family, self.identity, self.follower.levels())
+                claimed = claim_background(self.family, self.identity, self.follower.levels(), self.admission)
                 if claimed is None:
                     return
                 self.claims.add(claimed, background=True)

@@ -38,7 +38,7 @@ def test_batch_work_out_of_slack_goes_with_the_interactive_requests(family: Any,
     claimed = claim(family, WORKER, ["exact", "fs-4"], admission)
     assert claimed is not None
     assert claimed.request.job_id == pressed
-    background = claim_background(family, WORKER, ["exact", "fs-4"])
+    background = claim_background(family, WORKER, ["exact", "fs-4"], admission)
     assert background is not None
     assert background.request.job_id == patient
 

@@ -32,11 +32,11 @@ def claimed_by(family: Any, name: str) -> uuid.UUID | None:
 
 def test_a_request_that_another_worker_is_just_taking_is_not_waited_for(family: Any) -> None:
     job = submit(3, state=State.QUEUED, level="exact", epoch=0)
-    first, second, _ = sorted(requests(job), key=lambda row: (row.deadline_at, row.id))
+    first, *others = sorted(requests(job), key=lambda row: (row.deadline_at, row.id))
     with transaction() as session:
         session.scalar(select(Request).where(Request.id == first.id).with_for_update())
         began = time.perf_counter()
-        assert claimed_by(family, "cpu0@test") == second.id
+        assert claimed_by(family, "cpu0@test") in [other.id for other in others]
         assert time.perf_counter() - began < 1.0
 
 
