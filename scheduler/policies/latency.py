@@ -60,7 +60,10 @@ class LatencyTable:
         return any(alone[i] <= left for alone in self.alone.values() for i in options)
 
     def in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState) -> list[int]:
-        """Levels that end within `left` seconds and make nobody late who runs; else the fastest, if in time when alone.
+        """Levels that end within `left` seconds and make nobody late who runs; else the fastest, if itself in time.
+
+        That is alone on an idle worker, else beside those that run and those behind it that will fill the places left:
+        one that starts too late keeps others from being in time, and the next one again.
 
         Those `behind` it, and who arrives meanwhile, will join unless it fills the device: they may do so at the
         fastest level that the worker serves.
@@ -84,7 +87,9 @@ class LatencyTable:
                 most = max(until, takes(level, share, others) + LITTLE * until)
                 found = [i for i in found if takes(level, share, [*others, (i, 1.0, 1.0)]) <= most]
         fastest = min(options, key=alone.__getitem__)
-        return found or [fastest] * (alone[fastest] <= left)
+        room = max(0, round(1 / fills[fastest]) - 1)  # places beside it, which those behind it will fill
+        at_once = [*beside, (quickest, 1.0, min(behind, room))] if worker.running else []
+        return found or [fastest] * (self.among(worker.device, fastest, 1.0, at_once) <= left)
 
     def among(self, device: str, level: int, left: float, beside: Sequence[Work]) -> float:
         """Seconds that the share `left` of a request takes beside others.

@@ -77,3 +77,15 @@ def test_a_lightly_loaded_cpu_draws_nearly_everything_exactly(load: float, exact
     figures = simulate(SimConfig("argus", {"cpu": device}, {"cpu": 1}, 2.0), work).figures
     assert figures["levels"]["exact"] >= exact
     assert figures["violation_rate"] <= 0.005
+
+
+def test_above_capacity_letting_go_works_in_batches_too() -> None:
+    """Twice what eight workers carry in batches of two: half must be late, and nobody starts to make others late."""
+    batch = [{"size": 1, "step_s": 1.0}, {"size": 2, "step_s": 1.25}]
+    level = {"id": "exact", "requests_per_minute": 60 * 1.6 / 4.2, "latency_s": 4.2, "batch": batch}
+    device = parse_profile({"family": "f", "device": "a100", "levels": [level]})
+    capacity = 8 * 1.6 / 4.2
+    trace = Trace("steady", 240.0, np.zeros(1), np.full(1, 240.0), np.full(1, 2 * capacity * 240.0))
+    work = workload(trace, synthetic_quality(device, 1), device.ids, 1)
+    figures = simulate(SimConfig("clipper-ha", {"a100": device}, {"a100": 8}, SLO), work).figures
+    assert 0.45 < figures["violation_rate"] < 0.56
