@@ -95,7 +95,7 @@ def live(family: Family, seed: int) -> dict[str, Any]:
         session.execute(update(Request).values(deadline_at=later, deadline_unreachable=False, level=levels))
     vacuum()
     with subprocess.Popen([sys.executable, "-c", SHARING]) as sharing:
-        claims = _claims(family)
+        alone, claims = _claims(family, 1), _claims(family, THREADS)
         sharing.terminate()
     return {
         "waiting": WAITING,
@@ -106,6 +106,8 @@ def live(family: Family, seed: int) -> dict[str, Any]:
         "claims_per_s": len(claims) / CLAIMING_S,
         "claim_p50_s": float(np.quantile(claims, 0.5)),
         "claim_p95_s": float(np.quantile(claims, 0.95)),
+        "alone_p50_s": float(np.quantile(alone, 0.5)),
+        "alone_p95_s": float(np.quantile(alone, 0.95)),
         "statements_per_claim": _statements_per_claim(family),
         "statements_per_s": _statements(family) / ROUNDS,
         "threads": THREADS,
@@ -135,7 +137,7 @@ def _levels(family: Family) -> dict[str, list[str]]:
     return {row.name: [level for level in family.levels if family.queue(level) in row.queues] for row in rows}
 
 
-def _claims(family: Family) -> list[float]:
+def _claims(family: Family, threads: int) -> list[float]:
     """Seconds of each claim of a few threads that claim for one worker after another, as fast as they can."""
     levels = list(_levels(family).items())
 
@@ -145,7 +147,7 @@ def _claims(family: Family) -> list[float]:
         admission = PolicyAdmission(family, levels[thread][0], "cpu")
         taken: list[float] = []
         until = time.perf_counter() + CLAIMING_S
-        for name, served in itertools.cycle(levels[thread::THREADS]):
+        for name, served in itertools.cycle(levels[thread::threads]):
             started = time.perf_counter()
             if started > until:
                 return taken
@@ -154,8 +156,8 @@ def _claims(family: Family) -> list[float]:
                 taken.append(time.perf_counter() - started)
         return taken
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return [seconds for some in pool.map(drive, range(THREADS)) for seconds in some]
+    with ThreadPoolExecutor(threads) as pool:
+        return [seconds for some in pool.map(drive, range(threads)) for seconds in some]
 
 
 def _statements_per_claim(family: Family) -> float:
@@ -292,7 +294,9 @@ def show_scale(data: dict[str, Any]) -> str:
     lines = [
         f"{now['waiting']:,} requests wait; {now['workers']:,} workers are there as rows. {now['threads']} threads "
         f"claimed {now['claims']:,} requests for them, {now['claims_per_s']:.0f} a second: what two cores give client "
-        f"and database together. A claim is {now['statements_per_claim']:.1f} statements. Workers that have nothing to "
+        f"and database together; one thread alone took {1000 * now['alone_p50_s']:.1f} ms a claim (median), "
+        f"{1000 * now['alone_p95_s']:.1f} ms at the 95th percentile. "
+        f"A claim is {now['statements_per_claim']:.1f} statements. Workers that have nothing to "
         f"do cause {now['statements_per_s']:.0f} statements a second, all together. Ticks took "
         f"{', '.join(f'{seconds:.2f}' for seconds in now['tick_s'])} s, beside up to {max(now['asked_s']):.1f} s of "
         "waiting for the answers of workers, which rows do not give.",
