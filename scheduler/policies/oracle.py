@@ -1,7 +1,7 @@
-"""The clairvoyant bound: Argus' plan and rules, told the future arrivals and the true qualities.
+"""Clairvoyant Argus: its plan and rules, told the future arrivals and the true qualities.
 
-It reads the number of requests that will come instead of a rate that was, and prices by the prompts that will come
-instead of those that came.
+No bound: other rules may do better (that is `scheduler.simulate.bound`). It reads the number of requests that will come
+instead of a rate that was, and prices by the prompts that will come instead of those that came.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AHEAD = 3.0  # target latencies that it looks ahead
 
 class Oracle(Argus):
     name = "oracle"
-    source = "bound: the same MILP, told the future"
+    source = "clairvoyant argus: the same MILP, told the future"
     clairvoyant = True
 
     def __init__(self, cluster: Cluster) -> None:

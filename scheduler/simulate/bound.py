@@ -9,7 +9,10 @@ the programme is below any schedule's:
     B2  Work is done in order of deadline:                  S[i] ≥ S[i−1] + Σ_l x[i,l]·seconds[l] / W
     B3  No work before its arrival:                         S[i] ≥ arrived[i] + Σ_l x[i,l]·seconds[l] / W
     B4  In time:                                            S[i] ≤ arrived[i] + slo
-    B5  No more are shed than must be:                      Σ late ≤ fewest late
+    B5  No more are late than were, or than must be:        Σ late ≤ max(late, fewest late)
+
+A schedule that is late more often may lose less in what is in time, so a policy is compared with the bound at its own
+lateness: `late` is how many requests its run had late.
 
 B2 with B3 is Lindley's recursion for the time by which the first i are done; deadlines come in order of arrival, so it
 holds whatever the order of service. For equal deadlines after arrival and W workers at the cheapest level, dropping
@@ -28,7 +31,7 @@ from scipy.sparse import coo_array, vstack
 
 @dataclass(frozen=True)
 class Bound:
-    """Least mean loss of relative quality over what is served in time, and fewest late."""
+    """Least mean loss of relative quality over what is served in time, with so many late."""
 
     quality_lost: float
     late: int
@@ -47,14 +50,38 @@ def fewest_late(times: np.ndarray, workers: int, seconds: float, slo_s: float) -
     return late
 
 
-def bound(times: np.ndarray, quality: np.ndarray, seconds: np.ndarray, workers: int, slo_s: float) -> Bound:
-    """The bound for arrivals (N, sorted), true `quality` (N×L) and worker-`seconds` by level (L)."""
-    n, m = quality.shape
-    late = fewest_late(times, workers, float(seconds.min()), slo_s)
+def bound(
+    times: np.ndarray, quality: np.ndarray, seconds: np.ndarray, workers: int, slo_s: float, late: int = 0
+) -> Bound:
+    """The bound for arrivals (N, sorted), true `quality` (N×L) and worker-`seconds` by level (L), with `late` late."""
+    n = len(times)
+    late = max(late, fewest_late(times, workers, float(seconds.min()), slo_s))
+    whole, at_most, right = _constraints(times, quality.shape[1], seconds / workers)
+    lower = np.concatenate([np.zeros(quality.size), times, np.zeros(n)])
+    upper = np.concatenate([np.ones(quality.size), times + slo_s, np.ones(n)])  # B4
+    answer = linprog(
+        np.concatenate([np.maximum(0, 1 - quality).ravel(), np.zeros(2 * n)]),
+        A_ub=at_most.tocsr(),
+        b_ub=np.append(right, late),
+        A_eq=whole.tocsr(),
+        b_eq=np.ones(n),
+        bounds=np.column_stack([lower, upper]),
+        method="highs",
+    )
+    if answer.x is None:
+        raise ArithmeticError(f"the bound's LP ended with status {answer.status}: {answer.message}")
+    return Bound(float(answer.fun) / max(1, n - late), late)
+
+
+def _constraints(times: np.ndarray, m: int, work_s: np.ndarray) -> tuple[coo_array, coo_array, np.ndarray]:
+    """B1, then B2, B3 and B5 with their right sides but for that of B5, over the variables x, S, late in this order.
+
+    `work_s` are the pool's seconds by level (L).
+    """
+    n = len(times)
     done, shed, width = n * m, n * m + n, n * m + 2 * n
     i = np.arange(n)
-    work_rows, work_columns = np.repeat(i, m), np.arange(n * m)
-    work = np.tile(seconds / workers, n)
+    work_rows, work_columns, work = np.repeat(i, m), np.arange(n * m), np.tile(work_s, n)
 
     whole = coo_array(  # B1
         (np.ones(n * m + n), (np.concatenate([work_rows, i]), np.concatenate([work_columns, shed + i]))), (n, width)
@@ -77,17 +104,4 @@ def bound(times: np.ndarray, quality: np.ndarray, seconds: np.ndarray, workers: 
         (n, width),
     )
     fewest = coo_array((np.ones(n), (np.zeros(n, int), shed + i)), (1, width))  # B5
-    lower = np.concatenate([np.zeros(n * m), times, np.zeros(n)])
-    upper = np.concatenate([np.ones(n * m), times + slo_s, np.ones(n)])  # B4
-    answer = linprog(
-        np.concatenate([np.maximum(0, 1 - quality).ravel(), np.zeros(2 * n)]),
-        A_ub=vstack([order, arrival, fewest]).tocsr(),
-        b_ub=np.concatenate([np.zeros(n - 1), -times, [late]]),
-        A_eq=whole.tocsr(),
-        b_eq=np.ones(n),
-        bounds=np.column_stack([lower, upper]),
-        method="highs",
-    )
-    if answer.x is None:
-        raise ArithmeticError(f"the bound's LP ended with status {answer.status}: {answer.message}")
-    return Bound(float(answer.fun) / max(1, n - late), late)
+    return whole, vstack([order, arrival, fewest]), np.concatenate([np.zeros(n - 1), -times])

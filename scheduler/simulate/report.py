@@ -84,6 +84,7 @@ def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: flo
         "quality_mean": float(np.mean([o.quality for o in served])) if served else 0.0,
         "quality_in_time": float(np.mean(in_time)) if in_time else 0.0,
         "quality_lost": quality_lost([o.quality for o in served]) or 0.0,
+        "lost_in_time": quality_lost(in_time) or 0.0,
         "latency_p50_s": p50,
         "latency_p95_s": p95,
         "latency_p99_s": p99,

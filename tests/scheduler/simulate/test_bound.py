@@ -25,3 +25,20 @@ def test_the_bound_is_exact_where_it_is_plain() -> None:
     found = bound(np.zeros(2), quality, np.array([4.0, 3.0, 2.0]), 1, 6.0)
     assert (found.late, found.quality_lost) == (0, pytest.approx(0.1))
     assert fewest_late(np.zeros(5), 1, 2.0, 6.0) == 2
+
+
+def test_a_schedule_that_is_late_more_often_may_lose_less() -> None:
+    quality, seconds = np.array([[1.0, 0.9, 0.8], [1.0, 0.6, 0.4]]), np.array([4.0, 3.0, 2.0])
+    fewest, one, both = (bound(np.zeros(2), quality, seconds, 1, 6.0, late) for late in (0, 1, 2))
+    assert (one.late, one.quality_lost) == (1, pytest.approx(0.0))  # one alone is exact
+    assert fewest.quality_lost > one.quality_lost
+    assert both.late == 2
+
+
+def test_no_run_loses_less_in_time_than_the_bound_that_is_late_as_often() -> None:
+    work = steady(1.3, 120.0)
+    for name in ("argus", "pac", "oracle", "clipper-ha"):
+        figures = run(name, work).figures
+        least = bound(work.times, work.truth[work.rows], SECONDS, 8, SLO, figures["violations"])
+        assert least.late == figures["violations"]
+        assert least.quality_lost <= figures["lost_in_time"] + 1e-9
