@@ -24,10 +24,18 @@ VERSIONS = ("numpy", "scipy")
 @click.option(
     "--shared", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of profiles and traces."
 )
-@click.option("--seed", default=1, show_default=True)
-def main(parts: tuple[str, ...], shared: Path | None, seed: int) -> None:
+@click.option("--seed", default=1, show_default=True, help="Of the parts that run once.")
+@click.option(
+    "--seeds", default=20, show_default=True, type=click.IntRange(1), help="Seeds of the parts that have intervals."
+)
+@click.option(
+    "--jobs", default=len(os.sched_getaffinity(0)), show_default="cores", type=click.IntRange(1),
+    help="Processes that run over seeds.",
+)  # fmt: skip
+def main(parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, jobs: int) -> None:
     """Run the scheduler's benchmark and write docs/results/scheduler.md."""
-    setup = Setup(shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared")), seed)
+    folder = shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))
+    setup = Setup(folder, seed, tuple(range(1, seeds + 1)), jobs)
     machine = f"{processor()}, {', '.join(f'{name} {version(name)}' for name in VERSIONS)}"
     about = {
         **{"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed},

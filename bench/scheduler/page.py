@@ -65,7 +65,11 @@ def page(kept: dict[str, Any]) -> str:
         "that go by similarity (`nirvana`, `modm`, `tetriserve`, `genserve`) get bands that save the 21 % of GPU time "
         "that NIRVANA reports. "
         "Late counts late, shed and failed requests. Quality is the mean over what was served, late or not, which "
-        "flatters those that queue, and over what was in time, which flatters those that shed.",
+        "flatters those that queue, and over what was in time, which flatters those that shed. The bound of a run is "
+        "the least that any schedule loses that is late as often.",
+        "",
+        "In brackets: 95 % intervals, by a bootstrap over the seeds that is paired between policies. A goal is reached "
+        "where its interval clears it, not shown where the interval straddles it; parts of a single seed have none.",
     ]
     for name, part in PARTS.items():
         if name in kept:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from bench.scheduler.intervals import figure, shown, verdict
+
+AGAIN = "To be run again: the figures that are kept have no intervals."
 Goal = tuple[str, str, str]  # what was to be reached, the figure, whether it was
 
 
@@ -21,12 +26,19 @@ def goal(text: str, reached: bool, figure: str) -> Goal:
     return text, figure, "reached" if reached else "**not reached**"
 
 
+def shown_goal(text: str, margin: np.ndarray, told: str) -> Goal:
+    """A goal with an interval: reached where it clears the goal, not shown where it straddles it."""
+    return text, told, verdict(margin)
+
+
 def goals(rows: Iterable[Goal]) -> str:
     return table(("goal", "figure", ""), rows)
 
 
-def times(more: float, fewer: float) -> str:
-    return f"{more / fewer:.0f}×" if fewer else "none against some"
+def times(more: np.ndarray, fewer: np.ndarray) -> str:
+    if not fewer[0]:
+        return "none against some"
+    return f"{shown(more / np.maximum(fewer, 1e-12), 0, 1)}×"
 
 
 def show_both(data: dict[str, Any]) -> str:
@@ -37,18 +49,15 @@ def show_both(data: dict[str, Any]) -> str:
     for name, let_go in data["policies"].items():
         both = (let_go, data["queueing"][name])
         late, in_time, served = (
-            [percent(f[key]) for f in both] for key in ("violation_rate", "quality_in_time", "quality_mean")
+            [shown(figure(f, key)) for f in both] for key in ("violation_rate", "quality_in_time", "quality_mean")
         )
         more = (
-            f"{let_go['goodput_per_minute']:.1f}",
-            f"{let_go['burst_per_minute']:.1f}",
-            f"{let_go['latency_p99_s']:.1f}",
+            shown(figure(let_go, "goodput_per_minute"), 1, 1),
+            shown(figure(let_go, "burst_per_minute"), 1, 1),
+            shown(figure(let_go, "latency_p99_s"), 1, 1),
         )
         rows.append((f"`{name}`", *late, *in_time, *served, *more))
-    least = data.get("bound")
-    if least:
-        known = percent(least["violation_rate"]), percent(1 - least["quality_lost"])
-        rows.append(("*bound*", known[0], "", known[1], *[""] * 6))
+    rows += [(words, late, "", best, *[""] * 6) for words, late, best in bound_rows(data)]
     head = (
         "policy", "late %", "late %, all queue", "quality in time %", "in time %, all queue", "quality served %",
         "served %, all queue", "goodput/min", "in the burst", "p99 s",
@@ -56,25 +65,33 @@ def show_both(data: dict[str, Any]) -> str:
     return table(head, rows)
 
 
+def bound_rows(data: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Words, late and quality in time of the linear programmes: as seldom late as can be, and as a policy was."""
+    return [
+        (
+            f"*bound, as late as* `{name}`" if name else "*bound, fewest late*",
+            shown(figure(least, "violation_rate")),
+            shown(1 - figure(least, "lost_in_time")),
+        )
+        for name, least in data.get("bound", {}).items()
+    ]
+
+
 def show_policies(data: dict[str, Any]) -> str:
     rows = [
         (
             f"`{name}`",
             str(f["requests"]),
-            percent(f["violation_rate"]),
-            f"{f['goodput_per_minute']:.1f}",
-            f"{f['burst_per_minute']:.1f}",
-            percent(f["quality_mean"]),
-            f"{f['latency_p50_s']:.1f}",
-            f"{f['latency_p99_s']:.1f}",
+            shown(figure(f, "violation_rate")),
+            shown(figure(f, "goodput_per_minute"), 1, 1),
+            shown(figure(f, "burst_per_minute"), 1, 1),
+            shown(figure(f, "quality_mean")),
+            shown(figure(f, "latency_p50_s"), 1, 1),
+            shown(figure(f, "latency_p99_s"), 1, 1),
         )
         for name, f in data["policies"].items()
     ]
-    least = data.get("bound")
-    if least:
-        rows.append(
-            ("*bound*", "", percent(least["violation_rate"]), "", "", percent(1 - least["quality_lost"]), "", "")
-        )
+    rows += [(words, "", late, "", "", best, "", "") for words, late, best in bound_rows(data)]
     return table(
         ("policy", "requests", "violations %", "goodput/min", "in the burst", "quality %", "p50 s", "p99 s"), rows
     )
