@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from cli.terminal import decimal, make_console
+from cli.terminal import OUT_FILE, decimal, make_console
 
 if TYPE_CHECKING:
     from scheduler.observation.report import Figures, Report
@@ -44,17 +45,23 @@ class PointInTime(click.ParamType[datetime]):
 @click.option("--until", type=PointInTime(), help="Until when; default now.")
 @click.option("--job", type=click.UUID, help="Only this job.")
 @click.option("--json", "out", type=click.File("w"), help="Also write the figures as JSON to this file (- is stdout).")
-def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None) -> None:
+@click.option("--trace-json", type=OUT_FILE, help="Also write the schedule as a Chrome trace, for ui.perfetto.dev.")
+def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None, trace_json: Path | None) -> None:
     """Throughput, latency, SLO violations and quality of what was served.
 
     Latency counts from acceptance to the stored image. A violation is a request that failed, or was not stored by its
     deadline. CLIP is the mean score of the images; predicted and audited quality are relative to the exact level.
     """
+    from core.chrome_trace import write
     from core.database import transaction
     from scheduler.observation.report import make_report
+    from scheduler.observation.schedule import read_schedule
 
+    window = (since, until or datetime.now(UTC), str(job) if job else None)
     with transaction() as session:
-        made = make_report(session, since, until or datetime.now(UTC), str(job) if job else None)
+        made = make_report(session, *window)
+        if trace_json is not None:
+            write(read_schedule(session, *window), trace_json)
     if out is not None:
         json.dump(made.as_dict(), out, indent=1)
         out.write("\n")

@@ -42,6 +42,7 @@ class Options:
     seed: int
     out: Path | None
     plot: Path | None
+    trace_json: Path | None
 
 
 @click.command()
@@ -79,10 +80,15 @@ class Options:
 @click.option("--seed", default=0, show_default=True, help="Of arrivals, prompts and predictions.")
 @click.option("--json", "out", type=OUT_FILE, help="Also write the figures as JSON.")
 @click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")
+@click.option(
+    "--trace-json", type=OUT_FILE,
+    help="The schedule as a Chrome trace, for ui.perfetto.dev; of several policies, one file each (run-argus.json).",
+)  # fmt: skip
 def simulate(**given: Any) -> None:
     """Run policies over a trace on a virtual clock, with the live planner and router. All figures are simulated."""
+    from core.chrome_trace import write
     from core.profiles import read_profile
-    from scheduler.simulate import SimConfig
+    from scheduler.simulate import Recorder, SimConfig
     from scheduler.simulate import simulate as run
     from scheduler.simulate.report import as_json, plot, rows
 
@@ -97,7 +103,10 @@ def simulate(**given: Any) -> None:
     reports = []
     for name in names:
         config = SimConfig(name, profiles, workers, slo_s, tick_s=tick_s, any_hit=options.any_hit)
-        reports.append(run(config, work))
+        recorder = Recorder() if options.trace_json else None
+        reports.append(run(config, work, recorder=recorder))
+        if options.trace_json and recorder:
+            write(recorder.schedule(), _of_policy(options.trace_json, name if len(names) > 1 else ""))
         click.echo(f"{name}: simulated in {reports[-1].seconds:.1f} s of CPU", err=True)
     if options.out:
         about = {"slo_s": slo_s, "seed": options.seed, "workers": workers, "tick_s": tick_s}
@@ -106,6 +115,10 @@ def simulate(**given: Any) -> None:
     beside = options.out.with_suffix(".png") if options.out else Path("simulate.png")
     plot(reports, options.plot or beside, title)
     show_table(f"Simulated: {title}, seed {options.seed}", *rows(reports))
+
+
+def _of_policy(path: Path, policy: str) -> Path:
+    return path.with_stem(f"{path.stem}-{policy}") if policy else path
 
 
 def _policies(text: str) -> list[str]:

@@ -8,6 +8,7 @@ router's and the network's milliseconds. Every number that comes out of here is 
 from scheduler.simulate.config import SimConfig
 from scheduler.simulate.loop import simulate
 from scheduler.simulate.report import Report
+from scheduler.simulate.schedule import Recorder
 from scheduler.simulate.workload import Workload, synthetic_quality, workload
 
-__all__ = ["Report", "SimConfig", "Workload", "simulate", "synthetic_quality", "workload"]
+__all__ = ["Recorder", "Report", "SimConfig", "Workload", "simulate", "synthetic_quality", "workload"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from typing import Any
 
 from scheduler.policies import Policy, Request
 from scheduler.simulate.config import SimConfig
 from scheduler.simulate.dispatch import Dispatch
 from scheduler.simulate.planning import Planning
 from scheduler.simulate.report import Outcome, Report, report
+from scheduler.simulate.schedule import Recorder
 from scheduler.simulate.system import System
 from scheduler.simulate.worker import Running, SimWorker
 from scheduler.simulate.workload import Workload
@@ -18,16 +20,21 @@ from scheduler.simulate.workload import Workload
 DRAIN_S = 3600.0  # how long after the last arrival the run goes on for what still waits
 
 
-def simulate(config: SimConfig, work: Workload, policy: Policy | None = None) -> Report:
+def simulate(
+    config: SimConfig, work: Workload, policy: Policy | None = None, recorder: Recorder | None = None
+) -> Report:
     """Run one policy over a workload. `policy` takes the place of `config.policy` where given (ablations)."""
-    return _Run(config, work, policy).report()
+    return _Run(config, work, policy, recorder).report()
 
 
 class _Run:
     """One method an event: arrive, finish, ready, tick, fail, found_dead, back."""
 
-    def __init__(self, config: SimConfig, work: Workload, policy: Policy | None) -> None:
+    def __init__(
+        self, config: SimConfig, work: Workload, policy: Policy | None, recorder: Recorder | None = None
+    ) -> None:
         self.config, self.work = config, work
+        self.record = recorder or _nothing
         self.system = System(config, work, policy)
         self.planning = Planning(self.system)
         self.dispatch = Dispatch(self.system, self.planning)
@@ -43,18 +50,11 @@ class _Run:
         if policy.clairvoyant:
             policy.foretell(self.work.times, self.system.known)  # type: ignore[attr-defined]
         self.planning.start()
+        self.record(self.system, self.planning)
         self._run()
         outcomes = [o or self._lost(i) for i, o in enumerate(self.outcomes)]
-        ticks = {
-            "count": len(self.planning.solve_s),
-            "statuses": dict(self.planning.statuses),
-            "plan_ms_max": 1000 * max(self.planning.solve_s),
-            "switches": self.planning.switches,
-            "evictions": self.dispatch.evictions,
-            "pauses": self.dispatch.pauses,
-        }
         taken = time.process_time() - started
-        return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, ticks=ticks)
+        return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, ticks=_ticks(self))
 
     def _run(self) -> None:
         times = self.work.times.tolist()
@@ -79,6 +79,7 @@ class _Run:
             else:
                 kind, what = self.events.pop()
                 getattr(self, f"_{kind}")(*what)
+            self.record(self.system, self.planning)
 
     def _arrive(self, i: int, arrived: float) -> None:
         row = self.rows[i]
@@ -168,3 +169,18 @@ class _Run:
 
     def _window(self, batch: bool) -> float:
         return self.config.batch_window_s if batch else self.config.slo_s
+
+
+def _ticks(run: _Run) -> dict[str, Any]:
+    return {
+        "count": len(run.planning.solve_s),
+        "statuses": dict(run.planning.statuses),
+        "plan_ms_max": 1000 * max(run.planning.solve_s),
+        "switches": run.planning.switches,
+        "evictions": run.dispatch.evictions,
+        "pauses": run.dispatch.pauses,
+    }
+
+
+def _nothing(system: System, planning: Planning) -> None:
+    """Instead of a recorder."""

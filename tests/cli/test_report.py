@@ -74,6 +74,20 @@ def test_the_report_counts_latency_violations_and_scores(an_hour):
     assert whole.images_per_minute == pytest.approx(11 * 60 / 22)
 
 
+def test_the_schedule_of_a_window_is_written_as_a_trace(an_hour, tmp_path):
+    file = tmp_path / "trace.json"
+    done = CliRunner().invoke(argus, ["report", "--since", START.isoformat(), "--trace-json", str(file)])
+    assert done.exit_code == 0, done.output
+    events = json.loads(file.read_text())
+    slices = [event for event in events if event["ph"] == "X"]
+    assert len(slices) == 11  # attempts
+    assert sum(event["args"]["late"] for event in slices) >= 1
+    assert {event["args"]["predicted_quality"] for event in slices} == {0.9}
+    waiting = [event["args"]["requests"] for event in events if event["ph"] == "C"]
+    assert max(waiting) >= 2
+    assert waiting[-1] == 1  # one was lost on the way
+
+
 def test_audits_are_no_traffic_and_measure_relative_quality(an_hour):
     second = a_request(10, "exact", 1.0, score=0.8)
     second.level_asked = "exact"

@@ -53,6 +53,17 @@ def test_simulate_writes_the_contract_and_plots(files):
     assert (files / "out.png").stat().st_size > 10_000
 
 
+def test_simulate_writes_a_trace_for_each_policy(files):
+    done = run(
+        "simulate", "--trace", files / "trace.csv", "--profile", files / "profile.json", "--policy", "argus,clipper-ha",
+        "--workers", 2, "--slo", 9, "--plot", files / "run.png", "--trace-json", files / "run.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for policy in ("argus", "clipper-ha"):
+        events = json.loads((files / f"run-{policy}.json").read_text())
+        assert {event["ph"] for event in events} == {"M", "X", "i", "C"}
+
+
 @pytest.mark.parametrize(
     ("words", "place"),
     [
