@@ -29,6 +29,13 @@ def stage(cluster: Cluster, device: str, level: str, observed: Observation, rate
     return Stage(tuple((seconds, size / seconds) for size, seconds in takes), queued / rate if rate > 0 else 0.0)
 
 
+def light_scores(cluster: Cluster, light: str, heavy: str, observed: Observation) -> list[float]:
+    """Recent scores of images that began at the light level, at whichever rung of its ladder they were drawn."""
+    place = cluster.levels.index(light)
+    drawn = [cluster.levels[rung] for rung in cluster.ladders.get(place, (place,))]
+    return [score for level in drawn if level != heavy for score in observed.scores.get(level, ())]
+
+
 def most_common_device(observed: Observation) -> str:
     """The type that most workers are of: cascades are planned on one."""
     return max(observed.workers, key=lambda device: observed.workers[device])

@@ -18,7 +18,7 @@ import numpy as np
 
 from scheduler.planning.instance import Plan
 from scheduler.policies.base import Policy
-from scheduler.policies.cascades import Stage, most_common_device, stage
+from scheduler.policies.cascades import Stage, light_scores, most_common_device, stage
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
@@ -53,7 +53,12 @@ class DiffServe(Policy):
         workers[device] = {light: k, heavy: observed.workers[device] - k}
         served = {"all": {light: observed.rate * 60, heavy: observed.rate * 60 * share}}
         plan = Plan("enumerated", 0.0, observed.rate * 60, 0.0, workers, served, {"all": 0.0}, {}, 0.0)
-        extra = {"light": light, "heavy": heavy, "threshold": self._threshold(observed, light, share), "share": share}
+        extra = {
+            "light": light,
+            "heavy": heavy,
+            "threshold": self._threshold(observed, light, heavy, share),
+            "share": share,
+        }
         return self.epoch(observed, plan, extra=extra)
 
     def _most_escalated(self, light: Stage, heavy: Stage, rate: float, workers: int) -> tuple[float, int]:
@@ -71,14 +76,14 @@ class DiffServe(Policy):
         return str(epoch.extra["light"])
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
-        light, heavy = str(epoch.extra["light"]), str(epoch.extra["heavy"])
-        if level != light or score >= epoch.extra["threshold"] or not epoch.extra["share"]:
+        heavy = str(epoch.extra["heavy"])
+        if request.attempt or level == heavy or score >= epoch.extra["threshold"] or not epoch.extra["share"]:
             return None
         left = request.deadline - state.now - self.margin
         return heavy if self.latencies.reachable([self.index[heavy]], left) else None
 
-    def _threshold(self, observed: Observation, light: str, share: float) -> float:
-        scores = observed.scores.get(light, ())
+    def _threshold(self, observed: Observation, light: str, heavy: str, share: float) -> float:
+        scores = light_scores(self.cluster, light, heavy, observed)
         if share >= 1:
             return ALL
         return float(np.quantile(scores, share)) if len(scores) else self.cluster.quality[self.index[light]]

@@ -1,21 +1,18 @@
 """HADIS: hard prompts go straight to a heavy model, the others through a cascade (Yang et al., MLSys 2026,
 arXiv:2509.00642).
 
-A configuration is a pair of models with a router threshold (the share r of prompts, the hardest, that go to the heavy
-one at once) and a discriminator threshold (the share c of the light one's images that are drawn again). Its quality
-is tabled offline, on a grid of tenths; at runtime the best configuration is taken whose stages carry 1.05 × the
-demand and whose executions and waits (Little's law, × 1.2) fit into the target latency.
-
-Here the router is our predictor instead of rules over words: the hardest prompts are those that lose most by the
-light model. The table is made of recent prompts, so it follows them: what the light one will really score scatters
-around the prediction as recent scores do beyond what was predicted. Where no configuration fits, all are drawn by the
-cheapest level (the artefact spreads workers evenly). An image is drawn again only while the heavy model can still be
-in time.
+A configuration is a pair of models with a router threshold (the share of prompts, the hardest, that go to the heavy one)
+and a discriminator threshold (the share of the light one's images that are drawn again). Their quality is tabled offline,
+on a grid of tenths; at runtime the best is taken whose stages carry 1.05 × the demand and whose executions and waits
+(Little's law, × 1.2) fit into the target. Here the router is our predictor instead of rules over words, and the table is
+made of recent prompts: true scores scatter around predictions as recent ones do. Where nothing fits, all are drawn at the
+cheapest level. An image is drawn again only while the heavy model can still be in time.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import NormalDist
@@ -24,7 +21,7 @@ import numpy as np
 
 from scheduler.planning.instance import Plan
 from scheduler.policies.base import Policy
-from scheduler.policies.cascades import Stage, most_common_device, stage
+from scheduler.policies.cascades import Stage, light_scores, most_common_device, stage
 from scheduler.policies.decisions import Epoch, LoadState, Observation, Request
 
 HEADROOM, CAUTION = 1.05, 1.2
@@ -80,7 +77,13 @@ class Hadis(Policy):
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
         light, heavy = str(epoch.extra["light"]), str(epoch.extra["heavy"])
-        if level != light or heavy == light or score >= epoch.extra["unsure"] or not epoch.workers.get(heavy):
+        if (
+            request.attempt
+            or level == heavy
+            or heavy == light
+            or score >= epoch.extra["unsure"]
+            or not epoch.workers.get(heavy)
+        ):
             return None
         left = request.deadline - state.now - self.margin
         return heavy if self.latencies.reachable([self.index[heavy]], left) else None
@@ -90,7 +93,7 @@ class Hadis(Policy):
     ) -> dict[tuple[float, float], float]:
         """Expected quality of a pair by router and discriminator share; a light image is no better than a heavy one."""
         low, high = (sample[:, self.index[level]] for level in (light, heavy))
-        scatter = self._scatter(observed, light, low) * np.array(SCATTER)
+        scatter = self._scatter(light_scores(self.cluster, light, heavy, observed), low) * np.array(SCATTER)
         hardest = np.argsort(low - high, kind="stable")
         found = {}
         for hard in reversed(GRID):  # of equals, the one that draws least twice
@@ -106,9 +109,8 @@ class Hadis(Policy):
                 found[hard, unsure] = float(high[straight].sum() + drawn) / len(sample)
         return found
 
-    def _scatter(self, observed: Observation, light: str, predicted: np.ndarray) -> float:
+    def _scatter(self, scores: Sequence[float], predicted: np.ndarray) -> float:
         """How far true scores scatter around predictions; until there are some, as far as predictions do."""
-        scores = observed.scores.get(light, ())
         if len(scores) < len(GRID):
             return float(predicted.std())
         return math.sqrt(max(0.0, float(np.var(scores)) - float(predicted.var())))
@@ -127,7 +129,7 @@ class Hadis(Policy):
 
     def _thresholds(self, best: Configuration, sample: np.ndarray, observed: Observation) -> dict[str, float | str]:
         low, high = (sample[:, self.index[level]] for level in (best.light, best.heavy))
-        scores = observed.scores.get(best.light, ())
+        scores = light_scores(self.cluster, best.light, best.heavy, observed)
         known = scores if len(scores) else low
         return {
             "light": best.light,

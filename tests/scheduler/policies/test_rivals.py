@@ -39,6 +39,14 @@ def test_diffserve_takes_the_largest_batches_that_are_in_time() -> None:
     assert policy._most_escalated(light, heavy, 2.0, 4)[1] == 2  # 4 s and 4 s; 4 s and 10 s are too long
 
 
+@pytest.mark.parametrize("name", ["diffserve", "hadis"])
+def test_cascades_judge_what_began_at_the_light_model_whatever_the_cache_had_for_it(name: str) -> None:
+    policy = make_policy(name, cluster())
+    epoch = policy.plan(observed(2.0, scores={"ac-10": np.linspace(0.5, 1.0, 101), "ac-25": np.full(9, 0.9)}))
+    assert policy.finished(request(), "ac-10", 0.4, epoch, load_state()) == "exact"
+    assert policy.finished(replace(request(), attempt=1), "ac-10", 0.4, epoch, load_state()) is None
+
+
 def test_hadis_sends_the_hardest_prompts_past_the_light_model() -> None:
     policy = make_policy("hadis", cluster())
     epoch = policy.plan(observed(2.6))
