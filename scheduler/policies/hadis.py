@@ -1,12 +1,12 @@
 """HADIS: hard prompts go straight to a heavy model, the others through a cascade (Yang et al., MLSys 2026,
 arXiv:2509.00642).
 
-A configuration is a pair of models with a router threshold (the share of prompts, the hardest, that go to the heavy one)
-and a discriminator threshold (the share of the light one's images that are drawn again). Their quality is tabled offline,
-on a grid of tenths; at runtime the best is taken whose stages carry 1.05 × the demand and whose executions and waits
-(Little's law, × 1.2) fit into the target. Here the router is our predictor instead of rules over words, and the table is
-made of recent prompts: true scores scatter around predictions as recent ones do. Where nothing fits, all are drawn at the
-cheapest level. An image is drawn again only while the heavy model can still be in time.
+A configuration is a pair of models with a router threshold (the share of prompts, the hardest, that go to the heavy
+one) and a discriminator threshold (the share of the light one's images that are drawn again). Their quality is tabled
+offline, on a grid of tenths; at runtime the best is taken whose stages carry 1.05 × the demand and whose executions
+and waits (Little's law, × 1.2) fit into the target. Here the router is our predictor instead of rules over words, and
+the table is made of recent prompts: true scores scatter around predictions as recent ones do. Where nothing fits, all
+are drawn at the cheapest level. An image is drawn again only while the heavy model can still be in time.
 """
 
 from __future__ import annotations
@@ -76,14 +76,9 @@ class Hadis(Policy):
         return heavy if lost > epoch.extra["hard"] and epoch.workers.get(heavy) else light
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
-        light, heavy = str(epoch.extra["light"]), str(epoch.extra["heavy"])
-        if (
-            request.attempt
-            or level == heavy
-            or heavy == light
-            or score >= epoch.extra["unsure"]
-            or not epoch.workers.get(heavy)
-        ):
+        heavy = str(epoch.extra["heavy"])
+        final = request.attempt or level == heavy or score >= epoch.extra["unsure"]
+        if final or not epoch.workers.get(heavy):
             return None
         left = request.deadline - state.now - self.margin
         return heavy if self.latencies.reachable([self.index[heavy]], left) else None
