@@ -9,6 +9,7 @@ their mean is `--load` × exact capacity. Exact capacity is what two processes a
 the same time; that profile is the one in force for every policy. After the replay, outside the timed part, a sample of
 the requests is drawn again at `exact`: score over score is measured relative quality.
 
-Figures go to docs/results/live.json, the page is docs/results/live.md (`--write`). The trace is looked for in
-$ARGUS_SHARED, else in ../shared beside the repository.
+Each run leaves `record.json.gz` in its home, and with `--write` in docs/results/live-runs/: what the simulator needs to
+run it again (`python -m bench.scheduler --part validate`). Figures go to docs/results/live.json, the page is
+docs/results/live.md (`--write`). The trace is looked for in $ARGUS_SHARED, else in ../shared beside the repository.
 """

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bench.live.capacity import profiled, read_profiled, reference_of
 from bench.live.instance import DEVICES
 from bench.live.load import TRACE, Load, make_load
 from bench.live.machine import hardware
-from bench.live.page import KEPT, PAGE, page
+from bench.live.page import KEPT, PAGE, RESULTS, page
 from bench.live.policy_run import Setup, measure
 from core.families import Family, load_family
 from core.settings import ROOT
@@ -26,6 +26,8 @@ from scheduler.policies import NAMES
 from traces.reader import read_trace
 from traces.replay.plan import read_prompts
 from traces.replay.references import References
+
+RECORDS = RESULTS / "live-runs"  # what `bench.scheduler`'s part `validate` simulates again
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def main(**given: Any) -> None:
         found["run"]["measured"] += f", interrupted and resumed {datetime.now(UTC):%H:%M} UTC"
     scores = References(base / "references.csv")
     setup = Setup(base, family, profiles[0], load, options.slo_s, capacity, options.drain_s, scores, console)
+    setup = replace(setup, records=RECORDS if options.write else None)
     for policy in [policy for policy in policies if policy not in found["policies"]]:
         console.print(f"{policy}: {len(load.planned)} requests in {options.minutes:g} min, {load.mean:.0f} a minute")
         found["policies"][policy] = measure(policy, setup)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +20,10 @@ from bench.live.capacity import put_in_force
 from bench.live.instance import call, children, environ, running
 from bench.live.load import Load
 from bench.live.quality import draw_references, relative, standard_error
+from bench.live.record import TITLE
 from core.client import ArgusClient
 from core.families import Family
+from core.settings import ROOT
 from traces.replay.plan import Planned
 from traces.replay.references import References
 from traces.replay.send import send, wait
@@ -39,14 +45,16 @@ class Setup:
     drain_s: float
     scores: References
     console: Console
+    records: Path | None = None  # where records of the runs are kept
 
 
-def run_policy(argus: ArgusClient, setup: Setup, bar: Progress) -> dict[str, Any]:
-    """Replay, drain, measure quality; answers the figures."""
+def run_policy(argus: ArgusClient, setup: Setup, bar: Progress, drained: Callable[[], None]) -> dict[str, Any]:
+    """Replay, drain, measure quality; answers the figures. `drained` is called before anything is drawn again."""
     load, reference, scores = setup.load, setup.family.reference, setup.scores
-    sent = send(argus, load.planned, {"title": "bench.live"}, bar)
+    sent = send(argus, load.planned, {"title": TITLE}, bar)
     sending_s = max(one.answered for one in sent)
     wait(argus, sent, setup.drain_s, bar)
+    drained()
     draw_references(argus, [sent[place] for place in load.sample], reference, scores, bar)
     measured = {place: relative(sent[place], reference, scores) for place in load.sample}
     known = {str(place): value for place, value in measured.items() if value is not None}
@@ -72,6 +80,15 @@ def warm_up(argus: ArgusClient, load: Load, capacity: float, bar: Progress) -> N
     wait(argus, send(argus, spaced, {"title": "warm-up"}, bar), 60.0, bar)
 
 
+def keep_record(setup: Setup, began: datetime, file: Path, settings: Mapping[str, str]) -> None:
+    """What the simulator needs to run this again, by a process that has the settings of the run."""
+    words = [sys.executable, "-m", "bench.live.record", setup.family.id, began.isoformat(), str(file)]
+    subprocess.run(words, env=dict(settings), cwd=ROOT, check=True)
+    if setup.records:
+        setup.records.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, setup.records / f"{settings['ARGUS_POLICY']}-{began:%Y%m%d-%H%M}.json.gz")
+
+
 def measure(policy: str, setup: Setup) -> dict[str, Any]:
     """One policy on an Argus of its own."""
     home = setup.base / policy
@@ -81,7 +98,7 @@ def measure(policy: str, setup: Setup) -> dict[str, Any]:
     with running(settings) as argus, Progress(*columns, console=setup.console) as bar:
         warm_up(argus, setup.load, setup.capacity, bar)
         before, began = children(home), datetime.now(UTC)
-        figures = run_policy(argus, setup, bar)
+        figures = run_policy(argus, setup, bar, lambda: keep_record(setup, began, home / "record.json.gz", settings))
         until = datetime.fromtimestamp(began.timestamp() + setup.load.window.duration_s, UTC)
         file = home / "report.json"
         call(["report", "--since", began.isoformat(), "--until", until.isoformat(), "--json", str(file)], settings)

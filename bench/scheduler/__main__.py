@@ -32,10 +32,13 @@ VERSIONS = ("numpy", "scipy")
     "--jobs", default=len(os.sched_getaffinity(0)), show_default="cores", type=click.IntRange(1),
     help="Processes that run over seeds.",
 )  # fmt: skip
-def main(parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, jobs: int) -> None:
+@click.option(
+    "--records", type=click.Path(file_okay=False, path_type=Path), help="Recorded live runs. [docs/results/live-runs]"
+)
+def main(parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, jobs: int, records: Path | None) -> None:
     """Run the scheduler's benchmark and write docs/results/scheduler.md."""
     folder = shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))
-    setup = Setup(folder, seed, tuple(range(1, seeds + 1)), jobs)
+    setup = Setup(folder, seed, tuple(range(1, seeds + 1)), jobs=jobs, records=records or Setup.records)
     machine = f"{processor()}, {', '.join(f'{name} {version(name)}' for name in VERSIONS)}"
     about = {
         **{"capacity": setup.capacity, "slo_s": setup.slo_s, "prompts": setup.prompts, "seed": seed},

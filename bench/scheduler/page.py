@@ -17,6 +17,7 @@ from bench.scheduler import (
     shapes,
     spread,
     steady,
+    validate,
 )
 from bench.scheduler.part import Part
 from bench.scheduler.setup import RESULTS, WORKERS
@@ -27,6 +28,7 @@ PARTS: dict[str, Part] = {
     "backlog": backlog.PART,
     "scale": scale.PART,
     "predictor": predictor.PART,
+    "validate": validate.PART,
     "steady": steady.PART,
     "twitter": shapes.TWITTER,
     "cache": shapes.CACHE,

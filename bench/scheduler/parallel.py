@@ -16,9 +16,10 @@ T = TypeVar("T")
 _setups: list[Setup] = []  # of a pool's process
 
 
-def each(setup: Setup, task: Callable[..., T], arguments: Iterable[tuple[Any, ...]]) -> list[T]:
+def each(setup: Setup, task: Callable[..., T], arguments: Iterable[tuple[Any, ...]], prepare: bool = True) -> list[T]:
     """`task(setup, *those)` for each, in as many processes as `setup.jobs`. The task is a function of a module."""
-    setup.prepare()
+    if prepare:
+        setup.prepare()
     if setup.jobs == 1:
         return [task(setup, *those) for those in arguments]
     context = multiprocessing.get_context("fork")  # what is prepared is there at once

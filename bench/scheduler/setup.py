@@ -35,6 +35,7 @@ class Setup:
     shared: Path
     seed: int
     seeds: tuple[int, ...] = (1, 2, 3)
+    records: Path = RESULTS / "live-runs"  # of live runs, for the part that simulates them again
     jobs: int = 1
     measured: bool = True  # prompts of the embedded family, where its table is there; else synthetic ones
     any_hit: bool = True  # the published ladder was measured with a cached latent for every prompt; False: as live

@@ -1,8 +1,9 @@
 """The simulator: discrete events on a virtual clock around the live planner, router, aligner and policies.
 
 `simulate(config, workload) -> Report`. What is modelled: arrivals, queues, workers with their batch curves, load times,
-ticks, failures. What is not: steps as events (a batch is a shared rate that changes when rows join or leave), the
-router's and the network's milliseconds. Every number that comes out of here is simulated, and is called so.
+ticks, failures. What is not: steps as events (a batch is a shared rate that changes when rows join or leave). What a
+live system loses besides (hand-over, old snapshots, spread of service times) is, where `SimConfig` says how much. Every
+number that comes out of here is simulated, and is called so.
 """
 
 from scheduler.simulate.config import SimConfig

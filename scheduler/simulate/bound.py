@@ -1,4 +1,4 @@
-"""What no policy can beat: a clairvoyant linear programme over the very requests of a run.
+"""What no policy that is late as often can beat: a clairvoyant linear programme over the very requests of a run.
 
 Every request i that is served takes a mixture x[i,l] of levels; the pool is a fluid of W identical workers, any request
 may be spread over all of them, and everything that will come is known. All this only helps, so the least loss of

@@ -20,6 +20,10 @@ class SimConfig:
     A level that starts from a cached latent is what the request's similarity (`Workload.similarity`) allows, as live;
     with `any_hit` it always starts from the nearest prompt's, however far that is, as the Argus paper's ladder was
     measured (docs/decisions/0053).
+
+    What a live system loses besides: `hand_over_s` from routing until a worker may claim; `snapshot_age_s`, how old the
+    load is that decisions are made by (the clock never is); `spread`, the standard deviation of the logarithm of
+    service times, whose median is the profile's, drawn by `seed`. Encoding, decoding and storing are in the profile.
     """
 
     policy: str
@@ -34,6 +38,10 @@ class SimConfig:
     history: tuple[int, ...] = ()
     admission_control: bool = True
     any_hit: bool = False
+    hand_over_s: float = 0.0
+    snapshot_age_s: float = 0.0
+    spread: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not sum(self.workers.values()):

@@ -87,6 +87,8 @@ class Dispatch:
             self._preempt(worker)
         device, drawn = worker.device, self.system.cache.drawn(request, level, worker.device)
         seconds, share, takes_s = self.seconds[device][drawn], self.share[device][drawn], self.takes_s[device][drawn]
+        if self.system.config.spread:
+            takes_s = tuple(each_s * self.system.lasts[int(request.id)] for each_s in takes_s)
         running = Running(request, level, drawn, seconds, takes_s, share, self.weights[drawn], background=background)
         running.left = 1 - request.done
         worker.change(self.system.now, lambda batch: batch.append(running))

@@ -28,7 +28,7 @@ def simulate(
 
 
 class _Run:
-    """One method an event: arrive, finish, ready, tick, fail, found_dead, back."""
+    """One method an event: arrive, claimable, finish, ready, tick, fail, found_dead, back."""
 
     def __init__(
         self, config: SimConfig, work: Workload, policy: Policy | None, recorder: Recorder | None = None
@@ -52,7 +52,7 @@ class _Run:
         self.planning.start()
         self.record(self.system, self.planning)
         self._run()
-        outcomes = [o or self._lost(i) for i, o in enumerate(self.outcomes)]
+        outcomes = [o or _lost(self.config, self.work, i) for i, o in enumerate(self.outcomes)]
         taken = time.process_time() - started
         return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, ticks=_ticks(self))
 
@@ -88,7 +88,7 @@ class _Run:
             id=i,
             key=self.work.prompts[row],
             arrived=arrived,
-            deadline=arrived + self._window(batch),
+            deadline=arrived + _window(self.config, batch),
             quality=self.quality[i],
             floor=self.config.floor,
             similarity=float(self.work.similarity[i]),
@@ -103,7 +103,16 @@ class _Run:
 
     def _route(self, request: Request) -> None:
         system = self.system
-        self.dispatch.queue(request, system.policy.route(request, system.epoch, system.load()))
+        level = system.policy.route(request, system.epoch, system.load())
+        if not self.config.hand_over_s:
+            self.dispatch.queue(request, level)
+            return
+        system.handed_over += 1
+        self.events.at(self.events.now + self.config.hand_over_s, "claimable", request, level)
+
+    def _claimable(self, request: Request, level: str) -> None:
+        self.system.handed_over -= 1
+        self.dispatch.queue(request, level)
 
     def _finish(self, worker: SimWorker, version: int) -> None:
         if version != worker.version:
@@ -163,13 +172,6 @@ class _Run:
             request.batch,
         )
 
-    def _lost(self, i: int) -> Outcome:
-        batch, at = bool(self.work.batch[i]), float(self.work.times[i])
-        return Outcome(at, at + self._window(batch), math.inf, 0.0, "", batch)
-
-    def _window(self, batch: bool) -> float:
-        return self.config.batch_window_s if batch else self.config.slo_s
-
 
 def _ticks(run: _Run) -> dict[str, Any]:
     return {
@@ -180,6 +182,16 @@ def _ticks(run: _Run) -> dict[str, Any]:
         "evictions": run.dispatch.evictions,
         "pauses": run.dispatch.pauses,
     }
+
+
+def _lost(config: SimConfig, work: Workload, i: int) -> Outcome:
+    """What became of a request that was never served."""
+    batch, at = bool(work.batch[i]), float(work.times[i])
+    return Outcome(at, at + _window(config, batch), math.inf, 0.0, "", batch)
+
+
+def _window(config: SimConfig, batch: bool) -> float:
+    return config.batch_window_s if batch else config.slo_s
 
 
 def _nothing(system: System, planning: Planning) -> None:

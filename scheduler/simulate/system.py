@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,6 +51,10 @@ class System:
         self.scores: dict[str, deque[float]] = {level: deque(maxlen=SAMPLE) for level in self.cluster.levels}
         self.routed: Counter[str] = Counter()
         self.workers: list[SimWorker] = []
+        self.handed_over = 0  # requests on their way from the router to a queue
+        normal = np.random.default_rng([config.seed, 5]).normal(size=len(work.times))
+        self.lasts: list[float] = np.exp(config.spread * normal).tolist()  # times the profile's, by request
+        self._seen: LoadState | None = None
 
     @property
     def now(self) -> float:
@@ -57,7 +62,8 @@ class System:
 
     @property
     def busy(self) -> bool:
-        return bool(self.background) or any(self.waiting.values()) or any(w.batch for w in self.workers)
+        waiting = bool(self.background or self.handed_over) or any(self.waiting.values())
+        return waiting or any(w.batch for w in self.workers)
 
     def enqueue(self, request: Request, level: str) -> None:
         insort(self.waiting[self.cluster.holds(level)], (request, level), key=deadline_of)
@@ -71,7 +77,13 @@ class System:
         return sorted((pair for queue in self.waiting.values() for pair in queue), key=deadline_of)
 
     def load(self) -> LoadState:
-        """The load now."""
+        """The load as those who decide see it: as it was up to `snapshot_age_s` ago, with the clock of now."""
+        if self._seen is None or self.now - self._seen.now >= self.config.snapshot_age_s:
+            self._seen = self.load_now()
+            return self._seen
+        return replace(self._seen, now=self.now)
+
+    def load_now(self) -> LoadState:
         serving = Counter(w.model for w in self.workers if w.alive and not w.wanted)
         busy: dict[str, float] = {}
         for worker in self.workers:
@@ -91,7 +103,7 @@ class System:
             queued=Counter(level for _, level in waiting),
             waiting=waiting,
             workers=workers,
-            load=self.load(),
+            load=self.load_now(),
             tick_s=self.config.tick_s,
             scores={level: list(scores) for level, scores in self.scores.items()},
             batch=[(request, "") for request in self.batch()],

@@ -1,0 +1,143 @@
+"""Recorded live runs, simulated again: whether the simulator can be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.live.record import Kept, read_record
+from bench.scheduler.parallel import each
+from bench.scheduler.part import Part
+from bench.scheduler.setup import Setup
+from bench.scheduler.tables import goal, goals, percent, table
+from core.profiles import parse_profile
+from scheduler.simulate import SimConfig, Workload, simulate
+
+LATE_POINTS, P99_SHARE = 0.02, 0.20
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of the requests of a run, live or simulated."""
+
+    late: float
+    latency_s: tuple[float, ...]  # of what was stored, at PERCENTILES
+
+    def to_json(self) -> dict[str, Any]:
+        return {"late": self.late, **{f"p{p}": s for p, s in zip(PERCENTILES, self.latency_s, strict=True)}}
+
+
+def validate(setup: Setup) -> dict[str, Any]:
+    """Every record, live and simulated."""
+    paths = sorted(setup.records.glob("*.json.gz"))
+    return {"runs": each(setup, compare, [(path,) for path in paths], prepare=False)}
+
+
+def compare(setup: Setup, path: Path) -> dict[str, Any]:
+    kept = read_record(path)
+    return {
+        **{
+            "name": path.name.removesuffix(".json.gz"),
+            "policy": kept.about["policy"],
+            "requests": len(kept.requests["at"]),
+        },
+        **{"losses": kept.about["losses"], "live": live(kept).to_json()},
+        "simulated": again(kept, setup.seed).to_json(),
+        "without losses": again(kept, setup.seed, losses=False).to_json(),
+    }
+
+
+def live(kept: Kept) -> Seen:
+    pairs = zip(kept.requests["at"], kept.requests["stored"], strict=True)
+    return Seen(float(np.mean(kept.requests["late"])), _percentiles([end - at for at, end in pairs if end is not None]))
+
+
+def again(kept: Kept, seed: int, losses: bool = True) -> Seen:
+    """The same policy over the same arrivals, predictions and devices."""
+    figures = simulate(config(kept, seed, losses), work(kept)).figures
+    return Seen(figures["violation_rate"], tuple(figures[f"latency_p{p}_s"] for p in PERCENTILES))
+
+
+def config(kept: Kept, seed: int, losses: bool = True) -> SimConfig:
+    about = kept.about
+    profiles = {profile.device: profile for profile in map(parse_profile, about["profiles"])}
+    return SimConfig(
+        about["policy"],
+        profiles,
+        about["workers"],
+        about["slo_s"],
+        tick_s=about["tick_s"],
+        history=tuple(about["history"]),
+        seed=seed,
+        **(about["losses"] if losses else {}),
+    )
+
+
+def work(kept: Kept) -> Workload:
+    """Each request is a prompt of its own; what it was predicted stands for the truth, of which nothing is compared."""
+    requests = kept.requests
+    quality, n = np.array(requests["qualities"], float), len(requests["at"])
+    return Workload(
+        times=np.array(requests["at"], float),
+        rows=np.arange(n),
+        truth=quality,
+        predicted=quality,
+        prompts=tuple(requests["prompt"]),
+        similarity=np.array(requests["similarity"], float),
+        batch=np.zeros(n, bool),
+        duration_s=float(requests["at"][-1]) + 1.0,
+    )
+
+
+def show_validate(data: dict[str, Any]) -> str:
+    runs = data["runs"]
+    if not runs:
+        return "No run was recorded yet: `python -m bench.live --write` leaves records."
+    names = ("late", *(f"p{p}" for p in PERCENTILES))
+    cells = [
+        (
+            run["name"],
+            f"`{run['policy']}`",
+            str(run["requests"]),
+            *(_cell(name, run) for name in names),
+            " / ".join(f"{run['losses'][name]:.3g}" for name in ("hand_over_s", "snapshot_age_s", "spread")),
+        )
+        for run in runs
+    ]
+    head = (
+        "run", "policy", "requests", "late %: live, simulated (without losses)", "p50 s", "p95 s", "p99 s",
+        "hand-over s / snapshot age s / spread",
+    )  # fmt: skip
+    late = max(abs(run["live"]["late"] - run["simulated"]["late"]) for run in runs)
+    tail = max(abs(run["simulated"]["p99"] / run["live"]["p99"] - 1) for run in runs)
+    checks = [
+        goal("late: simulated within 2 points of live", late <= LATE_POINTS, f"{percent(late)} points at most"),
+        goal("p99: simulated within 20 % of live", tail <= P99_SHARE, f"{percent(tail, 0)} % at most"),
+    ]
+    return f"{table(head, cells)}\n\n{goals(checks)}"
+
+
+def _cell(name: str, run: dict[str, Any]) -> str:
+    """Live, simulated, and simulated without the losses that were read off the record."""
+    scale = 100 if name == "late" else 1
+    seen, told, bare = (scale * run[kind][name] for kind in ("live", "simulated", "without losses"))
+    return f"{seen:.2f}, {told:.2f} ({bare:.2f}); {told - seen:+.2f}"
+
+
+def _percentiles(latencies: list[float]) -> tuple[float, ...]:
+    return tuple(float(p) for p in np.percentile(latencies or [0.0], PERCENTILES))
+
+
+PART = Part(
+    validate,
+    show_validate,
+    "The simulator against live runs",
+    "Runs of `bench.live` that were recorded (`docs/results/live-runs/`): the same policy simulated over the same "
+    "arrivals, predicted qualities and profiles, these as live timings had corrected them by the end. What live loses "
+    "and no profile has is read off the record: hand-over, snapshot age, spread of service times. The last figure of a "
+    "cell is simulated minus live.",
+)
