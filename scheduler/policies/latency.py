@@ -77,7 +77,9 @@ class LatencyTable:
         beside = [(level, share, 1.0) for level, share, _ in running]
 
         def takes(level: int, share: float, others: list[Work]) -> float:
-            joining = (behind + _arrivals(rate * share * alone[level])) * (fills[level] < 1)
+            if fills[level] >= 1:
+                return self.among(worker.device, level, share, others)
+            joining = behind + _arrivals(rate * share * alone[level])
             return self.among(worker.device, level, share, [*others, (quickest, 1.0, joining)])
 
         found = [i for i in options if takes(i, 1.0, beside) <= left]
@@ -97,6 +99,8 @@ class LatencyTable:
         Rows of one model share its steps, models take turns. What ends before it is beside it for a part of its time
         only.
         """
+        if not beside:
+            return left * self.at(device, 1)[level]
         seconds, mine = self.seconds[device], left * self.seconds[device][level]
         alike = [
             n * min(share * seconds[i], mine) for i, share, n in beside if self._weights[i] == self._weights[level]
