@@ -46,6 +46,7 @@ class PolicyAdmission:
         self.family, self.rows_of = family, rows_of or {}
         self.reader = SnapshotReader(family)
         self.worker, self.device_type = worker, device_type
+        self.passed_over = False  # when it was asked last, somebody waited who was not let beside what runs
         self.moves = policy_class(self.reader.name).moves
         self._owed = Owed()
         self._target_s = 0.0  # not known before the first decision
@@ -176,6 +177,7 @@ def claim(
         elif answer.unreachable:
             shown = []
         else:
+            admission.passed_over = bool(shown)
             break
     return None
 

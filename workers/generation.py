@@ -57,8 +57,7 @@ class Generation:
         admission: PolicyAdmission,
         means: Mapping[str, float] | None = None,
     ) -> None:
-        self.identity = identity
-        self.family = family
+        self.identity, self.family = identity, family
         self.engine = engine
         self.follower = follower
         self.recorder = Recorder(family, images)
@@ -72,19 +71,27 @@ class Generation:
 
     def generate(self, request_id: uuid.UUID, epoch: int) -> None:
         """From a message to a stored image, for the request that the policy gives the slot to (`workers.admission`)."""
+        claimed = self._claim() or self._claim(request_id, epoch)
+        while claimed is not None:
+            self.ask_for_more()
+            for request in self.claims.preempt():
+                self.engine.preempt(str(request))
+            self._run(claimed)
+            claimed = self._claim() if self.admission.passed_over else None  # such a request has no message any more
+
+    def _claim(self, request_id: uuid.UUID | None = None, epoch: int = 0) -> Claim | None:
+        """Claim what the policy gives the slot to; with an id this one, if it comes from a queue that was cancelled."""
         if self.stopping.is_set():
-            return
+            return None
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
-            beside = [_started(other, self.engine) for other in self.claims.foreground]
-            claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
-            claimed = claimed or self._from_cancelled_queue(request_id, epoch)
-            if claimed is None:
-                return
-            self.claims.add(claimed)
-        self.ask_for_more()
-        for request in self.claims.preempt():
-            self.engine.preempt(str(request))
-        self._run(claimed)
+            if request_id is None:
+                beside = [_started(other, self.engine) for other in self.claims.foreground]
+                claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
+            else:
+                claimed = self._from_cancelled_queue(request_id, epoch)
+            if claimed is not None:
+                self.claims.add(claimed)
+            return claimed
 
     def ask_for_more(self) -> None:
         """Take one more message while there is room: it is claimed before the next is taken."""
@@ -171,22 +178,32 @@ class Generation:
 
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:
         """A request at the reference level that ran alone shows what that takes now."""
-        usual, alone = self.family.defaults, result.level_id == self.family.reference and result.batch_max == 1
-        alone &= (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
-        if alone and self.calibration is not None and len(self.claims.running) == 1:
+        if _is_usual(result, self.family) and self.calibration is not None and len(self.claims.running) == 1:
             self.calibration = self.calibration.corrected(seconds)
 
     def _release(self, claimed: Claim, error: Exception) -> None:
         """This attempt made no image: back into the queue, or failed when its attempts are used up."""
-        code = error.code if isinstance(error, ArgusError) else "internal"
-        reason = error.message if isinstance(error, ArgusError) else repr(error)
-        outcome = "failed"
-        if claimed.request.id in self.claims.preempted:
-            outcome, reason = "returned", f"Preempted by a request with a latency target. {reason}"
-        elif self.stopping.is_set() or isinstance(error, ModelNotHeld | DeviceFailed):
-            outcome, reason = "returned", "The worker stopped; the request went back to its queue."
+        preempted = claimed.request.id in self.claims.preempted
+        outcome, code, reason = _end(error, preempted, self.stopping.is_set())
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
         patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))
+
+
+def _is_usual(result: GenerationResult, family: Family) -> bool:
+    """Whether it was the reference level at its usual size and steps, in no batch."""
+    usual, alone = family.defaults, result.level_id == family.reference and result.batch_max == 1
+    return alone and (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
+
+
+def _end(error: Exception, preempted: bool, stopping: bool) -> tuple[str, str, str]:
+    """Outcome, code and reason of an attempt that made no image."""
+    code = error.code if isinstance(error, ArgusError) else "internal"
+    reason = error.message if isinstance(error, ArgusError) else repr(error)
+    if preempted:
+        return "returned", code, f"Preempted by a request with a latency target. {reason}"
+    if stopping or isinstance(error, ModelNotHeld | DeviceFailed):
+        return "returned", code, "The worker stopped; the request went back to its queue."
+    return "failed", code, reason
 
 
 def _started(claim: Claim, engine: Engine) -> Started:

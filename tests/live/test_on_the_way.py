@@ -19,7 +19,7 @@ from core.images import ImageStore
 from core.step_curve import StepCurve
 from core.tables import Attempt, Image, Job, Request, ServiceClass, State
 from core.workers import WorkerIdentity
-from scheduler.policies import NAMES, policy_class
+from scheduler.policies import NAMES, Admission, policy_class
 from workers.admission import PolicyAdmission, first_come
 from workers.assignment import Assigned, AssignmentFollower
 from workers.engine.engine import Engine
@@ -298,3 +298,20 @@ def test_a_request_on_a_device_that_fails_goes_back_to_its_queue_and_loses_no_at
     (attempt,) = site.attempts(request)
     assert attempt.outcome == "returned"
     assert site.row(request).state == State.QUEUED
+
+
+class OneAtATime(FirstCome):
+    """Lets nobody beside what runs."""
+
+    def __call__(self, waiting: Any, levels: Any, running: Any = ()) -> Any:
+        return Admission() if running else first_come(waiting)
+
+
+def test_who_was_not_let_beside_what_runs_starts_when_that_ends(site: Site):
+    site.generation.admission = site.admission(OneAtATime)
+    first, second = site.submit(steps=8), site.submit(steps=8)
+    slot = site.begin(first)
+    site.generation.generate(second, 0)  # its message is used up
+    assert site.row(second).state == State.QUEUED
+    site.finish(slot)
+    assert {site.row(first).state, site.row(second).state} == {State.DONE}
