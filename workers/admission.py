@@ -30,6 +30,7 @@ from scheduler.policies.background import OWED_AFTER, Owed
 
 log = structlog.get_logger(__name__)
 SHOWN = 32  # waiting requests the policy is shown at a time
+AGAIN_S = 0.02  # a row that is held is looked at again
 TRIES = 8  # lost races, or rounds in which no deadline of all that was shown can be met
 
 
@@ -154,12 +155,17 @@ def claim(
 ) -> Claim | None:
     """Claim the request that the policy gives a place to, beside those `running`.
 
-    None when nobody waits at these levels whose deadline can be met.
+    None when nobody waits at these levels whose deadline can be met. A row that somebody else holds is being taken, or
+    only noted as published: it is looked at again a little later.
     """
     shown: list[Request] = []
     lost: set[uuid.UUID] = set()  # others are taking them
     for _ in range(TRIES):
         shown = shown or [row for row in open_requests.waiting(family, levels, False, SHOWN) if row.id not in lost]
+        if lost and not shown:
+            time.sleep(AGAIN_S)
+            lost.clear()
+            continue
         answer = _asked(admission, shown, levels, running)
         if answer.unreachable:
             late = [shown[place].id for place in answer.unreachable]
@@ -178,7 +184,8 @@ def claim(
             shown = []
         else:
             admission.passed_over = bool(shown)
-            break
+            return None
+    admission.passed_over = True
     return None
 
 

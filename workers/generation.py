@@ -73,7 +73,7 @@ class Generation:
         """From a message to a stored image, for the request that the policy gives the slot to (`workers.admission`)."""
         claimed = self._claim() or self._claim(request_id, epoch)
         while claimed is not None:
-            self.ask_for_more()
+            self.follower.limit_messages(self.claims.messages)  # the next is taken when this is claimed
             for request in self.claims.preempt():
                 self.engine.preempt(str(request))
             self._run(claimed)
@@ -84,7 +84,9 @@ class Generation:
         if self.stopping.is_set():
             return None
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
-            if request_id is None:
+            if not self.claims.has_room:
+                self.admission.passed_over, claimed = True, None
+            elif request_id is None:
                 beside = [_started(other, self.engine) for other in self.claims.foreground]
                 claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
             else:
@@ -93,12 +95,10 @@ class Generation:
                 self.claims.add(claimed)
             return claimed
 
-    def ask_for_more(self) -> None:
-        """Take one more message while there is room: it is claimed before the next is taken."""
-        self.follower.limit_messages(self.claims.messages)
-
     def fill(self) -> None:
         """Start background work on a worker that has nothing else to do, and now and then what is owed a start."""
+        if self.admission.passed_over and self.claims.has_room and (claimed := self._claim()):
+            self._background_slots.submit(self._run, claimed)
         self._start_owed()
         while not self.stopping.is_set() and self.claims.has_idle_room:
             with self._claiming:

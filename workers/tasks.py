@@ -18,6 +18,7 @@ def register_task(app: Celery, generation: Generation) -> Any:
     @app.task(name=Generate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def generate(request_id: str, epoch: int) -> None:
         generation.generate(uuid.UUID(request_id), epoch)
-        generation.ask_for_more()
+        claims = generation.claims
+        generation.follower.limit_messages(claims.messages + claims.has_room)  # this one counts until it has returned
 
     return generate
