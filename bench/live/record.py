@@ -8,6 +8,8 @@ besides its steps. Losses that no profile has are read off the same rows:
 
 - `hand_over_s`: from acceptance until a free worker has claimed it, the first decile of all.
 - `spread`: standard deviation of the logarithm of service times, from the ninth decile that the corrections know.
+- `overhead_s`: from claim to stored image outside the steps and the wait for them, the median over requests, beyond
+  what the profile has of it.
 - `snapshot_age_s`: how old the load is that decisions go by, on average.
 """
 
@@ -31,6 +33,7 @@ from sqlalchemy.orm import Session
 
 from core.database import transaction
 from core.families import load_family
+from core.profiles import LevelProfile
 from core.settings import settings
 from core.tables import Attempt, Job, Request
 from scheduler.observation import queries
@@ -116,9 +119,30 @@ def losses(rows: Rows, policy: Policy) -> dict[str, float]:
     spread = [math.log(ratios.get(tried.level, 1.0)) / NINTH for _, tried in rows if tried]
     return {
         "hand_over_s": max(0.0, quantiles(claimed, n=10)[0]) if len(claimed) > 1 else 0.0,
+        "overhead_s": overhead(rows, policy),
         "snapshot_age_s": (FRESH_S + SCHEDULER_EVERY_S) / 2,
         "spread": float(np.mean(spread)) if spread else 0.0,
     }
+
+
+def overhead(rows: Rows, policy: Policy) -> float:
+    """See above; the profile's is its time alone less that of its steps."""
+    known = {level.id: _outside_steps(level) for p in policy.cluster.profiles.values() for level in p.levels}
+    found = [
+        (request.stored_at - tried.started_at).total_seconds()
+        - tried.denoise_s
+        - (tried.wait_s or 0.0)
+        - known[tried.level]
+        for request, tried in rows
+        if tried and request.stored_at and tried.denoise_s and tried.level in known and request.attempts == 1
+    ]
+    return max(0.0, median(found)) if found else 0.0
+
+
+def _outside_steps(level: LevelProfile) -> float:
+    if not (level.batch and level.steps):
+        return level.encode_s + level.decode_s
+    return max(0.0, level.latency_s - level.batch[0].step_s * (level.steps - level.skipped_steps))
 
 
 def per_second(ago: Sequence[float]) -> list[int]:

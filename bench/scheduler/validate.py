@@ -18,6 +18,7 @@ from scheduler.simulate import SimConfig, Workload, simulate
 
 LATE_POINTS, P99_SHARE = 0.02, 0.20
 PERCENTILES = (50, 95, 99)
+LOSSES = ("hand_over_s", "overhead_s", "snapshot_age_s", "spread")
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,13 @@ def show_validate(data: dict[str, Any]) -> str:
             f"`{run['policy']}`",
             str(run["requests"]),
             *(_cell(name, run) for name in names),
-            " / ".join(f"{run['losses'][name]:.3g}" for name in ("hand_over_s", "snapshot_age_s", "spread")),
+            " / ".join(f"{run['losses'][name]:.3g}" for name in LOSSES),
         )
         for run in runs
     ]
     head = (
         "run", "policy", "requests", "late %: live, simulated (without losses)", "p50 s", "p95 s", "p99 s",
-        "hand-over s / snapshot age s / spread",
+        "hand-over s / overhead s / snapshot age s / spread",
     )  # fmt: skip
     late = max(abs(run["live"]["late"] - run["simulated"]["late"]) for run in runs)
     tail = max(abs(run["simulated"]["p99"] / run["live"]["p99"] - 1) for run in runs)
@@ -138,6 +139,6 @@ PART = Part(
     "The simulator against live runs",
     "Runs of `bench.live` that were recorded (`docs/results/live-runs/`): the same policy simulated over the same "
     "arrivals, predicted qualities and profiles, these as live timings had corrected them by the end. What live loses "
-    "and no profile has is read off the record: hand-over, snapshot age, spread of service times. The last figure of a "
-    "cell is simulated minus live.",
+    "and no profile has is read off the record: hand-over, overhead, snapshot age, spread of service times. The last "
+    "figure of a cell is simulated minus live.",
 )

@@ -23,7 +23,8 @@ class SimConfig:
 
     What a live system loses besides: `hand_over_s` from routing until a worker may claim; `snapshot_age_s`, how old the
     load is that decisions are made by (the clock never is); `spread`, the standard deviation of the logarithm of
-    service times, whose median is the profile's, drawn by `seed`. Encoding, decoding and storing are in the profile.
+    service times, whose median is the profile's, drawn by `seed`; `overhead_s` from the last step to the stored image
+    beyond what the profile has, while the device goes on with others.
     """
 
     policy: str
@@ -41,6 +42,7 @@ class SimConfig:
     hand_over_s: float = 0.0
     snapshot_age_s: float = 0.0
     spread: float = 0.0
+    overhead_s: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:

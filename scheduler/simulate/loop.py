@@ -166,7 +166,7 @@ class _Run:
         self.outcomes[int(request.id)] = Outcome(
             request.arrived,
             request.deadline,
-            self.events.now,
+            self.events.now + self.config.overhead_s,
             score,
             system.policy.levels[running.drawn],
             request.batch,

@@ -14,7 +14,7 @@ from scheduler.simulate import SimConfig, simulate
 from tests.scheduler.policies.small_cluster import SLO, profile
 from tests.scheduler.simulate.small_runs import steady
 
-LOSSES = {"hand_over_s": 0.5, "snapshot_age_s": 1.0, "spread": 0.1}
+LOSSES = {"hand_over_s": 0.5, "overhead_s": 0.0, "snapshot_age_s": 1.0, "spread": 0.1}
 
 
 @pytest.fixture
@@ -72,6 +72,7 @@ def test_losses_of_a_live_system_are_in_the_simulator_where_asked_for() -> None:
     none, later, stale, spread = run(), run(hand_over_s=1.0), run(snapshot_age_s=2.0), run(spread=0.3)
     assert none == run(hand_over_s=0.0, snapshot_age_s=0.0, spread=0.0)
     assert later["latency_p50_s"] > none["latency_p50_s"] + 0.3
+    assert run(overhead_s=0.5)["latency_p50_s"] == pytest.approx(none["latency_p50_s"] + 0.5)
     assert later["served"] == spread["served"] == none["served"]
     assert stale != none
     assert spread["latency_p99_s"] > none["latency_p99_s"]
