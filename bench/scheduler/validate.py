@@ -105,7 +105,7 @@ def show_validate(data: dict[str, Any]) -> str:
             f"`{run['policy']}`",
             str(run["requests"]),
             *(_cell(name, run) for name in names),
-            " / ".join(f"{run['losses'][name]:.3g}" for name in LOSSES),
+            " / ".join(f"{run['losses'].get(name, 0.0):.3g}" for name in LOSSES),
         )
         for run in runs
     ]
