@@ -109,8 +109,8 @@ def show_steady(data: Any) -> str:
     ]
     head = (
         "load %", "PAC, published curve", "`pac`", "`argus`, predicted", "`argus`, true", "`oracle`",
-        "bound, late as `argus`, true", "way, predicted %", "way, true %", "way, perfect means %", "late %, `pac`",
-        "`argus`, predicted", "`argus`, true", "`oracle`",
+        "bound, late as `argus`, true", "way, predicted %", "way, true %", "way, perfect means %", "late %: `pac`",
+        "late %: `argus`, predicted", "late %: `argus`, true", "late %: `oracle`",
     )  # fmt: skip
     judged = {load: row for load, row in loads.items() if float(load) <= JUDGED}
     return f"Seeds run: {data['seeds']}.\n\n{table(head, cells)}\n\n{goals(steady_goals(judged))}"
