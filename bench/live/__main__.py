@@ -139,8 +139,6 @@ def _about(
         "duration_s": load.window.duration_s,
         "requests": len(load.planned),
         "sample": len(load.sample),
-        "slo_s": options.slo_s or 3 * exact[0]["latency_s"],
-        "slo_is": "as asked" if options.slo_s else "3 × exact latency alone",
         "seed": options.seed,
     }
     return {"run": run, "hardware": hardware(), "policies": {}}
