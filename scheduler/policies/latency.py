@@ -13,7 +13,7 @@ from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Request, Worker
 
 SHORT = 4.0  # times as long a request must be for another to be short beside it
-LITTLE = 0.02  # of the time to its deadline that one may take of a running request more than the fastest level would
+LITTLE = 0.05  # of the time to its deadline that one may take of a running request more than the fastest level would
 Work = tuple[int, float, float]  # a level by its place in `Cluster.levels`, the share of it that is left, how many such
 
 
