@@ -87,7 +87,7 @@ class PolicyAdmission:
         profile = policy.cluster.profiles.get(self.device_type) if policy else None
         if policy is None or profile is None or level not in profile.ids or not profile.level(level).batch:
             return 1 / self.rows_of.get(self.family.level(level).model, 1)
-        return policy.cluster.share(self.device_type)[policy.index[level]]
+        return policy.latencies.share[self.device_type][policy.index[level]]
 
     def background_waits(self, levels: Sequence[str]) -> bool:
         """Whether there is work at these levels for a worker with nothing else to do, as of a second ago."""

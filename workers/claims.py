@@ -37,7 +37,7 @@ class Claims:
 
     @property
     def messages(self) -> int:
-        """Messages to hold at most: one more than the requests that it was the turn of, while there is room."""
+        """Messages to hold at most: one for each request that runs, and one more while there is room."""
         return max(1, len(self.foreground) + self.has_room)
 
     @property

@@ -84,13 +84,13 @@ class Generation:
         if self.stopping.is_set():
             return None
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
-            if not self.claims.has_room:
-                self.admission.passed_over, claimed = True, None
-            elif request_id is None:
+            if request_id is not None:
+                claimed = self._from_cancelled_queue(request_id, epoch)
+            elif self.claims.has_room:
                 beside = [_started(other, self.engine) for other in self.claims.foreground]
                 claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
             else:
-                claimed = self._from_cancelled_queue(request_id, epoch)
+                self.admission.passed_over, claimed = True, None
             if claimed is not None:
                 self.claims.add(claimed)
             return claimed

@@ -10,7 +10,7 @@ besides its steps. Losses that no profile has are read off the same rows:
 - `spread`: standard deviation of the logarithm of service times, from the ninth decile that the corrections know.
 - `overhead_s`: from claim to stored image outside the steps and the wait for them, the median over requests, beyond
   what the profile has of it.
-- `snapshot_age_s`: how old the load is that decisions go by, on average.
+- `snapshot_age_s`: how old the load is that decisions go by: not read off, but half of how often it is read.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Scheduler:
             epoch = session.scalar(select(func.max(Plan.epoch)).where(plans_of(self.family)))
         planned: dict[str, tuple[str, ...]] = {}
         if decision is not None and observed.policy is not None:
-            held = observed.policy.cluster.models_of if observed.policy.shared else lambda level: (level,)
+            held = observed.policy.cluster.models_held if observed.policy.shared else lambda level: (level,)
             planned = {worker: held(what) for worker, what in decision.models.items()}
         wanted = new_assignments(self.family, observed.workers, planned, waited_for, observed.dwelling)
         if wanted and epoch is not None:

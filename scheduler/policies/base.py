@@ -75,7 +75,7 @@ class Policy:
             if not options:  # for workers of another type
                 continue
             left = request.deadline - state.now - self.margin
-            in_time = self._in_time(options, left, worker, len(waiting) - i - 1, state)
+            in_time = self.latencies.in_time(options, left, worker, len(waiting) - i - 1, state)
             if in_time or not (self.admission_control or self.lets_go):
                 start = self._start(i, in_time or options, worker, waiting, epoch, state)
                 return Admission(i, self.levels[start], tuple(unreachable))
@@ -106,10 +106,6 @@ class Policy:
     def _options(self, request: Request, level: str, worker: Worker) -> Sequence[int]:
         """Levels at which this worker could run the request: here, the one that it was routed to."""
         return [i for i in (self.index[level],) if self.latencies.runs(worker.device, i)]
-
-    def _in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState) -> list[int]:
-        """Levels, of these, that end within `left` seconds on this worker, with so many waiting behind."""
-        return self.latencies.in_time(options, left, worker, behind, state)
 
     def _as_drawn(self, request: Request, options: Sequence[int], worker: Worker) -> Sequence[int]:
         """What these levels are to the request: one that starts from a cached latent and finds none is another."""

@@ -37,9 +37,9 @@ class Cluster:
     @cached_property
     def _holds(self) -> dict[str, str]:
         if not self.shared:
-            return {level: level for level in self.weights}
+            return {level: level for level in self.model_of}
         every = "+".join(self._sizes_mb)
-        return {level: every if self.all_fit else model for level, model in self.weights.items()}
+        return {level: every if self.all_fit else model for level, model in self.model_of.items()}
 
     @cached_property
     def all_fit(self) -> bool:
@@ -48,12 +48,12 @@ class Cluster:
         known = all(self._sizes_mb.values()) and all(self.memory.get(device) for device in self.profiles)
         return len(self._sizes_mb) > 1 and known and all(need <= self.memory[device] for device in self.profiles)
 
-    def models_of(self, held: str) -> tuple[str, ...]:
+    def models_held(self, held: str) -> tuple[str, ...]:
         """The models in memory of a worker that holds this."""
-        return tuple(dict.fromkeys(self.weights[level] for level in self.levels if self._holds[level] == held))
+        return tuple(dict.fromkeys(self.model_of[level] for level in self.levels if self._holds[level] == held))
 
     @cached_property
-    def weights(self) -> dict[str, str]:
+    def model_of(self) -> dict[str, str]:
         """The model that each level runs on."""
         return {level.id: level.holds for profile in self.profiles.values() for level in profile.levels}
 
@@ -117,7 +117,7 @@ class Cluster:
     @cached_property
     def memory_mb(self) -> dict[str, float]:
         """Memory that what a worker holds takes; 0: not measured."""
-        return {held: sum(self._sizes_mb[model] for model in self.models_of(held)) for held in self.models}
+        return {held: sum(self._sizes_mb[model] for model in self.models_held(held)) for held in self.models}
 
     @cached_property
     def ladders(self) -> dict[int, tuple[int, ...]]:

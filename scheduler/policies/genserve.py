@@ -32,7 +32,7 @@ class GenServe(Nirvana):
         for i, (request, level) in enumerate(waiting):
             options = self._as_drawn(request, self._options(request, level, worker), worker)
             left = (request.deadline - state.now - self.margin) / (1 - request.done)  # as if it were from the start
-            if options and self._in_time(options, left, worker, len(waiting) - i - 1, state):
+            if options and self.latencies.in_time(options, left, worker, len(waiting) - i - 1, state):
                 return Admission(i, self.levels[options[0]], tuple(unreachable))
             if options and not self.latencies.reachable(options, left):
                 unreachable.append(i)

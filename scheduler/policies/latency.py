@@ -26,7 +26,7 @@ class LatencyTable:
     def __init__(self, cluster: Cluster) -> None:
         self.models = cluster.models
         self._slo_s = cluster.slo_s
-        self._weights = [cluster.weights[level] for level in cluster.levels]
+        self._model_of = [cluster.model_of[level] for level in cluster.levels]
         self._quality = cluster.quality
         self._index = {level: i for i, level in enumerate(cluster.levels)}
         self.alone = {d: cluster.latency(d) for d in cluster.profiles}
@@ -112,13 +112,13 @@ class LatencyTable:
             return left * self.at(device, 1)[level]
         seconds, mine = self.seconds[device], left * self.seconds[device][level]
         alike = [
-            n * min(share * seconds[i], mine) for i, share, n in beside if self._weights[i] == self._weights[level]
+            n * min(share * seconds[i], mine) for i, share, n in beside if self._model_of[i] == self._model_of[level]
         ]
         rows = 1 + sum(alike) / mine if mine else 1.0
         low = int(rows)
         at, then = self.at(device, low)[level], self.at(device, low + 1)[level]
         own, alone = left * (at + (then - at) * (rows - low)), self.alone[device]
-        turns = [n * min(share * alone[i], own) for i, share, n in beside if self._weights[i] != self._weights[level]]
+        turns = [n * min(share * alone[i], own) for i, share, n in beside if self._model_of[i] != self._model_of[level]]
         return own + sum(turns)
 
     def mean_seconds(self, workers: Mapping[str, Mapping[str, int]]) -> np.ndarray:

@@ -44,9 +44,8 @@ class MoDM(Policy):
         self.large = self.cluster.holds(self.levels[self.exact])
         full = {m: [i for i in of if i not in self.cluster.ladders] for m, of in self.cluster.models.items()}
         best = {m: max(of, key=self.cluster.quality.__getitem__) for m, of in full.items() if of and m != self.large}
-        self.small = sorted(
-            best.values(), key=lambda i: -self.cluster.quality[i]
-        )  # a full level each, best model first
+        # A full level of each other model, the best first
+        self.small = sorted(best.values(), key=lambda i: -self.cluster.quality[i])
 
     def plan(self, observed: Observation) -> Epoch:
         device = most_common_device(observed)

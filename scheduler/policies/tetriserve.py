@@ -35,7 +35,7 @@ class TetriServe(Nirvana):
         for i, (request, level) in enumerate(waiting):
             options = self._as_drawn(request, self._options(request, level, worker), worker)
             left = request.deadline - state.now - self.margin
-            if options and self._in_time(options, left, worker, len(waiting) - i - 1, state):
+            if options and self.latencies.in_time(options, left, worker, len(waiting) - i - 1, state):
                 urgent = left - round_s < alone[options[0]]
                 able.append((not urgent, alone[options[0]] if urgent else 0.0, i, options[0]))
             elif options and not self.latencies.reachable(options, left):

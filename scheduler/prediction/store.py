@@ -106,7 +106,7 @@ def in_force(session: Session, family: Family) -> Predictor | None:
 def put_in_force_at(session: Session, family: Family) -> datetime | None:
     """Since when the predictor in force routes; None where there is none."""
     version = version_in_force(session, family)
-    return session.get_one(tables.Predictor, version).created_at if version is not None else None
+    return session.scalar(select(tables.Predictor.created_at).where(tables.Predictor.version == version))
 
 
 def put_in_force(session: Session, family: Family, predictor: Predictor, reason: str) -> int:

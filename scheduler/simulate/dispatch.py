@@ -20,7 +20,7 @@ class Dispatch:
         self.system, self.planning = system, planning
         cluster = system.cluster
         self.takes_s = {d: _takes_s(profile, cluster.levels) for d, profile in system.config.profiles.items()}
-        self.weights = [cluster.weights[level] for level in cluster.levels]
+        self.model_of = [cluster.model_of[level] for level in cluster.levels]
         self.share = {d: cluster.share(d) for d in system.config.profiles}
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
         self.evictions = self.pauses = 0
@@ -89,7 +89,7 @@ class Dispatch:
         seconds, share, takes_s = self.seconds[device][drawn], self.share[device][drawn], self.takes_s[device][drawn]
         if self.system.config.spread:
             takes_s = tuple(each_s * self.system.lasts[int(request.id)] for each_s in takes_s)
-        running = Running(request, level, drawn, seconds, takes_s, share, self.weights[drawn], background=background)
+        running = Running(request, level, drawn, seconds, takes_s, share, self.model_of[drawn], background=background)
         running.left = 1 - request.done
         worker.change(self.system.now, lambda batch: batch.append(running))
 

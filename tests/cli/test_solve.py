@@ -13,19 +13,6 @@ from cli.solve import solve as solve_command
 from core.errors import BadInstance
 from tests.scheduler.planning.test_milp import CONTRACT
 
-INSTANCE = {
-    "devices": {"a100": 8},
-    "levels": [
-        {"id": "exact", "model": "sdxl", "throughput": {"a100": 14.29}},
-        {"id": "ac-25", "model": "sdxl", "throughput": {"a100": 28.57}},
-        {"id": "sm-tiny", "model": "tiny-sd", "throughput": {"a100": 60.0}},
-    ],
-    "classes": [{"id": "c0", "demand": 120.0, "quality": {"exact": 1.0, "ac-25": 0.93, "sm-tiny": 0.85}, "floor": 0.0}],
-    "current": {"a100": {"sdxl": 8}},
-    "switch_cost": 0.0,
-    "headroom": 1.0,
-}
-
 
 def run(*words: object):
     return CliRunner().invoke(argus, [str(word) for word in words])
@@ -33,7 +20,7 @@ def run(*words: object):
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "instance.json").write_text(json.dumps(INSTANCE))
+    (tmp_path / "instance.json").write_text(json.dumps(CONTRACT))
     return tmp_path
 
 
@@ -58,7 +45,7 @@ def test_solve_answers_the_contract(files):
     ],
 )
 def test_a_bad_instance_is_wrong_use_and_names_the_field(files, change, place):
-    (files / "bad.json").write_text(json.dumps({**INSTANCE, **change}))
+    (files / "bad.json").write_text(json.dumps({**CONTRACT, **change}))
     done = run("solve", files / "bad.json")
     assert done.exit_code == 2
     assert place in done.output

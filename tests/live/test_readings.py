@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
+from bench.scheduler.scale import counted
 from core import shared_values
-from core.database import engine, transaction
+from core.database import transaction
 from core.families import load_family
 from core.shared_values import SharedValues
 from core.tables import State
@@ -25,20 +24,6 @@ from tests.live.rows import join, submit
 @pytest.fixture
 def family(database: Any, toy: Any):
     return load_family(str(toy))
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def hook(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(engine(), "before_cursor_execute", hook)
-    try:
-        yield seen
-    finally:
-        event.remove(engine(), "before_cursor_execute", hook)
 
 
 def look(reader: SnapshotReader) -> Snapshot:
@@ -58,7 +43,7 @@ def planned(family: Any) -> None:
 def test_what_one_has_read_the_others_do_not_ask_the_database_for(family: Any) -> None:
     planned(family)
     readers = [SnapshotReader(family) for _ in range(20)]
-    with statements() as seen:
+    with counted() as seen:
         found = [look(reader) for reader in readers]
     assert seen == []
     assert {snapshot.epoch.number for snapshot in found} == {1}
@@ -84,7 +69,7 @@ def test_one_reader_a_second_reads_the_rows(family: Any, monkeypatch: pytest.Mon
     time.sleep(0.3)
     taken = []
     for one in shared:
-        with statements() as seen, transaction() as session:
+        with counted() as seen, transaction() as session:
             one.newest(session)
         taken.append(bool(seen))
     assert taken[0]
@@ -120,7 +105,7 @@ def test_without_a_broker_each_reads_for_itself_and_goes_on(
     began = time.perf_counter()
     assert look(reader).load.waiting["large"] > 0
     assert time.perf_counter() - began < 1.0
-    with statements() as seen:
+    with counted() as seen:
         assert look(SnapshotReader(family)).epoch is not None
     assert seen
 
@@ -144,7 +129,7 @@ def test_own_claims_count_though_the_readings_are_older(family: Any) -> None:
     look(reader)
     reader.count_started("exact")
     reader._kept = None  # its time is over; the readings that are shared are still those of before
-    with statements() as seen:
+    with counted() as seen:
         snapshot = look(reader)
     assert seen == []
     assert reader.load_now(snapshot).busy_s["large"] == pytest.approx(60 / 300, abs=0.05)
@@ -153,7 +138,7 @@ def test_own_claims_count_though_the_readings_are_older(family: Any) -> None:
 def test_the_database_is_asked_when_what_was_shared_has_expired(family: Any) -> None:
     planned(family)
     shared_values.shared_values().forget("readings:toy")
-    with statements() as seen:
+    with counted() as seen:
         look(SnapshotReader(family))
     assert any("FROM request" in statement for statement in seen)
     with transaction() as session:

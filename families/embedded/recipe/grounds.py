@@ -70,6 +70,20 @@ def _blob(x: float, y: float, wide: float, high: float) -> Tensor:
     return torch.exp(-(((X - x) / wide) ** 2) - ((Y - y) / high) ** 2)
 
 
+def _dot(
+    rng: torch.Generator,
+    picture: Tensor,
+    colour: Colour,
+    height: tuple[float, float],
+    size: tuple[float, float],
+    sharp: float,
+    alpha: float,
+) -> Tensor:
+    """The picture with a soft dot somewhere between these heights, of a size between these."""
+    x, y, wide = _between(rng, 0, 1), _between(rng, *height), _between(rng, *size)
+    return _over(picture, colour, (_blob(x, y, wide, wide) * sharp).clamp(0, 1) * alpha)
+
+
 def _waves(rng: torch.Generator, base: float, height: float, count: int = 5) -> Tensor:
     """A wavy horizon as heights over x."""
     return base + height * _noise(rng, 2, count)[:1].expand(SIDE, SIDE)
@@ -113,8 +127,7 @@ def _underwater(rng: torch.Generator) -> Tensor:
     rays = (torch.sin((X + 0.35 * Y) * 22 + _between(rng, 0, 6)) * 0.5 + 0.5) * (1 - Y) ** 1.5
     picture = _over(picture, (220, 255, 250), rays * 0.22)
     for _ in range(9):
-        x, y, size = _between(rng, 0, 1), _between(rng, 0.1, 1), _between(rng, 0.008, 0.02)
-        picture = _over(picture, (225, 250, 255), (_blob(x, y, size, size) * 1.2).clamp(0, 1) * 0.6)
+        picture = _dot(rng, picture, (225, 250, 255), (0.1, 1), (0.008, 0.02), 1.2, 0.6)
     return picture
 
 
@@ -140,8 +153,7 @@ def _snow(rng: torch.Generator) -> Tensor:
     picture = _over(picture, (206, 220, 236), _below(_waves(rng, 0.46, 0.09), 0.008))
     picture = _over(picture, _fade((248, 251, 255), (222, 232, 246), 0.55, 1.0), _below(_waves(rng, 0.58, 0.03), 0.008))
     for _ in range(26):
-        x, y, size = _between(rng, 0, 1), _between(rng, 0, 0.9), _between(rng, 0.006, 0.011)
-        picture = _over(picture, (255, 255, 255), (_blob(x, y, size, size) * 1.3).clamp(0, 1) * 0.9)
+        picture = _dot(rng, picture, (255, 255, 255), (0, 0.9), (0.006, 0.011), 1.3, 0.9)
     return picture
 
 

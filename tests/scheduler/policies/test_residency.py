@@ -34,12 +34,12 @@ def test_models_that_fit_into_memory_together_are_held_together() -> None:
     both, one = resident(2000.0), resident(1999.0)
     assert both.all_fit
     assert both.holds("exact") == both.holds("quick")
-    assert both.models_of(both.holds("exact")) == ("big", "small")
+    assert both.models_held(both.holds("exact")) == ("big", "small")
     assert both.memory_mb == {both.holds("exact"): 2000}
     assert not one.all_fit
-    assert one.models_of(one.holds("quick")) == ("small",)
+    assert one.models_held(one.holds("quick")) == ("small",)
     assert not Cluster(both.profiles, both.slo_s).all_fit  # memory that nobody measured
-    assert replace(both, shared=False).models_of("quick") == ("small",)
+    assert replace(both, shared=False).models_held("quick") == ("small",)
 
 
 def test_a_worker_that_holds_all_models_draws_exactly_until_somebody_would_be_late_by_it() -> None:
