@@ -24,7 +24,6 @@ from scheduler.prediction.gaussian_process import Array
 
 SHIFT = 0.1  # of relative quality, that is to be found
 BETWEEN_ALARMS = 1e6  # audits of a level, on average, where nothing has shifted
-LEAST = 15  # audits of a level: fewer tell nothing
 LEAST_ALARM = 5 * SHIFT / 2  # not one odd audit, however little noise the others have
 ENOUGH = 25  # audits since it began: fewer say too little of how far it went
 OVERSHOOT = 1.166
@@ -47,7 +46,7 @@ def drifts(levels: Sequence[str], gaps: Array) -> dict[str, float]:
 
 def drift(gaps: Array, noise: float) -> float | None:
     """Mean gap of one level since it drifted; None where it has not. `gaps` oldest first (n,)."""
-    if len(gaps) < LEAST:
+    if len(gaps) < ENOUGH:
         return None
     most = threshold(noise)
     for sign in (1, -1):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 
-from scheduler.prediction.drift import ENOUGH, LEAST, drifts
+from scheduler.prediction.drift import ENOUGH, drifts
 
 # Standard deviation of one audit, of the embedded family's quality-seeds.npz
 NOISE = {"ac-3": 0.026, "fs-turbo-1": 0.036, "sm-medium-1": 0.067, "sm-turbo-half": 0.067, "sm-medium-half": 0.107}
@@ -52,7 +52,7 @@ def test_opposite_drifts_of_two_levels_do_not_cancel() -> None:
 
 
 def test_too_few_audits_tell_nothing() -> None:
-    assert drifts(["ac-3"] * (LEAST - 1), np.full(LEAST - 1, -0.5)) == {}
+    assert drifts(["ac-3"] * (ENOUGH - 1), np.full(ENOUGH - 1, -0.5)) == {}
 
 
 def test_one_odd_audit_is_no_drift() -> None:
