@@ -36,6 +36,7 @@ class Pencil(Adapter):
         self.failures: dict[str, list[Exception]] = {"encode": [], "decode": []}  # raised one after the other
         self.tiled = False
         self.encoded: list[str] = []
+        self.decoded: list[Tensor] = []
         self.weights = torch.nn.Linear(16, 16, dtype=self.dtype)
         return EulerDiscreteScheduler()
 
@@ -76,6 +77,7 @@ class Pencil(Adapter):
 
     def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
         self._fail("decode")
+        self.decoded.append(latent[0].clone())
         if self.undecodable is not None and torch.allclose(latent[0], self.undecodable):
             raise RuntimeError("bad picture")
         return latent.tanh()

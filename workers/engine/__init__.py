@@ -7,6 +7,7 @@
 | rows that share forwards; their number; costs | `running_batch.py`, `batches.py` · `row_limit.py` · `step_costs.py` |
 | one step, and what it tells when the device has done it | `forward.py`, `launched_step.py`, `streams.py` |
 | beside the loop: encode, decode, store | `stages.py`, `preparation.py` |
+| what a request is heading for, step by step | `clean_latents.py`, `previews.py` |
 | models: waiting for, holding and loading them | `model_queue.py`, `model_pool.py`, `loading.py` |
 | changing level; preemption | `level_changes.py` · `preemption.py` |
 | what goes wrong, and how everything ends then | `faults.py`, `failures.py` |

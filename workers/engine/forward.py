@@ -8,6 +8,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
+from workers.engine import clean_latents
 from workers.engine.faults import as_engine_error, is_device_failure, is_out_of_memory, release_memory
 from workers.engine.running_batch import RunningBatch
 
@@ -22,6 +23,7 @@ def predict(batch: RunningBatch, counts: Counter[str]) -> Tensor:
 
 def advance(batch: RunningBatch, predictions: Tensor, counts: Counter[str]) -> None:
     """One sampler step of every row, in one operation; where that fails, of each row alone."""
+    clean_latents.show(batch, predictions)
     before = [request.row.sampler.index for request in batch.requests]
     try:
         batch.adapter.advance(batch.rows(0, len(batch)), predictions)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from core.families import Level
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOVABLE = ("exact", "fs")  # strategies whose schedules a running request can continue on
 
@@ -21,6 +26,10 @@ class GenerationRequest:
     when the request would miss its deadline or when its own level is not among them any more. Empty: it keeps its
     level. `attempt` counts the tries at this request. A preempted request continues where it was only at the very next
     one.
+
+    `on_x0` is called in the loop's thread before each whole step, with its number (from 1) and the predicted clean
+    latent (no batch axis); it may answer another one to step towards. `previews` are shares of the steps at which that
+    latent is decoded, beside the loop, for `on_preview(index of the share, image)`; a preview that fails is left out.
     """
 
     request_id: str
@@ -35,6 +44,9 @@ class GenerationRequest:
     deadline: float | None = None
     allowed_levels: tuple[str, ...] = ()
     attempt: int = 1
+    on_x0: Callable[[int, Tensor], Tensor | None] | None = field(default=None, compare=False)
+    previews: tuple[float, ...] = field(default=(), compare=False)
+    on_preview: Callable[[int, Image.Image], object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -46,6 +47,7 @@ class RunningRequest:
     store_at: frozenset[int] = frozenset()  # steps after which the latent cache wants its latent
     latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    on_x0: Callable[[int, Tensor], Tensor | None] | None = None  # who sees its clean latents
     error: Exception | None = None
     denoised: Mark | None = None  # when the device has made its final latent
     retries: int = 0  # of encoding or decoding, after running out of memory

@@ -10,14 +10,16 @@ from concurrent.futures import Executor
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from core.errors import DecodeFailed, EngineError
 from workers.engine.faults import as_engine_error, is_device_failure, is_out_of_memory, release_memory
 from workers.engine.model_pool import ModelPool
 from workers.engine.model_queue import ModelQueue
 from workers.engine.preparation import Preparation
+from workers.engine.previews import Previews
 from workers.engine.running_request import RunningRequest
-from workers.engine.streams import StageStream
+from workers.engine.streams import Mark, StageStream
 from workers.engine.waiting import Waiting
 from workers.threads import DaemonExecutor, InlineExecutor
 
@@ -63,6 +65,8 @@ class Stages:
 
     def enter(self, request: RunningRequest) -> None:
         """The model first, then the prompt."""
+        wanted = request.request
+        request.on_x0 = Previews(request, self.preview) if wanted.previews and wanted.on_preview else wanted.on_x0
         self.models.enter(request)
 
     def encode(self, request: RunningRequest) -> None:
@@ -73,6 +77,10 @@ class Stages:
     def decode(self, request: RunningRequest) -> None:
         """Turn a finished latent into an image."""
         self._decoder.submit(self._decode, request)
+
+    def preview(self, request: RunningRequest, index: int, clean: Tensor) -> None:
+        """Turn a clean latent on the way into an image, for who asked to see it."""
+        self._decoder.submit(self._preview, request, index, clean, Mark(request.adapter.device))
 
     @property
     def postponed(self) -> int:
@@ -130,20 +138,31 @@ class Stages:
         if request.latents_to_store and self._storer.backlog < BACKLOG:
             self._storer.submit(self._store, request, sampler_name)
 
+    def _preview(self, request: RunningRequest, index: int, clean: Tensor, ready: Mark) -> None:
+        """Nothing depends on a preview: one that fails, or comes after the request's end, is left out."""
+        if request.future.done() or request.request.on_preview is None:
+            return
+        try:
+            with self._decoding.use(after=ready):
+                image = request.adapter.decode(clean, request.row.size, tiled=_is_large(request.row.size))
+            request.request.on_preview(index, image)
+        except Exception:
+            log.warning("preview %d of %s failed", index, request.id, exc_info=True)
+
     def _image_of(self, request: RunningRequest) -> Image.Image | None:
         """The image; None where the latent is NaN or infinite. Large ones, and those that memory does not suffice for,
         are decoded in tiles."""
-        latent, (width, height) = request.row.latent, request.row.size
+        latent, size = request.row.latent, request.row.size
         if not bool(torch.isfinite(latent).all()):
             return None
         try:
-            return request.adapter.decode(latent, (width, height), tiled=width * height > TILED_ABOVE)
+            return request.adapter.decode(latent, size, tiled=_is_large(size))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
         request.add_reason("out of memory when decoding, decoded in tiles")
         release_memory()
-        return request.adapter.decode(latent, (width, height), tiled=True)
+        return request.adapter.decode(latent, size, tiled=True)
 
     def _failed(self, request: RunningRequest, error: Exception, executor: Executor, stage: Stage) -> None:
         """Out of memory, a request is tried again when a row has left; anything else, and the last try, ends it."""
@@ -160,3 +179,7 @@ class Stages:
             self._preparation.store(request, sampler_name)
         except Exception:  # a fault of the cache is no fault of the request
             log.exception("latents of %s could not be stored", request.id)
+
+
+def _is_large(size: tuple[int, int]) -> bool:
+    return size[0] * size[1] > TILED_ABOVE

@@ -16,6 +16,7 @@ import diffusers
 import torch
 from torch import Tensor
 
+from workers.pipelines.clean_latent import clean_weights
 from workers.pipelines.step_table import LINEAR, StepTable, bridge, set_timesteps, step_table
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,19 @@ class SamplerState:
         """Whole steps of the schedule done or skipped; forwards of a second-order step count together."""
         order = 1 if self.table is not None else self.scheduler.order
         return self.steps - -(-self.remaining // order)
+
+    def clean_weights(self) -> tuple[float, float] | None:
+        """(c, d) of the clean latent x̂₀ = c·x + d·prediction at the next forward; None in the middle of a step."""
+        if self.table is not None:
+            return clean_weights(self._template, float(self.table.noise_levels[self.index]))
+        if not getattr(self.scheduler, "state_in_first_order", True):
+            return None
+        if not hasattr(self.scheduler, "sigmas"):
+            return clean_weights(self.scheduler, float(self.time))
+        at = self.scheduler.step_index  # None before the first step
+        return clean_weights(
+            self.scheduler, float(self.scheduler.sigmas[self.scheduler.begin_index if at is None else at])
+        )
 
     def scale_input(self, latent: Tensor) -> Tensor:
         """The model's input for this latent, for samplers without a table."""
