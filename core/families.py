@@ -21,12 +21,20 @@ FAMILIES = ROOT / "families"
 
 Strategy = Literal["exact", "ac", "sm", "fc", "fs"]
 FeatureCache = Literal["first-block", "taylorseer"]
+#: int8: weights in 8 bits; w8a8: weights and activations in int8; fp8: both in float8 (Ada, Hopper and later GPUs).
+Quantization = Literal["int8", "w8a8", "fp8"]
 Size = tuple[int, int]
 
 #: What an `fc` level's options may say, by its cache (diffusers' names).
 CACHE_OPTIONS = {
     "first-block": {"threshold"},
-    "taylorseer": {"cache_interval", "disable_cache_before_step", "disable_cache_after_step", "max_order"},
+    "taylorseer": {
+        "cache_interval",
+        "disable_cache_before_step",
+        "disable_cache_after_step",
+        "max_order",
+        "use_lite_mode",
+    },
 }
 
 
@@ -61,6 +69,8 @@ class Model(_Frozen):
     scheduler: str | None = None  # replaces the sampler that the checkpoint names
     variant: str | None = None  # e.g. "fp16"
     revision: str | None = None
+    decoder_dtype: Literal["float32", "bfloat16"] | None = None  # None: float32 where the checkpoint asks for it
+    quantization: Quantization | None = None  # of the denoiser's linear layers, when it is loaded
 
     @property
     def location(self) -> str:

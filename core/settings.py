@@ -73,14 +73,20 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
         "auto", description="Data type of the denoisers. auto: float32 on the CPU, bfloat16 on CUDA."
     )
-    compile: bool = Field(
-        False,
-        description="Compile the repeated blocks of diffusers denoisers (CUDA): minutes at start, pays with one batch "
-        "size.",
+    compile: Literal["auto", "on", "off"] = Field(
+        "off",
+        description="Compile the repeated blocks of diffusers denoisers (CUDA): up to a minute at each load. auto: "
+        "kept for the numbers of rows where it is measured faster.",
     )
     cuda_graphs: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Replay steps as CUDA graphs. auto: where a model is bound by launching kernels and gains by it.",
+        description="Replay steps as CUDA graphs. auto: for the numbers of rows where it is measured faster and memory "
+        "is ample.",
+    )
+    attention: Literal["auto", "default", "flash", "cudnn", "efficient"] = Field(
+        "auto",
+        description="Attention back-end preferred in denoisers (CUDA). auto: measured at load; default: as PyTorch "
+        "orders them.",
     )
     max_batch: int = Field(8, ge=1, description="Most rows that one denoising step carries.")
     memory_mb: int = Field(0, ge=0, description="Memory for resident models a worker. 0: 80 % of the device's.")

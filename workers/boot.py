@@ -115,7 +115,7 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
     import torch
 
     from workers.engine.engine import Engine
-    from workers.engine.loading import configured_dtype
+    from workers.engine.loading import configured_dtype, configured_ways
     from workers.latent_cache.cache import shared_cache
 
     torch.set_num_threads(devices.threads(device))
@@ -127,8 +127,7 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
         devices.memory_mb(device),
         shared_cache(),
         curves=known,
-        compiled=settings().compile,
-        graphs=settings().cuda_graphs,
+        ways=configured_ways(),
         on_device_failure=leave,
     )
     engine.start()

@@ -15,22 +15,25 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 import torch
 
-from bench.cuda import agreement, service, steps
+from bench.cuda import agreement, service, steps, ways
 from bench.cuda.boxed import Findings
 from bench.cuda.page import page
 from bench.cuda.setup import Setup
 from core import devices
+from core.families import Quantization
 from core.settings import ROOT
 from workers.measure.hardware import hardware
 from workers.measure.model_cost import measure_model
 from workers.measure.profile import profile_of
 
 RESULTS = ROOT / "docs" / "results"
+EIGHT_BITS: list[tuple[str, Quantization]] = [("flux", "fp8"), ("sdxl", "fp8"), ("flux", "int8"), ("sdxl", "w8a8")]
 PROFILED = {"sd15": (1, 2, 4, 8, 16), "sdxl": (1, 2, 4, 8), "sd3": (1, 2, 4, 8), "flux": (1, 2, 4)}
 
 
@@ -39,12 +42,21 @@ def parts(found: Findings, setup: Setup, out: Path) -> dict[str, tuple[float, Ca
     architectures = {
         f"steps-{name}": (30.0, lambda name=name: steps.architecture(found, setup, name)) for name in steps.CASES
     }
+    fastest = {f"ways-{name}": (100.0, lambda name=name: ways.exact(found, setup, name)) for name in ("flux", "sdxl")}
+    eight = {
+        f"eight-{name}-{bits}": (50.0, partial(ways.quantized, found, setup, name, bits))
+        for name, bits in EIGHT_BITS
+        if setup.on_cuda or bits != "fp8"
+    }
     profiles = {f"profile-{name}": (25.0, lambda name=name: _profile(found, setup, name, out)) for name in PROFILED}
     return {
         "dtypes": (25.0, lambda: agreement.dtypes(found, setup)),
         "fused": (15.0, lambda: agreement.fused(found, setup)),
         "steps-embedded": (15.0, lambda: steps.embedded(found, setup)),
         **architectures,
+        **fastest,
+        "decoders": (20.0, lambda: ways.decoders(found, setup)),
+        **eight,
         "goodput": (45.0, lambda: service.goodput(found, setup)),
         "memory": (20.0, lambda: service.memory(found, setup)),
         **profiles,
@@ -95,6 +107,7 @@ def main(device: str, seconds: float, wanted: tuple[str, ...], toy: bool, out: P
     for name, (limit_s, work) in parts(found, setup, out).items():
         if not wanted or name in wanted:
             found.run(name, limit_s * (10 if toy else 1), work)
+            torch._dynamo.reset()  # compiled blocks of one part are no other's
             setup.tidy()
     (out / "cuda.md").write_text(page(found.as_dict()), encoding="utf-8")
     if write:

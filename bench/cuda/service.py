@@ -22,7 +22,7 @@ def goodput(found: Findings, setup: Setup) -> None:
     """SDXL at 512 pixels and 8 steps: everything at once, then the same arriving at random, faster than can be done."""
     family = setup.family("sdxl", 512, steps=8)
     adapter = setup.adapter(family)
-    recorded = setup.record(adapter, family, 8)
+    recorded = setup.measure(adapter, family, 8)
     server = Server(family, adapter, 8)
     server.offline(make_requests(family, 4, seed=9))
     count = 6 if setup.toy else 64
@@ -52,8 +52,8 @@ def memory(found: Findings, setup: Setup) -> None:
     few, many = (1, 2) if setup.toy else (2, 12)
     if not setup.on_cuda:
         return  # memory can't be made short there: tests/workers/engine/test_memory.py
-    needs = {rows: _peak(setup, lambda rows=rows: _denoise(adapter, family, rows)) for rows in (few, many)}  # type: ignore[misc]
-    _with_little_left(setup, (needs[few] + needs[many]) // 2, lambda: _drawn(found, setup, adapter, family, many))
+    needs = {rows: 1e6 * setup.peak_mb(lambda rows=rows: _denoise(adapter, family, rows)) for rows in (few, many)}  # type: ignore[misc]
+    _with_little_left(setup, (needs[few] + needs[many]) / 2, lambda: _drawn(found, setup, adapter, family, many))
     _with_little_left(setup, needs[few], lambda: _warmed(found, setup, adapter, family))
 
 
@@ -82,20 +82,11 @@ def _denoise(adapter: Adapter, family: Family, rows: int) -> None:
     adapter.denoise(batch_of(adapter, family, rows))
 
 
-def _peak(setup: Setup, work: Callable[[], object]) -> int:
-    """Bytes that a piece of work takes at its height."""
-    setup.tidy()
-    torch.cuda.reset_peak_memory_stats(setup.device)
-    before = torch.cuda.memory_allocated(setup.device)
-    work()
-    return torch.cuda.max_memory_allocated(setup.device) - before
-
-
-def _with_little_left(setup: Setup, room: int, work: Callable[[], object]) -> None:
+def _with_little_left(setup: Setup, room: float, work: Callable[[], object]) -> None:
     """All but so many bytes of the device are taken meanwhile."""
     setup.tidy()
     free, _ = torch.cuda.mem_get_info(setup.device)
-    taken = torch.empty(max(0, free - room - SPARE), dtype=torch.uint8, device=setup.device)
+    taken = torch.empty(max(0, int(free - room - SPARE)), dtype=torch.uint8, device=setup.device)
     try:
         work()
     finally:

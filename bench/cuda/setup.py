@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.families import Family
+from core.families import Family, Quantization
 from workers.engine.loading import ModelLoader, warm_up
 from workers.engine.request import GenerationRequest
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
-from workers.pipelines.graphs import CudaRecorder, GraphedForward
+from workers.pipelines.fastest_forward import FastestForward, Mode
+from workers.pipelines.graphs import CudaRecorder, Recorder, Replay
 from workers.pipelines.random_weights import random_family
 from workers.pipelines.rows import Batch, Start
 
@@ -46,9 +47,12 @@ class Setup:
     def half(self) -> torch.dtype:
         return torch.bfloat16
 
-    def family(self, architecture: str, side: int = 1024, steps: int = 20) -> Family:
+    def family(
+        self, architecture: str, side: int = 1024, steps: int = 20, quantization: Quantization | None = None
+    ) -> Family:
         """A family of random weights, drawn on the device when they are loaded; at toy widths from a folder."""
-        family = random_family(architecture, self.folder / architecture if self.toy else None, self.toy)
+        folder = self.folder / architecture if self.toy else None
+        family = random_family(architecture, folder, self.toy, quantization=quantization)
         side = 64 if self.toy else side
         defaults = family.defaults.model_copy(update={"width": side, "height": side, "steps": steps})
         return family.model_copy(update={"defaults": defaults})
@@ -60,18 +64,35 @@ class Setup:
         self.wait()  # other streams use the weights
         return adapter
 
-    def record(self, adapter: Adapter, family: Family, rows: int, mode: str = "auto") -> list[int]:
-        """Record CUDA graphs of its forward at the family's default size; answers their rows."""
-        recorder = CudaRecorder(adapter.device) if self.on_cuda else _Again()
-        adapter.graphs = GraphedForward(adapter.forward, recorder, mode)
-        request = ModelLoader(family, self.device, adapter.dtype, rows).warm_up_request(adapter.model)
-        warm_up(adapter, request, rows)
-        return adapter.graphs.sizes()
+    def measure(self, adapter: Adapter, family: Family, rows: int, graphs: Mode = "auto") -> dict[int, str]:
+        """Find the fastest way to run its forward at the family's default size; answers it by rows."""
+        adapter.fastest = FastestForward(adapter.attended, self.recorder(), graphs)
+        warm_up(adapter, self.request(adapter, family), rows)
+        return adapter.fastest.kept()
+
+    def request(self, adapter: Adapter, family: Family) -> GenerationRequest:
+        """One as most are."""
+        return ModelLoader(family, self.device, adapter.dtype, 1).warm_up_request(adapter.model)
+
+    def recorder(self) -> Recorder:
+        """Of CUDA graphs; on the CPU one that runs the work again."""
+        return CudaRecorder(torch.device(self.device)) if self.on_cuda else _Again()
 
     def wait(self) -> None:
         """Until the device has done everything."""
         if self.on_cuda:
             torch.cuda.synchronize(self.device)
+
+    def peak_mb(self, work: Callable[[], object]) -> float:
+        """MB that a piece of work takes at its height; 0 on the CPU, where nobody counts."""
+        self.tidy()
+        if not self.on_cuda:
+            work()
+            return 0.0
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        work()
+        return (torch.cuda.max_memory_allocated(self.device) - before) / 1e6
 
     def tidy(self) -> None:
         """Give back what nothing refers to."""
@@ -93,11 +114,14 @@ class Setup:
 class _Again:
     """A recorder for the CPU: runs the work again."""
 
-    def record(self, work: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+    def record(self, work: Replay) -> Replay:
         return work
 
     def wait(self) -> None:
         pass
+
+    def takes(self, work: Replay) -> tuple[float, float]:
+        return 0.0, 1.0
 
 
 def requests_of(family: Family, count: int, prefix: str = "r", **changes: Any) -> list[GenerationRequest]:

@@ -59,17 +59,17 @@ def _levels_of(family: Family, model_id: str) -> dict[str, object]:
 
 def compare(found: Findings, setup: Setup, adapter: Adapter, family: Family, rows: int, case: Case) -> None:
     """One row of the table, and whether the engine keeps to its goal."""
-    adapter.graphs = None
+    adapter.fastest = None
     network_s = network_seconds(setup, adapter, family, rows)
     engine_s = engine_seconds(setup, adapter, family, rows)
     row = {"case": f"{case.architecture} {case.side}", "rows": rows, "network_ms": 1000 * network_s}
     row |= {"engine_ms": 1000 * engine_s, "engine_to_network": engine_s / network_s}
     if case.graphs:
-        recorded = setup.record(adapter, family, rows)
+        kept = setup.measure(adapter, family, rows)
         graphed_s = engine_seconds(setup, adapter, family, rows)
         row |= {"graphed_ms": 1000 * graphed_s, "graphed_to_network": graphed_s / network_s}
-        row |= {"recorded": " ".join(map(str, recorded)) or "none"}
-        adapter.graphs = None
+        row |= {"recorded": " ".join(map(str, kept)) or "none"}
+        adapter.fastest = None
     found.figure(**row)
     best = min(float(row.get(name, 9.0)) for name in ("engine_to_network", "graphed_to_network"))  # type: ignore[arg-type]
     if setup.on_cuda:

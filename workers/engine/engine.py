@@ -32,6 +32,7 @@ from workers.engine.stages import Stages
 from workers.engine.step_costs import StepCosts
 from workers.latent_cache.cache import LatentCache
 from workers.pipelines.base import Adapter
+from workers.pipelines.fastest_forward import Ways
 
 
 class Engine:
@@ -46,7 +47,7 @@ class Engine:
         cache: latents of earlier requests, for `ac` levels; None runs those in full.
         curves: step curves by model or `fc` level, from the profile; corrected as steps are measured.
         load, expected_mb: make an adapter of a model, and say what it will take; tests give their own.
-        compiled, graphs: as `ModelLoader` has them.
+        ways: as `ModelLoader` has them.
         preempted: where the state of preempted requests is kept.
         steps_ahead: steps that the device may be behind the loop; None is one on CUDA and none on the CPU.
         on_device_failure: called once when the device can't be used any more, after all requests have ended.
@@ -65,14 +66,13 @@ class Engine:
         curves: Mapping[str, StepCurve] | None = None,
         load: Callable[[Model], Adapter] | None = None,
         expected_mb: Callable[[Model], float] | None = None,
-        compiled: bool = False,
-        graphs: str = "auto",
+        ways: Ways | None = None,
         preempted: PreemptedStore | None = None,
         steps_ahead: int | None = None,
         on_device_failure: Callable[[Exception], object] = lambda error: None,
         threaded: bool = True,
     ) -> None:
-        loader = ModelLoader(family, device, dtype, max_batch, compiled, graphs)
+        loader = ModelLoader(family, device, dtype, max_batch, ways)
         self.family, self.device, self.dtype, self.max_batch = family, device, loader.dtype, max_batch
         self.cache, self.preempted_store = cache, preempted or PreemptedStore()
         self.costs = StepCosts(curves)

@@ -11,8 +11,10 @@ from core.settings import settings
 from workers.engine.faults import is_out_of_memory, release_memory
 from workers.engine.request import GenerationRequest
 from workers.pipelines import expected_mb, load_adapter
+from workers.pipelines.attention import BACKENDS, DEFAULT
 from workers.pipelines.base import Adapter
-from workers.pipelines.graphs import CudaRecorder, GraphedForward
+from workers.pipelines.fastest_forward import FASTER, FastestForward, Mode, Ways, measured_seconds
+from workers.pipelines.graphs import CudaRecorder, Recorder
 from workers.pipelines.rows import Batch, Row, Start
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,11 @@ log = logging.getLogger(__name__)
 def default_dtype(device: str) -> torch.dtype:
     """float32 on the CPU, bfloat16 on CUDA."""
     return torch.bfloat16 if device.startswith("cuda") else torch.float32
+
+
+def configured_ways() -> Ways:
+    """As ARGUS_COMPILE, ARGUS_CUDA_GRAPHS and ARGUS_ATTENTION have them."""
+    return Ways(settings().compile, settings().cuda_graphs, settings().attention)
 
 
 def configured_dtype(device: str) -> torch.dtype:
@@ -33,8 +40,7 @@ class ModelLoader:
     """Loads the models of a family for one device.
 
     Args:
-        compiled: compile the denoisers' repeated blocks (CUDA).
-        graphs: `auto`, `on` or `off`: CUDA graphs, as `GraphedForward` has them.
+        ways: to run a forward, of which the fastest is measured.
     """
 
     def __init__(
@@ -43,22 +49,23 @@ class ModelLoader:
         device: str,
         dtype: torch.dtype | None,
         max_batch: int,
-        compiled: bool = False,
-        graphs: str = "auto",
+        ways: Ways | None = None,
     ) -> None:
         self.family, self.device, self.max_batch = family, device, max_batch
-        self.compiled, self.graphs = compiled, graphs
+        self.ways = ways or Ways()
         self.dtype = dtype or default_dtype(device)
 
     def load(self, model: Model) -> Adapter:
         """Weights and all; on CUDA the first request meets warm kernels, at any number of rows."""
         adapter = load_adapter(model, self.device, self.dtype)
         if self.device.startswith("cuda"):
-            if self.compiled:
-                adapter.compile()
-            if self.graphs != "off" and adapter.autocast_dtype is None:
-                adapter.graphs = GraphedForward(adapter.forward, CudaRecorder(adapter.device), self.graphs)
-            adapter.rows_that_fit = warm_up(adapter, self.warm_up_request(model), self.max_batch)
+            request, recorder = self.warm_up_request(model), CudaRecorder(adapter.device)
+            adapter.attention = self.ways.attention
+            if adapter.attention == "auto":
+                adapter.attention = fastest_attention(adapter, request, recorder)
+            if adapter.autocast_dtype is None:
+                adapter.fastest = fastest_forward(adapter, recorder, self.ways.compiling, self.ways.graphs)
+            adapter.rows_that_fit = warm_up(adapter, request, self.max_batch)
             torch.cuda.synchronize(adapter.device)
         return adapter
 
@@ -71,6 +78,28 @@ class ModelLoader:
         size, level = self.family.defaults, self.family.levels_of(model.id)[0]
         guidance = size.guidance if level.guidance is None else level.guidance
         return GenerationRequest("warm-up", "warm-up", 0, level, 2, guidance, size.width, size.height)
+
+
+def fastest_forward(adapter: Adapter, recorder: Recorder, compiling: Mode, graphs: Mode) -> FastestForward | None:
+    """What measures the ways to run the adapter's forward; None where only one is wanted."""
+    if compiling == graphs == "off":
+        return None
+    twin = None if compiling == "off" else adapter.compiled()
+    adapter.compiles = twin is not None
+    return FastestForward(adapter.attended, recorder, graphs, twin.attended if twin else None, compiling)
+
+
+@torch.inference_mode()
+def fastest_attention(adapter: Adapter, request: GenerationRequest, recorder: Recorder) -> str:
+    """The back-end with which one row's forward takes least time; PyTorch's own order where none gains much."""
+    given = Batch.of([adapter.prepare(request, Start(request.steps), request.guidance)]).halves()
+    seconds = {}
+    for name in (DEFAULT, *BACKENDS):
+        adapter.attention = name
+        seconds[name] = measured_seconds(lambda: adapter.attended(*given), recorder.wait)
+    best = min(seconds, key=seconds.__getitem__)
+    log.info("model %s: seconds by attention: %s", adapter.model.id, seconds)
+    return best if seconds[best] <= FASTER * seconds[DEFAULT] else DEFAULT
 
 
 def sizes_up_to(most: int) -> list[int]:
@@ -107,8 +136,8 @@ def warm_up(adapter: Adapter, request: GenerationRequest, most: int) -> int:
 
 @torch.inference_mode()
 def _step(adapter: Adapter, row: Row, rows: int) -> None:
-    """Denoise so many rows once; where graphs are wanted, record that."""
+    """Denoise so many rows once; where several ways are to be tried, measure them."""
     batch = Batch.of([row] * rows)
     adapter.denoise(batch)
-    if adapter.graphs is not None:
-        adapter.graphs.record(*batch.halves())
+    if adapter.fastest is not None:
+        adapter.fastest.measure(*batch.halves())

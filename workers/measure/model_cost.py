@@ -16,9 +16,8 @@ import torch
 
 from core.cached_latents import Kind
 from core.families import Family, Level
-from core.settings import settings
 from workers.engine.faults import is_out_of_memory, release_memory
-from workers.engine.loading import ModelLoader
+from workers.engine.loading import ModelLoader, configured_ways
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
 from workers.pipelines.base import Adapter
@@ -65,7 +64,7 @@ def measure_model(
     Raises:
         OutOfMemory: not even one row fits.
     """
-    loader = ModelLoader(family, device, dtype, max(sizes), settings().compile, settings().cuda_graphs)
+    loader = ModelLoader(family, device, dtype, max(sizes), configured_ways())
     began = time.perf_counter()
     adapter = load() if load else loader.load(family.models[model_id])
     load_s = time.perf_counter() - began

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch import Tensor
 from core.families import Model
 from workers.engine.request import GenerationRequest
 from workers.pipelines import weights
+from workers.pipelines.attention import DEFAULT, attention
+from workers.pipelines.compiling import compile_blocks, repeated_blocks, sharing_weights
+from workers.pipelines.fastest_forward import FastestForward
 from workers.pipelines.rows import Tensors
 
 
@@ -21,6 +25,10 @@ class Architecture:
     device: torch.device
     dtype: torch.dtype  # of weights and activations
     scheduler: Any  # the sampler as diffusers has it
+    net: Any = None  # the denoiser, of those that come as a diffusers pipeline
+    attention: str = DEFAULT  # back-end preferred in the denoiser
+    fastest: FastestForward | None = None  # how its forward runs, where that was measured
+    compiles: bool = False  # also what is not measured, the steps of `fc` levels
 
     def load(self) -> Any:
         """Load weights to the device and answer the checkpoint's scheduler."""
@@ -70,8 +78,19 @@ class Architecture:
         """Decode in tiles meanwhile, where the decoder can."""
         return nullcontext()
 
-    def compile(self) -> None:
-        """Compile the denoiser, where the pipeline class can; called once, before the first request."""
+    def attended(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
+        """`forward` with the attention back-end that was measured fastest."""
+        with attention(self.attention):
+            return self.forward(latents, times, conditioning)
+
+    def compiled(self) -> Self | None:
+        """The same with a denoiser whose repeated blocks are compiled, the weights shared; None where it has none."""
+        if self.net is None or not repeated_blocks(self.net):
+            return None
+        twin = copy.copy(self)
+        twin.net, twin.fastest = sharing_weights(self.net), None
+        compile_blocks(twin.net)
+        return twin
 
     @classmethod
     def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:
@@ -80,6 +99,7 @@ class Architecture:
 
     @property
     def memory_mb(self) -> float:
-        """Bytes of weights and buffers, in MB."""
+        """Weights, buffers, and what recorded forwards keep, in MB."""
         parts = [t for module in self.modules() for t in (*module.parameters(), *module.buffers())]
-        return sum(t.numel() * t.element_size() for t in parts) / 1e6
+        recorded = self.fastest.memory_mb if self.fastest else 0.0
+        return sum(weights.bytes_of(tensor) for tensor in parts) / 1e6 + recorded

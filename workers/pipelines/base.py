@@ -7,7 +7,6 @@ image. What all adapters share is here: guidance inside one forward, a sampler f
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 from PIL import Image
@@ -18,7 +17,6 @@ from core.families import Level, Model
 from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
-from workers.pipelines.graphs import GraphedForward
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
 from workers.pipelines.samplers import SamplerState, safe_scheduler
 
@@ -38,8 +36,6 @@ class Adapter(Architecture):
             on the CPU, where half-precision weights gain nothing.
     """
 
-    net: Any = None  # the denoiser, of those that come as a diffusers pipeline
-
     def __init__(
         self,
         model: Model,
@@ -55,14 +51,13 @@ class Adapter(Architecture):
         self.state_dtype = torch.promote_types(self.dtype, torch.float32)
         self.forwards = 0
         self.rows_that_fit: int | None = None  # of one forward, where warming up found fewer than were wanted
-        self.graphs: GraphedForward | None = None
         self.feature_caches: dict[str, FeatureCache] = {}  # by `fc` level
         self._negatives: OrderedDict[str, Tensors] = OrderedDict()
         self.scheduler = safe_scheduler(self.load(), model.scheduler)
 
     def add_feature_cache(self, level: Level) -> None:
         """Make ready for an `fc` level; raises `BadFamily` where diffusers has no cache for this denoiser."""
-        self.feature_caches[level.id] = FeatureCache(self, level)
+        self.feature_caches[level.id] = FeatureCache(self, level, self.compiles)
 
     # the four methods
 
@@ -107,11 +102,11 @@ class Adapter(Architecture):
         return batch.combined(self.predict(*batch.halves()))
 
     def predict(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
-        """`forward`, replayed as a CUDA graph where one was recorded; in autocast where that was asked for."""
+        """`forward`, the fastest way that was measured; in autocast where that was asked for."""
         if self.autocast_dtype is not None:
             with torch.autocast(self.device.type, self.autocast_dtype):
                 return self.forward(latents, times, conditioning).to(self.state_dtype)
-        run = self.graphs or self.forward
+        run = self.fastest or self.attended
         return run(latents, times, conditioning).to(self.state_dtype)
 
     @torch.inference_mode()

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from core.errors import BadFamily
 from core.families import Level, Model
+from workers.pipelines.compiling import compile_blocks, sharing_weights
 
 HALVES = ("cond", "uncond")  # a context each, as diffusers' pipelines have them
 
@@ -38,19 +39,19 @@ class Denoiser(Protocol):
     net: Any
     model: Model
     dtype: torch.dtype
-    graphs: Any
+    fastest: Any
 
     def predict(self, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor: ...
 
 
 class FeatureCache:
-    """A copy of an adapter whose denoiser caches features as one `fc` level says.
+    """A copy of an adapter whose denoiser caches features as one `fc` level says; its blocks `compiled` when asked for.
 
     Raises:
         BadFamily: the denoiser is none that diffusers' caches know (UNets, SD3, PixArt).
     """
 
-    def __init__(self, adapter: Denoiser, level: Level) -> None:
+    def __init__(self, adapter: Denoiser, level: Level, compiled: bool = False) -> None:
         if not isinstance(adapter.net, CacheMixin):
             raise BadFamily(
                 f"Level {level.id!r} caches features (strategy fc), but diffusers has no feature cache for the "
@@ -64,7 +65,9 @@ class FeatureCache:
         self._states = _state_managers(net)
         self.adapter = copy.copy(adapter)
         self.adapter.net = net
-        self.adapter.graphs = None  # a recorded forward would neither cache nor reuse
+        self.adapter.fastest = None  # a recorded forward would neither cache nor reuse
+        if compiled:
+            compile_blocks(net)
 
     def context(self, request_id: str) -> CacheContext:
         """The features of one request; nothing is cached before its first forward."""
@@ -100,12 +103,6 @@ class CacheContext:
 
     def _name(self, half: str) -> str:
         return f"{self.request_id}/{half}"
-
-
-def sharing_weights(net: Any) -> Any:
-    """A copy of the modules with the same weights: hooks on the copy are no hooks on the original."""
-    shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
-    return copy.deepcopy(net, shared)
 
 
 def _state_managers(net: torch.nn.Module) -> list[StateManager]:

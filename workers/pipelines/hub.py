@@ -19,6 +19,7 @@ from core.errors import WeightsDamaged
 from core.families import Model
 from workers.pipelines import weights
 from workers.pipelines.base import HALF, Adapter
+from workers.pipelines.quantization import quantize
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,16 @@ def snapshot(model: Model) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
+def decoder_dtype(model: Model, dtype: torch.dtype, upcast: bool | None) -> torch.dtype:
+    """That of the autoencoder: as the family file has it, else float32 where a checkpoint in half precision asks."""
+    if model.decoder_dtype is not None and dtype in HALF:
+        asked: torch.dtype = getattr(torch, model.decoder_dtype)
+        return asked
+    return torch.float32 if upcast and dtype in HALF else dtype
+
+
 def _upcast(component: Path) -> bool:
-    """Whether an autoencoder is used in float32 though the rest has half precision."""
+    """Whether an autoencoder asks for float32 though the rest has half precision."""
     config = component / "config.json"
     return config.is_file() and bool(json.loads(config.read_text()).get("force_upcast"))
 
@@ -74,10 +83,10 @@ class LatentDiffusion(Adapter):
         self.pipe = from_hub(self.pipeline, self.model, str(self.device), self.dtype, **dict.fromkeys(self.without))
         self.pipe.to(self.device)
         self.net = getattr(self.pipe, self.denoiser)
-        if self.dtype in HALF and self.pipe.vae.config.get("force_upcast"):
-            self.pipe.vae.to(torch.float32)  # overflows in half precision
+        self.pipe.vae.to(decoder_dtype(self.model, self.dtype, self.pipe.vae.config.get("force_upcast")))
         for module in self.modules():
             module.eval().requires_grad_(False)
+        quantize(self.net, self.model, self.device)
         return self.pipe.scheduler
 
     @classmethod
@@ -85,21 +94,18 @@ class LatentDiffusion(Adapter):
         if model.path.startswith("random:"):
             from workers.pipelines.random_weights import expected_mb
 
-            return expected_mb(model.path.removeprefix("random:"), dtype)
+            return expected_mb(model.path.removeprefix("random:"), dtype, model.quantization is not None)
         folder = snapshot(model)
         if folder is None:
             return 0.0
         parts = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in cls.without]
-        half = {part: _upcast(part) and dtype in HALF for part in parts}
+        dtypes = {part: decoder_dtype(model, dtype, _upcast(part)) if part.name == "vae" else dtype for part in parts}
         files = {part: weights.files_of_component(part, model.variant) for part in parts}
-        return sum(weights.megabytes(files[part], torch.float32 if half[part] else dtype) for part in parts)
+        eight = {part: model.quantization is not None and part.name == cls.denoiser for part in parts}
+        return sum(weights.megabytes(files[part], dtypes[part], eight[part]) for part in parts)
 
     def modules(self) -> list[torch.nn.Module]:
         return [part for part in self.pipe.components.values() if isinstance(part, torch.nn.Module)]
-
-    def compile(self) -> None:
-        """Compile the repeated blocks of the denoiser (CUDA)."""
-        self.net.compile_repeated_blocks(fullgraph=True)
 
     def noise_shape(self, request: Any) -> tuple[int, ...]:
         scale = self.pipe.vae_scale_factor

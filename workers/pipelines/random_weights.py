@@ -23,7 +23,8 @@ from transformers import (
     T5Tokenizer,
 )
 
-from core.families import Defaults, Family, Level, Limits, Model, Scorer
+from core.families import Defaults, Family, Level, Limits, Model, Quantization, Scorer
+from workers.pipelines.weights import in_eight_bits
 
 HALF = (torch.float16, torch.bfloat16)
 ARCHITECTURES = {
@@ -69,13 +70,20 @@ def build(
     return pipeline
 
 
-def expected_mb(architecture: str, dtype: torch.dtype) -> float:
+def expected_mb(architecture: str, dtype: torch.dtype, quantized: bool = False) -> float:
     """What `build` will take in use, from the shapes alone: half-precision models keep some autoencoders in float32."""
     pipeline = build(architecture, device="meta", dtype=dtype)
     upcast = pipeline.vae if dtype in HALF and pipeline.vae.config.force_upcast else None
     parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     widths = {id(part): torch.float32.itemsize if part is upcast else dtype.itemsize for part in parts}
-    return sum(tensor.numel() * widths[id(part)] for part in parts for tensor in part.parameters()) / 1e6
+    named = [(widths[id(part)], name, tensor) for part in parts for name, tensor in part.named_parameters()]
+    return (
+        sum(
+            tensor.numel() * (1 if quantized and in_eight_bits(name, tensor.shape) else width)
+            for width, name, tensor in named
+        )
+        / 1e6
+    )
 
 
 class _Weights(TorchFunctionMode):
@@ -297,7 +305,12 @@ def t5_tokenizer() -> T5Tokenizer:
 
 
 def random_family(
-    architecture: str, folder: Path | None = None, toy: bool = False, scheduler: Any = None, **denoiser: Any
+    architecture: str,
+    folder: Path | None = None,
+    toy: bool = False,
+    scheduler: Any = None,
+    quantization: Quantization | None = None,
+    **denoiser: Any,
 ) -> Family:
     """A family of one model of that architecture: levels exact, fs-10 and ac-4 of 20 steps.
 
@@ -307,7 +320,7 @@ def random_family(
         build(architecture, toy, scheduler=scheduler, **denoiser).save_pretrained(folder)
     side = 64 if toy else {"sd15": 512}.get(architecture, 1024)
     path = f"random:{architecture}" if folder is None else str(folder)
-    model = Model(id="random", pipeline=ARCHITECTURES[architecture], path=path)
+    model = Model(id="random", pipeline=ARCHITECTURES[architecture], path=path, quantization=quantization)
     levels = [
         Level(id="exact", strategy="exact", model=model.id),
         Level(id="fs-10", strategy="fs", model=model.id, steps=10),

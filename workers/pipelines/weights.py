@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 FLOATING = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 BYTES = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
-def megabytes(files: Iterable[Path], dtype: torch.dtype) -> float:
-    """MB of the tensors in safetensors files, once those of floating point have this dtype."""
-    return sum(_bytes(file, dtype) for file in files) / 1e6
+MULTIPLE = 16  # of rows and columns, which float8 products want
+
+
+def megabytes(files: Iterable[Path], dtype: torch.dtype, quantized: bool = False) -> float:
+    """MB of the tensors in safetensors files, once those of floating point have this dtype, or are quantised."""
+    return sum(_bytes(file, dtype, quantized) for file in files) / 1e6
+
+
+def in_eight_bits(name: str, shape: Sequence[int]) -> bool:
+    """Whether a weight of this name is quantised where the model asks for it.
+
+    Layers that modulate by the time step (`norm…`) are not: they are small, and all rows depend on them.
+    """
+    linear = len(shape) == 2 and not any(side % MULTIPLE for side in shape)
+    return linear and "transformer_blocks." in name and not any(part.startswith("norm") for part in name.split("."))
 
 
 def files_below(location: str) -> list[Path]:
@@ -37,12 +50,24 @@ def files_of_component(folder: Path, variant: str | None = None) -> list[Path]:
     return whole[:1] or parts
 
 
-def _bytes(file: Path, dtype: torch.dtype) -> int:
+def bytes_of(tensor: Tensor) -> int:
+    """What a tensor takes; a quantised one consists of several."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return tensor.numel() * tensor.element_size()
+    inner = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+    return sum(bytes_of(part) for part in inner if part is not None)
+
+
+def _bytes(file: Path, dtype: torch.dtype, quantized: bool) -> int:
     """A safetensors file begins with the length of its header (8 bytes, little endian) and the header, JSON."""
     with file.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    return sum(prod(entry["shape"]) * _width(entry["dtype"], dtype) for entry in tensors)
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    eight = {name for name, entry in tensors.items() if quantized and in_eight_bits(name, entry["shape"])}
+    return sum(
+        prod(entry["shape"]) * (1 if name in eight else _width(entry["dtype"], dtype))
+        for name, entry in tensors.items()
+    )
 
 
 def _width(stored: str, dtype: torch.dtype) -> int:

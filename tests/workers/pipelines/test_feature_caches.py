@@ -16,6 +16,7 @@ from core.errors import BadFamily
 from core.families import Family, Level, load_family
 from tests.workers.toys import make_request
 from workers.engine.engine import Engine
+from workers.pipelines import load_adapter
 from workers.pipelines.random_weights import random_family
 
 CACHES = {
@@ -189,6 +190,37 @@ def test_a_twin_shares_its_weights_and_the_model_has_no_hooks(studio: Studio):
         ours = dict(cache.adapter.net.named_parameters())
         assert all(ours[name] is tensor for name, tensor in plain.named_parameters())
     assert not any("forward" in vars(module) for module in plain.modules())
+
+
+LITE = Level(
+    id="fc-lite",
+    strategy="fc",
+    model="random",
+    cache="taylorseer",
+    options={"cache_interval": 3, "disable_cache_before_step": 3, "use_lite_mode": True},
+)
+
+
+@pytest.mark.parametrize("level", [CACHES["first-block"], LITE], ids=["first-block", "taylorseer-lite"])
+def test_blocks_compiled_behind_a_caches_hooks_answer_the_same(folder: Path, flux: Family, level: Level, monkeypatch):
+    compiled: list[Any] = []
+    eager = lambda work, **options: compiled.append(work) or torch._dynamo.optimize("eager", nopython=True)(work)  # noqa: E731
+    monkeypatch.setattr(torch, "compile", eager)
+    latents = []
+    for compiles in (False, True):
+        family = flux.model_copy(update={"levels": {"exact": flux.levels["exact"], level.id: level}})
+        adapter = load_adapter(family.models["random"], "cpu", torch.float64)
+        adapter.compiles = compiles
+        engine = Engine(family, dtype=torch.float64, load=lambda model, adapter=adapter: adapter, threaded=False)
+        engine.load("random")
+        request = make_request(level=level, steps=STEPS)
+        engine.submit(request)
+        running = engine.find(request.request_id)
+        while engine.step():
+            pass
+        latents.append(running.row.latent)
+    assert len(compiled) == 4  # two blocks of each kind
+    assert (latents[0] - latents[1]).abs().max() < 1e-9
 
 
 def test_guided_rows_keep_features_of_their_two_halves_apart(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -80,3 +80,13 @@ def test_the_pool_makes_room_for_a_model_before_it_is_loaded(bench):
     b.run()
     assert "small" in seen
     assert b.engine.loaded() == ["small"]
+
+
+def test_a_family_file_may_ask_for_a_decoder_in_bfloat16(toys):
+    model = toys.family("sdxl").models["random"]
+    half = model.model_copy(update={"decoder_dtype": "bfloat16"})
+    for one, dtype in ((model, torch.float32), (half, torch.bfloat16)):
+        adapter = load_adapter(one, "cpu", torch.bfloat16, autocast=False)
+        assert adapter.pipe.vae.dtype == dtype
+        assert expected_mb(one, torch.bfloat16) == pytest.approx(adapter.memory_mb, rel=0.02)
+    assert load_adapter(half, "cpu", torch.float64).pipe.vae.dtype == torch.float64
