@@ -19,6 +19,7 @@ from scheduler.planning.pricing import choose, shadow_price
 from scheduler.policies.base import MIN_DEMAND, Policy
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Observation, Request, Worker
+from scheduler.policies.joining import Joining
 from scheduler.policies.latency import pools_of
 from scheduler.policies.prompts import break_tie, curve_of, prompt_classes, quality_caps, within_floor
 
@@ -161,7 +162,12 @@ class Argus(Policy):
         price = self._shadow_price(worker.model, epoch, state, itself=1)
         return max(options, key=lambda i: self._quality(request, i) - price * seconds[i])
 
-    # -- parts ------------------------------------------------------------------------------------------------------
+    def _rather_waits(self, request: Request, joining: Joining, epoch: Epoch, state: LoadState) -> bool:
+        model = joining.worker.model
+        if model not in epoch.curves or not joining.afterwards:
+            return False
+        price, seconds = self._shadow_price(model, epoch, state, itself=1), joining.seconds
+        return joining.gains_by_waiting(lambda i: self._quality(request, i) - price * seconds[i], price)
 
     def _sample(self, observed: Observation) -> tuple[np.ndarray, np.ndarray]:
         if not len(observed.sample) or not self.prompt_aware:

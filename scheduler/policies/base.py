@@ -12,6 +12,7 @@ from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Worker
 from scheduler.policies.hits import averaged
 from scheduler.policies.instances import instance, prompt_agnostic_plan
+from scheduler.policies.joining import Joining
 from scheduler.policies.latency import LatencyTable
 
 MARGIN = 0.01  # of the target latency: a start may be so much later than decided
@@ -75,7 +76,10 @@ class Policy:
             if not options:  # for workers of another type
                 continue
             left = request.deadline - state.now - self.margin
-            in_time = self.latencies.in_time(options, left, worker, len(waiting) - i - 1, state)
+            joining = Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state)
+            in_time = joining.in_time
+            if self._rather_waits(request, joining, epoch, state):
+                continue
             if in_time or not (self.admission_control or self.lets_go):
                 start = self._start(i, in_time or options, worker, waiting, epoch, state)
                 return Admission(i, self.levels[start], tuple(unreachable))
@@ -125,6 +129,10 @@ class Policy:
     ) -> int:
         """The level, of these, at which the request at `index` starts: here, there is but one."""
         return options[0]
+
+    def _rather_waits(self, request: Request, joining: Joining, epoch: Epoch, state: LoadState) -> bool:
+        """Whether one that could start beside what runs had better wait for its end."""
+        return False
 
     # -- shared by the policies -------------------------------------------------------------------------------------
 

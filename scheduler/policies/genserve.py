@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.policies.decisions import Admission, Epoch, LoadState, Request, Worker
+from scheduler.policies.joining import Joining
 from scheduler.policies.nirvana import Nirvana
 
 
@@ -32,7 +33,7 @@ class GenServe(Nirvana):
         for i, (request, level) in enumerate(waiting):
             options = self._as_drawn(request, self._options(request, level, worker), worker)
             left = (request.deadline - state.now - self.margin) / (1 - request.done)  # as if it were from the start
-            if options and self.latencies.in_time(options, left, worker, len(waiting) - i - 1, state):
+            if options and Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state).in_time:
                 return Admission(i, self.levels[options[0]], tuple(unreachable))
             if options and not self.latencies.reachable(options, left):
                 unreachable.append(i)

@@ -12,8 +12,6 @@ from scheduler.planning.align import ModelPools
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Request, Worker
 
-SHORT = 4.0  # times as long a request must be for another to be short beside it
-LITTLE = 0.05  # of the time to its deadline that one may take of a running request more than the fastest level would
 Work = tuple[int, float, float]  # a level by its place in `Cluster.levels`, the share of it that is left, how many such
 
 
@@ -27,8 +25,8 @@ class LatencyTable:
         self.models = cluster.models
         self._slo_s = cluster.slo_s
         self._model_of = [cluster.model_of[level] for level in cluster.levels]
-        self._quality = cluster.quality
-        self._index = {level: i for i, level in enumerate(cluster.levels)}
+        self.quality = cluster.quality
+        self.index = {level: i for i, level in enumerate(cluster.levels)}
         self.alone = {d: cluster.latency(d) for d in cluster.profiles}
         self.full = {d: cluster.latency_full(d) for d in cluster.profiles}
         self.seconds = {d: cluster.seconds(d) for d in cluster.profiles}
@@ -60,47 +58,6 @@ class LatencyTable:
     def reachable(self, options: Sequence[int], left: float) -> bool:
         """Whether any type of device ends one of these levels within `left` seconds, alone."""
         return any(alone[i] <= left for alone in self.alone.values() for i in options)
-
-    def in_time(self, options: Sequence[int], left: float, worker: Worker, behind: int, state: LoadState) -> list[int]:
-        """Levels that end within `left` seconds and make nobody late who runs; else the fastest, if itself in time.
-
-        That is alone on an idle worker, else beside those that run and those behind it that will fill the places left:
-        one that starts too late keeps others from being in time, and the next one again.
-
-        Those `behind` it, and who arrives meanwhile, will join unless it fills the device: at a level that is
-        short beside it, else at the fastest.
-        """
-        alone, seconds, fills = (by[worker.device] for by in (self.alone, self.seconds, self.share))
-        rate = state.rate / max(1, state.workers.get(worker.model, 1))
-        quickest = min(self.models[worker.model], key=seconds.__getitem__)
-        running = [
-            (self._index[r.level], r.left, r.deadline - state.now) for r in worker.running if r.level in self._index
-        ]
-        beside = [(level, share, 1.0) for level, share, _ in running]
-
-        def takes(level: int, share: float, others: list[Work]) -> float:
-            if fills[level] >= 1:
-                return self.among(worker.device, level, share, others)
-            joining = behind + _arrivals(rate * share * alone[level])
-            joins = self._joins(worker, level, quickest)
-            return self.among(worker.device, level, share, [*others, (joins, 1.0, joining)])
-
-        found = [i for i in options if takes(i, 1.0, beside) <= left]
-        for k, (level, share, until) in enumerate(running):
-            others = beside[:k] + beside[k + 1 :]
-            if share * alone[level] <= until:
-                most = max(until, takes(level, share, [*others, (quickest, 1.0, 1.0)]) + LITTLE * until)
-                found = [i for i in found if takes(level, share, [*others, (i, 1.0, 1.0)]) <= most]
-        fastest = min(options, key=alone.__getitem__)
-        room = max(0, round(1 / fills[fastest]) - 1)  # places beside it, which those behind it will fill
-        at_once = [*beside, (quickest, 1.0, min(behind, room))] if worker.running else []
-        return found or [fastest] * (self.among(worker.device, fastest, 1.0, at_once) <= left)
-
-    def _joins(self, worker: Worker, level: int, quickest: int) -> int:
-        """The level at which others join a request at this one: the best of those that take little beside it."""
-        seconds = self.seconds[worker.device]
-        short = [i for i in self.models[worker.model] if SHORT * seconds[i] <= seconds[level]]
-        return max(short, key=self._quality.__getitem__, default=quickest)
 
     def among(self, device: str, level: int, left: float, beside: Sequence[Work]) -> float:
         """Seconds that the share `left` of a request takes beside others.
@@ -153,11 +110,6 @@ class LatencyTable:
                 budget = min(budget, workers * slack - before)
                 before += least
         return budget
-
-
-def _arrivals(mean: float) -> float:
-    """How many to reckon with where a Poisson process brings so many on average: a standard deviation more."""
-    return mean + math.sqrt(mean)
 
 
 def pools_of(cluster: Cluster, epoch: Epoch, seconds: Mapping[str, float]) -> ModelPools:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.policies.decisions import Admission, Epoch, LoadState, Request, Worker
+from scheduler.policies.joining import Joining
 from scheduler.policies.nirvana import Nirvana
 
 ROUND = 0.1  # of the exact level's time: 5 steps of 50
@@ -35,7 +36,7 @@ class TetriServe(Nirvana):
         for i, (request, level) in enumerate(waiting):
             options = self._as_drawn(request, self._options(request, level, worker), worker)
             left = request.deadline - state.now - self.margin
-            if options and self.latencies.in_time(options, left, worker, len(waiting) - i - 1, state):
+            if options and Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state).in_time:
                 urgent = left - round_s < alone[options[0]]
                 able.append((not urgent, alone[options[0]] if urgent else 0.0, i, options[0]))
             elif options and not self.latencies.reachable(options, left):

@@ -67,7 +67,7 @@ def test_nobody_joins_who_would_make_a_running_request_late() -> None:
     sampled = np.tile([1.0, 0.9], (8, 1))
     epoch = policy.plan(Observation(0.0, 0.01, 0.0, sampled, np.zeros(8), {}, {"gpu": 1}, {"gpu": {"m": 1}}))
     state = LoadState(0.0, 0.01, {"m": 1}, {"m": 1})
-    waiting = [(Request(1, "p", 0.0, 20.0, (1.0, 0.9)), "exact")]
-    for deadline, level in ((20.0, "exact"), (2.5, "quick")):
+    for deadline, own, level in ((20.0, 20.0, "exact"), (2.5, 3.5, "quick")):
+        waiting = [(Request(1, "p", 0.0, own, (1.0, 0.9)), "exact")]
         worker = Worker("w", "gpu", "m", (Started(deadline, "exact"),))
         assert policy.admit(worker, waiting, epoch, state).level == level
