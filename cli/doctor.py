@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from cli.checks import machine, services, setup
+from cli.checks import gpus, machine, services, setup
 from cli.checks.finding import Check, Finding
 from cli.terminal import make_console
 from core.errors import ArgusError, BadSettings
@@ -18,7 +18,7 @@ CHECKS: dict[str, Check] = {
     "memory": machine.memory,
     "weights": setup.weights,
     "profile": setup.profile,
-    "GPU": machine.gpu,
+    "GPU": gpus.gpu,
     "ports": services.ports,
     "services": services.services,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.errors import BadSettings
 from core.families import Family
+from core.gpus import devices_of
 from core.measured import measured_file
 from core.settings import settings
 
@@ -46,7 +47,7 @@ def checked(device: str) -> str:
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES is set to for each GPU in turn: its index, or what the variable already names."""
+    """What CUDA_VISIBLE_DEVICES is set to for each device in turn: index, UUID of a slice, or what it names."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [entry.strip() for entry in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if entry.strip()]
     if shutil.which("nvidia-smi") is None:
@@ -55,7 +56,7 @@ def visible_gpus() -> list[str]:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (subprocess.SubprocessError, OSError):
         return []
-    return [str(i) for i, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+    return devices_of(listed)
 
 
 def torch_device(device: str) -> str:

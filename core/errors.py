@@ -22,6 +22,7 @@
     ├── TooOften (429)                over ARGUS_RATE_LIMIT
     ├── TookTooLong (504)             the images did not come within ARGUS_COMPAT_WAIT_S; their job goes on
     ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
+    ├── NoModelFits                   a device with too little memory for any model of the family
     ├── ServiceDown (503)             database or broker cannot be reached
     └── EngineError                   one request failed inside a worker; its neighbours go on
         ├── WeightsDamaged            a weight file missing, or not the one that was recorded
@@ -167,6 +168,11 @@ class Conflict(ArgusError):
 class BadSettings(ArgusError):
     code = "bad_settings"
     help = "Correct the setting; `argus doctor` and docs/settings.md list all."
+
+
+class NoModelFits(ArgusError):
+    code = "no_model_fits"
+    help = "Choose another ARGUS_FAMILY or another device, or give it more memory (ARGUS_MEMORY_MB)."
 
 
 class ServiceDown(ArgusError):

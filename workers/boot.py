@@ -65,6 +65,8 @@ def run(device: str, name: str) -> int:
     os.environ["OMP_NUM_THREADS"] = str(devices.threads(device))  # before torch is imported
     family, identity = load_family(settings().family), WorkerIdentity(name, uuid.uuid4())
     device_type = devices.device_type(device)
+    if device.startswith("cuda"):
+        check_memory(family, device)
     nothing_yet = {"state": "starting", "models": [], "queues": [], "stats": {}}
     register(identity, device=device, device_type=device_type, family=family.id, **nothing_yet)
     measured = profile(family, device)
@@ -108,6 +110,14 @@ def consume(name: str, generation: Generation, housekeeping: Housekeeping) -> in
     leaving.shutdown(wait=True)
     housekeeping.stop()
     return status
+
+
+def check_memory(family: Family, device: str) -> None:
+    """Raises `NoModelFits`, naming what would fit, before the device is offered any work."""
+    from workers.engine.fitting import check_fits
+    from workers.engine.loading import configured_dtype
+
+    check_fits(family, configured_dtype(device), devices.memory_mb(device))
 
 
 def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_batch: int) -> Engine:

@@ -1,13 +1,11 @@
-"""This machine: Python and packages, disk, memory, GPUs."""
+"""This machine: Python and packages, disk, memory."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 from cli.checks.finding import Finding
 from core.settings import CHECKOUT, ROOT, settings
@@ -67,18 +65,3 @@ def memory() -> Iterator[Finding]:
 
     free = psutil.virtual_memory().available / 1e9
     yield Finding("memory", free >= MEMORY_GB, f"{free:.1f} GB available ({MEMORY_GB:.0f} are wanted)")
-
-
-def gpu() -> Iterator[Finding]:
-    """Driver and devices, where there is NVIDIA hardware."""
-    if not Path("/proc/driver/nvidia/version").exists() and shutil.which("nvidia-smi") is None:
-        yield Finding("GPU", True, "none: workers use the CPU")
-        return
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        yield Finding("GPU", False, f"the driver does not answer ({error}): install it or reboot after an update")
-        return
-    for index, line in enumerate(listed.splitlines()):
-        yield Finding(f"GPU {index}", True, line)

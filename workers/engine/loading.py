@@ -70,7 +70,7 @@ class ModelLoader:
         return adapter
 
     def expected_mb(self, model: Model) -> float:
-        """What a model's weights will take, read before anything is loaded; 0 where that can't be known."""
+        """What a model's weights will take, read before anything is loaded."""
         return expected_mb(model, self.dtype)
 
     def warm_up_request(self, model: Model) -> GenerationRequest:

@@ -50,6 +50,7 @@ class ModelPool:
         self._load = load
         self._expected_mb = expected_mb
         self._held: dict[str, PooledModel] = {}
+        self._foreseen_mb: dict[str, float] = {}
         self._measured_mb: dict[str, float] = {}
         self._leaving: set[str] = set()
         self._lock = threading.Condition()  # notified when a lease ends
@@ -76,6 +77,7 @@ class ModelPool:
         Raises:
             OutOfMemory: the model is larger than the whole budget.
         """
+        self._foresee(model_id)
         with self._lock:
             need = self._size_mb(model_id)
             if self.budget_mb and need > self.budget_mb:
@@ -91,6 +93,7 @@ class ModelPool:
 
     def wait_for_room(self, model_id: str) -> None:
         """`make_room`, however long it takes; a model that must leave grants no new leases meanwhile."""
+        self._foresee(model_id)
         with self._lock:
             self._lock.wait_for(lambda: model_id in self._held or self.make_room(model_id))
 
@@ -120,6 +123,7 @@ class ModelPool:
 
         Switching to a model that is in memory takes no time. None without a budget to go by.
         """
+        self._foresee(*self.family.models)
         with self._lock:
             sizes = {name: self._size_mb(name) for name in self.family.models if name not in self._held}
             small = [name for name, size in sizes.items() if size <= SMALL * self.budget_mb]
@@ -153,6 +157,10 @@ class ModelPool:
 
     def _size_mb(self, model_id: str) -> float:
         """As measured when it was last loaded, else as expected."""
-        if model_id not in self._measured_mb:
-            return self._expected_mb(self.family.models[model_id])
-        return self._measured_mb[model_id]
+        return self._measured_mb.get(model_id, self._foreseen_mb.get(model_id, 0.0))
+
+    def _foresee(self, *model_ids: str) -> None:
+        """Find out what these will take. That may read configurations from the hub: without the lock, and once."""
+        for model_id in model_ids:
+            if model_id not in self._foreseen_mb and model_id not in self._measured_mb:
+                self._foreseen_mb[model_id] = self._expected_mb(self.family.models[model_id])

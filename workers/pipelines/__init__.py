@@ -39,5 +39,5 @@ def load_adapter(model: Model, device: str, dtype: torch.dtype, autocast: bool |
 
 
 def expected_mb(model: Model, dtype: torch.dtype) -> float:
-    """What the weights of a family's model will take, before they are loaded; 0 where that can't be known."""
+    """What the weights of a family's model will take, before they are loaded."""
     return adapter_class(model.pipeline).expected_mb(model, dtype)

@@ -94,7 +94,7 @@ class Architecture:
 
     @classmethod
     def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:
-        """What the weights of a model will take in this dtype, read from its files; 0 where they are not here yet."""
+        """What the weights of a model will take in this dtype, read from its files."""
         return weights.megabytes(weights.files_below(model.location), dtype)
 
     @property

@@ -19,8 +19,8 @@ from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
 from workers.pipelines.samplers import SamplerState, safe_scheduler
+from workers.pipelines.weights import HALF
 
-HALF = (torch.float16, torch.bfloat16)
 NEGATIVES = 32  # negative prompts kept encoded
 
 

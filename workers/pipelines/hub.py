@@ -18,7 +18,8 @@ from transformers.utils import logging as transformers_log
 from core.errors import WeightsDamaged
 from core.families import Model
 from workers.pipelines import weights
-from workers.pipelines.base import HALF, Adapter
+from workers.pipelines.base import Adapter
+from workers.pipelines.configured import configured_mb
 from workers.pipelines.quantization import quantize
 
 log = logging.getLogger(__name__)
@@ -57,14 +58,6 @@ def snapshot(model: Model) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
-def decoder_dtype(model: Model, dtype: torch.dtype, upcast: bool | None) -> torch.dtype:
-    """That of the autoencoder: as the family file has it, else float32 where a checkpoint in half precision asks."""
-    if model.decoder_dtype is not None and dtype in HALF:
-        asked: torch.dtype = getattr(torch, model.decoder_dtype)
-        return asked
-    return torch.float32 if upcast and dtype in HALF else dtype
-
-
 def _upcast(component: Path) -> bool:
     """Whether an autoencoder asks for float32 though the rest has half precision."""
     config = component / "config.json"
@@ -83,7 +76,7 @@ class LatentDiffusion(Adapter):
         self.pipe = from_hub(self.pipeline, self.model, str(self.device), self.dtype, **dict.fromkeys(self.without))
         self.pipe.to(self.device)
         self.net = getattr(self.pipe, self.denoiser)
-        self.pipe.vae.to(decoder_dtype(self.model, self.dtype, self.pipe.vae.config.get("force_upcast")))
+        self.pipe.vae.to(weights.decoder_dtype(self.model, self.dtype, self.pipe.vae.config.get("force_upcast")))
         for module in self.modules():
             module.eval().requires_grad_(False)
         quantize(self.net, self.model, self.device)
@@ -96,10 +89,11 @@ class LatentDiffusion(Adapter):
 
             return expected_mb(model.path.removeprefix("random:"), dtype, model.quantization is not None)
         folder = snapshot(model)
-        if folder is None:
-            return 0.0
+        if folder is None or not any(folder.rglob("*.safetensors")):
+            return configured_mb(cls, model, dtype)
         parts = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in cls.without]
-        dtypes = {part: decoder_dtype(model, dtype, _upcast(part)) if part.name == "vae" else dtype for part in parts}
+        of_decoder = weights.decoder_dtype(model, dtype, _upcast(folder / "vae"))
+        dtypes = {part: of_decoder if part.name == "vae" else dtype for part in parts}
         files = {part: weights.files_of_component(part, model.variant) for part in parts}
         eight = {part: model.quantization is not None and part.name == cls.denoiser for part in parts}
         return sum(weights.megabytes(files[part], dtypes[part], eight[part]) for part in parts)

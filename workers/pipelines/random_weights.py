@@ -7,6 +7,7 @@ the tokenizers know letters only.
 from __future__ import annotations
 
 import string
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,8 @@ from transformers import (
 )
 
 from core.families import Defaults, Family, Level, Limits, Model, Quantization, Scorer
-from workers.pipelines.weights import in_eight_bits
+from workers.pipelines.weights import HALF, in_eight_bits
 
-HALF = (torch.float16, torch.bfloat16)
 ARCHITECTURES = {
     "sd15": "stable-diffusion",
     "sdxl": "stable-diffusion-xl",
@@ -70,6 +70,7 @@ def build(
     return pipeline
 
 
+@lru_cache(maxsize=32)
 def expected_mb(architecture: str, dtype: torch.dtype, quantized: bool = False) -> float:
     """What `build` will take in use, from the shapes alone: half-precision models keep some autoencoders in float32."""
     pipeline = build(architecture, device="meta", dtype=dtype)

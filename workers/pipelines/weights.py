@@ -10,6 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.families import Model
+
+HALF = (torch.float16, torch.bfloat16)
 FLOATING = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 BYTES = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -48,6 +51,14 @@ def files_of_component(folder: Path, variant: str | None = None) -> list[Path]:
     parts = [file for file in chosen if "-of-" in file.name]
     whole = [file for file in chosen if "-of-" not in file.name]
     return whole[:1] or parts
+
+
+def decoder_dtype(model: Model, dtype: torch.dtype, upcast: bool | None) -> torch.dtype:
+    """That of the autoencoder: as the family file has it, else float32 where a checkpoint in half precision asks."""
+    if model.decoder_dtype is not None and dtype in HALF:
+        asked: torch.dtype = getattr(torch, model.decoder_dtype)
+        return asked
+    return torch.float32 if upcast and dtype in HALF else dtype
 
 
 def bytes_of(tensor: Tensor) -> int:

@@ -56,7 +56,20 @@ def test_a_model_in_the_hubs_cache_is_found_there(toys, tmp_path: Path, monkeypa
     named = Model(id="m", pipeline="stable-diffusion", path="some/model")
     local = named.model_copy(update={"path": str(folder)})
     assert expected_mb(named, torch.float32) == expected_mb(local, torch.float32) > 0
-    assert expected_mb(named.model_copy(update={"path": "not/downloaded"}), torch.float32) == 0.0
+    assert expected_mb(named.model_copy(update={"path": "not/downloaded"}), torch.float32) == of_random(
+        "sd15", torch.float32
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+def test_a_model_of_which_only_the_configurations_are_here_counts_as_they_say(toys, architecture, dtype, tmp_path):
+    model = toys.family(architecture).models["random"]
+    shutil.copytree(model.path, tmp_path / "configs", ignore=shutil.ignore_patterns("*.safetensors"))
+    for quantization in (None, "int8"):
+        whole = model.model_copy(update={"quantization": quantization})
+        bare = whole.model_copy(update={"path": str(tmp_path / "configs")})
+        assert expected_mb(bare, dtype) == pytest.approx(expected_mb(whole, dtype), rel=0.02)
 
 
 def test_random_weights_say_what_they_take_and_are_drawn_in_their_dtype():
