@@ -213,8 +213,10 @@ class CacheEntryDamaged(EngineError):
 class DeviceFailed(EngineError):
     code = "device_failed"
     help = (
-        "Nothing: the request goes back to its queue and the worker starts again. If it persists, look at `nvidia-smi`."
+        "Nothing: the request goes back to its queue and the worker starts again. A request with which devices fail "
+        "when it runs alone, too, has failed itself. If others fail as well, look at `nvidia-smi`."
     )
+    ran = True  # whether the request was at the device when it failed
 
 
 class ModelNotHeld(EngineError):

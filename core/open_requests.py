@@ -14,7 +14,9 @@ from sqlalchemy.orm import aliased
 
 from core.database import transaction
 from core.families import Family
-from core.tables import Job, Request, ServiceClass, State
+from core.requests import DEVICE_FAILED
+from core.settings import settings
+from core.tables import Attempt, Job, Request, ServiceClass, State
 
 
 def in_foreground() -> ColumnElement[bool]:
@@ -63,6 +65,18 @@ def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> l
     )
     with transaction() as session:
         return list(session.scalars(query))
+
+
+def suspected(request_id: uuid.UUID) -> bool:
+    """Whether a request is to run alone: a device failed with it, or workers were lost as often as it can bear.
+
+    Others may have been to blame; alone, it is cleared or it fails.
+    """
+    query = select(Attempt.outcome).where(Attempt.request_id == request_id).order_by(Attempt.number.desc())
+    with transaction() as session:
+        outcomes = list(session.scalars(query))
+    since_done = outcomes[: outcomes.index("done")] if "done" in outcomes else outcomes
+    return DEVICE_FAILED in since_done or since_done.count("lost") >= max(1, settings().max_attempts - 1)
 
 
 def cancelled_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:

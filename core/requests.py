@@ -54,6 +54,7 @@ from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
 from core.workers import WorkerIdentity
 
 COUNTED = ("failed", "lost")  # outcomes that use up attempts; a worker that stops in order costs none
+DEVICE_FAILED = "device_failed"  # outcome of one that was at a device, with others, when that failed
 
 ROUTE = text(
     """
@@ -177,7 +178,7 @@ def release(attempts: Iterable[uuid.UUID], outcome: str, reason: str, code: str)
     """End running attempts that made no image, and queue their requests again; returns how many were queued.
 
     A request whose attempts are used up is failed with `code` and `reason`. What is queued is published at once (and
-    by reconciliation, should the broker be away). `outcome` is failed, lost or returned.
+    by reconciliation, should the broker be away). `outcome` is failed, lost, returned or DEVICE_FAILED.
     """
     with transaction() as session:
         again = release_in(session, list(attempts), outcome, reason, code)

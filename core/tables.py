@@ -160,7 +160,7 @@ class Attempt(Base):
     boot: Mapped[uuid.UUID]  # which run of that worker
     level: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(64))
-    outcome: Mapped[str | None] = mapped_column(String(16))  # done, failed, lost, cancelled; none while running
+    outcome: Mapped[str | None] = mapped_column(String(16))  # done, failed, lost, cancelled, …; none while running
     reason: Mapped[str | None]  # of a failure or a change of level
     batch_mean: Mapped[float | None]  # rows that shared its forwards
     batch_max: Mapped[int | None]

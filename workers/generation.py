@@ -19,7 +19,7 @@ from core.database import patiently
 from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld
 from core.families import Family
 from core.images import ImageStore
-from core.requests import Claim
+from core.requests import DEVICE_FAILED, Claim
 from core.tables import Request
 from core.workers import WorkerIdentity
 from scheduler.policies import Started
@@ -27,6 +27,7 @@ from workers.admission import PolicyAdmission, claim, claim_background, claim_ow
 from workers.allowed_levels import allowed_levels
 from workers.assignment import AssignmentFollower
 from workers.claims import Claims
+from workers.company import Company
 from workers.engine.request import GenerationRequest, GenerationResult
 from workers.recording import Recorder
 
@@ -64,6 +65,7 @@ class Generation:
         self.admission = admission
         self.means = means or {}
         self.claims = Claims(admission.share)
+        self._company = Company()
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self.stopping = threading.Event()
         self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
@@ -85,7 +87,7 @@ class Generation:
             return None
         with self._claiming:  # one at a time: what is claimed is `running` before the next looks
             if request_id is not None:
-                claimed = self._from_cancelled_queue(request_id, epoch)
+                claimed = _from_cancelled_queue(request_id, epoch, self.family, self.identity, self.follower)
             elif self.claims.has_room:
                 beside = [_started(other, self.engine) for other in self.claims.foreground]
                 claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
@@ -145,34 +147,27 @@ class Generation:
         offered = self.follower.levels() if self.admission.moves else ()
         return allowed_levels(self.family, request, offered, self.means)
 
-    def _from_cancelled_queue(self, request_id: uuid.UUID, epoch: int) -> Claim | None:
-        """A message can come from a queue that was just cancelled: serve its row while the model is still in memory."""
-        foreign = sorted(set(self.family.levels) - set(self.follower.levels()))
-        held = set(self.follower.levels_in_memory())
-        servable = [level for level in foreign if level in held]
-        claimed = requests.claim(request_id, self.identity, self.family.model_of, servable)
-        if claimed is None:
-            queued_requests.unpublish(request_id, epoch, foreign)  # reconciliation sends it to whoever serves it
-        return claimed
-
     def _run_and_fill(self, claimed: Claim) -> None:
         self._run(claimed)
         self.fill()
 
     def _run(self, claimed: Claim) -> None:
+        alone = False
         try:
-            result = self.engine.submit(
-                generation_request(claimed, self.family, self._allowed(claimed.request))
-            ).result()
+            alone = claimed.number > 1 and patiently(lambda: open_requests.suspected(claimed.request.id))
+            with self._company.turn(alone):
+                result = self.engine.submit(
+                    generation_request(claimed, self.family, self._allowed(claimed.request))
+                ).result()
             if self.recorder.store(claimed, result):
                 self._calibrate(result, time.time() - result.times.admitted)
         except Cancelled as error:
             if claimed.request.id in self.claims.preempted:
-                self._release(claimed, error)
+                self._release(claimed, error, alone)
             else:
                 patiently(lambda: requests.cancel(claimed))
         except Exception as error:
-            self._release(claimed, error)
+            self._release(claimed, error, alone)
         finally:
             self.claims.remove(claimed)
 
@@ -181,12 +176,25 @@ class Generation:
         if _is_usual(result, self.family) and self.calibration is not None and len(self.claims.running) == 1:
             self.calibration = self.calibration.corrected(seconds)
 
-    def _release(self, claimed: Claim, error: Exception) -> None:
+    def _release(self, claimed: Claim, error: Exception, alone: bool) -> None:
         """This attempt made no image: back into the queue, or failed when its attempts are used up."""
         preempted = claimed.request.id in self.claims.preempted
-        outcome, code, reason = _end(error, preempted, self.stopping.is_set())
+        outcome, code, reason = _end(error, preempted, self.stopping.is_set(), alone)
         log.warning("attempt ended", request=str(claimed.request.id), outcome=outcome, code=code, reason=reason)
         patiently(lambda: requests.release([claimed.attempt], outcome, reason, code))
+
+
+def _from_cancelled_queue(
+    request_id: uuid.UUID, epoch: int, family: Family, identity: WorkerIdentity, follower: AssignmentFollower
+) -> Claim | None:
+    """A message can come from a queue that was just cancelled: serve its row while the model is still in memory."""
+    foreign = sorted(set(family.levels) - set(follower.levels()))
+    held = set(follower.levels_in_memory())
+    servable = [level for level in foreign if level in held]
+    claimed = requests.claim(request_id, identity, family.model_of, servable)
+    if claimed is None:
+        queued_requests.unpublish(request_id, epoch, foreign)  # reconciliation sends it to whoever serves it
+    return claimed
 
 
 def _is_usual(result: GenerationResult, family: Family) -> bool:
@@ -195,12 +203,14 @@ def _is_usual(result: GenerationResult, family: Family) -> bool:
     return alone and (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
 
 
-def _end(error: Exception, preempted: bool, stopping: bool) -> tuple[str, str, str]:
+def _end(error: Exception, preempted: bool, stopping: bool, alone: bool) -> tuple[str, str, str]:
     """Outcome, code and reason of an attempt that made no image."""
     code = error.code if isinstance(error, ArgusError) else "internal"
     reason = error.message if isinstance(error, ArgusError) else repr(error)
     if preempted:
         return "returned", code, f"Preempted by a request with a latency target. {reason}"
+    if isinstance(error, DeviceFailed) and error.ran:
+        return ("failed" if alone else DEVICE_FAILED), code, f"{reason} It {'was alone' if alone else 'had company'}."
     if stopping or isinstance(error, ModelNotHeld | DeviceFailed):
         return "returned", code, "The worker stopped; the request went back to its queue."
     return "failed", code, reason

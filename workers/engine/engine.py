@@ -95,7 +95,7 @@ class Engine:
         """
         running, new = self._registry.open(request)
         if new and self._failures.device is not None:
-            self._registry.finish(running, DeviceFailed(self._failures.device.message))
+            self._registry.finish(running, self._failures.refusal())
         elif new and self._thread.stopping:
             self._registry.finish(running, EngineError("The engine is stopping; the request goes back to its queue."))
         elif new:

@@ -36,6 +36,12 @@ class Failures:
         self.end_all(DeviceFailed(self.device.message))
         self._on_device_failure(self.device)
 
+    def refusal(self) -> DeviceFailed:
+        """The end of a request that comes when the device has failed."""
+        refused = DeviceFailed(self.device.message if self.device else "")
+        refused.ran = False
+        return refused
+
     def end_all(self, error: ArgusError) -> None:
         """Every open request ends with this error."""
         self._loop.clear()
