@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         "is ample.",
     )
     attention: Literal["auto", "default", "flash", "cudnn", "efficient"] = Field(
-        "auto",
+        "default",
         description="Attention back-end preferred in denoisers (CUDA). auto: measured at load; default: as PyTorch "
         "orders them.",
     )

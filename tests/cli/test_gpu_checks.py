@@ -10,14 +10,14 @@ from cli.checks import gpus
 from core import devices
 from core.settings import settings
 
-H100 = "0, GPU-11111111-2222, NVIDIA H100 80GB HBM3, 580.159.04, 81559, {used}, 9.0, {mig}\n"
+H100 = "0, GPU-ccbba003-a4b1-d8fd-d5c5-4495d16f2dac, NVIDIA H100 80GB HBM3, 580.159.04, 81559, {used}, 9.0, {mig}\n"
 T4 = "1, GPU-33333333-4444, Tesla T4, 580.159.04, 15360, 3, 7.5, [N/A]\n"
-LIST = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11111111-2222)\n"
+LIST = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-ccbba003-a4b1-d8fd-d5c5-4495d16f2dac)\n"
 SLICES = """\
   MIG 3g.40gb     Device  0: (UUID: MIG-aaaa)
   MIG 1g.10gb     Device  1: (UUID: MIG-bbbb)
 """
-OTHER = "GPU-11111111-2222, {pid}, /usr/bin/python3, {used}\n"
+OTHER = "GPU-ccbba003-a4b1-d8fd-d5c5-4495d16f2dac, {pid}, /usr/bin/python3, {used}\n"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def smi(monkeypatch, tmp_path):
         )
         tool.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-        for name, value in changes.items():
+        for name, value in {"ARGUS_FAMILY": "embedded", **changes}.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
 
@@ -88,7 +88,7 @@ def test_models_that_do_not_fit_are_named_beside_those_that_do(smi):
     ("value", "ok", "text"),
     [
         ("0", True, "0: Argus uses 1 of 0, 1"),
-        ("GPU-1111", True, "GPU-1111"),
+        ("GPU-ccbb", True, "GPU-ccbb"),
         ("2", False, "names 2, which is not here: unset it, or name of 0, 1"),
         ("", True, "is empty: workers use the CPU"),
     ],

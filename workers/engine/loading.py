@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import torch
 
@@ -11,9 +12,9 @@ from core.settings import settings
 from workers.engine.faults import is_out_of_memory, release_memory
 from workers.engine.request import GenerationRequest
 from workers.pipelines import expected_mb, load_adapter
-from workers.pipelines.attention import BACKENDS, DEFAULT
+from workers.pipelines.attention import fastest
 from workers.pipelines.base import Adapter
-from workers.pipelines.fastest_forward import FASTER, FastestForward, Mode, Ways, measured_seconds
+from workers.pipelines.fastest_forward import FastestForward, Mode, Ways
 from workers.pipelines.graphs import CudaRecorder, Recorder
 from workers.pipelines.rows import Batch, Row, Start
 
@@ -91,15 +92,20 @@ def fastest_forward(adapter: Adapter, recorder: Recorder, compiling: Mode, graph
 
 @torch.inference_mode()
 def fastest_attention(adapter: Adapter, request: GenerationRequest, recorder: Recorder) -> str:
-    """The back-end with which one row's forward takes least time; PyTorch's own order where none gains much."""
+    """The back-end with which one row's forward takes least time; PyTorch's own order where none is clearly ahead."""
     given = Batch.of([adapter.prepare(request, Start(request.steps), request.guidance)]).halves()
-    seconds = {}
-    for name in (DEFAULT, *BACKENDS):
+
+    def seconds(name: str) -> float:
         adapter.attention = name
-        seconds[name] = measured_seconds(lambda: adapter.attended(*given), recorder.wait)
-    best = min(seconds, key=seconds.__getitem__)
-    log.info("model %s: seconds by attention: %s", adapter.model.id, seconds)
-    return best if seconds[best] <= FASTER * seconds[DEFAULT] else DEFAULT
+        recorder.wait()
+        began = time.perf_counter()
+        adapter.attended(*given)
+        recorder.wait()
+        return time.perf_counter() - began
+
+    chosen = fastest(seconds)
+    log.info("model %s: attention %s", adapter.model.id, chosen)
+    return chosen
 
 
 def sizes_up_to(most: int) -> list[int]:

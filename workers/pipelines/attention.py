@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -14,6 +14,24 @@ BACKENDS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
 }
+
+
+FASTER = 0.97  # another back-end is preferred where it takes at most this share of the time, in every round
+ROUNDS = 5
+
+
+def fastest(seconds: Callable[[str], float]) -> str:
+    """The back-end to prefer; `seconds` runs the denoiser once with one of them.
+
+    The first run of each is thrown away: kernels are chosen and plans are made in it. Then they take turns, so that a
+    machine that is busy for a while is so for all of them, and a back-end that is not ahead in every round is not.
+    """
+    names = (DEFAULT, *BACKENDS)
+    for name in names:
+        seconds(name)
+    rounds = [{name: seconds(name) for name in names} for _ in range(ROUNDS)]
+    ahead = [name for name in BACKENDS if all(taken[name] <= FASTER * taken[DEFAULT] for taken in rounds)]
+    return min(ahead, key=lambda name: min(taken[name] for taken in rounds), default=DEFAULT)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Ways:
 
     compiling: Mode = "off"
     graphs: Mode = "auto"
-    attention: str = "auto"
+    attention: str = "default"
 
 
 FASTER = 0.97  # another way is taken where it needs at most this share of the time

@@ -13,7 +13,6 @@ from core.families import Model
 from tests.workers.toys import make_request
 from workers.engine.engine import Engine
 from workers.pipelines import expected_mb, load_adapter
-from workers.pipelines.attention import BACKENDS, attention
 from workers.pipelines.random_weights import random_family
 
 
@@ -72,12 +71,3 @@ def test_without_torchao_the_message_says_what_to_install(families, monkeypatch)
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     with pytest.raises(BadFamily, match=r"argus\[quantized\]"):
         load_adapter(quantized(families["flux"], "int8").models["random"], "cpu", torch.float32)
-
-
-@pytest.mark.parametrize("name", ["default", *BACKENDS])
-def test_every_attention_back_end_may_be_asked_for_on_any_device(name):
-    query = torch.randn(1, 2, 5, 8)
-    plain = torch.nn.functional.scaled_dot_product_attention(query, query, query)
-    with attention(name):
-        asked = torch.nn.functional.scaled_dot_product_attention(query, query, query)
-    assert torch.allclose(asked, plain, atol=1e-6)
