@@ -47,10 +47,22 @@ def _maker() -> sessionmaker[Session]:
     return sessionmaker(engine(), expire_on_commit=False)
 
 
+@lru_cache(maxsize=1)
+def _committing_maker() -> sessionmaker[Session]:
+    return sessionmaker(engine().execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)
+
+
 @contextmanager
 def transaction() -> Iterator[Session]:
     """A session that commits at the end, or rolls back and raises."""
     with _maker().begin() as session:
+        yield session
+
+
+@contextmanager
+def single_statement() -> Iterator[Session]:
+    """A session whose one statement is a transaction of its own: without the round trips that begin and commit one."""
+    with _committing_maker()() as session:
         yield session
 
 
@@ -60,6 +72,7 @@ def forget_connections() -> None:
         engine().dispose(close=False)
     engine.cache_clear()
     _maker.cache_clear()
+    _committing_maker.cache_clear()
 
 
 def migrate(url: str | None = None) -> None:

@@ -8,15 +8,19 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, or_, select, true
+from sqlalchemy import ColumnElement, Integer, Row, Select, Text, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import aliased
 
-from core.database import transaction
+from core.database import single_statement, transaction
 from core.families import Family
 from core.requests import DEVICE_FAILED
 from core.settings import settings
 from core.tables import Attempt, Job, Request, ServiceClass, State
+
+SHOWN = (  # of a request that waits: just what decides, because every claim reads some dozens of them
+    *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality, Request.service_class),
+    *(Request.attempts, Request.level, Request.level_asked, Request.urgent, Request.qualities),
+)
 
 
 def in_foreground() -> ColumnElement[bool]:
@@ -24,15 +28,15 @@ def in_foreground() -> ColumnElement[bool]:
     return or_(Request.service_class == ServiceClass.INTERACTIVE, Request.urgent) & ~Request.deadline_unreachable
 
 
-def waiting(family: Family, levels: Sequence[str], background: bool, most: int) -> list[Request]:
-    """Queued requests of these levels, earliest deadline first.
+def waiting(family: Family, levels: Sequence[str], background: bool, most: int) -> list[Row[Any]]:
+    """Queued requests of these levels (their columns `SHOWN`), earliest deadline first.
 
     Those with a latency target that can still be met; or the `background`: those whose deadline no level can meet any
     more, then batch work.
     """
-    with transaction() as session:
-        values = {"levels": list(levels), "family": family.id, "most": most}
-        return list(session.scalars(_first_of_each_level(background), values))
+    values = {"levels": list(levels), "family": family.id, "most": most}
+    with single_statement() as session:
+        return list(session.execute(_first_of_each_level(background), values))
 
 
 @lru_cache(maxsize=2)
@@ -42,16 +46,16 @@ def _first_of_each_level(background: bool) -> Select[Any]:
     one_level = func.unnest(bindparam("levels", type_=ARRAY(Text()))).table_valued("id").render_derived()
     most = bindparam("most", type_=Integer())
     first = (
-        select(Request)
+        select(*SHOWN)
         .where(Request.state == State.QUEUED, Request.family == bindparam("family"), Request.level == one_level.c.id)
         .where(~in_foreground() if background else in_foreground())
         .order_by(*([Request.service_class.desc()] if background else []), Request.deadline_at, Request.id)
         .limit(most)
         .lateral()
     )
-    row = aliased(Request, first)
+    row = first.c
     order = (*([row.service_class.desc()] if background else []), row.deadline_at, row.id)
-    return select(row).select_from(one_level.join(first, true())).order_by(*order).limit(most)
+    return select(*row).select_from(one_level.join(first, true())).order_by(*order).limit(most)
 
 
 def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> list[Request]:

@@ -6,13 +6,19 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import func, update
+from sqlalchemy import ColumnElement, func, literal, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from core.celery import publish
 from core.database import transaction
 from core.families import queue_name
 from core.messages import ROUTER_QUEUE, Generate, Route
 from core.tables import Job, Request
+
+
+def is_among(requests: Sequence[uuid.UUID]) -> ColumnElement[bool]:
+    """Whether a request is one of these: as one value, for a statement with hundreds of them takes long to build."""
+    return Request.id == func.any(literal(list(requests), ARRAY(UUID())))
 
 
 def publish_requests(requests: Sequence[Request]) -> int:
@@ -26,7 +32,7 @@ def publish_requests(requests: Sequence[Request]) -> int:
         taken += [request.id for request in waiting[:sent]]
     if taken:
         with transaction() as session:
-            session.execute(update(Request).where(Request.id.in_(taken)).values(published_at=func.now()))
+            session.execute(update(Request).where(is_among(taken)).values(published_at=func.now()))
     return len(taken)
 
 

@@ -47,7 +47,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Float, Text
 
 from core.claim_statement import CLAIM
-from core.database import transaction
+from core.database import single_statement, transaction
 from core.publishing import publish_requests
 from core.settings import settings
 from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
@@ -163,7 +163,7 @@ def claim(
         "level": level,
     }
     values |= {"note": note, "attempt": uuid.uuid4(), "models": dict(models)}
-    with transaction() as session:
+    with single_statement() as session:
         request = session.scalar(CLAIM, values)
         if request is None:
             return None

@@ -12,14 +12,16 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
+from sqlalchemy import Row
 
 from core import open_requests, queued_requests, requests
 from core.database import transaction
 from core.families import Family
 from core.requests import Claim
-from core.tables import Request, ServiceClass
+from core.tables import ServiceClass
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
@@ -29,6 +31,7 @@ from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed
 
 log = structlog.get_logger(__name__)
+Waiting = Row[Any]  # of a request that waits, with the columns `open_requests.SHOWN`
 SHOWN = 32  # waiting requests the policy is shown at a time
 AGAIN_S = 0.02  # a row that is held is looked at again
 TRIES = 8  # lost races, or rounds in which no deadline of all that was shown can be met
@@ -52,7 +55,7 @@ class PolicyAdmission:
         self._owed = Owed()
         self._target_s = 0.0  # not known before the first decision
 
-    def __call__(self, waiting: Sequence[Request], levels: Sequence[str], running: Sequence[Started] = ()) -> Admission:
+    def __call__(self, waiting: Sequence[Waiting], levels: Sequence[str], running: Sequence[Started] = ()) -> Admission:
         """The place in `waiting` (earliest deadline first) that starts beside those `running`, and at which level.
 
         No level in the answer keeps the one the request was routed to; one asked for by name is always kept.
@@ -119,17 +122,17 @@ class PolicyAdmission:
         self.reader.count_started(level)
 
 
-def first_come(waiting: Sequence[Request]) -> Admission:
+def first_come(waiting: Sequence[Waiting]) -> Admission:
     """The most urgent, at the level it was routed to."""
     return Admission(0 if waiting else None)
 
 
-def _free(row: Request) -> bool:
+def _free(row: Waiting) -> bool:
     """Whether the level may be chosen anew: not one asked for by name, nor of batch work that has time."""
-    return row.level_asked == "auto" and (row.service_class == ServiceClass.INTERACTIVE or row.urgent)
+    return bool(row.level_asked == "auto" and (row.service_class == ServiceClass.INTERACTIVE or row.urgent))
 
 
-def _bound(row: Request, policy: Policy) -> PolicyRequest:
+def _bound(row: Waiting, policy: Policy) -> PolicyRequest:
     """The row as the policy sees it; one that is bound to its level accepts no other."""
     if _free(row):
         return as_request(row, quality_of(row, policy))
@@ -137,7 +140,7 @@ def _bound(row: Request, policy: Policy) -> PolicyRequest:
     return replace(as_request(row, only), floor=1.0)
 
 
-def _note(row: Request, level: str, behind: int) -> str | None:
+def _note(row: Waiting, level: str, behind: int) -> str | None:
     """Why a request starts at another level than it was routed to, for its sender; nothing where it does not."""
     if not level or level == row.level:
         return None
@@ -158,7 +161,7 @@ def claim(
     None when nobody waits at these levels whose deadline can be met. A row that somebody else holds is being taken, or
     only noted as published: it is looked at again a little later.
     """
-    shown: list[Request] = []
+    shown: list[Waiting] = []
     lost: set[uuid.UUID] = set()  # others are taking them
     for _ in range(TRIES):
         shown = shown or [row for row in open_requests.waiting(family, levels, False, SHOWN) if row.id not in lost]
@@ -217,7 +220,7 @@ def claim_background(
 
 
 def _asked(
-    admission: PolicyAdmission, shown: Sequence[Request], levels: Sequence[str], running: Sequence[Started]
+    admission: PolicyAdmission, shown: Sequence[Waiting], levels: Sequence[str], running: Sequence[Started]
 ) -> Admission:
     """The policy's answer; first come first served when it fails, because a free place must not stay empty."""
     try:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from core.database import transaction
 from core.families import Family
-from core.publishing import publish_requests
+from core.publishing import is_among, publish_requests
 from core.queued_requests import change_levels, make_urgent, restore_reference
 from core.tables import Request, State
 from scheduler.control import reasons
@@ -73,5 +73,5 @@ def _same_workers(policy: Policy, before: str, after: str) -> bool:
 
 def _publish(ids: Sequence[Any]) -> None:
     with transaction() as session:
-        rows = list(session.scalars(select(Request).where(Request.id.in_(ids), Request.state == State.QUEUED)))
+        rows = list(session.scalars(select(Request).where(is_among(ids), Request.state == State.QUEUED)))
     publish_requests(rows)

@@ -6,12 +6,12 @@ Rows are written first, then the broadcast is sent; a worker that misses it read
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import BindParameter, bindparam, func, select, text, update
+from sqlalchemy import BindParameter, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
@@ -79,15 +79,14 @@ def intended(workers: Sequence[LiveWorker], known: Mapping[str, Assigned]) -> li
 
 def issue(epoch: int, wanted: Sequence[NewAssignment]) -> None:
     """Record the assignments, then tell the workers; one that misses it reads its row."""
+    rows = [{**asdict(new), "epoch": epoch, "models": list(new.models), "queues": list(new.queues)} for new in wanted]
     with transaction() as session:
-        for new in wanted:
-            models, queues = list(new.models), list(new.queues)
-            session.add(Assignment(epoch=epoch, worker=new.worker, models=models, queues=queues, reason=new.reason))
+        session.execute(insert(Assignment), rows)
     together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for new in wanted:
-        log.info("remap", worker=new.worker, models=new.models, reason=new.reason)
         together.setdefault((tuple(new.models), tuple(new.queues)), []).append(new.worker)
     for (held, served), workers in together.items():
+        log.info("remap", workers=len(workers), first=workers[0], models=held)
         tell(workers, held, served)
 
 

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
 from core.families import Family
 from core.settings import settings
-from core.tables import Request as Row
 from core.tables import ServiceClass
 from scheduler.observation import queries
 from scheduler.observation.calibration import Correction, corrected
@@ -199,8 +199,8 @@ class SnapshotReader:
         )
 
 
-def as_request(row: Row, quality: Sequence[float], similarity: float = 0.0) -> Request:
-    """A row as policies see it; times are Unix seconds."""
+def as_request(row: Any, quality: Sequence[float], similarity: float = 0.0) -> Request:
+    """A row of `request`, or its columns that decide, as policies see it; times are Unix seconds."""
     return Request(
         id=str(row.id),
         key=row.prompt,
@@ -214,7 +214,7 @@ def as_request(row: Row, quality: Sequence[float], similarity: float = 0.0) -> R
     )
 
 
-def quality_of(row: Row, policy: Policy) -> tuple[float, ...]:
+def quality_of(row: Any, policy: Policy) -> tuple[float, ...]:
     """What was predicted for a row when it was routed; the profile's means where nothing was."""
     known = row.qualities or {}
     return tuple(known.get(level, mean) for level, mean in _means(policy))
