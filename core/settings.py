@@ -101,6 +101,14 @@ class Settings(BaseSettings):
         "as workers measure it, at least 2 s.",
     )
     slo_factor: float = Field(3.0, gt=0, description="SLO as a multiple of the measured latency of `exact`.")
+    floor_z: float = Field(
+        0.5,
+        ge=0,
+        le=5,
+        description="A level keeps a request's `min_quality` when its predicted quality is above it by so many "
+        "standard deviations of the prediction. 0: when the mean is. More: fewer images under their floor, more of "
+        "them at `exact` (docs/results/scheduler.md, Floors).",
+    )
     batch_window_s: float = Field(86_400.0, gt=0, description="Completion window of the batch class in seconds.")
     history_days: float = Field(
         30.0,

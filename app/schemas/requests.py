@@ -65,7 +65,9 @@ class QualityOut(Out):
 
     floor: float | None
     predicted: float | None = Field(description="Relative to `exact`, predicted when the level was chosen.")
-    predicted_by_level: dict[str, float] | None
+    predicted_by_level: dict[str, float] | None = Field(
+        description="The same for every level; of a request with a floor, the lower bound at levels that may miss it."
+    )
     score: float | None = Field(description="Measured CLIPScore of the image against the prompt.")
     scorer: str | None
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import structlog
@@ -65,8 +66,11 @@ class Router:
             return [self._without_plan(request, reasons.NO_PROFILE) for request in requests]
         try:
             means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
-            predicted = zip(requests, *self.predictions.predict(requests, means), strict=True)
-            return [self._choice(request, quality, near, policy, snapshot) for request, quality, near in predicted]
+            mean, similarity = self.predictions.predict(requests, means)
+            quality = self.predictions.held_to_floors(requests, mean, list(means))
+            seen = zip(requests, quality, similarity, strict=True)
+            choices = [self._choice(request, row, near, policy, snapshot) for request, row, near in seen]
+            return [_expecting(choice, row, policy) for choice, row in zip(choices, mean, strict=True)]
         except Exception:
             log.exception("routing failed")
             return [self._without_plan(request, reasons.FAILED) for request in requests]
@@ -110,3 +114,9 @@ class Router:
         query = select(Request).where(*waiting).order_by(Request.accepted_at, Request.position).limit(BATCH)
         with transaction() as session:
             return list(session.scalars(query))
+
+
+def _expecting(choice: Choice, mean: np.ndarray, policy: Policy) -> Choice:
+    """The choice with the mean (L,) that is predicted at its level, where a floor made it a lower bound."""
+    known = policy.index.get(choice.level)
+    return choice if known is None else replace(choice, quality=round(float(mean[known]), 4))

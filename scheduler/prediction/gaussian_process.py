@@ -96,24 +96,23 @@ class Predictor:
 
     def expect(self, features: Array) -> Array:
         """The mean (N, L) alone, for prompts given as features (N, F): all that routing asks."""
-        return self._mean(self._kernel(features))
+        covariance = kernel(features.astype(self.features.dtype), self.features)
+        mean: Array = self.means + covariance @ self.weights * self.scale
+        return mean
 
     def predict(self, features: Array) -> Prediction:
         """Mean and standard deviation for prompts given as features (N, F)."""
-        covariance = self._kernel(features)
+        return Prediction(self.levels, self.expect(features), self.spread(features))
+
+    def spread(self, features: Array) -> Array:
+        """The standard deviation (N, L) alone, of what one image with one seed will turn out to keep."""
+        cross = kernel(features.astype(self.features.dtype), self.features[:VARIANCE_ROWS]).T
         variance = np.empty((len(features), len(self.levels)))
         for noise, factor in self._factors.items():
-            cross = covariance[:, :VARIANCE_ROWS].T
             unexplained = DIAGONAL - (cross * cho_solve(factor, cross)).sum(0)
             variance[:, self.noise == noise] = (np.maximum(unexplained, 0) + noise)[:, None]
-        return Prediction(self.levels, self._mean(covariance), np.sqrt(variance) * self.scale)
-
-    def _kernel(self, features: Array) -> Array:
-        return kernel(features.astype(self.features.dtype), self.features)
-
-    def _mean(self, covariance: Array) -> Array:
-        mean: Array = self.means + covariance @ self.weights * self.scale
-        return mean
+        deviation: Array = np.sqrt(variance) * self.scale
+        return deviation
 
     @cached_property
     def _factors(self) -> dict[float, Any]:

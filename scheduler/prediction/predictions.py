@@ -10,11 +10,12 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.families import Family
+from core.settings import settings
 from core.tables import Request
 from scheduler.prediction.cache_lookup import cache_offers
 from scheduler.prediction.features import REMEMBERED, Features
 from scheduler.prediction.gaussian_process import Predictor
-from scheduler.prediction.store import in_force, table_of, version_in_force
+from scheduler.prediction.store import in_force, offsets_in_force, table_of, version_in_force
 
 REFRESH_S = 30.0  # how often a newer predictor is looked for
 
@@ -27,6 +28,7 @@ class QualityPredictions:
         self.features, self.sentences = Features.of(family), Features()
         self._predictor: tuple[Predictor | None, dict[str, np.ndarray]] = (None, {})  # and its answers by prompt (L,)
         self._version: int | None = None
+        self._offsets: Mapping[str, float] = {}
         self._refreshed = -REFRESH_S
         self._readable = threading.Event()  # the encoders that read prompts are in memory, or may be loaded on the way
         self._readable.set()
@@ -50,6 +52,7 @@ class QualityPredictions:
             newest = version_in_force(session, self.family)
             if newest != self._version:
                 self._predictor, self._version = (in_force(session, self.family), {}), newest
+            self._offsets = offsets_in_force(session, self.family)
             self._refreshed = time.monotonic()
 
     def predict(self, rows: Sequence[Request], means: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -70,9 +73,33 @@ class QualityPredictions:
             if predictor
             else {}
         )
-        columns[self.family.reference] = np.ones(len(prompts))
-        quality = np.column_stack([columns.get(level, np.full(len(prompts), mean)) for level, mean in means.items()])
+        quality = np.column_stack(
+            [
+                columns.get(level, np.full(len(prompts), mean)) + self._offsets.get(level, 0.0)
+                for level, mean in means.items()
+            ]
+        )
+        quality[:, [level == self.family.reference for level in means]] = 1.0
         return self._without_misses(rows, quality, list(means))
+
+    def held_to_floors(self, rows: Sequence[Request], quality: np.ndarray, levels: Sequence[str]) -> np.ndarray:
+        """Quality (N, L) as decisions about levels take it: what may well miss a request's floor does not reach it.
+
+        Of a request with a floor, a level whose mean less `floor_z` standard deviations is under it has that lower
+        bound in place of the mean. A level that the predictor does not know has no deviation and stays as it is.
+        """
+        floors = np.array([row.min_quality or 0.0 for row in rows])
+        predictor = self._predictor[0] if self._readable.is_set() else None
+        asked = np.flatnonzero(floors > 0).tolist()
+        if predictor is None or not asked:
+            return quality
+        known = [levels.index(level) for level in predictor.levels if level in levels]
+        spread = np.zeros((len(asked), len(levels)))
+        of_known = predictor.spread(self.features([rows[i].prompt for i in asked]))
+        spread[:, known] = of_known[:, [predictor.levels.index(levels[i]) for i in known]]
+        found = quality.copy()
+        found[asked] = lower_bounds(quality[asked], spread, floors[asked], settings().floor_z)
+        return found
 
     def _without_misses(
         self, rows: Sequence[Request], quality: np.ndarray, levels: Sequence[str]
@@ -86,6 +113,13 @@ class QualityPredictions:
 
     def _is_cached(self, level: str) -> bool:
         return level in self.family.levels and self.family.levels[level].strategy == "ac"
+
+
+def lower_bounds(quality: np.ndarray, spread: np.ndarray, floors: np.ndarray, z: float) -> np.ndarray:
+    """Mean quality (N, L); mean − z·std in its place where that is under the prompt's floor (N,)."""
+    bounds = quality - z * spread
+    found: np.ndarray = np.where(bounds >= floors[:, None], quality, np.maximum(0.0, bounds))
+    return found
 
 
 def _predicted(

@@ -6,6 +6,7 @@ Runs from beat, far less often than the tick; nothing waits for it.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -16,9 +17,10 @@ from core.database import transaction
 from core.families import Family
 from core.publishing import publish_jobs
 from core.tables import OPEN_STATES, Job, Request
-from scheduler.prediction.audit import LOOK_BACK, SOURCE, audited, order_audits
+from scheduler.prediction.audit import LOOK_BACK, SOURCE, Audited, audited, order_audits
 from scheduler.prediction.features import Features
-from scheduler.prediction.store import first, put_in_force_at, retrain
+from scheduler.prediction.offsets import offsets_of
+from scheduler.prediction.store import first, in_force, put_in_force_at, remember_offsets, retrain, table_of
 
 log = structlog.get_logger(__name__)
 AUDITS = 4  # requests drawn again in one go
@@ -50,9 +52,18 @@ class Learner:
             if since is None:
                 return "no predictor: the family has no quality table"
             look_back = min(LOOK_BACK, datetime.now(UTC) - since)
-            said = retrain(session, self.family, self.features, audited(session, self.family, look_back))
+            audits = audited(session, self.family, look_back)
+            self._correct(session, audits)
+            said = retrain(session, self.family, self.features, audits)
         log.info("learned", said=said, audits=job is not None)
         return said
+
+    def _correct(self, session: Session, audits: Sequence[Audited]) -> None:
+        """Levels that keep more or less than is predicted of them are predicted that much higher or lower."""
+        predictor = in_force(session, self.family)
+        if predictor is not None:
+            known = offsets_of(audits, predictor, table_of(self.family), self.features)
+            remember_offsets(session, self.family, known)
 
     def _audit(self) -> uuid.UUID | None:
         with transaction() as session:

@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
@@ -101,6 +102,25 @@ def in_force(session: Session, family: Family) -> Predictor | None:
     except ValueError as unreadable:
         log.warning("predictor not used", version=version, reason=str(unreadable))
         return None
+
+
+def offsets_in_force(session: Session, family: Family) -> dict[str, float]:
+    """What audits have shown to be missing from the predictions, by level (`offsets.py`)."""
+    known: dict[str, float] = _figures_in_force(session, family).get("offsets", {})
+    return known
+
+
+def remember_offsets(session: Session, family: Family, found: Mapping[str, float]) -> None:
+    """Routers add these to what the predictor in force says, from their next refresh on."""
+    rounded = {level: round(value, 5) for level, value in found.items()}
+    figures = {**_figures_in_force(session, family), "offsets": rounded}
+    mine = update(tables.Predictor).where(tables.Predictor.version == version_in_force(session, family))
+    session.execute(mine.values(figures=figures))
+
+
+def _figures_in_force(session: Session, family: Family) -> dict[str, Any]:
+    version = version_in_force(session, family)
+    return session.scalar(select(tables.Predictor.figures).where(tables.Predictor.version == version)) or {}
 
 
 def put_in_force_at(session: Session, family: Family) -> datetime | None:

@@ -9,6 +9,7 @@ from core.families import load_family
 from core.profiles import QualityTable
 from scheduler.prediction.features import SURFACE, WORDS, Features, surface, vocabulary
 from scheduler.prediction.gaussian_process import Predictor
+from scheduler.prediction.predictions import lower_bounds
 from scheduler.prediction.training import better, fitted, train
 
 
@@ -130,3 +131,21 @@ def test_a_prompt_is_read_as_the_family_s_judge_reads_it():
 def test_real_prompts_of_one_meaning_lie_close():
     rows = Features()(["a red apple", "an apple that is red", "three trucks below a cloud"])[:, :384]
     assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.2
+
+
+def test_the_spread_alone_is_the_predictions():
+    predictor = train(*made_up(120))
+    features = made_up(20, seed=4)[1]
+    assert np.array_equal(predictor.spread(features), predictor.predict(features).std)
+
+
+def test_a_level_that_may_well_miss_a_floor_counts_as_below_it():
+    quality, spread = np.array([[1.0, 0.96], [1.0, 0.96], [1.0, 0.96]]), np.array([[0.0, 0.04]] * 3)
+    found = lower_bounds(quality, spread, np.array([0.95, 0.93, 0.0]), 0.5)
+    assert found == pytest.approx(np.array([[1.0, 0.94], [1.0, 0.96], [1.0, 0.96]]))  # not sure enough, sure, no floor
+    assert np.array_equal(lower_bounds(quality, spread, np.array([0.95, 0.93, 0.0]), 0.0), quality)
+
+
+def test_a_level_without_a_spread_of_its_own_is_as_good_as_its_mean():
+    quality = np.array([[1.0, 0.96]])
+    assert np.array_equal(lower_bounds(quality, np.zeros((1, 2)), np.array([0.95]), 5.0), quality)

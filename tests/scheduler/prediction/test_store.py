@@ -116,6 +116,49 @@ def test_a_prompt_that_came_before_is_not_predicted_again(database, table, monke
     assert again[0].tolist() == first[1].tolist()
 
 
+def test_only_requests_with_a_floor_pay_for_how_unsure_the_prediction_is(database, table, monkeypatch):
+    qualities = QualityPredictions(FAMILY)
+    qualities.features = FEATURES
+    with transaction() as session:
+        predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
+        qualities.refresh(session)
+    means = {"exact": 1.0, "fs-5": 0.9, "other": 0.9}
+    bare = [SimpleNamespace(prompt="pear 3", min_quality=None)]
+    quality, _ = qualities.predict(bare, means)
+    assert np.array_equal(qualities.held_to_floors(bare, quality, list(means)), quality)
+    with transaction() as session:
+        spread = predictors.in_force(session, FAMILY).spread(FEATURES(["pear 3"]))[0, 1]
+    just, safe = (SimpleNamespace(prompt="pear 3", min_quality=quality[0, 1] - k * spread) for k in (0.1, 3))
+    found = qualities.held_to_floors([just, safe], np.vstack([quality, quality]), list(means))
+    assert found[0, 1] < just.min_quality
+    assert found[1, 1] == quality[0, 1]
+    assert found[0, 2] == quality[0, 2]  # the predictor does not know it: as it was
+
+
+def test_what_audits_show_to_be_missing_is_added_to_what_is_predicted(database, table):
+    qualities, learner = QualityPredictions(FAMILY), Learner(FAMILY)
+    qualities.features = learner.features = FEATURES
+    means = {"exact": 1.0, "fs-5": 0.9}
+    row = [SimpleNamespace(prompt="a pear")]
+    with transaction() as session:
+        predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
+        qualities.refresh(session)
+        before, _ = qualities.predict(row, means)
+        said = predictors.in_force(session, FAMILY).expect(FEATURES(PROMPTS))[:, 1].tolist()
+        for prompt, quality in zip(PROMPTS, said, strict=True):
+            add_done(session, prompt, "fs-5", 0.5 * (quality - 0.02))
+            add_done(session, prompt, "exact", 0.5)
+    learner.learn()
+    again = QualityPredictions(FAMILY)
+    again.features = FEATURES
+    with transaction() as session:
+        assert predictors.offsets_in_force(session, FAMILY)["fs-5"] == pytest.approx(-0.02, abs=0.002)
+        again.refresh(session)
+    after, _ = again.predict(row, means)
+    assert after[0, 1] == pytest.approx(before[0, 1] - 0.02, abs=0.002)
+    assert after[0, 0] == 1.0
+
+
 def test_a_predictor_of_another_version_of_the_family_is_not_used(table, tmp_path):
     (tmp_path / "predictor.npz").write_bytes(predictors.trained(FAMILY, FEATURES).dump())
     assert predictors.shipped(FAMILY) is not None
