@@ -77,9 +77,9 @@ def _neighbours(instance: Instance, counts: Mapping[Key, int]) -> list[dict[Key,
 
 
 def _score(instance: Instance, served: Served) -> tuple[float, float]:
-    quality = {c.id: c.quality for c in instance.classes}
-    total = round(sum(served.values()), 6)
-    return total, round(sum(quality[c][lv] * rate for (c, lv, _), rate in served.items()), 6)
+    known = {c.id: c for c in instance.classes}
+    total = round(sum(known[c].weight * rate for (c, _, _), rate in served.items()), 6)
+    return total, round(sum(known[c].weight * known[c].quality[lv] * rate for (c, lv, _), rate in served.items()), 6)
 
 
 def fill(instance: Instance, counts: Mapping[Key, int]) -> Served:
@@ -88,7 +88,7 @@ def fill(instance: Instance, counts: Mapping[Key, int]) -> Served:
     placements = [Placement(lv.id, d, (d, lv.holds), 1.0 / lv.throughput[d]) for lv, d in instance.placements]
     served: Served = defaultdict(float)
     options = {c.id: [at for at in placements if c.allows(at.level)] for c in instance.classes}
-    for c in sorted(instance.classes, key=lambda c: min((at.minutes for at in options[c.id]), default=0.0)):
+    for c in sorted(instance.classes, key=lambda c: min((at.minutes for at in options[c.id]), default=0.0) / c.weight):
         want = c.demand
         for level, device, key, minutes in sorted(options[c.id], key=lambda at: at.minutes):
             rate = min(want, left.get(key, 0.0) / minutes)
@@ -107,7 +107,7 @@ def _upgrade(
 ) -> bool:
     """Move as much as fits along the one upgrade that gains most quality a unit of time; False when none is left."""
     placed = {(at.level, at.device): at for found in options.values() for at in found}
-    quality = {c.id: c.quality for c in instance.classes}
+    quality = {c.id: {lv: c.weight * q for lv, q in c.quality.items()} for c in instance.classes}
     best: tuple[float, float, tuple[str, str, str], tuple[str, str, str]] | None = None
     for source, rate in served.items():
         c, level, device = source
@@ -142,7 +142,7 @@ def prices(instance: Instance, counts: Mapping[Key, int], served: Served) -> dic
         key, minutes = time_of[level, device]
         for (other, d), (other_key, needs) in time_of.items():
             if d == device and other_key == key and needs > minutes + EPS and quality[c].allows(other):
-                gain = quality[c].quality[other] - quality[c].quality[level]
+                gain = quality[c].weight * (quality[c].quality[other] - quality[c].quality[level])
                 gains[key] = max(gains[key], gain / (needs - minutes))
     found: dict[str, float] = {}
     for (level, _), (key, minutes) in time_of.items():

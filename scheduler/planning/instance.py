@@ -36,12 +36,17 @@ class Level:
 
 @dataclass(frozen=True)
 class PromptClass:
-    """Prompts that lose alike: demand in requests a minute, relative quality by level, and the least they accept."""
+    """Prompts that lose alike: demand in requests a minute, relative quality by level, and the least they accept.
+
+    `weight` is what a request of it counts beside one of weight 1, in being served and in its quality: a tenant's or
+    service class's share of what is short.
+    """
 
     id: str
     demand: float
     quality: Mapping[str, float]
     floor: float = 0.0
+    weight: float = 1.0
 
     def allows(self, level: str) -> bool:
         return self.quality.get(level, -math.inf) >= self.floor - EPS
@@ -113,7 +118,7 @@ class Instance:
         """The same as parsed JSON; empty optional fields are left out."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["levels"] = [_filled(level) for level in self.levels]
-        plain["classes"] = [{**_filled(c), "floor": c.floor} for c in self.classes]
+        plain["classes"] = [_without_usual_weight(_filled(c)) for c in self.classes]
         optional = ("pinned", "memory", "model_memory", "load_share", "loading", "max_moves")
         return {key: _plain(value) for key, value in plain.items() if value or key not in optional}
 
@@ -122,8 +127,10 @@ class Instance:
 class Plan:
     """What the planner decided. Rates in requests a minute, prices in relative quality a request.
 
+    `served_total` and `quality_total` count each request once, whatever its class's weight.
+
     `status`: `optimal` (within `gap`), `feasible` (the time limit came first; `gap` says how far off at most), `greedy`
-    (the solver had no answer). `reason` says why it is not optimal. `objective` is `quality_total` less the switch
+    (the solver had no answer). `reason` says why it is not optimal. `objective` is the weighted quality less the switch
     cost; `spare` the capacity that stays idle, in workers; `moves` the workers that load another model.
     """
 
@@ -199,6 +206,7 @@ def _class_problems(inst: Instance, c: PromptClass, where: str) -> Iterator[tupl
     known = {level.id for level in inst.levels}
     yield from _amount(c.demand, f"{where}.demand")
     yield from _amount(c.floor, f"{where}.floor")
+    yield from _amount(c.weight, f"{where}.weight", above=True)
     for level, quality in _items(c.quality, f"{where}.quality"):
         if level not in known:
             yield f"unknown level {level!r}; there are {', '.join(sorted(known))}", f"{where}.quality.{level}"
@@ -278,6 +286,10 @@ def _build(kind: type[T], entry: Any, where: str) -> T:
 
 def _filled(entry: Level | PromptClass) -> dict[str, Any]:
     return {f.name: _plain(getattr(entry, f.name)) for f in fields(entry) if getattr(entry, f.name) != ""}
+
+
+def _without_usual_weight(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if (key, value) != ("weight", 1.0)}
 
 
 def _plain(value: Any) -> Any:

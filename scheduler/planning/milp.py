@@ -8,8 +8,8 @@ Variables
     n[d,m] ∈ ℕ      workers of type d that hold model m, where m runs on d and fits its memory
     u[d,m] ≥ 0      of these, workers that have to load m (they do not hold it now)
 Objective, lexicographic
-    1. serve:       Σ x
-    2. quality:     Σ quality[c,l]·x[c,l] − switch_cost·Σ u
+    1. serve:       Σ weight[c]·x
+    2. quality:     Σ weight[c]·quality[c,l]·x[c,l] − switch_cost·Σ u
     3. stay put:    −Σ u
 Constraints
     C1  No class is served more than it asks for:         Σ_l x[c,l] ≤ demand[c]
@@ -20,7 +20,7 @@ Constraints
     C5  Workers inside their dwell time stay:             n[d,m] ≥ pinned[d,m]
     C6  A worker more than there are now has to load:     n[d,m] − u[d,m] ≤ current[d,m]
     C7  Few begin to load at the same time:               Σ_m u[d,m] ≤ max_moves[d]
-    C8  What an earlier objective reached is kept:        Σ x ≥ served*;  then  quality ≥ quality*
+    C8  What an earlier objective reached is kept:        Σ weight·x ≥ served*;  then  quality ≥ quality*
 
 Each stage is a MILP of its own (HiGHS through `scipy.optimize.milp`), because a weighted sum that is strict enough to
 be lexicographic is too steep for the solver's tolerances. Most instances need one stage: that everybody is served is
@@ -29,7 +29,9 @@ under its sentence.
 
 Prices are the duals of C2 in the LP with the integers fixed: price[l] is the total quality (relative quality × requests
 a minute) lost by taking one request a minute away from level l's capacity, so its unit is relative quality a request.
-A prompt belongs at `argmax quality[l] − price[l]`: by complementary slackness each x[c,l] > 0 attains that maximum.
+A prompt belongs at `argmax weight·quality[l] − price[l]`: by complementary slackness each x[c,l] > 0 attains that
+maximum. Weights are 1 unless a class has another; what they say of being served is also what they say of being late,
+because a request that is not served in time is late.
 """
 
 from __future__ import annotations
@@ -241,11 +243,11 @@ def _plan(
         if n:
             workers[device][model] = n
     moves = sum(max(0, n - instance.holding(device, model)) for (device, model), n in counts.items())
-    quality = sum(rate * c.quality[lv] for c in instance.classes for lv, rate in served[c.id].items())
+    kept = {c.id: sum(rate * c.quality[lv] for lv, rate in served[c.id].items()) for c in instance.classes}
     return Plan(
-        objective=quality - instance.switch_cost * moves,
+        objective=sum(c.weight * kept[c.id] for c in instance.classes) - instance.switch_cost * moves,
         served_total=sum(sum(rates.values()) for rates in served.values()),
-        quality_total=quality,
+        quality_total=sum(kept.values()),
         workers=workers,
         served=served,
         shed={c.id: max(0.0, c.demand - sum(served[c.id].values())) for c in instance.classes},

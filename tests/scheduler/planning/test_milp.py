@@ -46,14 +46,15 @@ def random_instance(rng: np.random.Generator) -> Instance:
     for j in range(rng.integers(1, 4)):
         quality = {level.id: float(rng.uniform(0.5, 1)) for level in levels}
         floor = 0.0 if rng.random() < 0.6 else float(rng.uniform(0.5, max(quality.values())))
-        classes.append(PromptClass(f"c{j}", float(rng.uniform(0, 40)), quality, floor))
+        weight = float(rng.choice([1.0, 1.0, 3.0]))
+        classes.append(PromptClass(f"c{j}", float(rng.uniform(0, 40)), quality, floor, weight))
     current = {d: {levels[0].holds: int(rng.integers(0, n + 1))} for d, n in devices.items()}
     cost, headroom = float(rng.choice([0.0, 0.3])), float(rng.choice([1.0, 1.1]))
     return Instance(devices, tuple(levels), tuple(classes), current, cost, headroom)
 
 
 def brute_force(inst: Instance) -> tuple[float, float]:
-    """(served, quality − switch cost) by trying every assignment of workers, each with two LPs."""
+    """(served, quality − switch cost), both weighted, by trying every assignment of workers, each with two LPs."""
     groups = list(dict.fromkeys((d, lv.holds) for lv, d in inst.placements))
     per_device = []
     for device in dict.fromkeys(d for d, _ in groups):
@@ -77,10 +78,16 @@ def _lp(inst: Instance, counts: dict[tuple[str, str], int]) -> tuple[float, floa
     rows = [[float(c is k) for c, _, _ in x] for k in inst.classes]
     rows += [[inst.headroom / lv.throughput[d] * ((d, lv.holds) == g) for _, lv, d in x] for g in counts]
     limits = [c.demand for c in inst.classes] + [float(n) for n in counts.values()]
-    served = -linprog([-1.0] * len(x), A_ub=rows, b_ub=limits).fun
-    rows.append([-1.0] * len(x))
-    quality = linprog([-c.quality[lv.id] for c, lv, _ in x], A_ub=rows, b_ub=[*limits, -served + 1e-7])
+    weights = [-c.weight for c, _, _ in x]
+    served = -linprog(weights, A_ub=rows, b_ub=limits).fun
+    rows.append(weights)
+    quality = linprog([-c.weight * c.quality[lv.id] for c, lv, _ in x], A_ub=rows, b_ub=[*limits, -served + 1e-7])
     return served, -quality.fun
+
+
+def weighted(inst: Instance, plan: Plan) -> float:
+    """What is served, each request by the weight of its class."""
+    return sum(c.weight * sum(plan.served[c.id].values()) for c in inst.classes)
 
 
 def test_the_contract_of_the_design_goes_in_and_comes_out_unchanged() -> None:
@@ -167,6 +174,40 @@ def test_no_more_begin_to_load_than_may() -> None:
     )  # all must load
 
 
+def two_tenants(demand: float, weight: float, floor: float = 0.0) -> Instance:
+    c0 = {**CONTRACT["classes"][0], "demand": demand, "floor": floor}
+    return contract(classes=[c0, {**c0, "id": "c1", "weight": weight}])
+
+
+def test_where_not_everybody_can_be_served_the_heavier_class_is() -> None:
+    """8 × 14.29 requests a minute for twice 100 that accept nothing but `exact`."""
+    plan = solve(two_tenants(100.0, weight=3.0, floor=1.0))
+    assert plan.served["c1"] == {"exact": pytest.approx(100.0)}
+    assert plan.shed["c0"] == pytest.approx(200.0 - 8 * 14.29)
+    light = solve(two_tenants(100.0, weight=0.5, floor=1.0))
+    assert light.shed["c0"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_where_quality_is_short_the_heavier_class_has_it() -> None:
+    """150 = exact + ac on eight workers leaves 78.6 at `exact`: the heavier class's 75 first."""
+    plan = solve(two_tenants(75.0, weight=2.0))
+    assert plan.served["c1"] == {"exact": pytest.approx(75.0)}
+    assert plan.served["c0"]["exact"] == pytest.approx(78.615 - 75.0, abs=1e-3)
+    assert plan.served_total == pytest.approx(150.0)
+
+
+def test_weights_that_are_all_alike_change_nothing() -> None:
+    plain, heavy = solve(two_tenants(100.0, weight=1.0)), contract(classes=[{**CONTRACT["classes"][0], "weight": 5.0}])
+    assert plain.quality_total == pytest.approx(solve(one_class(200.0)).quality_total)
+    assert solve(heavy).served["c0"] == pytest.approx(solve(contract()).served["c0"])
+    assert Instance.from_json(heavy.to_json()) == heavy
+
+
+def test_the_greedy_plan_serves_the_heavier_class_first() -> None:
+    plan = greedy_plan(two_tenants(100.0, weight=3.0, floor=1.0))
+    assert plan.shed["c1"] == pytest.approx(0.0)
+
+
 def test_a_floor_is_never_served_below() -> None:
     plan = solve(one_class(200.0, floor=0.9))
     assert set(plan.served["c0"]) <= {"exact", "ac-25"}
@@ -197,7 +238,7 @@ def test_200_random_instances_equal_brute_force() -> None:
         served, objective = brute_force(inst)
         plan = solve(inst, time_limit=10.0)
         assert plan.status == "optimal", i
-        assert plan.served_total == pytest.approx(served, abs=1e-3), i
+        assert weighted(inst, plan) == pytest.approx(served, abs=1e-3), i
         assert plan.objective == pytest.approx(objective, abs=1e-3), i
         _assert_feasible(inst, plan)
 
@@ -217,7 +258,9 @@ def test_every_planned_share_attains_the_highest_quality_minus_price() -> None:
         inst = random_instance(rng)
         plan = solve(inst)
         for c in inst.classes:
-            value = {level: c.quality[level] - plan.prices[level] for level in plan.prices if c.allows(level)}
+            value = {
+                level: c.weight * c.quality[level] - plan.prices[level] for level in plan.prices if c.allows(level)
+            }
             for level, rate in plan.served[c.id].items():
                 assert rate < 1e-4 or value[level] >= max(value.values()) - 1e-6
 
@@ -230,8 +273,8 @@ def test_the_greedy_plan_is_feasible_and_near() -> None:
         plan, best = greedy_plan(inst), solve(inst)
         _assert_feasible(inst, plan)
         assert plan.status == "greedy"
-        assert plan.served_total <= best.served_total + 1e-4
-        ratios.append(plan.served_total / best.served_total if best.served_total else 1.0)
+        assert weighted(inst, plan) <= weighted(inst, best) + 1e-4
+        ratios.append(weighted(inst, plan) / weighted(inst, best) if best.served_total else 1.0)
     assert np.mean(ratios) > 0.97
 
 
@@ -287,6 +330,7 @@ BAD = [
     ({"classes": [{"id": "c", "demand": 1, "quality": {"exact": float("inf")}}]}, "classes[0].quality.exact"),
     ({"classes": [{"id": "c", "demand": 1, "quality": {"exact": 0.9}, "floor": 0.95}]}, "classes[0].floor"),
     ({"classes": [{"id": "c", "demands": 1, "quality": {}}]}, "classes[0].demands"),
+    ({"classes": [{"id": "c", "demand": 1, "quality": {"exact": 1.0}, "weight": 0}]}, "classes[0].weight"),
     ({"current": {"h100": {"sdxl": 1}}}, "current.h100"),
     ({"current": {"a100": {"sdxl": 9}}}, "current.a100"),
     ({"pinned": {"a100": {"other": 1}}}, "pinned.a100.other"),
