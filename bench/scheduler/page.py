@@ -8,6 +8,8 @@ from typing import Any
 from bench.scheduler import (
     ablation,
     backlog,
+    calibration,
+    floors,
     models,
     planner,
     predictor,
@@ -18,6 +20,7 @@ from bench.scheduler import (
     spread,
     steady,
     validate,
+    wording,
 )
 from bench.scheduler.part import Part
 from bench.scheduler.setup import RESULTS, WORKERS
@@ -28,6 +31,9 @@ PARTS: dict[str, Part] = {
     "backlog": backlog.PART,
     "scale": scale.PART,
     "predictor": predictor.PART,
+    "calibration": calibration.PART,
+    "floors": floors.PART,
+    "wording": wording.PART,
     "validate": validate.PART,
     "steady": steady.PART,
     "twitter": shapes.TWITTER,
