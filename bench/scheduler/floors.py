@@ -47,9 +47,9 @@ def show_floors(data: dict[str, Any]) -> str:
         mine = [row for row in data["rows"] if row["z"] == z]
         cells.append((f"{z:g}" + (" (default)" if z == data["default"] else ""), *map(_cell, mine)))
     head = ("`floor_z`", *(f"floor {floor:g}: kept % (lowered %)" for floor in FLOORS))
-    at_default = [row for row in data["rows"] if row["z"] == data["default"] and row["images"] >= FEWEST]
-    least = min((row["kept"] for row in at_default), default=1.0)
-    said = goal("at the default 90 % of the lowered keep their floor, whichever it is", least >= KEPT, percent(least))
+    at_default = [row for row in data["rows"] if row["z"] == data["default"]]
+    least = min(1 - row["lowered"] * (1 - row["kept"]) for row in at_default)  # at `exact` everyone keeps it
+    said = goal("at the default 90 % of the requests keep their floor, whichever it is", least >= KEPT, percent(least))
     return f"{data['prompts']} prompts.\n\n{table(head, cells)}\n\n{goals([said])}"
 
 

@@ -18,7 +18,7 @@ from scheduler.prediction.audit import Audited
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Array, Predictor
 
-PRIOR = 0.01  # standard deviation of a level's bias, in relative quality
+PRIOR = 0.005  # standard deviation of a level's bias, in relative quality: a wider one lets few audits add as much
 ODD = 0.5  # of one audit, at most: a reference that scored next to nothing makes any ratio
 LEAST_NOISE = 0.01
 

@@ -12,7 +12,7 @@ def noisy(bias: float, count: int, noise: float = 0.05, seed: int = 1) -> np.nda
 
 
 def test_many_audits_are_believed():
-    assert offset(noisy(-0.02, 2000)) == pytest.approx(-0.02, rel=0.02)
+    assert offset(noisy(-0.02, 20_000)) == pytest.approx(-0.02, rel=0.02)
 
 
 def test_few_audits_are_hardly_believed():
@@ -22,8 +22,8 @@ def test_few_audits_are_hardly_believed():
 
 
 def test_each_level_has_its_own_offset():
-    gaps = np.concatenate([noisy(0.01, 400), noisy(-0.01, 400)])
-    found = offsets(["a"] * 400 + ["b"] * 400, gaps)
+    gaps = np.concatenate([noisy(0.01, 4000), noisy(-0.01, 4000)])
+    found = offsets(["a"] * 4000 + ["b"] * 4000, gaps)
     assert found["a"] == pytest.approx(0.01, rel=0.1)
     assert found["b"] == pytest.approx(-0.01, rel=0.1)
 
