@@ -59,11 +59,9 @@ class Generation:
         means: Mapping[str, float] | None = None,
     ) -> None:
         self.identity, self.family = identity, family
-        self.engine = engine
-        self.follower = follower
+        self.engine, self.follower = engine, follower
         self.recorder = Recorder(family, images)
-        self.admission = admission
-        self.means = means or {}
+        self.admission, self.means = admission, means or {}
         self.claims = Claims(admission.share)
         self._company = Company()
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
@@ -78,8 +76,8 @@ class Generation:
             self.follower.limit_messages(self.claims.messages)  # the next is taken when this is claimed
             for request in self.claims.preempt():
                 self.engine.preempt(str(request))
-            self._run(claimed)
-            claimed = self._claim() if self.admission.passed_over else None  # such a request has no message any more
+            done = self._run(claimed)  # who was not let beside what a worker runs has no message any more
+            claimed = self._claim() if done or self.admission.passed_over else None
 
     def _claim(self, request_id: uuid.UUID | None = None, epoch: int = 0) -> Claim | None:
         """Claim what the policy gives the slot to; with an id this one, if it comes from a queue that was cancelled."""
@@ -151,16 +149,17 @@ class Generation:
         self._run(claimed)
         self.fill()
 
-    def _run(self, claimed: Claim) -> None:
+    def _run(self, claimed: Claim) -> bool:
+        """Whether it ended with an image that was stored."""
         alone = False
         try:
             alone = claimed.number > 1 and patiently(lambda: open_requests.suspected(claimed.request.id))
+            asked = generation_request(claimed, self.family, self._allowed(claimed.request))
             with self._company.turn(alone):
-                result = self.engine.submit(
-                    generation_request(claimed, self.family, self._allowed(claimed.request))
-                ).result()
+                result = self.engine.submit(asked).result()
             if self.recorder.store(claimed, result):
                 self._calibrate(result, time.time() - result.times.admitted)
+                return True
         except Cancelled as error:
             if claimed.request.id in self.claims.preempted:
                 self._release(claimed, error, alone)
@@ -170,6 +169,7 @@ class Generation:
             self._release(claimed, error, alone)
         finally:
             self.claims.remove(claimed)
+        return False
 
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:
         """A request at the reference level that ran alone shows what that takes now."""

@@ -309,3 +309,9 @@ def test_who_was_not_let_beside_what_runs_starts_when_that_ends(site: Site):
     assert site.row(second).state == State.QUEUED
     site.finish(slot)
     assert {site.row(first).state, site.row(second).state} == {State.DONE}
+
+
+def test_a_worker_that_is_done_starts_whom_another_did_not_let_beside_what_it_runs(site: Site):
+    first, second = site.submit(steps=8), site.submit(steps=8)  # the message of the second is used up elsewhere
+    site.generation.generate(first, 0)
+    assert {site.row(first).state, site.row(second).state} == {State.DONE}
