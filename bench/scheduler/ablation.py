@@ -30,7 +30,7 @@ def ablation(setup: Setup) -> dict[str, Any]:
     parts["late requests keep their place"] = Queueing
     found: dict[str, Any] = {}
     for peak in (0.95, 1.3):
-        trace = setup.trace("twitter-burst-hour").scaled_to(peak * setup.capacity)
+        trace = setup.burst.scaled_to(peak * setup.capacity)
         work, known = setup.work(trace, setup.seed), setup.work(trace, setup.seed, true=True)
         cluster = Cluster({"a100": setup.profile}, setup.slo_s)
         rows = {name: pooled([setup.run("argus", work, kind(cluster))]) for name, kind in parts.items()}
@@ -45,6 +45,4 @@ def show_ablation(data: dict[str, Any]) -> str:
     )
 
 
-PART = Part(
-    ablation, show_ablation, "What each part contributes", "The Twitter hour, `argus` with one part taken away."
-)
+PART = Part(ablation, show_ablation, "What each part contributes", "Twitter's burst, `argus` with one part taken away.")

@@ -33,7 +33,7 @@ DIFFSERVE_RATE = ((0, 4), (210, 32), (285, 28), (345, 4))  # second of the trace
 
 def published(setup: Setup) -> dict[str, Any]:
     """Late shares of the rivals, letting go and not, in the Argus paper's run, and DiffServe's in its own."""
-    trace = setup.trace("twitter-burst-hour").scaled_to(PEAK)
+    trace = setup.burst.scaled_to(PEAK)
     work = setup.work(trace, setup.seed)
     profiles = {"a100": batched(setup.profile)}
     rows = {}
@@ -120,7 +120,7 @@ PART = Part(
     "Rivals where their authors ran them",
     "The bursty run of the Argus paper's artefact: eight workers, batching that multiplies throughput by "
     f"{BATCHING:g}, {PEAK:.0f} requests offered in the busiest minute, where all at the cheapest level carry 377. It "
-    "tells the peak's figures, but not its trace, its batch sizes, nor its target latency: here it is Twitter's hour, "
+    "tells the peak's figures, but not its trace, its batch sizes, nor its target latency: here it is Twitter's burst, "
     "batches of two, and 3 × exact. Late is counted over minutes of nine tenths of the peak and more. What Proteus' "
     "own paper ran (classifiers on CPUs and GPUs), MoDM (SD 3.5 on A40), TetriServe (four resolutions, several GPUs an "
     "image) and HADIS cannot be built from what we have of them: the times of their models by batch, or their late "

@@ -12,11 +12,11 @@ from bench.scheduler.tables import percent, show_policies
 
 def classes(setup: Setup) -> dict[str, Any]:
     """Two service classes at 130 %, and a worker that dies in the burst at 95 %."""
-    trace = setup.trace("twitter-burst-hour")
+    trace = setup.burst
     over, under = (trace.scaled_to(peak * setup.capacity) for peak in (1.3, 0.95))
     plain = setup.run("argus", setup.work(over, setup.seed))
     mixed = setup.run("argus", setup.work(over, setup.seed, batch_share=0.25))
-    dead = setup.run("argus", setup.work(under, setup.seed), failures=((2000.0, 0, 120.0),))
+    dead = setup.run("argus", setup.work(under, setup.seed), failures=((260.0, 0, 120.0),))
     return {
         "all interactive": pooled([plain]),
         "a quarter batch": {**pooled([mixed]), "batch": mixed.batch, "evictions": mixed.ticks["evictions"]},
@@ -34,4 +34,4 @@ def show_classes(data: dict[str, Any]) -> str:
     return f"{show_policies({'policies': data})}\n\n{said}"
 
 
-PART = Part(classes, show_classes, "Service classes and a dead worker", "The Twitter hour at 130 % and at 95 %.")
+PART = Part(classes, show_classes, "Service classes and a dead worker", "Twitter's burst at 130 % and at 95 %.")

@@ -22,6 +22,7 @@ from traces.reader import Trace, read_trace
 RESULTS = ROOT / "docs" / "results"
 IMAGES = RESULTS / "img"
 WORKERS, SLO_FACTOR, NOISE = 8, 3.0, 0.3
+BURST = (1740.0, 900.0)  # second of Twitter's hour, seconds
 EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile at `exact`
 
 
@@ -106,6 +107,11 @@ class Setup:
 
     def trace(self, name: str) -> Trace:
         return read_trace(self.shared / "traces" / f"{name}.csv")
+
+    @property
+    def burst(self) -> Trace:
+        """The quarter of an hour around the burst of Twitter's hour; the rest of it is calm, at a fifth of the peak."""
+        return self.trace("twitter-burst-hour").window(*BURST)
 
     def work(self, trace: Trace, seed: int, true: bool = False, **rest: Any) -> Workload:
         told = self.quality if true else self.predicted

@@ -17,7 +17,7 @@ from bench.scheduler.tables import AGAIN, show_policies
 def spread(setup: Setup) -> dict[str, Any]:
     """Steady load and the Twitter peak with synthetic prompts and a fairly good predictor."""
     synthetic = replace(setup, measured=False)
-    scaled = setup.trace("twitter-burst-hour").scaled_to(0.95 * setup.capacity)
+    scaled = setup.burst.scaled_to(0.95 * setup.capacity)
     runs = over_seeds(synthetic, ("clipper-ht", "pac", "argus", "oracle"), scaled, setup.seeds)
     return {
         "prompts": synthetic.prompts,
@@ -33,7 +33,7 @@ def show_spread(data: dict[str, Any]) -> str:
     if "loads" not in data["steady"]:
         return AGAIN
     said = f"Prompts here: {data['prompts']}."
-    return f"{said}\n\n{show_steady(data['steady'])}\n\nTwitter's hour at 95 %:\n\n{show_policies(data['twitter'])}"
+    return f"{said}\n\n{show_steady(data['steady'])}\n\nTwitter's burst at 95 %:\n\n{show_policies(data['twitter'])}"
 
 
 PART = Part(

@@ -12,3 +12,11 @@ def test_a_page_has_the_sections_whose_figures_are_kept_with_their_day() -> None
     assert [line for line in made.splitlines() if line.startswith("## ")] == [f"## {PARTS['steady'].title}"]
     assert "(2026-11-26)" in made
     assert AGAIN in made  # of before there were intervals
+
+
+def test_a_page_says_what_was_not_run_yet() -> None:
+    about = {"machine": "m", "capacity": 228.6, "slo_s": 12.6, "prompts": "p", "seed": 1}
+    made = page({"about": about, "days": {"steady": "2026-11-26"}, "steady": []})
+    (left_out,) = [line for line in made.splitlines() if line.startswith("Not run yet")]
+    assert PARTS["gentd"].title in left_out
+    assert PARTS["steady"].title not in left_out
