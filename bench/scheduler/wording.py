@@ -11,25 +11,21 @@ import numpy as np
 from bench.scheduler.floors import FLOORS, kept
 from bench.scheduler.held_out import HeldOut, held_out, judged
 from bench.scheduler.part import Part
-from bench.scheduler.prompts import EMBEDDED, features_of
+from bench.scheduler.prompts import features_of
 from bench.scheduler.setup import Setup
-from bench.scheduler.tables import percent, table
-from core.profiles import QualityTable, read_quality
+from bench.scheduler.tables import goal, goals, percent, table
 from core.settings import Settings
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import DIAGONAL, Predictor, kernel
-from scheduler.prediction.offsets import offset
 
-FOREIGN = EMBEDDED.with_name("quality-wording.csv")  # prompts are named by file and line: they are not ours to ship
 PARTI, DIFFUSIONDB = "parti-prompts.tsv", "diffusiondb-0001-2500.txt"
 READ = 200  # prompts of each collection
 FLOOR = FLOORS[1]
 CARE = (0.0, Settings.model_fields["floor_z"].default)
-AUDITS = 60  # drawn images that offsets are learnt from; the others judge
 
 
 def wording(setup: Setup) -> dict[str, Any]:
-    """How near, how sure and how careful; where images were drawn, how right."""
+    """How near, how sure and how careful."""
     lines = {name: collection(setup.shared / "prompts" / name) for name in (PARTI, DIFFUSIONDB)}
     rng = np.random.default_rng(setup.seed)
     some = {name: rng.permutation(list(dict.fromkeys(known)))[:READ].tolist() for name, known in lines.items()}
@@ -40,8 +36,6 @@ def wording(setup: Setup) -> dict[str, Any]:
         sets = {"as learnt from": held.features[:READ]} | {name: features(tuple(some[name])) for name in some}
         for name, rows in sets.items():
             found["read"].append({"reader": reader, "prompts": name, **described(held.predictor, rows)})
-    if FOREIGN.exists():
-        found["drawn"] = drawn(held_out(setup.seed).predictor, read_quality(FOREIGN), lines, rng)
     return found
 
 
@@ -73,30 +67,6 @@ def described(predictor: Predictor, features: np.ndarray) -> dict[str, Any]:
     }
 
 
-def drawn(
-    predictor: Predictor, table: QualityTable, lines: dict[str, list[str]], rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    """Predicted against measured where prompts of these collections were drawn, by collection and level."""
-    found = []
-    for name, known in lines.items():
-        rows = [i for i, label in enumerate(table.prompts) if label.startswith(name)]
-        prompts = tuple(known[int(table.prompts[i].rpartition(":")[2]) - 1] for i in rows)
-        held = judged(predictor, features_of(prompts), table.select(predictor.levels).values[rows])
-        care = [kept(held, FLOOR, z) for z in CARE]
-        for i, level in enumerate(held.levels):
-            gaps = rng.permutation(held.measured[:, i] - held.mean[:, i])
-            rest = gaps[AUDITS:] - offset(gaps[:AUDITS])
-            error = 1.96 * gaps.std(ddof=1) / np.sqrt(len(gaps))
-            found.append(
-                {
-                    **{"prompts": name, "level": level, "count": len(gaps), "measured": held.measured[:, i].mean()},
-                    **{"gap": gaps.mean(), "error": error, "std": held.std[:, i].mean(), "scatter": gaps.std()},
-                    **{"left": rest.mean(), "before": gaps[AUDITS:].mean(), "care": care},
-                }
-            )
-    return [{key: float(v) if isinstance(v, np.floating) else v for key, v in row.items()} for row in found]
-
-
 def show_wording(data: dict[str, Any]) -> str:
     levels = list(next(iter(data["skill"].values())))
     read = [
@@ -116,29 +86,19 @@ def show_wording(data: dict[str, Any]) -> str:
         f"Skill R² % on held-out prompts of the grammar, by {'; by '.join(skills)}.",
         table((*head, *(f"lowered at floor {FLOOR:g}, `floor_z` {z:g}, %" for z in CARE)), read),
     ]
-    return "\n\n".join([*lines, *([show_drawn(data["drawn"])] if "drawn" in data else [])])
-
-
-def show_drawn(rows: list[dict[str, Any]]) -> str:
-    cells = [
-        (
-            *(f"`{row['prompts']}`", f"`{row['level']}`", str(row["count"]), percent(row["measured"])),
-            f"{100 * row['gap']:+.2f} ± {percent(row['error'])}",
-            f"{percent(row['scatter'], 1)} ({percent(row['std'], 1)})",
-            f"{100 * row['before']:+.2f} → {100 * row['left']:+.2f}",
-        )
-        for row in rows
-    ]
-    head = (
-        *("prompts", "level", "drawn", "measured %", "measured − predicted, points", "scatter (deviation told)"),
-        f"gap of the others, before → after {AUDITS} audits",
+    careful = [least(data, reader) for reader in data["skill"]]
+    said = goal(
+        f"the farther a collection, the fewer are lowered at floor {FLOOR:g}, by either reading",
+        all(far < near for near, far in careful),
+        "; ".join(f"{percent(near, 1)} → {percent(far, 1)} %" for near, far in careful),
     )
-    floors = [
-        f"`{name}`: " + ", ".join(f"`floor_z` {one['z']:g}: {percent(one['kept'], 0)} %" for one in care)
-        for name, care in {row["prompts"]: row["care"] for row in rows}.items()
-    ]
-    said = f"Of those lowered at a floor of {FLOOR:g} so many kept it: {'; '.join(floors)}."
-    return f"{table(head, cells)}\n\n{said}"
+    return "\n\n".join([*lines, goals([said])])
+
+
+def least(data: dict[str, Any], reader: str) -> tuple[float, float]:
+    """Shares lowered at the default `floor_z`: of prompts of the grammar, and of the collection that is farthest."""
+    mine = sorted((row for row in data["read"] if row["reader"] == reader), key=lambda row: -row["near"])
+    return mine[0]["lowered"][-1], mine[-1]["lowered"][-1]
 
 
 PART = Part(
@@ -148,6 +108,5 @@ PART = Part(
     "The predictor learns from prompts of a grammar; people type otherwise. A predictor fitted to four fifths of "
     "`quality-train.csv` reads the rest of it, PartiPrompts and DiffusionDB, with the embedding of the family's scorer "
     "and with MiniLM's, as families do whose scorer is large. “Nearest”: the likeness of the nearest measured prompt, "
-    "1 being the same. Drawn prompts were drawn by the embedded family, one image a prompt and level, which draws such "
-    "prompts badly at any level: what is compared is the predictor's word and the measured share of `exact`.",
+    "1 being the same. No image of these prompts was measured: this says how sure the predictor is, not how right.",
 )
