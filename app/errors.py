@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 BY_STATUS: dict[int, type[ArgusError]] = {
     kind.status: kind for kind in (BadInput, Forbidden, NotFound, WrongMethod, TooLarge, WrongMediaType, TooOften)
 }
+MOST_VALUES = 20  # a prompt of a submission, its options and what is between them
 KEPT_HEADERS = ("Allow", "Retry-After")
 FOR_PROGRAMS = ("/v1/", "/sdapi/")
 
@@ -40,15 +43,32 @@ class PlainJson(DefaultJSONProvider):
     sort_keys = False
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Parse; raises `BadInput`."""
+        """Parse; raises `BadInput`, `TooLarge` before memory is taken for more values than any submission has."""
+        if (values := _values(s)) > MOST_VALUES * settings().max_prompts:
+            raise TooLarge(f"About {values:,} values in one body. Split it into several.", field="body")
         try:
-            return super().loads(s, **kwargs)
+            return super().loads(s, object_pairs_hook=_once_each, **kwargs)
         except UnicodeDecodeError:
             raise BadInput("The body is not UTF-8.", field="body") from None
         except ValueError as error:
             raise BadInput(f"The body is not JSON: {error}.", field="body") from None
         except RecursionError:
             raise BadInput("The body is nested too deeply.", field="body") from None
+
+
+def _values(text: str | bytes) -> int:
+    """No fewer values than this JSON has."""
+    marks: Sequence[Any] = ",[{" if isinstance(text, str) else (b",", b"[", b"{")
+    return sum(text.count(mark) for mark in marks)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a body; raises `BadInput` where a name stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise BadInput(f"`{twice[:40]}` stands twice in one object.", field="body")
+    return found
 
 
 def register(app: APIFlask) -> None:

@@ -1,4 +1,5 @@
-"""Against requests from other sites' pages: headers, same-site checks, a token in forms; and a limit of submissions.
+"""Against requests from other sites' pages: known names, headers, same-site checks, a token in forms; and a limit of
+submissions.
 
 Argus listens on the loopback address by default, where any page that the user's browser shows could still post to it.
 """
@@ -14,7 +15,7 @@ from flask import Response, g, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-from core.errors import Forbidden
+from core.errors import BadInput, Forbidden
 from core.services import broker_url
 from core.settings import settings
 
@@ -30,16 +31,43 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 STYLED_INLINE = ("web.docs",)  # RapiDoc styles its elements inline; scripts stay ours alone
+PROBES = ("ops.alive", "ops.ready")
 SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit", "openai.generate", "a1111.txt2img")
 
 
 def register(app: APIFlask) -> None:
     """Install checks and headers; call it after the routes are there."""
+    app.before_request(refuse_other_names)
+    app.before_request(refuse_nul)
     app.before_request(refuse_other_sites)
     app.after_request(add_headers)
     app.jinja_env.globals["form_token"] = form_token
     if settings().rate_limit:
         _limit(app)
+
+
+def refuse_other_names() -> None:
+    """Refuse calls by a name that is not in ARGUS_HOSTS; raises `Forbidden`.
+
+    A page of another site can have its own name resolve to this machine (DNS rebinding): to the browser its requests
+    then come from the same site. Probes call by any address, and learn nothing.
+    """
+    if request.endpoint in PROBES:
+        return
+    called = (urlsplit(f"//{request.host}").hostname or "").lower()
+    if not any(_is_called(called, known) for known in settings().known_hosts):
+        raise Forbidden(f"This Argus is not called {called[:80]!r}. Add the name to ARGUS_HOSTS.", field="Host")
+
+
+def _is_called(called: str, known: str) -> bool:
+    return known in ("*", called) or (known.startswith(".") and f".{called}".endswith(known))
+
+
+def refuse_nul() -> None:
+    """Refuse queries with a character that PostgreSQL cannot store; raises `BadInput` naming the parameter."""
+    for name, value in request.args.items(multi=True):
+        if "\0" in name or "\0" in value:
+            raise BadInput("The value has a NUL character.", field=name.replace("\0", ""))
 
 
 def refuse_other_sites() -> None:

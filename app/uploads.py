@@ -22,6 +22,7 @@ from core.settings import settings
 
 COLUMN = "prompt"
 COLUMNS = (COLUMN, *Options.model_fields)
+MOST_COLUMNS = 100
 BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -95,11 +96,16 @@ def _lines(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _header(cells: list[str]) -> list[str]:
+    if len(cells) > MOST_COLUMNS:
+        raise BadCsv(
+            f"The first line names {len(cells):,} columns; at most {MOST_COLUMNS} are taken. Is the delimiter right?",
+            field="file",
+        )
     names = [cell.strip().lower() for cell in cells]
     if COLUMN not in names:
         found = ", ".join(names)[:200] or "nothing"
         raise BadCsv(f"The first line must name a column `{COLUMN}`; it names: {found}.", field=COLUMN)
-    if twice := next((name for name in names if names.count(name) > 1 and name in COLUMNS), None):
+    if twice := next((name for name in COLUMNS if names.count(name) > 1), None):
         raise BadCsv(f"The column `{twice}` stands twice.", field=twice)
     return names
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import BadSettings
 
 PREFIX = "ARGUS_"
+EXAMPLE = "change-me"  # every password of deploy/argus.env.example
+SECRETS = ("database_url", "broker_url")
 ROOT = Path(__file__).resolve().parents[1]  # the folder of all packages: a checkout, or site-packages
 CHECKOUT = (ROOT / "pyproject.toml").is_file()
 
@@ -51,7 +54,19 @@ class Settings(BaseSettings):
     )
     latents_mb: int = Field(512, ge=0, description="Size limit of the latent cache in MB; 0 turns it off.")
 
-    host: str = Field("127.0.0.1", description="Address that web and Flower listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address that web and Flower listen on. One that is not of this machine alone needs ARGUS_OPEN.",
+    )
+    hosts: str = Field(
+        "localhost,127.0.0.1,::1",
+        description="Names by which clients may call this Argus (the Host header), comma separated; `.example.org`: a "
+        "domain and all below it, `*`: any. The address of ARGUS_HOST is always one.",
+    )
+    open: bool = Field(
+        False,
+        description="Consent to serve everybody who reaches the port, where ARGUS_HOST is not a loopback address.",
+    )
     port: int = Field(8080, ge=1, le=65535, description="Port of the web app and the API.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     web_workers: int = Field(2, ge=1, description="gunicorn workers of the web app.")
@@ -97,8 +112,7 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         description="Latency target in seconds for requests without a deadline. 0: `slo_factor` × what `exact` takes "
-        "here, "
-        "as workers measure it, at least 2 s.",
+        "here, as workers measure it, at least 2 s.",
     )
     slo_factor: float = Field(3.0, gt=0, description="SLO as a multiple of the measured latency of `exact`.")
     floor_z: float = Field(
@@ -135,12 +149,19 @@ class Settings(BaseSettings):
     def latent_location(self) -> str:
         return self.latents or str(self.home / "latents")
 
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """`hosts` and the address of `host`, in lower case."""
+        listed = (name.strip().strip("[]").lower() for name in (*self.hosts.split(","), self.host))
+        return tuple(name for name in listed if name)
+
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:
     """Read settings from the environment.
 
     Raises:
-        BadSettings: a variable that is no setting, or a value out of range; the message names it.
+        BadSettings: a variable that is no setting, a value out of range, or an address open to others without
+            ARGUS_OPEN; the message names it.
     """
     given = os.environ if environ is None else environ
     names = {key for key in given if key.startswith(PREFIX)}
@@ -149,11 +170,33 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
         raise BadSettings(f"{unknown[0]} is no setting of Argus. Known: {', '.join(sorted(known))}.", field=unknown[0])
     values: dict[str, Any] = {name[len(PREFIX) :].lower(): given[name] for name in names}
     try:
-        return Settings(**values)
+        loaded = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise BadSettings(f"{name}={first['input']!r}: {first['msg']}.", field=name) from error
+    if not (loaded.open or is_loopback(loaded.host)):
+        raise BadSettings(
+            f"ARGUS_HOST={loaded.host} would serve everybody who reaches the port, and Argus asks nobody who they are. "
+            "Put a proxy that does in front and leave ARGUS_HOST alone, or consent with ARGUS_OPEN=yes.",
+            field="ARGUS_HOST",
+        )
+    if example := next((name for name in SECRETS if EXAMPLE in getattr(loaded, name)), None):
+        raise BadSettings(
+            f"{PREFIX}{example.upper()} still has the password of the example, {EXAMPLE!r}: change it.",
+            field=PREFIX + example.upper(),
+        )
+    return loaded
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_SEED = 2**32 - 1  # what every sampler and every JSON reader takes
+MAX_WHOLE = 2**31 - 1  # what PostgreSQL's integer takes
+Whole = Annotated[int, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 ClassName = Literal["interactive", "batch"]

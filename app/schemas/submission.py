@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from apiflask.fields import UploadFile
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from app.schemas.base import ClassName, In, Seed, Share
+from app.schemas.base import ClassName, In, Seed, Share, Whole
+from core.errors import TooLarge
+from core.settings import settings
 
 MAX_DEADLINE_S = 30 * 86_400.0
 TITLE_CHARS = 200
@@ -20,9 +22,9 @@ class Options(In):
     seed: Seed | None = Field(
         default=None, description="Seed of the (first) image. Left out: random; the answer says which."
     )
-    width: int | None = Field(default=None, description="Pixels; width and height must be one of the family's sizes.")
-    height: int | None = Field(default=None, description="Pixels.")
-    steps: int | None = Field(
+    width: Whole | None = Field(default=None, description="Pixels; width and height must be one of the family's sizes.")
+    height: Whole | None = Field(default=None, description="Pixels.")
+    steps: Whole | None = Field(
         default=None, description="Denoising steps asked of `exact`; cheaper levels scale from it."
     )
     guidance: float | None = Field(default=None, description="Classifier-free guidance scale.")
@@ -49,6 +51,16 @@ AnyPrompt = Annotated[
 ]
 
 
+def not_too_many(values: Any, info: ValidationInfo) -> Any:
+    """A list before its entries are looked at; raises `TooLarge` beyond ARGUS_MAX_PROMPTS."""
+    if isinstance(values, list) and len(values) > settings().max_prompts:
+        raise TooLarge(
+            f"{len(values):,} entries; at most {settings().max_prompts:,} are taken. Split it into several jobs.",
+            field=info.field_name,
+        )
+    return values
+
+
 class JobOptions(Options):
     """Options of a whole job."""
 
@@ -70,10 +82,10 @@ class JobIn(JobOptions):
     """A submission: one `prompt` or many `prompts`, each once for every seed."""
 
     prompt: str | None = Field(default=None, description="The only prompt. Either this or `prompts`.")
-    prompts: list[AnyPrompt] | None = Field(
+    prompts: Annotated[list[AnyPrompt], BeforeValidator(not_too_many)] | None = Field(
         default=None, description="Prompts: texts, or objects with options of their own."
     )
-    seeds: list[Seed] | None = Field(
+    seeds: Annotated[list[Seed], BeforeValidator(not_too_many)] | None = Field(
         default=None, min_length=1, description="One image per prompt for each of these seeds."
     )
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.compat.drawing import level_of
-from app.schemas.base import MAX_SEED, Out
+from app.schemas.base import MAX_SEED, Out, Whole
 from app.schemas.submission import JobIn
 from core.families import Family
 
@@ -31,10 +31,10 @@ class Txt2ImgIn(BaseModel):
     prompt: str = ""
     negative_prompt: str | None = ""
     seed: int | None = Field(default=RANDOM, ge=RANDOM, le=MAX_SEED, description="Of the first image; -1 is drawn.")
-    steps: int | None = None
+    steps: Whole | None = None
     cfg_scale: float | None = None
-    width: int | None = None
-    height: int | None = None
+    width: Whole | None = None
+    height: Whole | None = None
     batch_size: int = Field(default=1, ge=1, le=8)
     n_iter: int = Field(default=1, ge=1, le=8, description="There are `batch_size` × `n_iter` images.")
     sampler_name: str | None = Field(default=None, description="Ignored: each level brings its own.")
