@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from core.settings import settings
+from core.supervisor import die_with
 
 if TYPE_CHECKING:
     from apiflask import APIFlask
@@ -42,6 +43,7 @@ def _options() -> dict[str, Any]:
         "timeout": 120,
         "keepalive": KEEP_ALIVE_S,
         "control_socket_disable": True,
+        "post_fork": lambda master, worker: die_with(master.pid),
     }
 
 

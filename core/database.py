@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
+#: No transaction may keep others waiting: not for a lock, not when its process hangs, not when its host is gone.
+LIMITS = (
+    "-c lock_timeout=10s",
+    "-c statement_timeout=5min",
+    "-c idle_in_transaction_session_timeout=1min",
+    "-c tcp_keepalives_idle=15",
+    "-c tcp_keepalives_interval=5",
+    "-c tcp_keepalives_count=3",
+)
 Answer = TypeVar("Answer")
 
 
@@ -38,7 +48,7 @@ def engine() -> Engine:
         pool_pre_ping=True,
         pool_size=8,
         max_overflow=16,
-        connect_args={"connect_timeout": 5, "application_name": "argus"},
+        connect_args={"connect_timeout": 5, "application_name": "argus", "options": " ".join(LIMITS)},
     )
 
 
@@ -98,15 +108,24 @@ def alembic_config() -> Config:
     return Config(str(ROOT / "migrations" / "alembic.ini"))
 
 
-def patiently(work: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
-    """Do something on the database, again and again while it is away; raises when patience ends."""
-    end, wait = time.monotonic() + patience_s, 0.2
+def patiently(
+    work: Callable[[], Answer],
+    patience_s: float = PATIENCE_S,
+    away: type[Exception] = OperationalError,
+    stop: threading.Event | None = None,
+) -> Answer:
+    """Do something again and again while what it needs is away, the database unless said otherwise.
+
+    Args:
+        away: what `work` raises meanwhile; raised when patience ends, or once `stop` is set.
+    """
+    end, wait, stop = time.monotonic() + patience_s, 0.2, stop or threading.Event()
     while True:
         try:
             return work()
-        except OperationalError:
-            if time.monotonic() + wait > end:
+        except away as error:
+            if stop.is_set() or time.monotonic() + wait > end:
                 raise
-            log.warning("database away", retry_in_s=wait)
-            time.sleep(wait)
+            log.warning("away", what=str(error).splitlines()[0], retry_in_s=wait)
+            stop.wait(wait)
             wait = min(2 * wait, 5.0)

@@ -24,6 +24,7 @@
     ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
     ├── NoModelFits                   a device with too little memory for any model of the family
     ├── ServiceDown (503)             database or broker cannot be reached
+    │   └── StoreDown                 the image store cannot be written or read
     └── EngineError                   one request failed inside a worker; its neighbours go on
         ├── WeightsDamaged            a weight file missing, or not the one that was recorded
         ├── OutOfMemory               admission did not fit, even alone
@@ -179,6 +180,11 @@ class ServiceDown(ArgusError):
     code = "service_down"
     status = 503
     help = "Start it again (`make up`) and retry; nothing accepted was lost."
+
+
+class StoreDown(ServiceDown):
+    code = "store_down"
+    help = "Free space, or make the image store writable again; images that are drawn wait for it and are not lost."
 
 
 class EngineError(ArgusError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import fsspec
 
-from core.errors import NotFound
+from core.errors import NotFound, StoreDown
 from core.settings import settings
 
 if TYPE_CHECKING:
@@ -34,24 +35,46 @@ class ImageStore:
         self._fs, self._root = fsspec.core.url_to_fs(url or settings().image_url)
 
     def put(self, image_id: uuid.UUID, image: Image, text: dict[str, str] | None = None) -> Stored:
-        """Encode as PNG (with `text` chunks: prompt, seed, level …) and store."""
+        """Encode as PNG (with `text` chunks: prompt, seed, level …) and store.
+
+        Raises:
+            StoreDown: the store is full, read-only or away; nothing of the image is left in it.
+        """
         data = encode_png(image, text or {})
         key = f"{datetime.now(UTC):%Y/%m/%d}/{image_id}.png"
         path = f"{self._root}/{key}"
-        self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         partial = f"{path}.partial"
-        with self._fs.open(partial, "wb") as sink:
-            sink.write(data)
-        self._fs.mv(partial, path)
+        try:
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            with self._fs.open(partial, "wb") as sink:
+                sink.write(data)
+            self._fs.mv(partial, path)
+        except OSError as error:
+            with suppress(OSError):
+                self.delete(partial.removeprefix(f"{self._root}/"))
+            raise StoreDown(f"The image store cannot be written: {error.strerror or error}.") from error
         return Stored(key, len(data), hashlib.sha256(data).hexdigest())
 
     def get(self, key: str) -> bytes:
-        """The file's bytes; raises `NotFound` when it is gone."""
+        """The file's bytes; raises `NotFound` when it is gone, `StoreDown` when the store does not answer."""
         try:
             with self._fs.open(f"{self._root}/{key}", "rb") as source:
                 return bytes(source.read())
         except FileNotFoundError:
             raise NotFound(f"The image file {key} is no longer in the store.") from None
+        except OSError as error:
+            raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+
+    def is_writable(self) -> bool:
+        """Whether a file can be stored now."""
+        probe = f"{self._root}/.probe-{uuid.uuid4()}"
+        try:
+            self._fs.makedirs(self._root, exist_ok=True)
+            self._fs.pipe_file(probe, b"argus")
+            self._fs.rm_file(probe)
+        except OSError:
+            return False
+        return True
 
     def delete(self, key: str) -> None:
         """Remove a file; one that is gone already is no error."""

@@ -21,6 +21,7 @@ import structlog
 from core.errors import ServiceDown
 
 log = structlog.get_logger(__name__)
+LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before any fork
 PR_SET_PDEATHSIG = 1
 BACKOFF_S = (0.5, 1, 2, 5, 10)  # waits before the 1st, 2nd, … restart in a row
 STEADY_S = 60.0  # a child that ran so long starts over with the first wait
@@ -54,6 +55,16 @@ class _Running:
     restart_at: float | None = None
 
 
+def die_with(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """In a child of the process `parent`: end when that does, at once, also when it is gone already.
+
+    One that went on would work beside its successor.
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, int(how))
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 class Supervisor:
     """Owns its children from `start` to `stop`."""
 
@@ -61,7 +72,6 @@ class Supervisor:
         self._log_folder = log_folder
         self._running: dict[str, _Running] = {}
         self._lock = threading.RLock()
-        self._libc = ctypes.CDLL(None, use_errno=True)
 
     def start(self, child: Child) -> None:
         """Start a child and wait until it is ready.
@@ -104,14 +114,8 @@ class Supervisor:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops them in order
-                preexec_fn=lambda: self._die_with(parent, child.stop_signal),
+                preexec_fn=lambda: die_with(parent, child.stop_signal if child.foundation else signal.SIGKILL),
             )
-
-    def _die_with(self, parent: int, how: signal.Signals) -> None:
-        """In the child: leave when the supervisor does, also when it is gone already."""
-        self._libc.prctl(PR_SET_PDEATHSIG, int(how))
-        if os.getppid() != parent:
-            os._exit(1)
 
     def _wait_ready(self, child: Child) -> None:
         end = time.monotonic() + child.patience_s

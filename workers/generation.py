@@ -60,12 +60,12 @@ class Generation:
     ) -> None:
         self.identity, self.family = identity, family
         self.engine, self.follower = engine, follower
-        self.recorder = Recorder(family, images)
+        self.stopping = threading.Event()
+        self.recorder = Recorder(family, images, self.stopping)
         self.admission, self.means = admission, means or {}
         self.claims = Claims(admission.share)
         self._company = Company()
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
-        self.stopping = threading.Event()
         self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
         self._claiming = threading.Lock()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
+from math import inf
 from typing import Any
 
 from core import requests
 from core.celery import publish
 from core.database import patiently
+from core.errors import StoreDown
 from core.families import Family
 from core.images import ImageStore, Stored
 from core.messages import QUALITY_QUEUE, ScoreImage
@@ -18,19 +21,21 @@ from workers.engine.request import GenerationResult
 
 
 class Recorder:
-    """Stores images and records them."""
+    """Stores images and records them. A store that is full or away is waited for until `stopping` is set."""
 
-    def __init__(self, family: Family, images: ImageStore) -> None:
+    def __init__(self, family: Family, images: ImageStore, stopping: threading.Event) -> None:
         self.family = family
         self.images = images
+        self.stopping = stopping
 
     def store(self, claimed: Claim, result: GenerationResult) -> bool:
         """Image to the store, timings to the database, its id to the quality worker.
 
         False when the request is no longer this attempt's: it was cancelled, or the worker given up for lost.
+        Raises `StoreDown` when the worker stops and the store is still away.
         """
-        image_id = uuid.uuid4()
-        stored = self.images.put(image_id, result.image, png_text(self.family, claimed.request, result))
+        image_id, text = uuid.uuid4(), png_text(self.family, claimed.request, result)
+        stored = patiently(lambda: self.images.put(image_id, result.image, text), inf, StoreDown, self.stopping)
         row = image_row(image_id, claimed, result, stored, self.family.version)
         since = time.time() - result.times.denoised
         recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from time import time
+
 from flask import Blueprint, Response, jsonify
 from sqlalchemy import select
 
 from app.ops.metrics import exposition
 from core.database import transaction
 from core.errors import ServiceDown
+from core.images import ImageStore
 from core.services import broker_answers, broker_url
 
 blueprint = Blueprint("ops", __name__)
@@ -21,8 +25,13 @@ def alive() -> Response:
 
 @blueprint.get("/readyz")
 def ready() -> tuple[Response, int]:
-    """PostgreSQL and the broker answer; 503 names which does not. Without the broker jobs are still accepted."""
-    parts = {"database": _database_answers(), "broker": _broker_answers()}
+    """PostgreSQL and the broker answer, images can be stored; 503 names what is wrong. Jobs are still accepted without
+    the broker, and without the store their images wait."""
+    parts = {
+        "database": _database_answers(),
+        "broker": _broker_answers(),
+        "store": _store_is_writable(int(time()) // 5),
+    }
     is_ready = all(parts.values())
     return jsonify({"status": "ready" if is_ready else "not ready", **parts}), 200 if is_ready else 503
 
@@ -40,6 +49,12 @@ def _database_answers() -> bool:
             return session.scalar(select(1)) == 1
     except Exception:
         return False
+
+
+@lru_cache(maxsize=1)
+def _store_is_writable(moment: int) -> bool:
+    """Asked at most once in five seconds: `moment` counts them."""
+    return ImageStore().is_writable()
 
 
 def _broker_answers() -> bool:

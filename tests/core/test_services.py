@@ -1,5 +1,12 @@
 """The embedded services and the schema, as they really run."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from alembic import command
 from sqlalchemy import text
@@ -32,10 +39,6 @@ def test_a_crashed_child_is_restarted_and_a_stopped_one_is_gone(tmp_path):
     supervisor = Supervisor(tmp_path)
     supervisor.start(Child("sleeper", ["sleep", "600"]))
     first = supervisor.pids()["sleeper"]
-    import os
-    import signal
-    import time
-
     os.kill(first, signal.SIGKILL)
     restarted: list[str] = []
     end = time.monotonic() + 20
@@ -47,6 +50,28 @@ def test_a_crashed_child_is_restarted_and_a_stopped_one_is_gone(tmp_path):
     supervisor.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
+
+
+SUPERVISED = """
+import sys, time
+from pathlib import Path
+from core.supervisor import Child, Supervisor
+supervisor = Supervisor(Path(sys.argv[1]))
+supervisor.start(Child("stubborn", ["sh", "-c", "trap '' TERM; while true; do sleep 0.2; done"]))
+print(supervisor.pids()["stubborn"], flush=True)
+time.sleep(600)
+"""
+
+
+def test_children_end_at_once_when_their_supervisor_is_killed(tmp_path):
+    supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = int(supervisor.stdout.readline())
+    supervisor.kill()
+    supervisor.wait()
+    end = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_child_that_dies_at_start_is_reported_with_the_end_of_its_log(tmp_path):
