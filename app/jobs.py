@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -47,7 +48,7 @@ def submit(wanted: JobIn, source: str) -> Submitted:
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     with transaction() as session:
         accepted_at = session.execute(select(func.now())).scalar_one()
-        deadline_at = accepted_at + timedelta(seconds=_patience_s(session, wanted, family))
+        deadline_at = accepted_at + timedelta(seconds=_patience_s(session, wanted, family, rows))
         job = Job(
             id=uuid.uuid4(),
             family=family.id,
@@ -64,13 +65,15 @@ def submit(wanted: JobIn, source: str) -> Submitted:
     return Submitted(job, accepted_at, deadline_at, published, [(row["id"], row["seed"]) for row in rows])
 
 
-def _patience_s(session: Session, wanted: JobIn, family: Family) -> float:
-    """Seconds from acceptance to deadline: as asked, the batch window, or the SLO."""
+def _patience_s(session: Session, wanted: JobIn, family: Family, rows: Sequence[dict[str, Any]]) -> float:
+    """Seconds from acceptance to deadline: as asked, the batch window, or the SLO, longer where a request takes longer
+    at the reference level than a usual one."""
     if wanted.deadline_s is not None:
         return wanted.deadline_s
     if ServiceClass(wanted.service_class) is ServiceClass.BATCH:
         return settings().batch_window_s
-    return latency_target_s(session, family)
+    lengths = [family.lengths((family.reference,), row["steps"], row["width"], row["height"]) for row in rows]
+    return latency_target_s(session, family) * max([1.0, *(each for one in lengths for each in one)])
 
 
 def cancel(job_id: uuid.UUID) -> int:

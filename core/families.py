@@ -8,6 +8,7 @@ its images. Nothing here imports torch: web, beat and scheduler read the same fi
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -116,6 +117,11 @@ class Level(_Frozen):
         skipped = round(self.skip * steps / default_steps)
         return total, min(skipped, total - 1)
 
+    def forwards(self, steps: int, default_steps: int) -> int:
+        """Steps that run, for a request that asks for `steps`."""
+        total, skipped = self.schedule(steps, default_steps)
+        return total - skipped
+
 
 class Scorer(_Frozen):
     """Who judges image against prompt."""
@@ -173,6 +179,16 @@ class Family(_Frozen):
     def levels_of(self, model_id: str) -> list[Level]:
         """The levels that run on a model, in file order."""
         return [level for level in self.levels.values() if level.model == model_id]
+
+    def lengths(self, levels: Iterable[str], steps: int, width: int, height: int) -> tuple[float, ...]:
+        """What a request takes at each of these levels, relative to one of the usual steps and size, by steps × pixels;
+        empty where it is such a one."""
+        usual, pixels = self.defaults, width * height / (self.defaults.width * self.defaults.height)
+        if steps == usual.steps and pixels == 1:
+            return ()
+        known = [self.level(level) for level in levels]
+        forwards = [[level.forwards(n, usual.steps) for n in (steps, usual.steps)] for level in known]
+        return tuple(pixels * own / usually for own, usually in forwards)
 
     def queues_of(self, model_ids: list[str]) -> list[str]:
         """The queues a worker serves that holds these models."""

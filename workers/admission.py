@@ -21,7 +21,7 @@ from core import open_requests, queued_requests, requests
 from core.database import transaction
 from core.families import Family
 from core.requests import Claim
-from core.tables import ServiceClass
+from core.tables import Request, ServiceClass
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
@@ -72,7 +72,7 @@ class PolicyAdmission:
         places = [
             i for i, row in enumerate(waiting) if row.level in policy.index and policy.cluster.holds(row.level) == held
         ]
-        shown = [(_bound(waiting[i], policy), str(waiting[i].level)) for i in places]
+        shown = [(self._bound(waiting[i], policy), str(waiting[i].level)) for i in places]
         load = self.reader.load_now(snapshot)
         if len(waiting) < SHOWN:  # this is all that waits for such workers
             load.waiting = {**load.waiting, held: len(shown)}
@@ -83,6 +83,31 @@ class PolicyAdmission:
         chosen = waiting[places[answer.start]]
         free = _free(chosen) and answer.level in levels
         return Admission(places[answer.start], answer.level if free else "", unreachable)
+
+    def gives_way(self, waiting: Sequence[Waiting], running: Sequence[tuple[Request, float]]) -> int | None:
+        """Which of the running (row, the share of it that is left) pauses for those that wait, if any."""
+        with transaction() as session:
+            snapshot = self.reader.snapshot(session)
+        policy = snapshot.policy
+        if policy is None or not policy.pauses or self.device_type not in policy.cluster.profiles:
+            return None
+        asking = [(self._bound(row, policy), str(row.level)) for row in waiting if row.level in policy.index]
+        if not asking or any(row.level not in policy.index for row, _ in running):
+            return None
+        begun = [(replace(self._bound(row, policy), done=1 - left), str(row.level)) for row, left in running]
+        return policy.gives_way(asking, begun, self.reader.load_now(snapshot))
+
+    def length(self, row: Request) -> float:
+        """What a request takes at its level, relative to one of the usual steps and size."""
+        return next(iter(self.family.lengths([str(row.level)], row.steps, row.width, row.height)), 1.0)
+
+    def _bound(self, row: Waiting | Request, policy: Policy) -> PolicyRequest:
+        """The row as the policy sees it; one that is bound to its level accepts no other."""
+        lengths = self.family.lengths(policy.levels, row.steps, row.width, row.height)
+        if _free(row):
+            return replace(as_request(row, quality_of(row, policy)), lengths=lengths)
+        only = tuple(float(level == row.level) for level in policy.levels)
+        return replace(as_request(row, only), floor=1.0, lengths=lengths)
 
     def share(self, level: str) -> float:
         """The share of this device that a request at a level fills."""
@@ -127,17 +152,9 @@ def first_come(waiting: Sequence[Waiting]) -> Admission:
     return Admission(0 if waiting else None)
 
 
-def _free(row: Waiting) -> bool:
+def _free(row: Waiting | Request) -> bool:
     """Whether the level may be chosen anew: not one asked for by name, nor of batch work that has time."""
     return bool(row.level_asked == "auto" and (row.service_class == ServiceClass.INTERACTIVE or row.urgent))
-
-
-def _bound(row: Waiting, policy: Policy) -> PolicyRequest:
-    """The row as the policy sees it; one that is bound to its level accepts no other."""
-    if _free(row):
-        return as_request(row, quality_of(row, policy))
-    only = tuple(float(level == row.level) for level in policy.levels)
-    return replace(as_request(row, only), floor=1.0)
 
 
 def _note(row: Waiting, level: str, behind: int) -> str | None:

@@ -24,6 +24,7 @@ class Claims:
         self.running: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
+        self.held: dict[uuid.UUID, uuid.UUID] = {}  # paused requests, and for which each is
 
     @property
     def foreground(self) -> list[Claim]:
@@ -51,13 +52,23 @@ class Claims:
         if background:
             self.background[claim.request.id] = claim
 
-    def remove(self, claim: Claim) -> None:
-        """This attempt is over. A later attempt of the same request may run here already: its entries stay."""
+    def hold(self, paused: Claim, claim: Claim) -> None:
+        """One request stands still until another has ended; it keeps its share of the device."""
+        self.held[paused.request.id] = claim.request.id
+
+    def remove(self, claim: Claim) -> list[uuid.UUID]:
+        """This attempt is over; answers those that stood still for it. A later attempt of the same request may run
+        here already: its entries stay."""
         request = claim.request.id
         for claims in (self.running, self.background):
             if (newest := claims.get(request)) is not None and newest.attempt == claim.attempt:
                 del claims[request]
                 self.preempted.discard(request)
+        self.held.pop(request, None)
+        going_on = [held for held, other in self.held.items() if other == request]
+        for held in going_on:
+            del self.held[held]
+        return going_on
 
     def preempt(self) -> list[uuid.UUID]:
         """Background requests that are to leave so that all others fit, noted as preempted."""

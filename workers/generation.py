@@ -66,8 +66,8 @@ class Generation:
         self.claims = Claims(admission.share)
         self._company = Company()
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
-        self._background_slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
-        self._claiming = threading.Lock()
+        self.slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
+        self.claiming = threading.Lock()
 
     def generate(self, request_id: uuid.UUID, epoch: int) -> None:
         """From a message to a stored image, for the request that the policy gives the slot to (`workers.admission`)."""
@@ -76,48 +76,52 @@ class Generation:
             self.follower.limit_messages(self.claims.messages)  # the next is taken when this is claimed
             for request in self.claims.preempt():
                 self.engine.preempt(str(request))
-            done = self._run(claimed)  # who was not let beside what a worker runs has no message any more
+            done = self.run(claimed)  # who was not let beside what a worker runs has no message any more
             claimed = self._claim() if done or self.admission.passed_over else None
 
     def _claim(self, request_id: uuid.UUID | None = None, epoch: int = 0) -> Claim | None:
         """Claim what the policy gives the slot to; with an id this one, if it comes from a queue that was cancelled."""
         if self.stopping.is_set():
             return None
-        with self._claiming:  # one at a time: what is claimed is `running` before the next looks
+        with self.claiming:  # one at a time: what is claimed is `running` before the next looks
             if request_id is not None:
                 claimed = _from_cancelled_queue(request_id, epoch, self.family, self.identity, self.follower)
             elif self.claims.has_room:
-                beside = [_started(other, self.engine) for other in self.claims.foreground]
-                claimed = claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
+                claimed = self.claim_beside(self.claims.foreground)
             else:
                 self.admission.passed_over, claimed = True, None
             if claimed is not None:
                 self.claims.add(claimed)
             return claimed
 
+    def claim_beside(self, others: list[Claim]) -> Claim | None:
+        """Claim what the policy lets start beside these; the caller has the lock `claiming`."""
+        beside = [_started(other, self.engine, self.admission.length(other.request)) for other in others]
+        return claim(self.family, self.identity, self.follower.levels(), self.admission, beside)
+
     def fill(self) -> None:
         """Start background work on a worker that has nothing else to do, and now and then what is owed a start."""
         if self.admission.passed_over and self.claims.has_room and (claimed := self._claim()):
-            self._background_slots.submit(self._run, claimed)
+            self.slots.submit(self.run, claimed)
         self._start_owed()
         while not self.stopping.is_set() and self.claims.has_idle_room:
-            with self._claiming:
+            with self.claiming:
                 claimed = claim_background(self.family, self.identity, self.follower.levels(), self.admission)
                 if claimed is None:
                     return
                 self.claims.add(claimed, background=True)
-            self._background_slots.submit(self._run_and_fill, claimed)
+            self.slots.submit(self._run_and_fill, claimed)
 
     def _start_owed(self) -> None:
         """Start a request that missed its deadline long ago; no other takes its slot."""
         if self.stopping.is_set() or not self.claims.foreground:  # without others it is background work like any
             return
-        with self._claiming:
+        with self.claiming:
             claimed = claim_owed(self.family, self.identity, self.follower.levels(), self.admission)
             if claimed is not None:
                 self.claims.add(claimed)
         if claimed is not None:
-            self._background_slots.submit(self._run, claimed)
+            self.slots.submit(self.run, claimed)
 
     def follow_assignment(self) -> None:
         """The assignment has changed: what runs at a level that is no longer offered moves on at the next step."""
@@ -126,10 +130,10 @@ class Generation:
 
     def forget_preempted(self) -> None:
         """Drop the kept state of requests that no longer wait: another worker has them, or nobody wants them."""
-        with self._claiming:  # what this worker takes again is `running` before anybody looks
+        with self.claiming:  # what this worker takes again is `running` before anybody looks
             kept = {uuid.UUID(request) for request in self.engine.preempted()} - set(self.claims.running)
             if kept:
-                self.engine.discard_preempted(map(str, kept - set(open_requests.queued_among(list(kept)))))
+                self.engine.preempted_store.discard(map(str, kept - set(open_requests.queued_among(list(kept)))))
 
     def stop(self, drain_s: float) -> None:
         """Begin nothing more; what runs ends within `drain_s` seconds or goes back to its queue."""
@@ -139,17 +143,17 @@ class Generation:
 
     def wait_for_background(self) -> None:
         """Return when no background work is at hand; none can be started afterwards."""
-        self._background_slots.shutdown(wait=True)
+        self.slots.shutdown(wait=True)
 
     def _allowed(self, request: Request) -> tuple[str, ...]:
         offered = self.follower.levels() if self.admission.moves else ()
         return allowed_levels(self.family, request, offered, self.means)
 
     def _run_and_fill(self, claimed: Claim) -> None:
-        self._run(claimed)
+        self.run(claimed)
         self.fill()
 
-    def _run(self, claimed: Claim) -> bool:
+    def run(self, claimed: Claim) -> bool:
         """Whether it ended with an image that was stored."""
         alone = False
         try:
@@ -168,7 +172,8 @@ class Generation:
         except Exception as error:
             self._release(claimed, error, alone)
         finally:
-            self.claims.remove(claimed)
+            for request in self.claims.remove(claimed):
+                self.engine.hold(str(request), held=False)
         return False
 
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:
@@ -216,10 +221,10 @@ def _end(error: Exception, preempted: bool, stopping: bool, alone: bool) -> tupl
     return "failed", code, reason
 
 
-def _started(claim: Claim, engine: Engine) -> Started:
-    """A claim as the policy sees it."""
+def _started(claim: Claim, engine: Engine, length: float) -> Started:
+    """A claim as the policy sees it; `length` is what all of it takes, relative to a usual request."""
     request, running = claim.request, engine.find(str(claim.request.id))
-    left = running.share_left if running else 1.0
+    left = length * (running.share_left if running else 1.0)
     return Started(request.deadline_at.timestamp(), str(request.level), left)
 
 

@@ -14,9 +14,10 @@ from core import open_requests, requests, workers
 from core.celery import publish
 from core.messages import SCHEDULER_QUEUE, Reconcile, Tick
 from workers.generation import Generation
+from workers.giving_way import LOOK_S, look
 
 log = structlog.get_logger(__name__)
-EVERY_S = 1.0
+LOOKS = 4  # for who should go first, in a round of a second
 BEATS_EVERY = 3  # rounds between two heartbeats
 ORPHANS_EVERY = 30  # rounds: there are some only after the database was away
 
@@ -60,9 +61,11 @@ class Housekeeping:
 
     def _run(self) -> None:
         number = 0
-        while not self._stop.wait(EVERY_S):
+        while not self._stop.wait(LOOK_S):
             number += 1
-            self.round(number)
+            self._unless_away(lambda: look(self.generation))
+            if number % LOOKS == 0:
+                self.round(number // LOOKS)
 
     def round(self, number: int) -> None:
         """What is due in the round of this number."""

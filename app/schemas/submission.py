@@ -69,7 +69,7 @@ class JobOptions(Options):
         default=None,
         gt=0,
         le=MAX_DEADLINE_S,
-        description="Seconds in which the images are wanted. Left out: the SLO in force.",
+        description="Seconds in which the images are wanted. Left out: the SLO, longer for more steps or pixels.",
     )
     service_class: ClassName = Field(
         default="interactive",

@@ -19,6 +19,7 @@ from bench.scheduler import (
     shapes,
     spread,
     steady,
+    unequal,
     validate,
     wording,
 )
@@ -45,6 +46,7 @@ PARTS: dict[str, Part] = {
     "models": models.PART,
     "published": published.PART,
     "classes": service_classes.PART,
+    "unequal": unequal.PART,
 }
 
 

@@ -30,6 +30,7 @@ class Argus(Policy):
     name = "argus"
     source = "this repository: docs/decisions/0010 to 0013, 0022"
     moves = True
+    pauses = True
     prompt_aware = True  # False: every prompt is priced as the mean prompt (ablation: without the predictor)
     late_binding = True  # levels bound when service starts; False: at arrival
 
@@ -39,7 +40,7 @@ class Argus(Policy):
         self.caps = quality_caps(self.cluster.quality)
 
     def plan(self, observed: Observation) -> Epoch:
-        sample, floors = self._sample(observed)
+        sample, floors = _sample(self, observed)
         asked = prompt_classes(self.levels, sample, floors, max(self.demand(observed), MIN_DEMAND))
         plan = solve(self.instance(observed, asked, 1.0 + observed.error))
         planned, leaving = (
@@ -75,7 +76,7 @@ class Argus(Policy):
             seconds = epoch.extra["seconds"].get(level)
             if seconds is None:
                 continue
-            now = worker_second[self.cluster.holds(level)] * seconds
+            now = worker_second[self.cluster.holds(level)] * request.work(i) * seconds
             net = self._quality(request, i) - self._price(level, now, epoch, state)
             if net > highest + 1e-9:
                 best, highest = [level], net
@@ -140,8 +141,9 @@ class Argus(Policy):
     # -- admission --------------------------------------------------------------------------------------------------
 
     def _options(self, request: Request, level: str, worker: Worker) -> Sequence[int]:
-        """Levels of the worker's model within the floor; bound at arrival, the one that the request was routed to."""
-        options = within_floor(request, self.models[worker.model]) if self.late_binding else (self.index[level],)
+        """Levels of the worker's model within the floor; bound at arrival, or begun, the one that it was routed to."""
+        bound = request.done or not self.late_binding
+        options = (self.index[level],) if bound else within_floor(request, self.models[worker.model])
         return [i for i in options if self.latencies.runs(worker.device, i)]
 
     def _start(
@@ -156,26 +158,29 @@ class Argus(Policy):
         """Best quality minus price among those that leave the requests behind it a chance."""
         request, seconds = waiting[index][0], self.latencies.seconds[worker.device]
         budget = self.latencies.budget(index, worker, waiting, state, self.margin)
-        options = [i for i in options if seconds[i] <= budget] or [min(options, key=seconds.__getitem__)]
+        takes = {i: request.work(i) * seconds[i] for i in options}
+        options = [i for i in options if takes[i] <= budget] or [min(options, key=takes.__getitem__)]
         if worker.model not in epoch.curves:
             return max(options, key=lambda i: request.quality[i])
         price = self._shadow_price(worker.model, epoch, state, itself=1)
-        return max(options, key=lambda i: self._quality(request, i) - price * seconds[i])
+        return max(options, key=lambda i: self._quality(request, i) - price * takes[i])
 
     def _rather_waits(self, request: Request, joining: Joining, epoch: Epoch, state: LoadState) -> bool:
         model = joining.worker.model
         if model not in epoch.curves or not joining.afterwards:
             return False
-        price, seconds = self._shadow_price(model, epoch, state, itself=1), joining.seconds
-        return joining.gains_by_waiting(lambda i: self._quality(request, i) - price * seconds[i], price)
-
-    def _sample(self, observed: Observation) -> tuple[np.ndarray, np.ndarray]:
-        if not len(observed.sample) or not self.prompt_aware:
-            return np.minimum(np.array([self.cluster.quality]), self.caps), np.zeros(1)
-        return np.minimum(observed.sample, self.caps), observed.floors
+        price = self._shadow_price(model, epoch, state, itself=1)
+        return joining.gains_by_waiting(lambda i: self._quality(request, i) - price * joining.worker_s(i), price)
 
     def _quality(self, request: Request, i: int) -> float:
         return min(request.quality[i] if self.prompt_aware else self.cluster.quality[i], self.caps[i])
+
+
+def _sample(policy: Argus, observed: Observation) -> tuple[np.ndarray, np.ndarray]:
+    """The prompts that a plan is made for: predicted qualities, and floors."""
+    if not len(observed.sample) or not policy.prompt_aware:
+        return np.minimum(np.array([policy.cluster.quality]), policy.caps), np.zeros(1)
+    return np.minimum(observed.sample, policy.caps), observed.floors
 
 
 policy = Argus

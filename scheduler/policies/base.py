@@ -14,6 +14,7 @@ from scheduler.policies.hits import averaged
 from scheduler.policies.instances import instance, prompt_agnostic_plan
 from scheduler.policies.joining import Joining
 from scheduler.policies.latency import LatencyTable
+from scheduler.policies.preemption import Due, due, gives_way
 
 MARGIN = 0.01  # of the target latency: a start may be so much later than decided
 MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
@@ -32,7 +33,7 @@ class Policy:
     moves: ClassVar[bool] = False  # a running request may move to a cheaper level, to be in time or to follow the plan
     clairvoyant: ClassVar[bool] = False  # the simulator gives it true qualities and future arrivals
     reviews_all: ClassVar[bool] = False  # `finished` is asked of every scored image, not only of those under a floor
-    pauses: ClassVar[bool] = False  # the simulator asks it whether a running request gives its slot to a waiting one
+    pauses: ClassVar[bool] = False  # a running request may give way to one that waits: `gives_way` is asked
     lets_go: ClassVar[bool] = False  # admission control is its own rule, whether a run gives it to all or not
     admission_control: bool = True
 
@@ -76,14 +77,14 @@ class Policy:
             if not options:  # for workers of another type
                 continue
             left = request.deadline - state.now - self.margin
-            joining = Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state)
+            joining = Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state, request.work)
             in_time = joining.in_time
             if self._rather_waits(request, joining, epoch, state):
                 continue
             if in_time or not (self.admission_control or self.lets_go):
                 start = self._start(i, in_time or options, worker, waiting, epoch, state)
                 return Admission(i, self.levels[start], tuple(unreachable))
-            if not self.latencies.reachable(options, left):
+            if not self.latencies.reachable(options, left, request.work):
                 unreachable.append(i)
         return Admission(unreachable=tuple(unreachable))
 
@@ -91,7 +92,8 @@ class Policy:
         self, waiting: Sequence[tuple[Request, str]], running: Sequence[tuple[Request, str]], state: LoadState
     ) -> int | None:
         """Which of the `running` requests of a model, all of whose workers are full, pauses for those that wait."""
-        return None
+        asking, begun = ([self._due(*pair) for pair in pairs] for pairs in (waiting, running))
+        return gives_way(asking, begun, state.now + self.margin)
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:
         """A level to regenerate at, given the relative quality that `level` turned out to have."""
@@ -104,6 +106,10 @@ class Policy:
             level if workers.get(self.cluster.holds(level)) else self.route(request, epoch, state)
             for request, level in waiting
         ]
+
+    def _due(self, request: Request, level: str) -> Due:
+        somewhere = Worker("", next(iter(self.cluster.profiles)), self.cluster.holds(level))
+        return due(request, self.index[level], self._options(request, level, somewhere), self.latencies)
 
     # -- admission --------------------------------------------------------------------------------------------------
 

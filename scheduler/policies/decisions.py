@@ -19,7 +19,8 @@ class Request:
     """What a policy may know of one request. `quality` is predicted, one number a level in `Cluster.levels` order.
 
     `key` (the prompt) is what deterministic draws hash; `similarity` is the cosine to the nearest cached prompt;
-    `done` the share of its work that a paused one has behind it.
+    `done` the share of its work that a paused one has behind it. `lengths` are its work by level, in requests of the
+    family's usual steps and size; empty where it is such a one.
     """
 
     id: int | str
@@ -32,6 +33,11 @@ class Request:
     batch: bool = False
     attempt: int = 0
     done: float = 0.0
+    lengths: tuple[float, ...] = ()
+
+    def work(self, level: int) -> float:
+        """What is left to do at a level (its place in `Cluster.levels`), in usual requests."""
+        return (1 - self.done) * (self.lengths[level] if self.lengths else 1.0)
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ class LoadState:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A request that a worker is running: when it is due, at which level, which share of its work is left."""
+    """A request that a worker is running: when it is due, at which level, what is left in requests of usual length."""
 
     deadline: float
     level: str

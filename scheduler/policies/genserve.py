@@ -7,8 +7,7 @@ slack is paused for them, if it can still be in time afterwards, and goes on lat
 Its long requests are videos, its short ones images; here they are those that skip few or many steps of the cache
 (NIRVANA's levels), at most one to two. Of requests with one target latency the waiting ones have more slack than those
 that run, so nobody is paused; where targets differ somebody is. A worker draws a request's steps alone, so elastic
-sequence parallelism and the knapsack over its degrees have nothing to choose. Only the simulator pauses interactive
-requests: live, workers do so with batch work alone.
+sequence parallelism and the knapsack over its degrees have nothing to choose.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ class GenServe(Nirvana):
         unreachable: list[int] = []
         for i, (request, level) in enumerate(waiting):
             options = self._as_drawn(request, self._options(request, level, worker), worker)
-            left = (request.deadline - state.now - self.margin) / (1 - request.done)  # as if it were from the start
-            if options and Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state).in_time:
+            left, behind = request.deadline - state.now - self.margin, len(waiting) - i - 1
+            if options and Joining(self.latencies, worker, options, left, behind, state, request.work).in_time:
                 return Admission(i, self.levels[options[0]], tuple(unreachable))
-            if options and not self.latencies.reachable(options, left):
+            if options and not self.latencies.reachable(options, left, request.work):
                 unreachable.append(i)
         return Admission(unreachable=tuple(unreachable))
 
@@ -55,7 +54,7 @@ class GenServe(Nirvana):
     def _needs_s(self, request: Request, level: str) -> float:
         """Seconds that the rest of it takes alone, on the fastest type of device."""
         drawn = self.cluster.drawn(self.index[level], request.quality)
-        return (1 - request.done) * min(alone[drawn] for alone in self.latencies.alone.values())
+        return request.work(drawn) * min(alone[drawn] for alone in self.latencies.alone.values())
 
     def _slack_s(self, request: Request, level: str, state: LoadState) -> float:
         return request.deadline - state.now - self.margin - self._needs_s(request, level)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from scheduler.policies.decisions import LoadState, Worker
-from scheduler.policies.latency import LatencyTable, Work
+from scheduler.policies.latency import LatencyTable, Left, Work, usual
 
 SHORT = 4.0  # times as long a request must be for another to be short beside it
 LITTLE = 0.05  # of the time to its deadline that one may take of a running request more than the fastest level would
@@ -19,7 +19,10 @@ ROUNDS = 4  # of: who arrives while it runs, how long it runs with those
 
 
 class Joining:
-    """One worker asked for a request with these level `options`, `left` seconds and `behind` others behind it."""
+    """One worker asked for a request with these level `options`, `left` seconds and `behind` others behind it.
+
+    `work` is what there is to do of it.
+    """
 
     def __init__(
         self,
@@ -29,7 +32,9 @@ class Joining:
         left: float,
         behind: int,
         state: LoadState,
+        work: Left = usual,
     ) -> None:
+        self.work = work
         self.latencies, self.worker = latencies, worker
         self.options, self.left, self.behind = options, left, behind
         self.rate = state.rate / max(1, state.workers.get(worker.model, 1))
@@ -48,23 +53,23 @@ class Joining:
         That is alone on an idle worker, else beside those that run and those behind it that will fill the places left:
         one that starts too late keeps others from being in time, and the next one again.
         """
-        found = [i for i in self.options if self._takes(i, 1.0, self.beside) <= self.left]
+        found = [i for i in self.options if self._takes(i, self.work(i), self.beside) <= self.left]
         for k, (level, share, until) in enumerate(self.running):
             others = self.beside[:k] + self.beside[k + 1 :]
             if share * self.alone[level] <= until:
                 least = self._takes(level, share, [*others, (self.quickest, 1.0, 1.0)])
                 most = max(until, least + LITTLE * until)
-                found = [i for i in found if self._takes(level, share, [*others, (i, 1.0, 1.0)]) <= most]
-        fastest = min(self.options, key=self.alone.__getitem__)
+                found = [i for i in found if self._takes(level, share, [*others, (i, self.work(i), 1.0)]) <= most]
+        fastest = min(self.options, key=lambda i: self.work(i) * self.alone[i])
         room = max(0, round(1 / self.fills[fastest]) - 1)  # places beside it, which those behind it will fill
         at_once = [*self.beside, (self.quickest, 1.0, min(self.behind, room))] if self.running else []
-        return found or [fastest] * (self._among(fastest, 1.0, at_once) <= self.left)
+        return found or [fastest] * (self._among(fastest, self.work(fastest), at_once) <= self.left)
 
     @cached_property
     def afterwards(self) -> list[int]:
         """Other levels that end in time when started once all that runs has ended; none where nothing runs."""
         others = [i for i in self.options if i not in self.in_time] if self.running else []
-        return [i for i in others if self.ends_s + self._takes(i, 1.0, [], self.ends_s) <= self.left]
+        return [i for i in others if self.ends_s + self._takes(i, self.work(i), [], self.ends_s) <= self.left]
 
     def gains_by_waiting(self, gain: Callable[[int], float], price: float) -> bool:
         """Whether a level afterwards gains more than any now, less the `price` of the worker's time unused till then.
@@ -75,6 +80,10 @@ class Joining:
             return False
         unused_s = self.ends_s * max(0.0, 1 - sum(self.fills[level] for level, _, _ in self.running))
         return max(map(gain, self.afterwards)) - price * unused_s > max(map(gain, self.in_time))
+
+    def worker_s(self, level: int) -> float:
+        """Worker-seconds that it takes at a level."""
+        return self.work(level) * self.seconds[level]
 
     @cached_property
     def ends_s(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,13 @@ from scheduler.planning.align import ModelPools
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Request, Worker
 
-Work = tuple[int, float, float]  # a level by its place in `Cluster.levels`, the share of it that is left, how many such
+Work = tuple[int, float, float]  # a level by its place in `Cluster.levels`, what of it is left, how many such
+Left = Callable[[int], float]  # what is left of a request at a level, in requests of usual length
+
+
+def usual(level: int) -> float:
+    """All of a request of usual length, at any level."""
+    return 1.0
 
 
 class LatencyTable:
@@ -55,9 +61,9 @@ class LatencyTable:
         fastest = [(n, min(table[i] for i in self.models[held])) for n, table in enumerate(self._at[device], 1)]
         return max(n * max(0.0, self._slo_s - s) / s for n, s in fastest)
 
-    def reachable(self, options: Sequence[int], left: float) -> bool:
+    def reachable(self, options: Sequence[int], left: float, work: Left = usual) -> bool:
         """Whether any type of device ends one of these levels within `left` seconds, alone."""
-        return any(alone[i] <= left for alone in self.alone.values() for i in options)
+        return any(work(i) * alone[i] <= left for alone in self.alone.values() for i in options)
 
     def among(self, device: str, level: int, left: float, beside: Sequence[Work]) -> float:
         """Seconds that the share `left` of a request takes beside others.

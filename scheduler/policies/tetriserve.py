@@ -36,10 +36,11 @@ class TetriServe(Nirvana):
         for i, (request, level) in enumerate(waiting):
             options = self._as_drawn(request, self._options(request, level, worker), worker)
             left = request.deadline - state.now - self.margin
-            if options and Joining(self.latencies, worker, options, left, len(waiting) - i - 1, state).in_time:
+            behind = len(waiting) - i - 1
+            if options and Joining(self.latencies, worker, options, left, behind, state, request.work).in_time:
                 urgent = left - round_s < alone[options[0]]
                 able.append((not urgent, alone[options[0]] if urgent else 0.0, i, options[0]))
-            elif options and not self.latencies.reachable(options, left):
+            elif options and not self.latencies.reachable(options, left, request.work):
                 unreachable.append(i)
         if not able:
             return Admission(unreachable=tuple(unreachable))

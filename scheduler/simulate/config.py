@@ -21,6 +21,8 @@ class SimConfig:
     with `any_hit` it always starts from the nearest prompt's, however far that is, as the Argus paper's ladder was
     measured (docs/decisions/0053).
 
+    Whether a running request gives way is asked at every arrival and end, or every `look_s` seconds, as workers do.
+
     What a live system loses besides: `hand_over_s` from routing until a worker may claim; `snapshot_age_s`, how old the
     load is that decisions are made by (the clock never is); `spread`, the standard deviation of the logarithm of
     service times, whose median is the profile's, drawn by `seed`; `overhead_s` from the last step to the stored image
@@ -43,6 +45,7 @@ class SimConfig:
     snapshot_age_s: float = 0.0
     spread: float = 0.0
     overhead_s: float = 0.0
+    look_s: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:

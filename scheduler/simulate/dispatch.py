@@ -33,19 +33,30 @@ class Dispatch:
         self.system.enqueue(request, level)
         self._make_room(model)
         self._feed_model(model)
-        if self.system.policy.pauses and self.system.waiting[model]:
-            self._pause(model)
+        if not self.system.config.look_s:
+            self.pause(model)
+
+    def freed(self, worker: SimWorker) -> None:
+        """A request has ended: who was paused for it goes on, and others start."""
+        self.feed(worker)
+        if not self.system.config.look_s:
+            self.pause(worker.model)
 
     def feed_all(self) -> None:
         for worker in self.system.workers:
             self.feed(worker)
 
+    def pause_all(self) -> None:
+        for model in self.system.waiting:
+            self.pause(model)
+
     def feed(self, worker: SimWorker) -> None:
         """Start what the policy admits while there is room; background work where nothing waits."""
         now = self.system.now
+        before = worker.version
+        worker.resume(now)
         if worker.wanted:
             self.planning.change(worker)
-        before = worker.version
         while worker.has_room(now) and (self._start_owed(worker) or self._admit(worker)):
             pass
         if worker.batch and (worker.version != before or worker.at == now):
@@ -63,7 +74,7 @@ class Dispatch:
         queue = system.waiting[worker.model]
         if not queue:
             return not worker.batch and self._start_background(worker)
-        asking = Worker(str(worker.id), worker.device, worker.model, self._running(worker))
+        asking = Worker(str(worker.id), worker.device, worker.model, _running(worker, system))
         admission = system.policy.admit(asking, queue, system.epoch, system.load())
         chosen = None if admission.start is None else queue[admission.start][0]
         for index in sorted(admission.removed, reverse=True):
@@ -76,22 +87,21 @@ class Dispatch:
         self._start(worker, chosen, system.policy.index[admission.level])
         return True
 
-    def _running(self, worker: SimWorker) -> tuple[Started, ...]:
-        worker.advance(self.system.now)
-        levels = self.system.policy.levels
-        return tuple(Started(r.request.deadline, levels[r.drawn], r.left) for r in worker.batch if not r.background)
-
     def _start(self, worker: SimWorker, request: Request, level: int, background: bool = False) -> None:
         """A request joins the batch; background work makes way for an interactive one."""
         if not background:
             self._preempt(worker)
-        device, drawn = worker.device, self.system.cache.drawn(request, level, worker.device)
-        seconds, share, takes_s = self.seconds[device][drawn], self.share[device][drawn], self.takes_s[device][drawn]
-        if self.system.config.spread:
-            takes_s = tuple(each_s * self.system.lasts[int(request.id)] for each_s in takes_s)
-        running = Running(request, level, drawn, seconds, takes_s, share, self.model_of[drawn], background=background)
-        running.left = 1 - request.done
+        running = self._begun(worker.device, request, level, background)
         worker.change(self.system.now, lambda batch: batch.append(running))
+
+    def _begun(self, device: str, request: Request, level: int, background: bool) -> Running:
+        drawn = self.system.cache.drawn(request, level, device)
+        longer = request.lengths[drawn] if request.lengths else 1.0
+        lasts = longer * (self.system.lasts[int(request.id)] if self.system.config.spread else 1.0)
+        seconds, takes_s = longer * self.seconds[device][drawn], self.takes_s[device][drawn]
+        takes_s = takes_s if lasts == 1.0 else tuple(each_s * lasts for each_s in takes_s)
+        left, share = 1 - request.done, self.share[device][drawn]
+        return Running(request, level, drawn, seconds, takes_s, share, self.model_of[drawn], left, background)
 
     def _start_background(self, worker: SimWorker) -> bool:
         """Background work fills a worker that has nothing else, at the best level it holds."""
@@ -129,20 +139,19 @@ class Dispatch:
             if self._preempt(worker):
                 return
 
-    def _pause(self, model: str) -> None:
-        """The policy may have a running request give its slot to those that wait; it keeps its progress and waits."""
+    def pause(self, model: str) -> None:
+        """The policy may have a running request give way to those that wait; it goes on from where it was."""
         system = self.system
         able = [w for w in system.workers if w.model == model and w.alive and w.batch]
-        if not able or any(w.has_room(system.now) for w in able):
+        if not (system.policy.pauses and system.waiting[model] and able) or any(w.has_room(system.now) for w in able):
             return
-        running = [(w, r) for w in able for r in w.advanced(system.now)]
-        pairs = [(replace(r.request, done=1 - r.left), system.policy.levels[r.level]) for _, r in running]
-        chosen = system.policy.gives_way(system.waiting[model], pairs, system.load())
-        if chosen is None:
+        if (found := _giving_way(system, model, able)) is None:
             return
-        worker, paused = running[chosen]
+        worker, paused = found
         worker.change(system.now, lambda batch: batch.remove(paused))
-        system.enqueue(*pairs[chosen])
+        while worker.has_room(system.now) and self._admit(worker):
+            pass
+        worker.paused.append(paused)
         self.pauses += 1
         self.feed(worker)
 
@@ -161,6 +170,21 @@ def _takes_s(profile: Profile, levels: Sequence[str]) -> list[tuple[float, ...]]
     rows = range(1, max(level.rows for level in profile.levels) + 1)
     never = (float("inf"),) * len(rows)
     return [tuple(map(profile.level(level).expected_s, rows)) if level in profile.ids else never for level in levels]
+
+
+def _running(worker: SimWorker, system: System) -> tuple[Started, ...]:
+    """What a worker runs, as policies see it."""
+    worker.advance(system.now)
+    levels = system.policy.levels
+    return tuple(Started(r.request.deadline, levels[r.drawn], r.work) for r in worker.batch if not r.background)
+
+
+def _giving_way(system: System, model: str, workers: Sequence[SimWorker]) -> tuple[SimWorker, Running] | None:
+    """The request that pauses for those that wait, and whose it is."""
+    running = [(w, r) for w in workers for r in w.advanced(system.now)]
+    pairs = [(replace(r.request, done=1 - r.left), system.policy.levels[r.level]) for _, r in running]
+    chosen = system.policy.gives_way(system.waiting[model], pairs, system.load())
+    return None if chosen is None else running[chosen]
 
 
 def _foreground(batch: list[Running]) -> list[Running]:

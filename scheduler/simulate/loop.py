@@ -28,7 +28,7 @@ def simulate(
 
 
 class _Run:
-    """One method an event: arrive, claimable, finish, ready, tick, fail, found_dead, back."""
+    """One method an event: arrive, claimable, finish, ready, look, tick, fail, found_dead, back."""
 
     def __init__(
         self, config: SimConfig, work: Workload, policy: Policy | None, recorder: Recorder | None = None
@@ -60,6 +60,7 @@ class _Run:
         times = self.work.times.tolist()
         end = self.work.duration_s + DRAIN_S
         self.events.at(self.config.tick_s, "tick")
+        self.events.at(self.config.look_s or math.inf, "look")
         for at, which, for_s in self.config.failures:
             self.events.at(at, "fail", which, for_s)
         second, counted, i = 1.0, 0, 0
@@ -88,11 +89,12 @@ class _Run:
             id=i,
             key=self.work.prompts[row],
             arrived=arrived,
-            deadline=arrived + _window(self.config, batch),
+            deadline=arrived + _window(self.config, self.work, i),
             quality=self.quality[i],
             floor=self.config.floor,
             similarity=float(self.work.similarity[i]),
             batch=batch,
+            lengths=self.work.lengths_of(i),
         )
         if batch:
             self.system.background.append((request, None))
@@ -119,10 +121,14 @@ class _Run:
             return
         for running in worker.finished(self.events.now):
             self._done(running)
-        self.dispatch.feed(worker)
+        self.dispatch.freed(worker)
 
     def _ready(self, worker: SimWorker) -> None:
         self.dispatch.feed(worker)
+
+    def _look(self) -> None:
+        self.events.at(self.events.now + self.config.look_s, "look")
+        self.dispatch.pause_all()
 
     def _tick(self) -> None:
         self.events.at(self.events.now + self.config.tick_s, "tick")
@@ -131,7 +137,7 @@ class _Run:
 
     def _fail(self, which: int, for_s: float) -> None:
         worker = self.system.workers[which % len(self.system.workers)]
-        lost, worker.batch = worker.batch, []
+        lost, worker.batch, worker.paused = worker.batch + worker.paused, [], []
         worker.alive = False
         worker.version += 1
         self.events.at(self.events.now + self.config.stale_s, "found_dead", lost)
@@ -187,11 +193,13 @@ def _ticks(run: _Run) -> dict[str, Any]:
 def _lost(config: SimConfig, work: Workload, i: int) -> Outcome:
     """What became of a request that was never served."""
     batch, at = bool(work.batch[i]), float(work.times[i])
-    return Outcome(at, at + _window(config, batch), math.inf, 0.0, "", batch)
+    return Outcome(at, at + _window(config, work, i), math.inf, 0.0, "", batch)
 
 
-def _window(config: SimConfig, batch: bool) -> float:
-    return config.batch_window_s if batch else config.slo_s
+def _window(config: SimConfig, work: Workload, i: int) -> float:
+    if work.batch[i]:
+        return config.batch_window_s
+    return config.slo_s if work.target_s is None else float(work.target_s[i])
 
 
 def _nothing(system: System, planning: Planning) -> None:

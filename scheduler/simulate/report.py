@@ -37,7 +37,10 @@ class Outcome:
 
 @dataclass
 class Report:
-    """One policy's run: `figures` as in docs/formats.md, `timeline` by name a value a minute, `batch` of batch work."""
+    """One policy's run: `figures` as in docs/formats.md, `timeline` by name a value a minute, `batch` of batch work.
+
+    `late` says of each request, in order of arrival, whether it was.
+    """
 
     policy: str
     figures: dict[str, Any]
@@ -45,6 +48,7 @@ class Report:
     seconds: float  # of CPU time that the simulation took
     batch: dict[str, float] = field(default_factory=dict)
     ticks: dict[str, Any] = field(default_factory=dict)
+    late: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def to_json(self) -> dict[str, Any]:
         return {**self.figures, "batch": self.batch, "ticks": self.ticks, "timeline": self.timeline}
@@ -66,7 +70,8 @@ def report(
             "quality_mean": float(np.mean([o.quality for o in done])) if done else 0.0,
         }
     figures = _figures(interactive, levels, duration_s)
-    return Report(policy, figures, _timeline(interactive, levels, duration_s), seconds, batch, **rest)
+    late = np.array([outcome.late for outcome in outcomes], bool)
+    return Report(policy, figures, _timeline(interactive, levels, duration_s), seconds, batch, late=late, **rest)
 
 
 def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float) -> dict[str, Any]:

@@ -30,6 +30,11 @@ class Running:
     left: float = 1.0
     background: bool = False
 
+    @property
+    def work(self) -> float:
+        """What is left, in requests of usual length."""
+        return self.left * (self.request.lengths[self.drawn] if self.request.lengths else 1.0)
+
     def takes(self, rows: Counter[str]) -> float:
         """Seconds from start to end while so many run of each model."""
         return self.takes_s[rows[self.model] - 1] * len(rows)
@@ -37,13 +42,17 @@ class Running:
 
 @dataclass(slots=True)
 class SimWorker:
-    """A worker on the virtual clock. `version` changes with every change of its batch, which tells stale events."""
+    """A worker on the virtual clock. `version` changes with every change of its batch, which tells stale events.
+
+    Requests that are `paused` keep their slots and go on as soon as those that took them have ended.
+    """
 
     id: int
     device: str
     model: str
     able: bool = True  # its device can run something of what it holds
     batch: list[Running] = field(default_factory=list)
+    paused: list[Running] = field(default_factory=list)
     wanted: str = ""  # the model it changes to when its batch is done
     ready_at: float = 0.0  # it is loading until then
     alive: bool = True
@@ -57,7 +66,7 @@ class SimWorker:
         return self.wanted or self.model
 
     def has_room(self, now: float) -> bool:
-        full = sum(running.share for running in self.batch) > 1 - DONE
+        full = sum(running.share for running in (*self.batch, *self.paused)) > 1 - DONE
         return self.alive and self.able and not self.wanted and self.ready_at <= now and not full
 
     def advance(self, now: float) -> None:
@@ -79,6 +88,15 @@ class SimWorker:
         act(self.batch)
         self.version += 1
 
+    def resume(self, now: float) -> None:
+        """Let those that were paused go on, as far as there is room for them."""
+        filled = sum(running.share for running in self.batch)
+        for running in list(self.paused):
+            if filled + running.share <= 1 + DONE or not self.batch:
+                self.paused.remove(running)
+                self.change(now, lambda batch, back=running: batch.append(back))  # type: ignore[misc]
+                filled += running.share
+
     def next_finish(self) -> float:
         rows = self._rows()
         return self.at + min(max(0.0, running.left) * running.takes(rows) for running in self.batch)
@@ -97,5 +115,5 @@ class SimWorker:
     def busy_s(self, now: float) -> float:
         """Worker-seconds that the foreground requests still need."""
         self.advance(now)
-        busy = sum(max(0.0, r.left) * r.seconds for r in self.batch if not r.background)
+        busy = sum(max(0.0, r.left) * r.seconds for r in (*self.batch, *self.paused) if not r.background)
         return busy + max(0.0, self.ready_at - now)

@@ -20,7 +20,11 @@ DEFAULT_SPREAD = 500  # synthetic prompts, where there is no quality table
 
 @dataclass(frozen=True)
 class Workload:
-    """N requests over P prompts and L levels. Qualities are relative to the reference level."""
+    """N requests over P prompts and L levels. Qualities are relative to the reference level.
+
+    Where requests are unequal, `lengths` are what they take by level, relative to a usual one, and `target_s` the time
+    in which each is wanted.
+    """
 
     times: np.ndarray  # (N,) seconds of arrival, sorted
     rows: np.ndarray  # (N,) which prompt
@@ -30,6 +34,12 @@ class Workload:
     similarity: np.ndarray  # (N,) cosine to the nearest cached prompt
     batch: np.ndarray  # (N,) whether it is of the batch class
     duration_s: float
+    lengths: np.ndarray | None = None  # (N, L)
+    target_s: np.ndarray | None = None  # (N,) seconds; None: the run's target
+
+    def lengths_of(self, i: int) -> tuple[float, ...]:
+        """Of one request, as policies are told; empty for a usual one."""
+        return () if self.lengths is None else tuple(self.lengths[i].tolist())
 
 
 def synthetic_quality(profile: Profile, seed: int, prompts: int = DEFAULT_SPREAD) -> QualityTable:

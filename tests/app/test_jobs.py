@@ -28,6 +28,13 @@ def seconds(accepted: dict[str, Any]) -> float:
     return (times[1] - times[0]).total_seconds()
 
 
+def test_a_longer_request_has_more_time_unless_it_says_how_much(submit: Submit) -> None:
+    usual, long, short = (seconds(submit(prompt="a red apple", steps=steps)) for steps in (20, 40, 1))
+    assert long == pytest.approx(2 * usual)
+    assert short == usual
+    assert seconds(submit(prompt="a red apple", steps=40, deadline_s=7)) == 7
+
+
 def test_a_job_is_committed_and_then_published(client: FlaskClient, submit: Submit, database: Services) -> None:
     job = submit(prompts=["a red apple", {"prompt": "a blue bird", "seed": 7}], title="two")
     assert job["size"] == len(job["requests"]) == 2

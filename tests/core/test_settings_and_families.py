@@ -99,3 +99,12 @@ def test_a_family_that_is_not_there_lists_those_that_are():
 @pytest.mark.parametrize("path", sorted(FAMILIES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_family_file_loads(path):
     assert load_family(path.stem).id == path.stem
+
+
+def test_a_request_is_as_long_as_its_steps_and_pixels_say_where_they_count():
+    family = load_family("embedded")
+    levels = ("exact", "ac-3", "fs-turbo-1")
+    assert family.lengths(levels, 12, 256, 256) == ()
+    assert family.lengths(levels, 60, 256, 256) == pytest.approx((5.0, 5.0, 1.0))
+    assert family.lengths(levels, 12, 128, 128) == pytest.approx((0.25, 0.25, 0.25))
+    assert family.lengths(levels, 1, 256, 256) == pytest.approx((1 / 12, 1 / 9, 1.0))

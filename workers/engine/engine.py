@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -115,9 +115,9 @@ class Engine:
         """Ids of the requests whose state is kept."""
         return self.preempted_store.ids()
 
-    def discard_preempted(self, request_ids: Iterable[str]) -> None:
-        """Drop the state of these requests."""
-        self.preempted_store.discard(request_ids)
+    def hold(self, request_id: str, held: bool = True) -> bool:
+        """Let a request stand still from the next step on, or go on; its latent stays on the device."""
+        return self._change(request_id, held=held)
 
     def allow(self, request_id: str, levels: tuple[str, ...]) -> bool:
         """Change the levels that an open request may be moved to; where its own is not among them it moves."""

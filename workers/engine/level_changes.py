@@ -18,7 +18,7 @@ class LevelChanges:
 
     def at_admission(self, request: RunningRequest, step_s: float, decode_s: float) -> None:
         """A request that waited too long for its level begins at a cheaper one."""
-        if request.resumed_from is not None:
+        if request.resumed_from is not None or request.batch_sizes:  # it has begun already
             return
         level, cause = self._demanded(request, step_s, decode_s, lambda level: self._steps(request, level))
         if level is not None:

@@ -97,7 +97,10 @@ class StepLoop:
 
     def _obey_row(self, batch: RunningBatch, index: int, step_s: float) -> None:
         request = batch.requests[index]
-        if (error := request.reason_to_end) is None:
+        if (error := request.reason_to_end) is None and request.stands_still:
+            self.waiting.add(self.batches.leave(batch, index))
+            return
+        if error is None:
             self._changes.while_running(request, step_s, self.costs.decode_s(request.level.model))
             return
         self.batches.leave(batch, index)

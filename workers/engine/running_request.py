@@ -29,8 +29,8 @@ class RunningRequest:
     """A request, the future of its result, and everything known about it so far.
 
     It waits for its model, is encoded, waits for admission, runs as a row of a batch, is decoded. Only the thread that
-    is working on it changes it, except for `cancelled` and `preempting`: other threads set them, the loop reads them
-    between two steps.
+    is working on it changes it, except for `cancelled`, `preempting` and `held`: other threads set them, the loop reads
+    them between two steps.
     """
 
     request: GenerationRequest
@@ -53,6 +53,7 @@ class RunningRequest:
     retries: int = 0  # of encoding or decoding, after running out of memory
     cancelled: bool = False
     preempting: bool = False  # cancelled with its state kept, if possible
+    held: bool = False  # stands still for another, which is due earlier
     _row: Row | None = None
 
     @property
@@ -93,6 +94,11 @@ class RunningRequest:
     def can_be_kept(self) -> bool:
         """Whether its state is to be kept on preemption. A feature cache, which it would need too, is too large."""
         return self.preempting and self.row.cache_context is None
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether its row leaves the batch for a while. A feature cache does not outlive that: such a row goes on."""
+        return self.held and (self._row is None or self._row.cache_context is None)
 
     @property
     def reason_to_end(self) -> Cancelled | None:

@@ -16,7 +16,7 @@ class Waiting:
         self._requests: list[RunningRequest] = []
 
     def __bool__(self) -> bool:
-        return bool(self._requests)
+        return any(not request.stands_still for request in self._requests)
 
     def encoded(self, request: RunningRequest) -> None:
         """A request has its row and waits for admission."""
@@ -47,8 +47,9 @@ class Waiting:
         return [request for request in going if request.reason_to_end is not None]
 
     def by_urgency(self) -> list[RunningRequest]:
-        """Earliest deadline first."""
-        return sorted(self._requests, key=lambda request: request.urgency)
+        """Earliest deadline first, without those that stand still."""
+        going = [request for request in self._requests if not request.stands_still]
+        return sorted(going, key=lambda request: request.urgency)
 
     def clear(self) -> None:
         """Forget all."""

@@ -100,7 +100,7 @@ def test_the_states_kept_are_bounded_and_the_oldest_leaves_first(bench):
     for request in requests:
         preempt_after(b, request, 2)
     assert b.engine.preempted() == [request.request_id for request in requests[1:]]
-    b.engine.discard_preempted(b.engine.preempted())
+    b.engine.preempted_store.discard(b.engine.preempted())
     assert not b.engine.preempted()
 
 
