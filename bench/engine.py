@@ -131,16 +131,18 @@ def bench_cache(vectors: np.ndarray) -> dict[str, Any]:
 
 
 def bench_memory(family: Family, count: int, most: int) -> dict[str, Any]:
-    """Resident memory of this process while one-step requests of the smallest model pass through the engine."""
+    """Resident memory of this process while one-step requests of the smallest model and size go through the engine."""
     smallest = min(family.models.values(), key=lambda model: _weight(model.location))
     level = family.levels_of(smallest.id)[0]
     server = Server(family, load_adapter(smallest, "cpu", torch.float32), most)
+    width, height = min(family.limits.sizes)
     process, seen = psutil.Process(), []
     with server.engine() as engine:
         for batch in range(10):
             for number, request in enumerate(make_requests(family, count // 10)):
                 name = f"{batch}-{number}"
-                engine.submit(replace(request, level=level, steps=1, guidance=1.0, request_id=name)).result()
+                small = replace(request, level=level, steps=1, guidance=1.0, width=width, height=height)
+                engine.submit(replace(small, request_id=name)).result()
             gc.collect()
             seen.append(process.memory_info().rss / 1e6)
     return {"requests": count, "model": smallest.id, "first_mb": seen[0], "last_mb": seen[-1]}
