@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from core.settings import ROOT
 from families.embedded import pixels
 from families.embedded.clip_scorer import ClipScorer, load_scorer, prepare
-from families.embedded.everyday import check, everyday
+from families.embedded.everyday import check, everyday, read
 from families.embedded.model import WEIGHTS, load_member
 from families.embedded.recipe import scenes as recipe
 from families.embedded.recipe import words
@@ -101,7 +101,8 @@ def seen(scorer: ClipScorer, drawn: np.ndarray) -> Tensor:
 def figures(drawn: Drawn, reference: str, judged: Sequence[Scene]) -> list[tuple[str, str, str]]:
     """The goal table: measure, goal, what came out."""
     scorer, exact = load_scorer(WEIGHTS / "scorer"), drawn.levels[reference]
-    shown = check(scorer, [seen(scorer, some) for some in everyday_pictures()])
+    vectors = [seen(scorer, some) for some in everyday_pictures()]
+    shown = check(partial(read, scorer), dict(zip(everyday(), vectors, strict=True)))
     return [
         *_names_alone(),
         ("everyday prompts: things recognised, top-1 of all names", "≥ 85 %", f"{shown['things, top-1']:.0%}"),

@@ -20,7 +20,7 @@ class ClipScorer(ModelMixin, ConfigMixin):
     """Image tower (a residual network over pictures of `side`) and text tower (attention over token states)."""
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, width: int = 40, side: int = 96, space: int = 176) -> None:
+    def __init__(self, width: int = 48, side: int = 96, space: int = 192) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.side = side
         widths = (width, 2 * width, 4 * width, 4 * width)

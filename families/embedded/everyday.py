@@ -8,7 +8,7 @@ the five highest.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from families.embedded.recipe.names import catalogue
 
 FILE = Path(__file__).parent / "everyday.csv"
 TOGETHER = 256  # prompts read at once
+Reader = Callable[[Sequence[str]], Tensor]  # the scorer's unit vectors (N, space) of N prompts
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,22 @@ def read(scorer: ClipScorer, prompts: Sequence[str]) -> Tensor:
     return torch.cat(found)
 
 
-def check(scorer: ClipScorer, pictures: Sequence[Tensor]) -> dict[str, float]:
+def check(reader: Reader, pictures: Mapping[Everyday, Tensor]) -> dict[str, float]:
     """Shares of what is shown as asked, over prompts and seeds: things (first, and among the first five), counts,
     places.
 
     Args:
-        scorer: the family's scorer.
-        pictures: for each of `everyday()` the scorer's unit vectors (S, space) of S pictures.
+        reader: the family's scorer over prompts.
+        pictures: of everyday prompts, the scorer's unit vectors (S, space) of S pictures each.
     """
     ranks: dict[str, list[np.ndarray]] = {"thing": [], "count": [], "place": []}
-    for one, vectors in zip(everyday(), pictures, strict=True):
+    for one, vectors in pictures.items():
         for thing in one.things:
-            ranks["thing"].append(rank(vectors, read(scorer, one.of_others(thing))))
+            ranks["thing"].append(rank(vectors, reader(one.of_others(thing))))
         if one.kind == "count":
-            ranks["count"].append(rank(vectors, read(scorer, one.of_numbers())))
+            ranks["count"].append(rank(vectors, reader(one.of_numbers())))
         if one.ground and not _plain(one.ground):
-            ranks["place"].append(rank(vectors, read(scorer, one.in_places())))
+            ranks["place"].append(rank(vectors, reader(one.in_places())))
     shares = {kind: np.concatenate(found) for kind, found in ranks.items()}
     return {
         "things, top-1": float((shares["thing"] < 1).mean()),
@@ -113,7 +114,7 @@ def check(scorer: ClipScorer, pictures: Sequence[Tensor]) -> dict[str, float]:
 def rank(pictures: Tensor, texts: Tensor) -> np.ndarray:
     """For each picture (S, space), how many texts (N, space) are nearer than the first; 0 is best."""
     near = pictures @ texts.T
-    return (near > near[:, :1]).sum(1).numpy()
+    return (near > near[:, :1]).sum(1).cpu().numpy()
 
 
 def _plain(ground: str) -> bool:

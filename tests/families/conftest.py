@@ -57,4 +57,5 @@ def _shape(number: int) -> bytes:
 
 def _forget() -> None:
     names.catalogue.cache_clear()
+    names.look_alikes.cache_clear()
     scenes.countable.cache_clear()

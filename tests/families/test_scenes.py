@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from families.embedded import pixels
-from families.embedded.recipe import scenes, words
+from families.embedded.recipe import names, scenes, words
 from families.embedded.recipe.painter import Layout, Painter
 
 pytestmark = pytest.mark.usefixtures("toy_names")
@@ -94,3 +94,21 @@ def test_a_ground_of_another_colour_is_noticed(painter: Painter) -> None:
 
 def test_the_same_seed_composes_the_same_scenes() -> None:
     assert scenes.training_scenes(30, 9)[0] == scenes.training_scenes(30, 9)[0]
+
+
+def test_half_of_the_other_names_look_like_the_one_they_stand_for() -> None:
+    rng, alike = random.Random(10), names.look_alikes()
+    near = [row[:2] for row in alike]
+    changed = [(plan, scenes.sibling(rng, plan, near)) for plan in (scenes.plan(rng, "single") for _ in range(300))]
+    others = [(plan.names[0], other.names[0]) for plan, other in changed if plan.names != other.names]
+    share = sum(other in near[name] for name, other in others) / len(others)
+    assert 0.4 < share < 0.8  # half, and two of eleven of the rest
+    assert all(name not in row and len(row) == len(alike) - 1 for name, row in enumerate(alike))
+
+
+def test_a_family_of_scenes_is_one_and_its_siblings() -> None:
+    _, layout = scenes.training_scenes(80, 11, family=4)
+    things, grounds = np.sort(layout.names, 1).reshape(-1, 4, scenes.MOST), layout.ground.reshape(-1, 4)
+    same_things = (things == things[:, :1]).all(2)
+    assert (same_things | (grounds == grounds[:, :1])).all()  # never both are others
+    assert 0.2 < same_things[:, 1:].mean() < 0.6

@@ -20,6 +20,7 @@ def test_levels_find_the_way_they_were_drawn_and_cached_ones_find_none() -> None
     assert list(WAYS)[columns["exact"]] == "exact"
     assert list(WAYS)[columns["fs-turbo-1"]] == "turbo-1"
     assert list(WAYS)[columns["sm-medium-1"]] == "medium-1"
+    assert list(WAYS)[columns["sm-turbo-half"]] == "turbo-half"
     assert "ac-3" not in columns
 
 

@@ -27,11 +27,11 @@ def stages(run: Run) -> dict[str, Callable[[], None]]:
     return {
         "codec": lambda: autoencoder.train(run),
         "latents": lambda: denoise.encode_latents(run),
+        "scorer": lambda: scorer.train(run),
         "large": lambda: denoise.train(run),
         "turbo": lambda: distil.train_turbo(run),
         "medium": lambda: distil.train_pruned(run, "medium", plan.medium, middle=True),
         "small": lambda: distil.train_pruned(run, "small", plan.small, middle=False),
-        "scorer": lambda: scorer.train(run),
         "evaluate": lambda: evaluate.evaluate(run),
         "pages": lambda: pages.write_pages(run),
     }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -20,14 +21,16 @@ PAINTED = 512  # scenes painted at once
 LOT = 10_000  # scenes that one process composes
 
 
-def compose(count: int, seed: int, siblings: bool = False) -> tuple[list[str], scenes.Layout]:
+def compose(
+    count: int, seed: int, family: int = 1, alike: scenes.Alike | None = None
+) -> tuple[list[str], scenes.Layout]:
     """Prompts and layout of `count` training scenes, composed by all cores. Call it before CUDA is in use: it forks."""
     lots = [min(LOT, count - start) for start in range(0, count, LOT)]
     seeds = [1000 * seed + number for number in range(len(lots))]
     if len(lots) == 1:
-        return scenes.training_scenes(count, seeds[0], siblings)
+        return scenes.training_scenes(count, seeds[0], family, alike)
     with ProcessPoolExecutor(min(len(lots), os.cpu_count() or 1)) as pool:
-        return scenes.joined(list(pool.map(scenes.training_scenes, lots, seeds, [siblings] * len(lots))))
+        return scenes.joined(list(pool.map(scenes.training_scenes, lots, seeds, repeat(family), repeat(alike))))
 
 
 @dataclass

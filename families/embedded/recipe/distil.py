@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from families.embedded.model import predict_clean
 from families.embedded.recipe import nets
 from families.embedded.recipe.denoise import Draws, noised, parameters, weighted_error
-from families.embedded.recipe.draw import score
+from families.embedded.recipe.draw import Way, score
 from families.embedded.recipe.prune import Pruned, prune
 from families.embedded.recipe.run import Run
 from families.embedded.recipe.stage import Stage, say
@@ -70,7 +70,7 @@ def train_pruned(run: Run, name: str, widths: tuple[int, int], middle: bool) -> 
 def tell(run: Run, name: str) -> None:
     """Mean scores of a member without guidance, for the log."""
     if run.scorer is not None:
-        found = {steps: round(score(run, (name, steps, 1.0)), 4) for steps in (8, 4, 3, 2, 1)}
+        found = {steps: round(score(run, Way(name, steps, 1.0)), 4) for steps in (8, 4, 3, 2, 1)}
         say(f"{name}: mean score by steps {found}")
 
 

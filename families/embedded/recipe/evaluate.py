@@ -10,15 +10,17 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from families.embedded.everyday import Everyday, Reader, check
 from families.embedded.recipe import data, scenes, words
-from families.embedded.recipe.draw import Way, clip_score, draw, noise_of, read, score, seen
+from families.embedded.recipe.draw import Way, clip_score, draw, read, score, seen
+from families.embedded.recipe.everyday_scenes import everyday_scenes
 from families.embedded.recipe.names import catalogue
 from families.embedded.recipe.painter import Layout
 from families.embedded.recipe.run import Run
@@ -26,14 +28,16 @@ from families.embedded.recipe.stage import say
 
 # name → (member, steps, guidance); the reference first, then by arithmetic
 WAYS: dict[str, Way] = {
-    "exact": ("large", 12, 2.0),
-    **{f"large-{steps}": ("large", steps, 2.0) for steps in (8, 6, 4)},
-    "plain-12": ("large", 12, 1.0),
-    **{f"turbo-{steps}": ("turbo", steps, 1.0) for steps in (4, 3, 2, 1)},
-    **{f"medium-{steps}": ("medium", steps, 1.0) for steps in (4, 3, 2, 1)},
-    **{f"small-{steps}": ("small", steps, 1.0) for steps in (4, 3, 2)},
+    "exact": Way("large", 12, 2.0),
+    **{f"large-{steps}": Way("large", steps, 2.0) for steps in (6, 4)},
+    "plain-12": Way("large", 12, 1.0),
+    **{f"turbo-{steps}": Way("turbo", steps, 1.0) for steps in (4, 2, 1)},
+    **{f"medium-{steps}": Way("medium", steps, 1.0) for steps in (4, 2, 1)},
+    **{f"small-{steps}": Way("small", steps, 1.0) for steps in (4, 2)},
+    "turbo-half": Way("turbo", 1, 1.0, half=True),
+    "medium-half": Way("medium", 1, 1.0, half=True),
 }
-NAMED = ("exact", "turbo-4", "turbo-1", "medium-4", "small-4")
+NAMED = ("exact", "turbo-4", "turbo-1", "medium-4", "medium-half")
 FLOOR, CEILING = 0.5, 1.5  # of relative quality, as in `argus profile`
 
 
@@ -44,7 +48,9 @@ def evaluate(run: Run) -> None:
     report: dict[str, Any] = {"ways": list(ways), "names": len(catalogue()), "scorer": retrieval(run)}
     report["recognised"] = recognised(run, {name: ways[name] for name in NAMED if name in ways})
     say("recognised:", report["scorer"], report["recognised"])
-    report["half size"] = {name: round(score(run, ways[name], side=run.sides[1]), 4) for name in NAMED if name in ways}
+    report["half size"] = {
+        name: round(score(run, way, side=run.sides[1]), 4) for name, way in ways.items() if not way.half
+    }
     say("half size:", report["half size"])
     prompts = [scene.prompt for scene in run.held_out]
     held_out = score_all(run, ways, prompts, run.plan.held_out_seeds, finish, 0)
@@ -52,6 +58,8 @@ def evaluate(run: Run) -> None:
     tell("held out", report["held out"])
     report["by kind"] = by_kind(run.held_out, held_out, list(ways))
     _write(run, report, held_out=held_out)
+    report["everyday"] = everyday_shares(run, {name: ways[name] for name in NAMED if name in ways})
+    say("everyday:", report["everyday"])
     fresh = score_all(run, ways, run.fresh, run.plan.fresh_seeds, finish - 1.0, 1)
     report["fresh"], report["fresh scored"] = (
         summary(fresh, list(ways)),
@@ -69,8 +77,8 @@ def score_all(run: Run, ways: dict[str, Way], prompts: list[str], seeds: int, un
             if time.monotonic() > until:
                 return found
             text, wanted = run.encoder.tokens(prompts[part]), read(run, prompts[part])
-            noise = noise_of(run, len(wanted), 1_000_000 * salt + 1000 * seed + number)
-            columns = [clip_score(seen(run, draw(run, way, noise, text)), wanted) for way in ways.values()]
+            noise = 1_000_000 * salt + 1000 * seed + number
+            columns = [clip_score(seen(run, draw(run, way, text, noise)), wanted) for way in ways.values()]
             found[part, seed] = torch.stack(columns, -1).half().cpu().numpy()
     return found
 
@@ -128,7 +136,7 @@ def _ranks(run: Run, way: Way, texts: Tensor, seeds: int) -> np.ndarray:
         images = []
         for number, part in enumerate(data.parts(len(prompts), run.plan.together)):
             text = run.encoder.tokens(prompts[part])
-            images.append(seen(run, draw(run, way, noise_of(run, len(text[1]), 7000 + 100 * seed + number), text)))
+            images.append(seen(run, draw(run, way, text, 7000 + 100 * seed + number)))
         columns.append(_rank(torch.cat(images), texts))
     return np.stack(columns, 1)
 
@@ -152,6 +160,44 @@ def _write_names(run: Run, table: dict[str, np.ndarray]) -> None:
         for row, name in enumerate(catalogue()[: run.plan.named]):
             shares = [_share(ranks[row] < top) for ranks in table.values() for top in (1, 5)]
             writer.writerow([name.called[0], *(f"{share:.3g}" for share in shares)])
+
+
+# --- everyday prompts ------------------------------------------------------------------------------------------------
+
+
+def everyday_shares(run: Run, ways: dict[str, Way]) -> dict[str, dict[str, float]]:
+    """What is shown as asked of the everyday prompts, in pictures of the training's own and drawn in some ways."""
+    asked = everyday_scenes()
+    if not asked:
+        return {}
+    prompts = [one.prompt for one in asked]
+    text, seeds = run.encoder.tokens(prompts), run.plan.named_seeds // 4
+    vectors = {"real": [painted(run, list(asked.values())) for _ in range(seeds)]}
+    for name, way in ways.items():
+        vectors[name] = [seen(run, draw(run, way, text, 9000 + seed)) for seed in range(seeds)]
+    reader = _remembered(run)
+    return {
+        name: {title: round(share, 4) for title, share in check(reader, _each(asked, seeded)).items()}
+        for name, seeded in vectors.items()
+    }
+
+
+def _each(asked: Iterable[Everyday], seeded: list[Tensor]) -> dict[Everyday, Tensor]:
+    """Prompt → its vectors (S, space), of S seeds' vectors (P, space)."""
+    return dict(zip(asked, torch.stack(seeded, 1), strict=True))
+
+
+def _remembered(run: Run) -> Reader:
+    """The scorer over prompts; those that were read before are not read again."""
+    known: dict[tuple[str, ...], Tensor] = {}
+
+    def reader(prompts: Sequence[str]) -> Tensor:
+        key = tuple(prompts)
+        if key not in known:
+            known[key] = read(run, prompts)
+        return known[key]
+
+    return reader
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from families.embedded.recipe.draw import draw, noise_of
+from families.embedded.recipe.draw import draw
 from families.embedded.recipe.evaluate import WAYS
 from families.embedded.recipe.run import Run
 
@@ -38,7 +38,7 @@ def everyday() -> list[str]:
 
 def shown(run: Run, name: str, prompts: list[str]) -> Tensor:
     """Pictures (B, 3, h, w) drawn one way, at half their size."""
-    drawn = draw(run, WAYS[name], noise_of(run, len(prompts), 0), run.encoder.tokens(prompts))
+    drawn = draw(run, WAYS[name], run.encoder.tokens(prompts), 0)
     return F.avg_pool2d(drawn, 2)
 
 

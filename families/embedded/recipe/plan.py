@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-# Seconds of each stage in a run of 550, after about 30 of setting up; any other time is shared in these proportions.
+# Seconds of each stage in a run of 650, after about 60 of setting up; any other time is shared in these proportions.
 SHARES: dict[str, float] = {
     "codec": 90,
     "latents": 12,  # painting and encoding the pool: as long as it takes
-    "large": 195,
-    "turbo": 46,
-    "medium": 46,
+    "scorer": 150,
+    "large": 150,
+    "turbo": 55,
+    "medium": 50,
     "small": 44,
-    "scorer": 40,
-    "evaluate": 48,
+    "evaluate": 65,
     "pages": 3,
 }
 
@@ -28,15 +28,16 @@ class Plan:
     """Sizes, batches and learning rates of one run."""
 
     pixels: int = 256  # the larger native side; the smaller is half of it
-    pool: int = 320_000  # scenes for the denoisers and the codec
+    pool: int = 240_000  # scenes for the denoisers and the codec
     small_pool: int = 80_000  # of them, also painted at half the size
-    judged: int = 240_000  # scenes for the scorer, in pairs of siblings
+    judged: int = 400_000  # scenes for the scorer, in families of siblings
+    siblings: int = 4  # scenes of a family: what differs in one thing is what a batch must tell apart
     codec: dict[str, Any] = field(default_factory=dict)
     codec_batch: int = 64
     bank: int = 40_000  # pictures for the codec
     codec_rate: float = 1.0e-3
     scorer: dict[str, Any] = field(default_factory=dict)
-    scorer_batch: int = 1536
+    scorer_batch: int = 2048
     scorer_rate: float = 1.5e-3
     large: tuple[int, int] = (160, 224)  # widths at 16×16 and 8×8
     medium: tuple[int, int] = (112, 160)  # half of the arithmetic

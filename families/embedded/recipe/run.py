@@ -16,7 +16,7 @@ from families.embedded.codec import ConvCodec
 from families.embedded.model import EMPTY_PROMPT
 from families.embedded.recipe import data, nets, scenes
 from families.embedded.recipe.data import Latents, Pool
-from families.embedded.recipe.names import catalogue
+from families.embedded.recipe.names import catalogue, look_alikes
 from families.embedded.recipe.painter import Painter
 from families.embedded.recipe.plan import SHARES, Plan
 from families.embedded.recipe.stage import say
@@ -126,7 +126,9 @@ def prepare(
 ) -> Run:
     """Everything that no network trained here is needed for. Composing forks: call it before CUDA is in use."""
     prompts, layout = data.compose(plan.pool, 1000 * seed + 1)
-    others = data.compose(plan.judged, 1000 * seed + 2, siblings=True) if "scorer" in stages else None
+    others = None
+    if "scorer" in stages:
+        others = data.compose(plan.judged, 1000 * seed + 2, plan.siblings, look_alikes())
     fresh = list(dict.fromkeys(data.compose(2 * plan.fresh, 3)[0]))[: plan.fresh]
     held_out = scenes.held_out_scenes(plan.held_out)
     say(f"composed {len(prompts)} scenes of {len(catalogue())} names, e.g. {prompts[:3]}")

@@ -35,6 +35,8 @@ RELATIONS = (  # (phrases, where the first thing is, seen from the second: x, y)
     (("next to", "and", "beside"), (0, 0)),  # in either order
 )
 LEFT, RIGHT, ABOVE, BELOW, BESIDE = range(5)
+LOOK_ALIKE = 0.5  # chance that a sibling's other name is one that looks alike
+Alike = Sequence[Sequence[int]]  # name → the names that look most like it
 Box = tuple[float, float, float]  # centre (or feet) x, y and longest side, as shares of the picture
 
 
@@ -98,9 +100,12 @@ def plan(rng: random.Random, kind: str | None = None) -> Plan:
     return _possible(drawn)
 
 
-def sibling(rng: random.Random, plan: Plan) -> Plan:
-    """The same but for one thing that the scorer must notice: another name, number, order, ground or size."""
-    edits: list[Callable[[], Plan]] = [lambda: _other_name(rng, plan), lambda: _other_ground(rng, plan)]
+def sibling(rng: random.Random, plan: Plan, alike: Alike | None = None) -> Plan:
+    """The same but for one thing that the scorer must notice: another name, number, order, ground or size.
+
+    Another name comes in half of the cases from those that look alike, where they are given.
+    """
+    edits: list[Callable[[], Plan]] = [lambda: _other_name(rng, plan, alike)] * 3 + [lambda: _other_ground(rng, plan)]
     if plan.kind in ("count", "count-pair"):
         most = (2, 3, 4) if plan.kind == "count" else (2, 3)
         edits += [lambda: replace(plan, number=_another(rng, most, plan.number))] * 2
@@ -145,9 +150,13 @@ def _another(rng: random.Random, choices: Sequence[Any], than: object) -> Any:
     return chosen
 
 
-def _other_name(rng: random.Random, plan: Plan) -> Plan:
+def _other_name(rng: random.Random, plan: Plan, alike: Alike | None) -> Plan:
     place = rng.randrange(len(plan.names))
-    choices = countable() if plan.kind in ("count", "count-pair") and place == 0 else range(len(catalogue()))
+    many = plan.kind in ("count", "count-pair") and place == 0
+    choices: Sequence[int] = countable() if many else range(len(catalogue()))
+    if alike is not None and rng.random() < LOOK_ALIKE:
+        near = [name for name in alike[plan.names[place]] if name in choices and name not in plan.names]
+        choices = near or choices
     names = list(plan.names)
     while (new := rng.choice(choices)) in names:
         pass
@@ -257,15 +266,15 @@ def layout(scenes: list[Scene]) -> Layout:
     return Layout(names, boxes, ground, standing)
 
 
-def training_scenes(count: int, seed: int, siblings: bool = False) -> tuple[list[str], Layout]:
-    """Prompts and layout of scenes to train on, none held out; with `siblings` every odd one is its neighbour's."""
+def training_scenes(count: int, seed: int, family: int = 1, alike: Alike | None = None) -> tuple[list[str], Layout]:
+    """Prompts and layout of scenes to train on, none held out; in each `family` of so many the first's siblings."""
     rng = random.Random(seed)
     scenes: list[Scene] = []
     while len(scenes) < count:
         first = _until(partial(plan, rng), held_out=False)
         scenes.append(compose(rng, first))
-        if siblings:
-            scenes.append(compose(rng, _until(partial(sibling, rng, first), held_out=False)))
+        for _ in range(family - 1):
+            scenes.append(compose(rng, _until(partial(sibling, rng, first, alike), held_out=False)))
     return [scene.prompt for scene in scenes[:count]], layout(scenes[:count])
 
 

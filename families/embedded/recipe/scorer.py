@@ -1,4 +1,4 @@
-"""The scorer's stage: contrastive learning (Radford et al. 2021, §2.3) over pairs of siblings, each disturbed."""
+"""The scorer's stage: contrastive learning (Radford et al. 2021, §2.3) over families of siblings, each disturbed."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def train(run: Run) -> None:
 
 
 def siblings(run: Run, count: int, side: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Pictures (B, 3, side, side) and texts of scenes, each beside the one that differs from it in a single thing."""
+    """Pictures (B, 3, side, side) and texts of scenes, each beside those that differ from it in a single thing."""
     assert run.judged is not None
-    first = run.some(count // 2, len(run.judged) // 2) * 2
-    rows = torch.stack([first, first + 1], 1).flatten()
+    family = run.plan.siblings
+    first = run.some(count // family, len(run.judged) // family) * family
+    rows = (first[:, None] + torch.arange(family, device=run.device)).flatten()
     return run.painter.paint(run.judged.layout[rows], side, run.rng, jitter=JITTER), run.judged.text(rows)
 
 

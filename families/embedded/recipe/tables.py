@@ -17,14 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from core.families import Family, Level, load_family
+from families.embedded.recipe.draw import Way
 from families.embedded.recipe.evaluate import CEILING, FLOOR, WAYS
+
+HALF = "embedded-half"  # the pipeline that draws at half the size
 
 
 def way_of(family: Family, level: Level, guided: bool) -> str | None:
     """The way of drawing that is this level, None where it was not drawn."""
     steps, skipped = level.schedule(family.defaults.steps, family.defaults.steps)
     guidance = (family.defaults.guidance if level.guidance is None else level.guidance) if guided else 1.0
-    return next((name for name, way in WAYS.items() if way == (level.model, steps, guidance) and not skipped), None)
+    model = family.models[level.model]
+    wanted = Way(Path(model.location).name, steps, guidance, model.pipeline == HALF)
+    return next((name for name, way in WAYS.items() if way == wanted and not skipped), None)
 
 
 def columns_of(family: Family, ways: list[str]) -> dict[str, int]:
