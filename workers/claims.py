@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
+from math import inf
 
 from core.requests import Claim
 
@@ -15,12 +17,20 @@ class Claims:
 
     Background work is batch work, and requests whose deadline no level can meet any more.
 
+    A worker that has not said for long that it is alive is held for lost, and what it runs was given to others: it
+    has no room until it has said so again. It may have been stopped (SIGSTOP, a suspended machine), and not know.
+
     Args:
         share: the share of the device that a request at a level fills.
+        lease_s: seconds after its last sign of life for which it is believed to be alive.
+        clock: goes on while the process is stopped.
     """
 
-    def __init__(self, share: Callable[[str], float]) -> None:
-        self._share = share
+    def __init__(
+        self, share: Callable[[str], float], lease_s: float = inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._share, self._lease_s, self._clock = share, lease_s, clock
+        self._seen = clock()
         self.running: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
@@ -34,7 +44,7 @@ class Claims:
     @property
     def has_room(self) -> bool:
         """Whether another request with a latency target can join."""
-        return self._filled(self.foreground) < FULL
+        return not self.lapsed and self._filled(self.foreground) < FULL
 
     @property
     def messages(self) -> int:
@@ -44,7 +54,16 @@ class Claims:
     @property
     def has_idle_room(self) -> bool:
         """Whether background work can: there is room, and no other work."""
-        return not self.foreground and self._filled(list(self.running.values())) < FULL
+        return not (self.lapsed or self.foreground) and self._filled(list(self.running.values())) < FULL
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether others may hold this worker for lost."""
+        return self._clock() - self._seen > self._lease_s
+
+    def renew(self, at: float) -> None:
+        """The worker said that it is alive, beginning to at this time of the clock."""
+        self._seen = at
 
     def add(self, claim: Claim, background: bool = False) -> None:
         """This request runs here from now on."""

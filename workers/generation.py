@@ -20,6 +20,7 @@ from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld
 from core.families import Family
 from core.images import ImageStore
 from core.requests import DEVICE_FAILED, Claim
+from core.settings import settings
 from core.tables import Request
 from core.workers import WorkerIdentity
 from scheduler.policies import Started
@@ -63,7 +64,7 @@ class Generation:
         self.stopping = threading.Event()
         self.recorder = Recorder(family, images, self.stopping)
         self.admission, self.means = admission, means or {}
-        self.claims = Claims(admission.share)
+        self.claims = Claims(admission.share, settings().stale_s)
         self._company = Company()
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self.slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
@@ -113,8 +114,8 @@ class Generation:
             self.slots.submit(self._run_and_fill, claimed)
 
     def _start_owed(self) -> None:
-        """Start a request that missed its deadline long ago; no other takes its slot."""
-        if self.stopping.is_set() or not self.claims.foreground:  # without others it is background work like any
+        """Start a request that missed its deadline long ago; no other takes its slot. Alone it is background work."""
+        if self.stopping.is_set() or self.claims.lapsed or not self.claims.foreground:
             return
         with self.claiming:
             claimed = claim_owed(self.family, self.identity, self.follower.levels(), self.admission)

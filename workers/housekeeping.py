@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -96,7 +97,10 @@ class Housekeeping:
             "exact_s": self.generation.calibration and self.generation.calibration.exact_s,
         }
         held = {"models": list(follower.current.models), "queues": list(follower.current.queues)}
+        began = time.monotonic()
         mine = workers.beat(self.identity, state=self.state, stats=stats, **held)
+        if mine:
+            self.generation.claims.renew(began)
         if not mine and not self._stop.is_set():
             log.error("another process took this worker's name; leaving", worker=self.identity.name)
             self._stop.set()
