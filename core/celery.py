@@ -11,6 +11,7 @@ import structlog
 from celery import Celery
 from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.transport import TRANSPORT_ALIASES
 
 from core.messages import SCHEDULER_QUEUE, Learn, Message, Reconcile, Tick
 from core.services import broker_url
@@ -19,6 +20,7 @@ from core.settings import settings
 log = structlog.get_logger(__name__)
 RECONCILE_S = 5.0
 LEARN_S = 60.0
+TRANSPORT = "core.transport:Transport"
 PIPELINE = 1000  # messages a round trip to the broker
 AWAY = (OperationalError, BatchPublishError, OSError)
 
@@ -33,6 +35,7 @@ PATIENCE = {
 
 def make_celery() -> Celery:
     """A Celery app on the broker in force, with the house's safe defaults."""
+    TRANSPORT_ALIASES.update(redis=TRANSPORT, rediss=TRANSPORT)  # addresses stay as they are: Flower reads them
     app = Celery("argus", broker=broker_url())
     app.conf.update(
         accept_content=["json"],
