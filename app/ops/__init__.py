@@ -30,7 +30,7 @@ def ready() -> tuple[Response, int]:
     parts = {
         "database": _database_answers(),
         "broker": _broker_answers(),
-        "store": _store_is_writable(int(time()) // 5),
+        "store": store_is_writable(int(time()) // 5),
     }
     is_ready = all(parts.values())
     return jsonify({"status": "ready" if is_ready else "not ready", **parts}), 200 if is_ready else 503
@@ -52,7 +52,7 @@ def _database_answers() -> bool:
 
 
 @lru_cache(maxsize=1)
-def _store_is_writable(moment: int) -> bool:
+def store_is_writable(moment: int) -> bool:
     """Asked at most once in five seconds: `moment` counts them."""
     return ImageStore().is_writable()
 

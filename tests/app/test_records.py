@@ -7,16 +7,18 @@ import io
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
 from PIL import Image as Picture
 from sqlalchemy import func
 
+from app.ops import store_is_writable
 from core.database import transaction
 from core.images import ImageStore
 from core.tables import Assignment, Image, Plan, Worker
-from tests.app.conftest import code_and_field, draw
+from tests.app.conftest import code_and_field, configured, draw
 
 Submit = Callable[..., dict[str, Any]]
 
@@ -134,4 +136,14 @@ def test_metrics_say_each_thing_once(client: FlaskClient, submit: Submit) -> Non
 
 def test_alive_and_ready(client: FlaskClient) -> None:
     assert client.get("/healthz").get_json() == {"status": "ok"}
-    assert client.get("/readyz").get_json() == {"status": "ready", "database": True, "broker": True}
+    assert client.get("/readyz").get_json() == {"status": "ready", "database": True, "broker": True, "store": True}
+
+
+def test_a_store_that_cannot_be_written_is_not_ready(client: FlaskClient, tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("no folder")
+    with configured(ARGUS_IMAGES=str(tmp_path / "images")):
+        store_is_writable.cache_clear()
+        answer = client.get("/readyz")
+    store_is_writable.cache_clear()
+    assert answer.status_code == 503
+    assert answer.get_json() == {"status": "not ready", "database": True, "broker": True, "store": False}
