@@ -66,6 +66,14 @@ What this page said of version 0.1 and does not hold:
   gone."""
 
 
+EARLIER = (  # to go with the next run of these parts
+    "",
+    "*Twitter, a burst*, *What each part contributes*, *Several models*, *Rivals where their authors ran them* and "
+    "*Service classes* ran on the qualities of the embedded family's version 3, its predictor trained on 7602 prompts; "
+    "*Predictor*, *Calibration*, *Floors*, *Prompts of other wording* and the live records are of version 4.",
+)
+
+
 def page(kept: dict[str, Any]) -> str:
     about = kept["about"]
     left_out = ", ".join(f"*{part.title}*" for name, part in PARTS.items() if name not in kept)
@@ -81,6 +89,7 @@ def page(kept: dict[str, Any]) -> str:
         f"A100, no batches, one model, a cached latent for every prompt), capacity {about['capacity']:.1f} requests a "
         f"minute at the cheapest level, target latency {about['slo_s']:.1f} s (3 × exact). "
         f"Prompts: {about['prompts']}.",
+        *EARLIER,
         "",
         "All policies get the same forecast, ticks (10 s) and engine, and may let go of requests that cannot be in "
         "time any more, which are served when there is room; “all queue” is the same without that. `pac` and "
