@@ -57,7 +57,6 @@ def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
         return
     if not job.prompts:
         raise BadInput("`prompts` is empty: send at least one.", field="prompts")
-    _check_size(len(job.prompts))
     for position, item in enumerate(job.prompts):
         yield f"prompts.{position}.", PromptIn(prompt=item) if isinstance(item, str) else item
 

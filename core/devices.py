@@ -16,6 +16,8 @@ from core.gpus import devices_of
 from core.measured import measured_file
 from core.settings import settings
 
+FOR_MODELS = 0.8  # of a device's memory; the rest is for what steps take
+
 
 def worker_name(device: str) -> str:
     """Celery node name of a device's worker on this host."""
@@ -88,16 +90,16 @@ def threads(device: str) -> int:
 
 
 def memory_mb(device: str) -> float:
-    """Memory for resident models, in MB: as set, else 80 % of the device's (CPU slots share the host's)."""
+    """Memory for resident models, in MB: as set, else `FOR_MODELS` of the device's (CPU slots share the host's)."""
     if settings().memory_mb:
         return settings().memory_mb
     if device.startswith("cuda"):
         import torch
 
-        return 0.8 * torch.cuda.get_device_properties(device).total_memory / 1e6
+        return FOR_MODELS * torch.cuda.get_device_properties(device).total_memory / 1e6
     import psutil
 
-    return 0.8 * psutil.virtual_memory().total / 1e6 / max(1, settings().devices.count("cpu:"))
+    return FOR_MODELS * psutil.virtual_memory().total / 1e6 / max(1, settings().devices.count("cpu:"))
 
 
 def processor() -> str:

@@ -85,7 +85,7 @@ class Generation:
         if self.stopping.is_set():
             return None
         with self.claiming:  # one at a time: what is claimed is `running` before the next looks
-            if request_id is not None:
+            if request_id is not None and not self.claims.lapsed:
                 claimed = _from_cancelled_queue(request_id, epoch, self.family, self.identity, self.follower)
             elif self.claims.has_room:
                 claimed = self.claim_beside(self.claims.foreground)

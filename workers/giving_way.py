@@ -20,7 +20,9 @@ LOOK_S = 0.25  # between two looks; what has less left to do is not paused
 def look(generation: Generation) -> None:
     """Where the worker is full, start a request that would be late in the place of one that has slack."""
     claims, engine = generation.claims, generation.engine
-    if claims.held or claims.has_room or _somebody_may_be_alone(claims) or generation.stopping.is_set():
+    if claims.held or claims.lapsed or claims.has_room or generation.stopping.is_set():
+        return
+    if _somebody_may_be_alone(claims):
         return
     begun = [claim for claim in claims.foreground if _seconds_left(claim, engine) > LOOK_S]
     if not begun:

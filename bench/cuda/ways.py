@@ -54,15 +54,12 @@ def exact(found: Findings, setup: Setup, name: str) -> None:
         adapter.fastest = fastest_forward(adapter, recorder, compiling, graphs)
         way = _measured(adapter, family) if adapter.fastest else "plain"
         prepared_s = time.perf_counter() - began
-        engine_ms = 1000 * engine_seconds(setup, adapter, family, 1)
-        best_ms = min(best_ms, engine_ms)
+        step = _step(setup, adapter, family, name)
+        best_ms = min(best_ms, step["step_ms"])
         found.figure(
             case=f"{name} {SIDE}, 1 row",
             way=way,
-            attention=adapter.attention,
-            step_ms=engine_ms,
-            image_s=STEPS[name] * engine_ms / 1000,
-            memory_mb=round(adapter.memory_mb),
+            **step,
             prepared_s=prepared_s,
             difference=float((_prediction(adapter, family) - reference).norm() / reference.norm()),
         )
@@ -70,6 +67,18 @@ def exact(found: Findings, setup: Setup, name: str) -> None:
         image_s = STEPS[name] * best_ms / 1000
         found.expect(image_s <= GOALS_S[name], f"{name}, {STEPS[name]} steps: {image_s:.2f} s (goal {GOALS_S[name]})")
     _cached(found, setup, adapter, family)
+
+
+def _step(setup: Setup, adapter: Adapter, family: Family, name: str) -> dict[str, Any]:
+    """What the engine takes for a step of one row, for an image, and of memory."""
+    step_ms = 1000 * engine_seconds(setup, adapter, family, 1)
+    image_s = STEPS[name] * step_ms / 1000
+    return {
+        "attention": adapter.attention,
+        "step_ms": step_ms,
+        "image_s": image_s,
+        "memory_mb": round(adapter.memory_mb),
+    }
 
 
 def _by_attention(found: Findings, setup: Setup, adapter: Adapter, family: Family) -> float:
@@ -144,15 +153,7 @@ def quantized(found: Findings, setup: Setup, name: str, quantization: Quantizati
     for compiling in ("off", "on") if setup.on_cuda else ("off",):
         adapter.fastest = fastest_forward(adapter, setup.recorder(), compiling, "auto")
         way = _measured(adapter, family)
-        engine_ms = 1000 * engine_seconds(setup, adapter, family, 1)
-        found.figure(
-            case=f"{name} {SIDE}, {quantization}, 1 row",
-            way=way,
-            attention=adapter.attention,
-            step_ms=engine_ms,
-            image_s=STEPS[name] * engine_ms / 1000,
-            memory_mb=round(adapter.memory_mb),
-        )
+        found.figure(case=f"{name} {SIDE}, {quantization}, 1 row", way=way, **_step(setup, adapter, family, name))
 
 
 def decoders(found: Findings, setup: Setup) -> None:

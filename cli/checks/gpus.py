@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cli.checks.finding import Finding
+from core.devices import FOR_MODELS
 from core.gpus import Gpu, gpus
 from core.settings import settings
 
 GB = 1000.0  # MB
-BUDGET = 0.8  # of the memory is for weights (`core.devices.memory_mb`); so much must be free
 
 
 def gpu() -> Iterator[Finding]:
@@ -62,7 +62,7 @@ def about(one: Gpu) -> Iterator[Finding]:
     others = [process for process in one.processes if not _is_worker(process.pid)]
     if others:
         told = ", ".join(f"{process.name} (pid {process.pid}, {process.memory_mb / GB:.1f} GB)" for process in others)
-        room = one.memory_mb - sum(process.memory_mb for process in others) >= BUDGET * one.memory_mb
+        room = one.memory_mb - sum(process.memory_mb for process in others) >= FOR_MODELS * one.memory_mb
         what = "also computes here" if room else "leaves Argus too little: stop it, or lower ARGUS_MEMORY_MB"
         yield Finding(f"GPU {one.index} others", room or bool(settings().memory_mb), f"{told}: {what}")
 
@@ -77,7 +77,7 @@ def needs(found: list[Gpu]) -> Iterator[Finding]:
     if not found:
         return
     family = load_family(settings().family)
-    budget_mb = settings().memory_mb or BUDGET * max(mb for one in found for mb in one.devices_mb)
+    budget_mb = settings().memory_mb or FOR_MODELS * max(mb for one in found for mb in one.devices_mb)
     sizes = sizes_mb(family, configured_dtype("cuda"))
     try:
         check_fits(family, configured_dtype("cuda"), budget_mb)

@@ -226,3 +226,14 @@ def stack(services: Any, toy: Path) -> Iterator[Stack]:
         finally:
             supervisor.stop()
     settings.cache_clear()
+
+
+@pytest.fixture
+def site(database: Any, toy: Path) -> Iterator[Any]:
+    """A worker in this process (`tests.live.site.Site`)."""
+    from tests.live.site import Site
+
+    made = Site(toy)
+    yield made
+    made.adapter.go_on.set()
+    made.generation.stop(0)

@@ -11,10 +11,10 @@ from typing import Any
 from core.database import transaction
 from core.open_requests import suspected
 from core.tables import Attempt, Request, State
-from tests.live.test_on_the_way import Site, site  # noqa: F401  # a fixture
+from tests.live.site import Site
 
 
-def breaks_the_device(site: Site, request: uuid.UUID) -> None:  # noqa: F811
+def breaks_the_device(site: Site, request: uuid.UUID) -> None:
     """The engine's device fails with this request in a forward; its worker would start again with a new engine."""
     adapter = site.engine.load("large").adapter
 
@@ -25,7 +25,7 @@ def breaks_the_device(site: Site, request: uuid.UUID) -> None:  # noqa: F811
     site.generation.generate(request, 0)
 
 
-def test_a_request_on_a_device_that_fails_goes_back_to_its_queue_and_loses_no_attempt(site: Site):  # noqa: F811
+def test_a_request_on_a_device_that_fails_goes_back_to_its_queue_and_loses_no_attempt(site: Site):
     request = site.submit(steps=4)
     breaks_the_device(site, request)
     (attempt,) = site.attempts(request)
@@ -34,7 +34,7 @@ def test_a_request_on_a_device_that_fails_goes_back_to_its_queue_and_loses_no_at
     assert suspected(request)
 
 
-def test_one_that_came_when_the_device_had_failed_is_not_suspected(site: Site):  # noqa: F811
+def test_one_that_came_when_the_device_had_failed_is_not_suspected(site: Site):
     first = site.submit(steps=4)
     breaks_the_device(site, first)
     second = site.submit(steps=4, seconds=20.0)  # the more urgent one
@@ -43,7 +43,7 @@ def test_one_that_came_when_the_device_had_failed_is_not_suspected(site: Site): 
     assert [suspected(first), suspected(second)] == [True, False]
 
 
-def test_a_request_with_which_devices_fail_also_when_it_is_alone_fails_itself(site: Site):  # noqa: F811
+def test_a_request_with_which_devices_fail_also_when_it_is_alone_fails_itself(site: Site):
     request = site.submit(steps=4)
     for attempts in range(1, 5):
         assert site.row(request).state == State.QUEUED
@@ -56,7 +56,7 @@ def test_a_request_with_which_devices_fail_also_when_it_is_alone_fails_itself(si
     assert "was alone" in str(site.row(request).error)
 
 
-def test_a_suspected_request_runs_alone_and_is_cleared_by_its_image(site: Site):  # noqa: F811
+def test_a_suspected_request_runs_alone_and_is_cleared_by_its_image(site: Site):
     suspect = site.submit(steps=4)
     breaks_the_device(site, suspect)
     site.start_again(rows=2)
@@ -76,7 +76,7 @@ def test_a_suspected_request_runs_alone_and_is_cleared_by_its_image(site: Site):
     assert not suspected(suspect)
 
 
-def test_what_lost_its_worker_as_often_as_it_can_bear_runs_alone(site: Site):  # noqa: F811
+def test_what_lost_its_worker_as_often_as_it_can_bear_runs_alone(site: Site):
     request = site.submit(steps=4)
     about = {"worker": "w", "boot": uuid.uuid4(), "level": "exact", "model": "large", "outcome": "lost"}
     for number in (1, 2):

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from math import inf
 from typing import Any
-
-import pytest
 
 from core.tables import Request, State
 from scheduler.policies.preemption import Due, gives_way
-from tests.live.test_on_the_way import FirstCome, Pace, Site
+from tests.live.site import FirstCome, Pace, Site
 from workers.claims import Claims
 from workers.giving_way import look
-
-
-@pytest.fixture
-def site(database: Any, toy: Path) -> Iterator[Site]:
-    made = Site(toy)
-    yield made
-    made.adapter.go_on.set()
-    made.generation.stop(0)
 
 
 class BySlack(FirstCome):
@@ -67,3 +56,18 @@ def test_nobody_stands_still_for_one_that_can_wait(site: Site):
     long, short, _ = beside_a_long_one(site, 60.0)
     assert {site.row(long).state, site.row(short).state} == {State.DONE}
     assert site.image(long).created_at < site.image(short).created_at
+
+
+def test_a_worker_that_may_be_held_for_lost_starts_nobody_in_anybodys_place(site: Site):
+    site.generation.admission = site.admission(BySlack)
+    site.engine.costs.curves["large"] = Pace(1.0)
+    long = site.submit(seconds=600.0)
+    slot = site.begin(long)
+    site.generation.claims.renew(-inf)  # long ago
+    short = site.submit(steps=3, seconds=30.0)
+    look(site.generation)
+    assert site.row(short).state == State.QUEUED
+    site.generation.claims.renew(time.monotonic())
+    look(site.generation)
+    assert site.row(short).state == State.RUNNING
+    site.finish(slot)

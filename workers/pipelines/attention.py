@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DEFAULT = "default"
+FASTER = 0.97  # another back-end is preferred where it takes at most this share of the time, in every round
+ROUNDS = 5
 #: The back-end of that name first. The others follow, since none can do every head size, mask and data type.
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
 }
-
-
-FASTER = 0.97  # another back-end is preferred where it takes at most this share of the time, in every round
-ROUNDS = 5
 
 
 def fastest(seconds: Callable[[str], float]) -> str:

@@ -22,23 +22,23 @@ def configured_mb(adapter: Any, model: Model, dtype: torch.dtype) -> float:
     Where the hub can't be asked: those of the architecture that the adapter class is for, at its published widths.
     """
     try:
-        return sum(_component_mb(adapter, model, dtype, name) for name in _components(adapter, model))
+        return sum(_component_mb(adapter, model, dtype, name, kind) for name, kind in _components(adapter, model))
     except Exception as error:  # no network, no such name, a class that this version lacks: what the architecture takes
         log.info("no configuration of %s (%r): counted as its architecture", model.path, error)
     by_pipeline = {pipeline: name for name, pipeline in random_weights.ARCHITECTURES.items()}
     return random_weights.expected_mb(by_pipeline[model.pipeline], dtype, model.quantization is not None)
 
 
-def _components(adapter: Any, model: Model) -> dict[str, tuple[str, str]]:
-    """Library and class by name, of those that hold weights and are loaded."""
+def _components(adapter: Any, model: Model) -> list[tuple[str, Any]]:
+    """Name and class of those that hold weights and are loaded."""
     index = adapter.pipeline.load_config(model.location, revision=model.revision)
     pairs = {name: tuple(pair) for name, pair in index.items() if isinstance(pair, list | tuple) and len(pair) == 2}
     wanted = {name: pair for name, pair in pairs.items() if name not in adapter.without and pair[0] in LIBRARIES}
-    return {name: pair for name, pair in wanted.items() if issubclass(_class(*pair), torch.nn.Module)}
+    kinds = [(name, _class(*pair)) for name, pair in wanted.items()]
+    return [(name, kind) for name, kind in kinds if issubclass(kind, torch.nn.Module)]
 
 
-def _component_mb(adapter: Any, model: Model, dtype: torch.dtype, name: str) -> float:
-    kind = _class(*_components(adapter, model)[name])
+def _component_mb(adapter: Any, model: Model, dtype: torch.dtype, name: str, kind: Any) -> float:
     where = {"subfolder": name, "revision": model.revision}
     with torch.device("meta"):
         if hasattr(kind, "from_config"):

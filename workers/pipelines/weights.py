@@ -15,8 +15,6 @@ from core.families import Model
 HALF = (torch.float16, torch.bfloat16)
 FLOATING = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 BYTES = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-
-
 MULTIPLE = 16  # of rows and columns, which float8 products want
 
 
