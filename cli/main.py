@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from core.errors import ArgusError, BadInput, BadSettings
+from core.errors import ArgusError, BadInput, BadSettings, ServiceDown
 
 # name → where the click command lives, and the line `argus --help` shows.
 COMMANDS = {
@@ -81,6 +81,18 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ArgusError as error:
             raise Failed(error) from error
+        except Exception as error:
+            if what := _away(error):
+                raise Failed(ServiceDown(f"The {what} does not answer: {str(error).splitlines()[0]}")) from error
+            raise
+
+
+def _away(error: Exception) -> str | None:
+    """Which service an exception says is away. Its classes are not imported for this: most commands need neither."""
+    kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
+    if ("sqlalchemy", "OperationalError") in kinds:
+        return "database"
+    return "broker" if ("kombu", "OperationalError") in kinds or ("redis", "ConnectionError") in kinds else None
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cli import processes
@@ -34,6 +34,7 @@ class Running:
     started_at: float
     children: dict[str, int]  # name → process id
     ready: bool
+    troubles: dict[str, str] = field(default_factory=dict)  # name → why it ended or could not be started
 
 
 def running() -> Running | None:
@@ -70,7 +71,7 @@ class Stack:
         """
         children = processes.everything()
         check_ports()
-        self._write_state(ready=False)
+        self.write_state(ready=False)
         with self._step("PostgreSQL and broker"):
             self._start_services()
         with self._step("schema"):
@@ -80,15 +81,15 @@ class Stack:
         with self._step(", ".join(child.name for child in children)):
             for child in children:
                 self.supervisor.start(child)
-        self._write_state(ready=True)
+        self.write_state(ready=True)
 
     def watch(self) -> None:
         """Restart what has ended, and say so."""
         restarted = self.supervisor.watch_once()
         for name in restarted:
             self.console.print(f"[yellow]{name} ended and was started again[/]: {self.home / 'logs'}/{name}.log")
-        if restarted:
-            self._write_state(ready=True)
+        if restarted or self.supervisor.troubles() != self.state.troubles:
+            self.write_state(ready=True)
 
     def close(self) -> None:
         """Stop all; afterwards nothing of it is left but data and logs."""
@@ -109,12 +110,16 @@ class Stack:
             raise ServiceDown("The broker of ARGUS_BROKER_URL does not answer.", field="ARGUS_BROKER_URL")
         services.remember_addresses(self.home, database, broker)
 
-    def _write_state(self, ready: bool) -> None:
-        self.state = Running(**{**asdict(self.state), "children": self.supervisor.pids(), "ready": ready})
+    def write_state(self, ready: bool) -> None:
+        children, troubles = self.supervisor.pids(), self.supervisor.troubles()
+        self.state = replace(self.state, children=children, troubles=troubles, ready=ready)
         path = settings().run_folder / STATE
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self.state), indent=1))
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(asdict(self.state), indent=1))
+            partial.replace(path)
+        except OSError as error:  # a full disk must not stop what runs
+            self.console.print(f"{path} could not be written: {error}", style="red", markup=False)
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:
@@ -161,7 +166,7 @@ def port_is_free(host: str, port: int) -> bool:
 
 def welcome(console: Console, here: Running) -> None:
     """Say where it is."""
-    console.print(
-        f"Argus is up.\n  pages   {here.web}\n  API     {here.web}/docs\n  Flower  {here.flower}", highlight=False
-    )
+    state = "up" if here.ready else "starting"
+    lines = [f"Argus is {state}.", f"  pages   {here.web}", f"  API     {here.web}/docs", f"  Flower  {here.flower}"]
+    console.print("\n".join(lines), highlight=False)
     console.print(f"  data, logs  {settings().home.absolute()}", highlight=False, soft_wrap=True)

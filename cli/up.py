@@ -81,7 +81,8 @@ def _detach(console: Console) -> Running:
     """Start a supervisor of its own session and wait until it is up."""
     log = settings().home.absolute() / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as sink:
+    begun = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as sink:
         argv = [*processes.ARGUS, "up", "--no-first-job"]
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
@@ -89,7 +90,7 @@ def _detach(console: Console) -> Running:
     with console.status("starting …"):
         while True:
             if child.poll() is not None:
-                click.echo(log.read_text(errors="replace").rstrip(), err=True)
+                click.echo(log.read_bytes()[begun:].decode(errors="replace").rstrip(), err=True)
                 raise SystemExit(child.returncode or 1)
             here = running()
             if here is not None and here.ready:

@@ -10,6 +10,7 @@ from amqp.exceptions import ChannelError
 from kombu.exceptions import OperationalError
 
 from core.celery import celery_app
+from core.errors import ServiceDown
 from core.families import Family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, SCHEDULER_QUEUE
 
@@ -25,17 +26,22 @@ def all_queues(family: Family) -> list[str]:
 
 def depths(queues: Iterable[str]) -> dict[str, int] | None:
     """Messages waiting in each queue; None while the broker is away."""
-    found = {}
+    try:
+        return ask_depths(queues)
+    except ServiceDown as error:
+        log.warning("broker away", error=error.message)
+        return None
+
+
+def ask_depths(queues: Iterable[str]) -> dict[str, int]:
+    """Messages waiting in each queue; raises `ServiceDown`, saying why, while the broker is away."""
     try:
         with celery_app().connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
             channel = connection.default_channel
-            for queue in queues:
-                found[queue] = _depth(channel, queue)
+            return {queue: _depth(channel, queue) for queue in queues}
     except AWAY as error:
-        log.warning("broker away", error=str(error))
-        return None
-    return found
+        raise ServiceDown(f"The broker does not answer: {error}") from error
 
 
 def _depth(channel: Any, queue: str) -> int:

@@ -134,6 +134,11 @@ class Settings(BaseSettings):
     stale_s: float = Field(15.0, gt=0, description="Seconds without a heartbeat after which a worker is lost.")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
+    log_mb: float = Field(
+        10.0,
+        gt=0,
+        description="Size at which a log file of `argus up` is put aside; three older ones are kept of each.",
+    )
     log_json: bool = Field(False, description="One JSON object a line instead of text for people.")
 
     @property

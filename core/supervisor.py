@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from core.errors import ServiceDown
+from core.log_files import bound_logs, last_lines
 
 log = structlog.get_logger(__name__)
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before any fork
@@ -55,6 +56,7 @@ class _Running:
     since: float
     crashes: int = 0
     restart_at: float | None = None
+    trouble: str = ""  # why it ended or could not be started, as long as it has not run steadily since
 
 
 def die_with(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
@@ -86,9 +88,15 @@ class Supervisor:
         self._wait_ready(child)
 
     def watch_once(self) -> list[str]:
-        """Restart children that have ended and whose wait is over; returns the names restarted."""
+        """Restart children that have ended and whose wait is over; returns the names restarted. Logs stay bounded."""
+        bound_logs(self._log_folder)
         with self._lock:
             return [run.child.name for run in self._running.values() if self._revive(run)]
+
+    def troubles(self) -> dict[str, str]:
+        """Why children ended or could not be started, of those that have not run steadily since."""
+        with self._lock:
+            return {name: run.trouble for name, run in self._running.items() if run.trouble}
 
     def pids(self) -> dict[str, int]:
         with self._lock:
@@ -129,19 +137,27 @@ class Supervisor:
             time.sleep(0.05)
 
     def _revive(self, run: _Running) -> bool:
-        code = run.process.poll()
+        now, code = time.monotonic(), run.process.poll()
         if code is None:
+            if now - run.since > STEADY_S:
+                run.crashes, run.trouble = 0, ""
             return False
-        now = time.monotonic()
         if run.restart_at is None:
-            run.crashes = 0 if now - run.since > STEADY_S else run.crashes
-            run.restart_at = now + BACKOFF_S[min(run.crashes, len(BACKOFF_S) - 1)]
-            run.crashes += 1
-            log.warning("child ended", child=run.child.name, status=code, restart_in_s=run.restart_at - now)
-        if now < run.restart_at:
+            self._put_off(run, f"ended with status {code}: {self.tail(run.child.name, 1)}")
+        if run.restart_at is None or now < run.restart_at:
             return False
-        run.process, run.since, run.restart_at = self._spawn(run.child), now, None
+        try:
+            run.process, run.since, run.restart_at = self._spawn(run.child), now, None
+        except OSError as error:  # a full disk, a program that is gone: it may be there again later
+            self._put_off(run, f"could not be started: {error}")
+            return False
         return True
+
+    def _put_off(self, run: _Running, trouble: str) -> None:
+        """Note what happened, and when to try again."""
+        wait = BACKOFF_S[min(run.crashes, len(BACKOFF_S) - 1)]
+        run.crashes, run.trouble, run.restart_at = run.crashes + 1, trouble, time.monotonic() + wait
+        log.warning("child away", child=run.child.name, trouble=trouble, restart_in_s=wait)
 
     def _stop(self, runs: Sequence[_Running]) -> None:
         alive = [run for run in runs if run.process.poll() is None]
@@ -158,5 +174,4 @@ class Supervisor:
 
     def tail(self, name: str, lines: int = 15) -> str:
         """The last lines of a child's log."""
-        path = self._log_folder / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
+        return last_lines(self._log_folder / f"{name}.log", lines)

@@ -34,8 +34,9 @@ def services() -> Iterator[Finding]:
         return
     answers = broker_answers(broker_url())
     yield Finding("broker", answers, "answers" if answers else "does not answer: start it, or see logs/valkey.log")
-    yield from database()
-    if answers:
+    schema = list(database())
+    yield from schema
+    if answers and all(finding.ok for finding in schema):
         yield from workers()
         yield from queues()
 
