@@ -30,7 +30,7 @@ from bench.live.instance import call
 from bench.live.machine import hardware
 from core.client import ArgusClient
 from core.families import Family, load_family
-from core.services import free_port
+from core.ports import free_port
 from core.settings import ROOT
 from traces.replay.plan import Planned, plan, read_prompts
 from traces.replay.send import Sent, send, wait

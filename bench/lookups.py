@@ -191,7 +191,7 @@ def _postgres() -> Iterator[Any]:
     from sqlalchemy import create_engine
 
     from core.database import migrate, sqlalchemy_url
-    from core.services import postgres
+    from core.postgres import postgres
     from core.supervisor import Supervisor
 
     with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:

@@ -15,6 +15,7 @@ from cli import processes
 from cli.lock import lock_is_free
 from core import services
 from core.errors import BadSettings, ServiceDown
+from core.postgres import make_roles, postgres
 from core.settings import settings
 from core.supervisor import Supervisor
 
@@ -100,15 +101,18 @@ class Stack:
 
     def _start_services(self) -> None:
         database, broker = settings().database_url, settings().broker_url
+        migration = settings().migration_url or database
         if not database:
-            child, database = services.postgres(self.home)
+            child, superuser = postgres(self.home)
             self.supervisor.start(child)
+            roles = make_roles(self.home, superuser)
+            database, migration = roles.app, roles.owner
         if not broker:
             child, broker = services.valkey(self.home)
             self.supervisor.start(child)
         if not services.broker_answers(broker):
             raise ServiceDown("The broker of ARGUS_BROKER_URL does not answer.", field="ARGUS_BROKER_URL")
-        services.remember_addresses(self.home, database, broker)
+        services.remember_addresses(self.home, database, migration, broker)
 
     def write_state(self, ready: bool) -> None:
         children, troubles = self.supervisor.pids(), self.supervisor.troubles()

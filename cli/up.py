@@ -17,6 +17,8 @@ from cli.lock import only_one
 from cli.stack import Running, running, started, welcome
 from cli.terminal import make_console
 from core.errors import ArgusError
+from core.home import make_private
+from core.postgres import unprivileged
 from core.settings import settings
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def up(detach: bool, first_job: bool) -> None:
     if here := running():
         console.print(f"Argus runs already (process {here.pid}): {here.web}", soft_wrap=True)
         return
+    make_private(settings().home.absolute(), unprivileged())
     if detach:
         here = _detach(console)
         welcome(console, here)

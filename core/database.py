@@ -86,7 +86,7 @@ def forget_connections() -> None:
 
 
 def migrate(url: str | None = None) -> None:
-    """Bring the database at `url` (default: the one in force) to the newest schema."""
+    """Bring the database at `url` (default: the one in force) to the newest schema, as the role that owns it."""
     from alembic import command
 
     config = alembic_config()

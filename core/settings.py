@@ -18,8 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import BadSettings
 
 PREFIX = "ARGUS_"
-EXAMPLE = "change-me"  # every password of deploy/argus.env.example
-SECRETS = ("database_url", "broker_url")
+EXAMPLE = "change-me"  # every password of the example of an earlier version
+SECRETS = ("database_url", "migration_url", "broker_url")
 ROOT = Path(__file__).resolve().parents[1]  # the folder of all packages: a checkout, or site-packages
 CHECKOUT = (ROOT / "pyproject.toml").is_file()
 
@@ -45,6 +45,15 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         "", description="PostgreSQL with pgvector (postgresql://…). Empty: Argus runs its own under `home`."
+    )
+    migration_url: str = Field(
+        "",
+        description="The same database as a role that owns its tables, for `argus run migrate`. Empty: `database_url`.",
+    )
+    postgres_uid: int = Field(
+        61000,
+        ge=1,
+        description="Id that the PostgreSQL of `argus up` runs as where Argus is root; it needs no name on the system.",
     )
     broker_url: str = Field("", description="Redis or Valkey (redis://…). Empty: Argus runs its own under `home`.")
     images: str = Field("", description="Where images are kept, any fsspec URL. Empty: the folder `home`/images.")

@@ -4,13 +4,13 @@ from alembic import context
 from sqlalchemy import create_engine, pool
 
 from core.database import sqlalchemy_url
-from core.services import database_url
+from core.services import migration_url
 from core.tables import Base
 
 
 def run() -> None:
     """Apply the migrations in one transaction, on a connection of their own."""
-    url = context.config.attributes.get("url") or database_url()
+    url = context.config.attributes.get("url") or migration_url()
     engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)

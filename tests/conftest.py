@@ -26,6 +26,7 @@ class Services:
     home: Path
     database_url: str
     broker_url: str
+    superuser_url: str
 
     def environ(self) -> dict[str, str]:
         """Settings that point a process at these services."""
@@ -40,23 +41,25 @@ class Services:
 def services() -> Iterator[Services]:
     """PostgreSQL (migrated) and Valkey; this process's settings point at them."""
     from core.database import forget_connections, migrate
-    from core.services import postgres, valkey
+    from core.postgres import make_roles, postgres
+    from core.services import valkey
     from core.settings import settings
     from core.supervisor import Supervisor
 
     with tempfile.TemporaryDirectory(prefix="argus-test-") as folder:
         home = Path(folder)
-        home.chmod(0o755)  # as root, PostgreSQL runs as nobody
+        home.chmod(0o755)  # as root, PostgreSQL runs under an id of its own
         supervisor = Supervisor(home / "logs")
         try:
-            database, database_url = postgres(home)
+            database, superuser = postgres(home)
             broker, broker_url = valkey(home)
             supervisor.start(database)
             supervisor.start(broker)
-            running = Services(home, database_url, broker_url)
+            roles = make_roles(home, superuser)
+            migrate(roles.owner)
+            running = Services(home, roles.app, broker_url, superuser)
             with environment(running.environ()):
                 settings.cache_clear()
-                migrate()
                 yield running
                 forget_connections()
         finally:
@@ -88,14 +91,20 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 def database(services: Services) -> Services:
     """The services with every table and the broker emptied."""
     import redis
-    from sqlalchemy import text
 
-    from core.database import transaction
-    from core.tables import Base
-
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    with transaction() as session:
-        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    empty_tables(services)
     with redis.Redis.from_url(services.broker_url) as client:
         client.flushdb()
     return services
+
+
+def empty_tables(services: Services) -> None:
+    """Every table without rows, ids from 1 again. The role that Argus itself runs with has no right to that."""
+    import psycopg2
+
+    from core.tables import Base
+
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with psycopg2.connect(services.superuser_url) as connection, connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    connection.close()

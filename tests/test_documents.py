@@ -14,7 +14,7 @@ from scheduler.planning.milp import solve
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [path for path in sorted((ROOT / "docs").rglob("*.md")) if "decisions" not in path.parts]
-MADE_BY_USERS = {"var/", "deploy/argus.env"}
+MADE_BY_USERS = {"var/", ".env", "deploy/argus.env", "deploy/settings.env"}
 QUESTIONS = re.search(r"## Where things are\n(.*?)\n## ", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)[1]
 ANSWERS = [line.split(" | ") for line in QUESTIONS.splitlines() if line.startswith("| ")][2:]
 

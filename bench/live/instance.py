@@ -14,7 +14,7 @@ from pathlib import Path
 from cli.processes import ARGUS
 from core.client import ArgusClient
 from core.errors import ServiceDown
-from core.services import free_port
+from core.ports import free_port
 
 DEVICES = ("cpu:0", "cpu:1")
 UP_S = 180.0  # patience until workers are ready and a plan is in force

@@ -24,7 +24,8 @@ from bench.scheduler.setup import Setup
 from bench.scheduler.tables import goal, goals
 from core.database import forget_connections, migrate, transaction
 from core.families import Family, load_family
-from core.services import postgres, valkey
+from core.postgres import postgres
+from core.services import valkey
 from core.settings import settings
 from core.supervisor import Supervisor
 from core.tables import Job, Plan, Request, State, Worker
@@ -118,7 +119,7 @@ def services() -> Iterator[None]:
     before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("ARGUS_")}
     with tempfile.TemporaryDirectory(prefix="argus-bench-") as folder:
         home = Path(folder)
-        home.chmod(0o755)  # as root, PostgreSQL runs as nobody
+        home.chmod(0o755)  # as root, PostgreSQL runs under an id of its own
         supervisor = Supervisor(home / "logs")
         try:
             (database, database_url), (broker, broker_url) = postgres(home), valkey(home)

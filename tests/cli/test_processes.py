@@ -12,7 +12,7 @@ from cli.main import argus
 from cli.report import PointInTime
 from core import devices
 from core.errors import BadSettings, Conflict
-from core.services import free_port
+from core.ports import free_port
 from core.settings import settings
 
 

@@ -17,7 +17,7 @@ from cli.stack import Stack
 from cli.terminal import make_console
 from core import celery
 from core.database import forget_connections
-from core.services import free_port
+from core.ports import free_port
 from core.settings import settings
 from core.supervisor import Child
 

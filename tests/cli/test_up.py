@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from cli.processes import answers
-from core.services import free_port
+from core.ports import free_port
 from core.settings import ROOT
 from tests.installation import ROOMS, Installation
 
@@ -58,7 +58,7 @@ def home(installation, tmp_path_factory):
         (elsewhere / room).mkdir()
         (elsewhere / room / "__init__.py").write_text("raise SystemExit('a folder of the user was taken for ours')")
     with tempfile.TemporaryDirectory(prefix="argus-test-up-") as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as nobody
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs under an id of its own
         own = {
             "ARGUS_HOME": folder,
             "ARGUS_PORT": str(free_port()),

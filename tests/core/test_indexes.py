@@ -19,9 +19,10 @@ from bench.scheduler.backlog import join_workers, queue_requests
 from bench.scheduler.history import fill
 from core import open_requests, workers
 from core.cached_latents import Kind
-from core.database import engine, transaction
+from core.database import engine, forget_connections, transaction
 from core.families import load_family
 from core.request_indexes import FOREGROUND
+from core.settings import settings
 from core.tables import Job
 from core.workers import WorkerIdentity
 from scheduler.control import escalate
@@ -33,6 +34,7 @@ from scheduler.observation import queries
 from scheduler.observation.report import make_report
 from scheduler.observation.snapshot import SnapshotReader
 from scheduler.prediction.audit import audited, order_audits
+from tests.conftest import empty_tables, environment
 from workers.latent_cache.entries import Entry
 from workers.latent_cache.vector_index import COLDEST, VectorIndex
 
@@ -43,11 +45,20 @@ NOBODY = WorkerIdentity("cpu0@bench", uuid.uuid4())
 
 
 @pytest.fixture(scope="module")
-def filled(services: Any) -> Iterator[None]:
+def as_superuser(services: Any) -> Iterator[None]:
+    """What fills tables without their triggers and vacuums them is none of Argus' business."""
+    with environment({"ARGUS_DATABASE_URL": services.superuser_url}):
+        settings.cache_clear()
+        forget_connections()
+        yield
+    settings.cache_clear()
+    forget_connections()
+
+
+@pytest.fixture(scope="module")
+def filled(services: Any, as_superuser: None) -> Iterator[None]:
     """Weeks of history, some hundreds that wait in each of the ways to wait, workers, cached latents."""
-    everything = "request, job, attempt, image, score, plan, assignment, worker, cached_latent, latent_use"
-    with transaction() as session:
-        session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY CASCADE"))
+    empty_tables(services)
     for _ in fill(FAMILY.id, FAMILY.reference, LEVELS, ROWS, DAYS):
         pass
     join_workers(FAMILY, tuple(FAMILY.models) * 10)
@@ -63,8 +74,7 @@ def filled(services: Any) -> Iterator[None]:
         connection.execute(text("VACUUM ANALYZE"))
     Scheduler(FAMILY).tick()
     yield
-    with transaction() as session:
-        session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY CASCADE"))
+    empty_tables(services)
 
 
 def in_session(work: Callable[[Any], object]) -> Callable[[], None]:

@@ -20,7 +20,7 @@ SELECT 'f', 'm', '1', 8, 8, 9, 's', {k}, array_fill(0.1, ARRAY[384])::vector::ha
 @pytest.fixture
 def url(services: Any) -> Iterator[str]:
     """An empty database beside the one of the other tests."""
-    name, server = "argus_migrations", services.database_url
+    name, server = "argus_migrations", services.superuser_url
     with create_engine(sqlalchemy_url(server), isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
         yield server.rsplit("/", 1)[0] + f"/{name}"

@@ -3,12 +3,17 @@
 import json
 import re
 import shlex
+import subprocess
+from urllib.parse import urlsplit
 
 import click
 import pytest
 import yaml
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
 
 from cli.main import argus
+from core.postgres import postgres_binaries
 from core.settings import PREFIX, ROOT, Settings
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -47,10 +52,82 @@ def test_every_health_check_of_ours_runs_something_that_exists(name):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned_by_a_tag(name):
+def test_images_are_pinned_to_an_exact_version(name):
     tag = SERVICES[name]["image"].partition(":")[2]
-    assert tag
-    assert tag != "latest"
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+(-[a-z0-9]+)?", tag)
+
+
+def test_the_base_of_the_image_is_pinned_to_an_exact_version():
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert bases
+    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base in bases)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_unprivileged_read_only_and_bounded(name):
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert not service.get("privileged")
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert "/tmp" in service["tmpfs"]
+    assert int(service["user"].partition(":")[0]) > 0
+    assert service["pids_limit"] > 0
+    assert re.fullmatch(r"(\$\{\w+:-)?\d+g\}?", service["mem_limit"])
+    assert re.fullmatch(r"(\$\{\w+:-)?\d+\}?", str(service["cpus"]))
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+
+SECRET = re.compile(r"\$\{([A-Z]+_PASSWORD)(.*?)\}")
+NEEDED = {
+    "postgres": {"POSTGRES_PASSWORD", "OWNER_PASSWORD", "APP_PASSWORD", "REPORT_PASSWORD"},
+    "broker": {"BROKER_PASSWORD"},
+    "migrate": {"OWNER_PASSWORD"},
+    "beat": {"BROKER_PASSWORD"},
+    "flower": {"BROKER_PASSWORD", "FLOWER_PASSWORD"},
+    "prometheus": set(),
+    "grafana": {"GRAFANA_PASSWORD", "REPORT_PASSWORD"},
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_gets_the_secrets_it_needs_and_no_other(name):
+    found = {secret for secret, _ in SECRET.findall(yaml.dump(SERVICES[name], width=10_000))}
+    assert found == NEEDED.get(name, {"APP_PASSWORD", "BROKER_PASSWORD"})
+    files = [file["path"] for file in SERVICES[name].get("env_file", [])]
+    assert files == (["deploy/settings.env"] if name in OURS else [])
+
+
+def test_a_secret_that_is_not_given_stops_the_start_and_the_example_gives_none():
+    secrets = SECRET.findall(yaml.dump(SERVICES, width=10_000))
+    assert all(otherwise.startswith(":?") for _, otherwise in secrets)
+    example = {name: value for name, value in env_file().items() if name.endswith("_PASSWORD")}
+    assert set(example) == {name for name, _ in secrets}
+    assert set(example.values()) == {""}
+
+
+def test_variables_that_compose_fills_in_are_in_the_example():
+    text = re.sub(r"^\s*#.*$", "", (ROOT / "docker-compose.yml").read_text(), flags=re.MULTILINE)
+    assert set(re.findall(r"(?<!\$)\$\{(\w+)", text)) == set(env_file())
+
+
+def test_the_roles_of_the_container_are_those_of_argus_and_reports_only_read(services, tmp_path):
+    psql = postgres_binaries() / "psql"
+    (tmp_path / "psql").symlink_to(psql)
+    address = make_url(services.superuser_url)
+    roles = [urlsplit(services.database_url).password, "of-report", "of-owner"]
+    given = dict(zip(("APP_PASSWORD", "REPORT_PASSWORD", "OWNER_PASSWORD"), roles, strict=True))
+    given |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "ROLES_SQL": str(ROOT / "migrations/roles.sql")}
+    given |= {"POSTGRES_USER": address.username, "POSTGRES_DB": address.database, "PGPASSWORD": address.password}
+    given |= {"PGHOST": address.host, "PGPORT": str(address.port)}
+    done = subprocess.run(["sh", ROOT / "deploy/postgres/roles.sh"], env=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = address.set(username="argus_report", password="of-report", drivername="postgresql+psycopg2")
+    with create_engine(report).connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM report_request")).scalar_one() >= 0
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            connection.execute(text("DELETE FROM request"))
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -73,18 +150,21 @@ def test_every_variable_with_our_prefix_is_a_setting():
     assert {name for name in named if name.startswith(PREFIX)} <= KNOWN
 
 
-def test_every_variable_a_container_expands_is_in_the_env_file():
-    expanded = set(re.findall(r"\$\$([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+def test_every_variable_that_a_container_expands_is_given_to_it():
+    for service in SERVICES.values():
+        expanded = set(re.findall(r"\$\$([A-Z_]+)", yaml.dump(service, width=10_000)))
+        assert expanded <= set(service.get("environment", {}))
     for file in (ROOT / "deploy/grafana").rglob("*.yml"):
-        expanded |= set(re.findall(r"\$([A-Z_]+)", file.read_text()))
-    assert expanded
-    assert expanded <= set(env_file())
+        assert set(re.findall(r"\$([A-Z_]+)", file.read_text())) <= set(SERVICES["grafana"]["environment"])
+    assert (
+        set(re.findall(r"\$([A-Z]+_PASSWORD)", (ROOT / "deploy/postgres/roles.sh").read_text())) <= NEEDED["postgres"]
+    )
 
 
 def test_only_the_example_of_the_secrets_is_kept_in_git():
     assert (ROOT / "deploy/argus.env.example").is_file()
-    assert "deploy/argus.env" in (ROOT / ".gitignore").read_text().split()
-    assert "deploy/argus.env" in (ROOT / ".dockerignore").read_text().split()
+    for file in (".gitignore", ".dockerignore"):
+        assert {".env", "deploy/argus.env", "deploy/settings.env"} <= set((ROOT / file).read_text().split())
 
 
 def test_each_gpu_has_a_worker_of_its_own_with_a_name_of_its_own():
@@ -135,8 +215,6 @@ def test_monitoring_is_a_profile_and_reads_what_is_there():
 
 
 def test_every_query_of_the_dashboard_runs_on_the_schema(services):
-    from sqlalchemy import text
-
     from core.database import transaction
 
     dashboard = json.loads((ROOT / "deploy/grafana/dashboards/argus.json").read_text())

@@ -17,6 +17,7 @@ import pytest
 
 from core.families import Family, load_family
 from core.supervisor import Child, Supervisor
+from tests.conftest import empty_tables
 from tests.live.toy import make_family, make_profile
 
 PATIENCE_S = 60.0
@@ -197,17 +198,11 @@ def stack(services: Any, toy: Path) -> Iterator[Stack]:
 
     Shared by the tests of a module: starting torch takes its time.
     """
-    from sqlalchemy import text
-
     from core import celery
-    from core.database import transaction
     from core.services import valkey
     from core.settings import settings
-    from core.tables import Base
 
-    with transaction() as session:
-        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    empty_tables(services)
     home = services.home / "live"
     supervisor = Supervisor(home / "logs")
     broker, url = valkey(home)

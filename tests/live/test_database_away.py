@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from core.database import forget_connections, migrate, transaction
 from core.families import load_family
-from core.services import postgres
+from core.postgres import postgres
 from core.settings import settings
 from core.supervisor import Child, Supervisor
 from core.tables import Assignment, Plan, State
@@ -43,7 +43,7 @@ class Database:
 def own_database(services: Any, toy: Path) -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="argus-test-") as folder:
         home = Path(folder)
-        home.chmod(0o755)  # as root, PostgreSQL runs as nobody
+        home.chmod(0o755)  # as root, PostgreSQL runs under an id of its own
         supervisor = Supervisor(home / "logs")
         child, url = postgres(home)
         try:

@@ -50,7 +50,7 @@ def vector_index(services):
     from core.database import engine
 
     with engine().begin() as connection:
-        connection.execute(text("TRUNCATE cached_latent"))
+        connection.execute(text("DELETE FROM cached_latent"))
     return VectorIndex(engine())
 
 
