@@ -13,9 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.database import single_statement, transaction
 from core.families import Family
-from core.requests import DEVICE_FAILED
-from core.settings import settings
-from core.tables import Attempt, Job, Request, ServiceClass, State
+from core.tables import Job, Request, ServiceClass, State
 
 SHOWN = (  # of a request that waits: just what decides, because every claim reads some dozens of them
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality, Request.service_class),
@@ -70,18 +68,6 @@ def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> l
     )
     with transaction() as session:
         return list(session.scalars(query))
-
-
-def suspected(request_id: uuid.UUID) -> bool:
-    """Whether a request is to run alone: a device failed with it, or workers were lost as often as it can bear.
-
-    Others may have been to blame; alone, it is cleared or it fails.
-    """
-    query = select(Attempt.outcome).where(Attempt.request_id == request_id).order_by(Attempt.number.desc())
-    with transaction() as session:
-        outcomes = list(session.scalars(query))
-    since_done = outcomes[: outcomes.index("done")] if "done" in outcomes else outcomes
-    return DEVICE_FAILED in since_done or since_done.count("lost") >= max(1, settings().max_attempts - 1)
 
 
 def cancelled_among(requests: Sequence[uuid.UUID]) -> list[uuid.UUID]:

@@ -20,7 +20,9 @@
     C  `return_to_router`      no live worker serves the level it waits at
     D  `claim`                 a worker takes it: a new attempt begins (`core.claim_statement`)
     E  `release`               an attempt ended without an image: queued again, or failed when its attempts are used up
-                               (done, when it was redrawn and has an earlier image)
+                               (done, when it was redrawn and has an earlier image); faults of stores, brokers,
+                               databases and workers use up none, unless a worker ended with this request alone
+                               (`core.attempts`)
     F  `finish`                image and timings are stored
     G  `redraw`                its image scored under its floor: again, at a better level
     H  `cancel_job`, `cancel`  the user does not want it any more
@@ -46,15 +48,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Float, Text
 
+from core.attempts import CANCELLED, LOST, end_attempts, used_up
 from core.claim_statement import CLAIM
 from core.database import single_statement, transaction
 from core.publishing import publish_requests
-from core.settings import settings
 from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
 from core.workers import WorkerIdentity
 
-COUNTED = ("failed", "lost")  # outcomes that use up attempts; a worker that stops in order costs none
-DEVICE_FAILED = "device_failed"  # outcome of one that was at a device, with others, when that failed
+TO_BLAME = " It had the device to itself then, as often as it may: it is taken to be the cause."
 
 ROUTE = text(
     """
@@ -178,7 +179,7 @@ def release(attempts: Iterable[uuid.UUID], outcome: str, reason: str, code: str)
     """End running attempts that made no image, and queue their requests again; returns how many were queued.
 
     A request whose attempts are used up is failed with `code` and `reason`. What is queued is published at once (and
-    by reconciliation, should the broker be away). `outcome` is failed, lost, returned or DEVICE_FAILED.
+    by reconciliation, should the broker be away). `outcome` is one of `core.attempts`.
     """
     with transaction() as session:
         again = release_in(session, list(attempts), outcome, reason, code)
@@ -188,22 +189,16 @@ def release(attempts: Iterable[uuid.UUID], outcome: str, reason: str, code: str)
 
 def release_in(session: Session, attempts: Sequence[uuid.UUID], outcome: str, reason: str, code: str) -> list[Request]:
     """`release` within a transaction; the caller publishes the requests it returns."""
-    ended = _end_attempts(session, attempts, outcome, reason)
+    ended = end_attempts(session, attempts, outcome, reason)
     if not ended:
         return []
-    used = (
-        select(func.count())
-        .where(Attempt.request_id == Request.id, Attempt.outcome.in_(COUNTED))
-        .correlate(Request)
-        .scalar_subquery()
-    )
     mine = or_(*(((Request.id == request) & (Request.attempts == number)) for request, number in ended))
     open_rows = (mine, Request.state == State.RUNNING)
-    spent = update(Request).where(*open_rows, used >= settings().max_attempts)
+    spent = update(Request).where(*open_rows, used_up())
     has_image = select(Image.id).where(Image.request_id == Request.id).exists()  # of before it was redrawn
     for statement in (
         spent.where(has_image).values(state=State.DONE),
-        spent.values(state=State.FAILED, error_code=code, error=reason),
+        spent.values(state=State.FAILED, error_code=code, error=reason + TO_BLAME * (outcome == LOST)),
     ):
         session.execute(statement.execution_options(synchronize_session=False))
     queued = (
@@ -317,21 +312,8 @@ def cancel_job(session: Session, job: Job) -> int:
 def cancel(claimed: Claim) -> None:
     """End a running attempt that the user does not want any more."""
     with transaction() as session:
-        _end_attempts(session, [claimed.attempt], "cancelled", None)
+        end_attempts(session, [claimed.attempt], CANCELLED, None)
         session.execute(update(Request).where(*_of(claimed)).values(state=State.CANCELLED))
-
-
-def _end_attempts(
-    session: Session, attempts: Sequence[uuid.UUID], outcome: str, reason: str | None
-) -> list[tuple[uuid.UUID, int]]:
-    """Write how attempts ended; returns (request, number) of those that had not ended before."""
-    ended = (
-        update(Attempt)
-        .where(Attempt.id.in_(attempts), Attempt.outcome.is_(None))
-        .values(outcome=outcome, reason=reason, ended_at=func.now())
-        .returning(Attempt.request_id, Attempt.number)
-    )
-    return [(request, number) for request, number in session.execute(ended)]
 
 
 def _of(claimed: Claim) -> tuple[Any, ...]:

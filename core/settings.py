@@ -139,7 +139,11 @@ class Settings(BaseSettings):
         description="Days that plans, assignments, workers that left and replaced predictors are kept. Requests and "
         "images stay until their job is purged.",
     )
-    max_attempts: int = Field(3, ge=1, description="Attempts before a request is failed.")
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        description="Attempts before a request is failed; what a worker, store or database that is lost costs is none.",
+    )
     stale_s: float = Field(15.0, gt=0, description="Seconds without a heartbeat after which a worker is lost.")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")

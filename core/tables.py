@@ -11,55 +11,22 @@ Latency counts from `accepted_at` to `stored_at`.
 
 from __future__ import annotations
 
-import enum
 import uuid
 from datetime import datetime
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Index, String, Text, UniqueConstraint, func, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.request_indexes import request_indexes
+from core.states import OPEN_STATES as OPEN_STATES
+from core.states import Base as Base
+from core.states import ServiceClass as ServiceClass
+from core.states import State as State
+from core.states import column_of
 
 EMBEDDING_WIDTH = 384  # MiniLM sentence embedding
-
-
-class Base(DeclarativeBase):
-    """Column types by annotation."""
-
-    type_annotation_map = {
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        list[str]: ARRAY(Text),
-        str: Text,
-    }
-
-
-class State(enum.StrEnum):
-    """Where a request is. `accepted`, `queued` and `running` are open; the others are final."""
-
-    ACCEPTED = "accepted"
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-OPEN_STATES = (State.ACCEPTED, State.QUEUED, State.RUNNING)
-
-
-class ServiceClass(enum.StrEnum):
-    """`interactive` has an SLO; `batch` has a completion window and fills idle capacity."""
-
-    INTERACTIVE = "interactive"
-    BATCH = "batch"
-
-
-def _enum(kind: type[enum.StrEnum]) -> Enum:
-    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
 
 
 class Job(Base):
@@ -71,7 +38,7 @@ class Job(Base):
     family: Mapped[str]
     source: Mapped[str] = mapped_column(String(16))  # web, api, csv, cli, openai, a1111, replay
     title: Mapped[str | None]
-    service_class: Mapped[ServiceClass] = mapped_column(_enum(ServiceClass), default=ServiceClass.INTERACTIVE)
+    service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     size: Mapped[int]  # number of requests
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     published_at: Mapped[datetime | None]  # Route(job) handed to the broker
@@ -103,9 +70,9 @@ class Request(Base):
     level_asked: Mapped[str] = mapped_column(String(64), default="auto")  # auto or a level's id
     min_quality: Mapped[float | None]  # floor of relative quality, 0..1
     deadline_at: Mapped[datetime]
-    service_class: Mapped[ServiceClass] = mapped_column(_enum(ServiceClass), default=ServiceClass.INTERACTIVE)
+    service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
 
-    state: Mapped[State] = mapped_column(_enum(State), default=State.ACCEPTED)
+    state: Mapped[State] = mapped_column(column_of(State), default=State.ACCEPTED)
     level: Mapped[str | None] = mapped_column(String(64))  # chosen; what was used once done
     epoch: Mapped[int | None]  # plan that chose the level
     predicted_quality: Mapped[float | None]
@@ -160,7 +127,8 @@ class Attempt(Base):
     boot: Mapped[uuid.UUID]  # which run of that worker
     level: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(64))
-    outcome: Mapped[str | None] = mapped_column(String(16))  # done, failed, lost, cancelled, …; none while running
+    alone: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # had the device to itself
+    outcome: Mapped[str | None] = mapped_column(String(16))  # as in `core.attempts`; none while running
     reason: Mapped[str | None]  # of a failure or a change of level
     batch_mean: Mapped[float | None]  # rows that shared its forwards
     batch_max: Mapped[int | None]
@@ -181,7 +149,10 @@ class Image(Base):
     """A stored image; the file lies in the image store under `key`."""
 
     __tablename__ = "image"
-    __table_args__ = (Index("ix_image_level_created", "level", "created_at"),)
+    __table_args__ = (
+        Index("ix_image_level_created", "level", "created_at"),
+        Index("ix_image_missing", "missing_at", postgresql_where="missing_at is not null"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), index=True)
@@ -195,6 +166,8 @@ class Image(Base):
     model: Mapped[str] = mapped_column(String(64))
     family_version: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    missing_at: Mapped[datetime | None]  # since when its file is known to be gone or damaged
+    redraw_id: Mapped[uuid.UUID | None]  # the request that draws it anew
 
     request: Mapped[Request] = relationship(back_populates="images")
     scores: Mapped[list[Score]] = relationship(

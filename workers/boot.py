@@ -83,7 +83,7 @@ def run(device: str, name: str) -> int:
     housekeeping.start()
     follower.restore()
     warm_up(engine, family)
-    generation.calibration = calibration_of(engine, family, device_type, device)
+    generation.execution.calibration = calibration_of(engine, family, device_type, device)
     release_earlier(identity)
     return consume(name, generation, housekeeping)
 

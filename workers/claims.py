@@ -34,6 +34,7 @@ class Claims:
         self.running: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
         self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
+        self.alone: set[uuid.UUID] = set()  # have the device to themselves, or wait until they do: nobody else begins
         self.held: dict[uuid.UUID, uuid.UUID] = {}  # paused requests, and for which each is
 
     @property
@@ -44,7 +45,7 @@ class Claims:
     @property
     def has_room(self) -> bool:
         """Whether another request with a latency target can join."""
-        return not self.lapsed and self._filled(self.foreground) < FULL
+        return not (self.lapsed or self.alone) and self._filled(self.foreground) < FULL
 
     @property
     def messages(self) -> int:
@@ -54,7 +55,7 @@ class Claims:
     @property
     def has_idle_room(self) -> bool:
         """Whether background work can: there is room, and no other work."""
-        return not (self.lapsed or self.foreground) and self._filled(list(self.running.values())) < FULL
+        return not (self.lapsed or self.alone or self.foreground) and self._filled(list(self.running.values())) < FULL
 
     @property
     def lapsed(self) -> bool:
@@ -83,6 +84,7 @@ class Claims:
             if (newest := claims.get(request)) is not None and newest.attempt == claim.attempt:
                 del claims[request]
                 self.preempted.discard(request)
+                self.alone.discard(request)
         self.held.pop(request, None)
         going_on = [held for held, other in self.held.items() if other == request]
         for held in going_on:

@@ -36,7 +36,7 @@ def look(generation: Generation) -> None:
         if claimed.number == 1:
             claims.hold(pausing, claimed)
             engine.hold(str(pausing.request.id))
-    generation.slots.submit(generation.run, claimed)
+    generation.slots.submit(generation.execution.run, claimed)
 
 
 def _somebody_may_be_alone(claims: Claims) -> bool:

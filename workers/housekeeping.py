@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import open_requests, requests, workers
+from core.attempts import RETURNED
 from core.celery import publish
 from core.messages import SCHEDULER_QUEUE, Reconcile, Tick
 from workers.generation import Generation
@@ -94,7 +95,7 @@ class Housekeeping:
             **self.generation.engine.stats(),
             "open": len(self.generation.claims.running),
             "problem": follower.problem,
-            "exact_s": self.generation.calibration and self.generation.calibration.exact_s,
+            "exact_s": self.generation.execution.calibration and self.generation.execution.calibration.exact_s,
         }
         held = {"models": list(follower.current.models), "queues": list(follower.current.queues)}
         began = time.monotonic()
@@ -118,4 +119,4 @@ class Housekeeping:
         at_hand = {claim.attempt for claim in list(self.generation.claims.running.values())}
         left = [a.id for a in workers.open_attempts(self.identity, earlier=False) if a.id not in at_hand]
         if left:
-            requests.release(left, "lost", "The worker could not record how this attempt ended.", "worker_lost")
+            requests.release(left, RETURNED, "The worker could not record how this attempt ended.", "worker_lost")

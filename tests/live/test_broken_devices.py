@@ -8,8 +8,12 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from core.attempts import suspected
 from core.database import transaction
-from core.open_requests import suspected
+from core.errors import StoreDown
 from core.tables import Attempt, Request, State
 from tests.live.site import Site
 
@@ -76,7 +80,37 @@ def test_a_suspected_request_runs_alone_and_is_cleared_by_its_image(site: Site):
     assert not suspected(suspect)
 
 
-def test_what_lost_its_worker_as_often_as_it_can_bear_runs_alone(site: Site):
+def test_while_a_suspect_has_the_device_nobody_else_is_claimed_and_its_row_says_so(site: Site):
+    suspect = site.submit(steps=4)
+    breaks_the_device(site, suspect)
+    site.start_again(rows=2)
+    slot = site.begin(suspect, forwards=2)
+    other = site.submit(steps=4)
+    site.generation.generate(other, 0)
+    assert [attempt.alone for attempt in site.attempts(suspect)] == [False, True]
+    assert not site.attempts(other)  # left to workers that have room
+    site.finish(slot)  # and taken here when the suspect has ended
+    assert [site.row(one).state for one in (suspect, other)] == [State.DONE] * 2
+    assert not site.attempts(other)[0].alone
+
+
+@pytest.mark.parametrize("fault", [OperationalError("COMMIT", {}, Exception("gone")), StoreDown("full")])
+def test_what_a_request_needs_beside_the_model_and_does_not_get_costs_no_attempt(site: Site, fault: Exception):
+    request = site.submit(steps=4)
+
+    def away(*_: Any) -> bool:
+        raise fault
+
+    recorder = site.generation.execution.recorder
+    recorder.store, store = away, recorder.store
+    for _ in range(4):
+        site.generation.generate(request, 0)
+    recorder.store = store
+    site.generation.generate(request, 0)
+    assert [attempt.outcome for attempt in site.attempts(request)] == ["returned"] * 4 + ["done"]
+
+
+def test_what_lost_two_workers_runs_alone(site: Site):
     request = site.submit(steps=4)
     about = {"worker": "w", "boot": uuid.uuid4(), "level": "exact", "model": "large", "outcome": "lost"}
     for number in (1, 2):

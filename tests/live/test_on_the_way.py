@@ -65,7 +65,7 @@ def test_a_running_request_with_a_fixed_level_or_a_floor_is_not_moved_though_lat
 def test_under_a_policy_that_binds_at_admission_nothing_is_moved(site: Site):
     """The published baselines know no such thing; they are compared as they are."""
     assert [name for name in NAMES if policy_class(name).moves] == ["argus", "oracle"]
-    site.generation.admission = site.admission(Baseline)
+    site.generation.admission = site.generation.execution.admission = site.admission(Baseline)
     (attempt,) = site.attempts(slowed_down(site))
     assert (attempt.level, attempt.steps_run) == ("exact", 40)
     assert not attempt.reason

@@ -6,10 +6,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import redis
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from core.attempts import begin_alone
 from core.database import transaction
-from core.tables import Request, ServiceClass, State
+from core.tables import Attempt, Request, ServiceClass, State
+from core.workers import WorkerIdentity
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from tests.live.rows import attempt, depth, join, requests, submit
@@ -26,17 +28,34 @@ def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
     assert requests(kept)[0].state == State.QUEUED  # asked for by name: the tick finds it a worker
 
 
-def test_a_silent_workers_requests_are_tried_elsewhere_but_not_for_ever(family):
+def test_a_silent_workers_requests_are_tried_elsewhere_however_often_that_happens(family):
     boot = join(seen_ago_s=60.0)
-    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
-    for _ in range(2):
+    job = submit(2, state=State.QUEUED, level="exact", epoch=1)
+    for _ in range(6):
         attempt(job, boot)
         reconcile(family)
-        assert requests(job)[0].state == State.QUEUED
-    attempt(job, boot)
-    reconcile(family)
+        assert {row.state for row in requests(job)} == {State.QUEUED}
+
+
+def test_a_request_that_is_alone_each_time_its_worker_is_lost_fails_and_is_told_why(family):
+    boot = join(seen_ago_s=60.0)
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
     (row,) = requests(job)
+    for alone in (False, False, True, True, True):
+        assert row.state == State.QUEUED
+        attempt(job, boot)
+        if alone:
+            (running,) = open_attempts(WorkerIdentity("cpu0@test", boot))
+            begin_alone(running)
+        reconcile(family)
+        (row,) = requests(job)
     assert (row.state, row.error_code) == (State.FAILED, "worker_lost")
+    assert row.error.endswith("it is taken to be the cause.")
+
+
+def open_attempts(worker: WorkerIdentity) -> list[uuid.UUID]:
+    with transaction() as session:
+        return list(session.scalars(select(Attempt.id).where(Attempt.boot == worker.boot, Attempt.outcome.is_(None))))
 
 
 def test_a_restarted_workers_requests_are_taken_back_though_its_heart_beats(family):
