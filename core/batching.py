@@ -1,11 +1,17 @@
-"""Natural batching: what arrives while one batch runs goes into the next. Nobody waits for a batch to fill."""
+"""Natural batching: what arrives while one batch runs goes into the next. Nobody waits for a batch to fill.
+
+A batch whose database is away waits for it, and what arrives meanwhile with it: a message that was taken is not lost.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Generic, TypeVar
+
+from core.database import patiently
 
 Item = TypeVar("Item")
 
@@ -37,7 +43,7 @@ class Batcher(Generic[Item]):
         while True:
             batch = self._take()
             try:
-                self._work([item for item, _ in batch])
+                patiently(partial(self._work, [item for item, _ in batch]))
             except Exception as error:
                 for _, done in batch:
                     done.set_exception(error)

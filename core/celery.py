@@ -18,7 +18,7 @@ from core.services import broker_url
 from core.settings import settings
 
 log = structlog.get_logger(__name__)
-RECONCILE_S = 5.0
+RECONCILE_S = 2.0
 LEARN_S = 60.0
 TRANSPORT = "core.transport:Transport"
 PIPELINE = 1000  # messages a round trip to the broker

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
+AGAIN_S = 1.0  # the longest between two tries: who waits goes on that soon after it is back
 #: No transaction may keep others waiting: not for a lock, not when its process hangs, not when its host is gone.
 LIMITS = (
     "-c lock_timeout=10s",
@@ -128,4 +129,4 @@ def patiently(
                 raise
             log.warning("away", what=str(error).splitlines()[0], retry_in_s=wait)
             stop.wait(wait)
-            wait = min(2 * wait, 5.0)
+            wait = min(2 * wait, AGAIN_S)

@@ -144,7 +144,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Attempts before a request is failed; what a worker, store or database that is lost costs is none.",
     )
-    stale_s: float = Field(15.0, gt=0, description="Seconds without a heartbeat after which a worker is lost.")
+    stale_s: float = Field(
+        8.0,
+        gt=0,
+        description="Seconds without a heartbeat after which a worker is lost. It beats four times in that.",
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line logged.")
     log_mb: float = Field(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
 
 from core.database import transaction
 from core.tables import Attempt, Worker
-
-JUST_BEGUN_S = 10.0  # some time passes between the claim's commit and the worker's own note
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,9 @@ def beat(worker: WorkerIdentity, **columns: Any) -> bool:
 
 
 def open_attempts(worker: WorkerIdentity, earlier: bool) -> list[Attempt]:
-    """Attempts of this worker that have not ended: those of `earlier` boots, or of this one and not just begun."""
-    query = select(Attempt).where(Attempt.worker == worker.name, Attempt.outcome.is_(None))
-    just_now = func.now() - timedelta(seconds=JUST_BEGUN_S)
-    mine = (Attempt.boot == worker.boot) & (Attempt.started_at < just_now)
+    """Attempts of this worker that have not ended: those of `earlier` boots, or those of this one."""
+    boot = Attempt.boot != worker.boot if earlier else Attempt.boot == worker.boot
     with transaction() as session:
-        return list(session.scalars(query.where(Attempt.boot != worker.boot if earlier else mine)))
+        return list(
+            session.scalars(select(Attempt).where(Attempt.worker == worker.name, Attempt.outcome.is_(None), boot))
+        )

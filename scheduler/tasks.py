@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.batching import Batcher
+from core.database import patiently
 from core.families import Family
 from core.messages import Escalate, Learn, Reconcile, Route, Tick
 from scheduler.control.escalate import escalate
+from scheduler.control.lost_workers import LostWorkers
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
@@ -29,7 +31,7 @@ def register_tasks(app: Celery, family: Family) -> None:
     routing.predictions.warm_up()
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime()
-    trim = Trimmer()
+    trim, lost_workers = Trimmer(), LostWorkers()
 
     @app.task(name=Route.task)  # type: ignore[untyped-decorator]  # celery has no types
     def route(job_id: str) -> None:
@@ -37,7 +39,7 @@ def register_tasks(app: Celery, family: Family) -> None:
 
     @app.task(name=Escalate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def check_score(request_id: str) -> None:
-        escalate(routing.reader, uuid.UUID(request_id))
+        patiently(lambda: escalate(routing.reader, uuid.UUID(request_id)))
 
     @app.task(name=Tick.task)  # type: ignore[untyped-decorator]  # celery has no types
     def tick() -> None:
@@ -46,7 +48,7 @@ def register_tasks(app: Celery, family: Family) -> None:
     @app.task(name=Reconcile.task)  # type: ignore[untyped-decorator]  # celery has no types
     def reconcile_rows() -> None:
         routing.reader.invalidate()  # a worker asks for this when its assignment changes: routing must know of it
-        alone("reconcile", lambda: reconcile(family))
+        alone("reconcile", lambda: reconcile(family, lost_workers))
 
     @app.task(name=Learn.task)  # type: ignore[untyped-decorator]  # celery has no types
     def learn() -> None:

@@ -32,6 +32,7 @@ from core.workers import WorkerIdentity, open_attempts, register
 from workers.admission import PolicyAdmission
 from workers.assignment import AssignmentFollower, register_command
 from workers.generation import Generation
+from workers.heartbeat import Heartbeat
 from workers.housekeeping import Housekeeping
 from workers.tasks import register_task
 
@@ -78,7 +79,7 @@ def run(device: str, name: str) -> int:
     admission = PolicyAdmission(family, identity.name, device_type, rows_of)
     means = {level.id: level.quality for level in measured.levels} if measured else {}
     generation = Generation(identity, family, engine, follower, ImageStore(), admission, means)
-    housekeeping = Housekeeping(generation, {"memory_mb": devices.memory_mb(device)})
+    housekeeping = Housekeeping(generation, Heartbeat(generation, {"memory_mb": devices.memory_mb(device)}))
     follower.on_change = housekeeping.assignment_changed
     housekeeping.start()
     follower.restore()

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import OperationalError
+
 from core import open_requests, queued_requests, requests
+from core.database import patiently
 from core.families import Family
 from core.images import ImageStore
 from core.requests import Claim
@@ -58,13 +62,20 @@ class Generation:
 
     def generate(self, request_id: uuid.UUID, epoch: int) -> None:
         """From a message to a stored image, for the request that the policy gives the slot to (`workers.admission`)."""
-        claimed = self._claim() or self._claim(request_id, epoch)
+        claimed = self._patiently(lambda: self._claim() or self._claim(request_id, epoch))
         while claimed is not None:
             self.follower.limit_messages(self.claims.messages)  # the next is taken when this is claimed
             for request in self.claims.preempt():
                 self.engine.preempt(str(request))
             done = self.execution.run(claimed)  # who was not let beside what a worker runs has no message any more
-            claimed = self._claim() if done or self.admission.passed_over else None
+            claimed = self._patiently(self._claim) if done or self.admission.passed_over else None
+
+    def _patiently(self, claiming: Callable[[], Claim | None]) -> Claim | None:
+        """Claim when the database is there. The message that asked for it is not used up meanwhile, nor are others."""
+        try:
+            return patiently(claiming, inf, stop=self.stopping)
+        except OperationalError:  # and the worker stops
+            return None
 
     def _claim(self, request_id: uuid.UUID | None = None, epoch: int = 0) -> Claim | None:
         """Claim what the policy gives the slot to; with an id this one, if it comes from a queue that was cancelled."""

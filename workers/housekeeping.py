@@ -1,12 +1,9 @@
-"""What a worker does beside generating: heartbeat, cancelled requests, idle slots, attempts without a thread."""
+"""What a worker does beside generating: cancelled requests, idle slots, attempts without a thread."""
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,49 +14,43 @@ from core.celery import publish
 from core.messages import SCHEDULER_QUEUE, Reconcile, Tick
 from workers.generation import Generation
 from workers.giving_way import LOOK_S, look
+from workers.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
 LOOKS = 4  # for who should go first, in a round of a second
-BEATS_EVERY = 3  # rounds between two heartbeats
-ORPHANS_EVERY = 30  # rounds: there are some only after the database was away
+ORPHANS_EVERY = 5  # rounds: there are some only after the database was away
 
 
 class Housekeeping:
-    """A thread that looks after the worker every second until stopped, and writes its row every third.
+    """A thread that looks after the worker every second until stopped."""
 
-    Args:
-        about: facts of the device that the row tells beside the engine's figures, e.g. `memory_mb`.
-    """
-
-    def __init__(self, generation: Generation, about: Mapping[str, float] | None = None) -> None:
-        self.generation = generation
-        self.about = dict(about or {})
+    def __init__(self, generation: Generation, heartbeat: Heartbeat) -> None:
+        self.generation, self.heartbeat = generation, heartbeat
         self.identity = generation.identity
-        self.state = "starting"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
-        """Begin; the worker's row exists already."""
+        """Begin, and the heartbeat with it; the worker's row exists already."""
+        self.heartbeat.start()
         self._thread.start()
 
     def ready(self) -> None:
         """The worker consumes now: it is to be planned with at once, not at the next tick."""
-        self.state = "ready"
-        self._unless_away(self._beat)
+        self.heartbeat.state = "ready"
+        self.heartbeat.beat()
         publish(SCHEDULER_QUEUE, [Tick()])
 
     def assignment_changed(self) -> None:
         """The row says so at once, and what waits where nobody serves any more is looked for."""
         self.generation.follow_assignment()
-        self._unless_away(self._beat)
+        self.heartbeat.beat()
         publish(SCHEDULER_QUEUE, [Reconcile()])
 
     def stop(self) -> None:
-        """Say that this worker has left, and beat no more."""
+        """Say that this worker has left, and look after it no more."""
         self._stop.set()
-        self.state = "stopped"
-        self._unless_away(self._beat)
+        self.heartbeat.stop()
 
     def _run(self) -> None:
         number = 0
@@ -74,10 +65,8 @@ class Housekeeping:
         self._unless_away(self._obey_cancellations)
         self._unless_away(self.generation.forget_preempted)
         self._unless_away(self.generation.fill)
-        if self.state == "ready" and not self.generation.claims.running:
+        if self.heartbeat.state == "ready" and not self.generation.claims.running:
             self.generation.engine.preload()
-        if number % BEATS_EVERY == 0:
-            self._unless_away(self._beat)
         if number % ORPHANS_EVERY == 0:
             self._unless_away(self._release_orphans)
 
@@ -88,25 +77,6 @@ class Housekeeping:
         except SQLAlchemyError as error:
             log.warning("database away", worker=self.identity.name, error=str(error).splitlines()[0])
 
-    def _beat(self) -> None:
-        follower = self.generation.follower
-        stats = {
-            **self.about,
-            **self.generation.engine.stats(),
-            "open": len(self.generation.claims.running),
-            "problem": follower.problem,
-            "exact_s": self.generation.execution.calibration and self.generation.execution.calibration.exact_s,
-        }
-        held = {"models": list(follower.current.models), "queues": list(follower.current.queues)}
-        began = time.monotonic()
-        mine = workers.beat(self.identity, state=self.state, stats=stats, **held)
-        if mine:
-            self.generation.claims.renew(began)
-        if not mine and not self._stop.is_set():
-            log.error("another process took this worker's name; leaving", worker=self.identity.name)
-            self._stop.set()
-            os.kill(os.getpid(), signal.SIGTERM)
-
     def _obey_cancellations(self) -> None:
         running = list(self.generation.claims.running)
         if not running or not self.generation.admission.somebody_cancelled():
@@ -115,8 +85,10 @@ class Housekeeping:
             self.generation.engine.cancel(str(request))
 
     def _release_orphans(self) -> None:
-        """Attempts recorded as ours that no thread is at: the database was away when one should have ended."""
-        at_hand = {claim.attempt for claim in list(self.generation.claims.running.values())}
-        left = [a.id for a in workers.open_attempts(self.identity, earlier=False) if a.id not in at_hand]
+        """End attempts of ours that no thread is at: the database was away when one began, or should have ended."""
+        with self.generation.claiming:  # what is claimed is noted before anybody looks
+            opened = workers.open_attempts(self.identity, earlier=False)
+            at_hand = {claim.attempt for claim in list(self.generation.claims.running.values())}
+        left = [attempt.id for attempt in opened if attempt.id not in at_hand]
         if left:
             requests.release(left, RETURNED, "The worker could not record how this attempt ended.", "worker_lost")

@@ -177,6 +177,7 @@ def _statements(family: Family) -> int:
     Nothing else waits by then: what each request costs beside is counted by the claim.
     """
     from workers.assignment import READ_EVERY_S, AssignmentFollower
+    from workers.heartbeat import Heartbeat
     from workers.housekeeping import Housekeeping
 
     with transaction() as session:
@@ -186,9 +187,11 @@ def _statements(family: Family) -> int:
         for number in range(1, ROUNDS + 1):
             started = time.perf_counter()
             for generation, follower in everyone:
-                house = Housekeeping(generation)
-                house.state = "ready"
-                house.round(number)
+                heart = Heartbeat(generation)
+                heart.state = "ready"
+                Housekeeping(generation, heart).round(number)
+                if number % heart.every_s < 1:
+                    heart.beat()
                 if number % READ_EVERY_S == 0:
                     AssignmentFollower._newest(follower)
             time.sleep(max(0.0, 1.0 - (time.perf_counter() - started)))

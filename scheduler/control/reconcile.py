@@ -22,9 +22,9 @@ from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, ScoreImage
 from core.open_requests import in_foreground
 from core.publishing import publish_jobs, publish_requests
 from core.queues import depths
-from core.requests import release, return_to_router
-from core.settings import settings
-from core.tables import Attempt, Image, Request, State, Worker
+from core.requests import return_to_router
+from core.tables import Image, Request, State
+from scheduler.control.lost_workers import LostWorkers
 from scheduler.observation.queries import live_workers
 
 log = structlog.get_logger(__name__)
@@ -46,26 +46,15 @@ class Reconciled:
     scored: int = 0
 
 
-def reconcile(family: Family) -> Reconciled:
+def reconcile(family: Family, lost_workers: LostWorkers | None = None) -> Reconciled:
     """Check all rows of a family that are not in a final state."""
+    lost_workers = lost_workers or LostWorkers()
     reconciled = Reconciled(
-        take_back_lost(), route_again() + route_unserved(family), publish_again(family), score_again()
+        lost_workers.take_back(), route_again() + route_unserved(family), publish_again(family), score_again()
     )
     if reconciled != Reconciled():
         log.info("reconciled", **asdict(reconciled))
     return reconciled
-
-
-def take_back_lost() -> int:
-    """Attempts of workers that are gone, restarted, or silent for too long."""
-    silent = Worker.seen_at < func.now() - timedelta(seconds=settings().stale_s)
-    gone = or_(Worker.name.is_(None), Worker.boot != Attempt.boot, Worker.state == "stopped", silent)
-    query = select(Attempt.id).outerjoin(Worker, Worker.name == Attempt.worker).where(Attempt.outcome.is_(None), gone)
-    with transaction() as session:
-        attempts = list(session.scalars(query))
-    if attempts:
-        release(attempts, "lost", "The worker ended or fell silent while it had this request.", "worker_lost")
-    return len(attempts)
 
 
 def route_again() -> int:

@@ -36,7 +36,7 @@ class SimConfig:
     tick_s: float = 10.0
     floor: float = 0.0
     failures: tuple[tuple[float, int, float], ...] = ()
-    stale_s: float = 15.0
+    stale_s: float = 8.0
     batch_window_s: float = 86_400.0
     history: tuple[int, ...] = ()
     admission_control: bool = True

@@ -28,7 +28,7 @@ def beside_a_long_one(site: Site, seconds: float) -> tuple[uuid.UUID, uuid.UUID,
     """A request that runs with five of 40 steps done, one of three steps that is due, and one that has time: all run
     after one look."""
     site.generation.admission = site.admission(BySlack)
-    site.generation.claims = Claims(site.generation.admission.share)
+    site.generation.claims = site.generation.execution.claims = Claims(site.generation.admission.share)
     site.engine.costs.curves["large"] = Pace(1.0)
     long = site.submit(seconds=600.0)
     slot = site.begin(long)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import redis
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from core.attempts import begin_alone
 from core.database import transaction
+from core.families import Family
 from core.tables import Attempt, Request, ServiceClass, State
 from core.workers import WorkerIdentity
+from scheduler.control.lost_workers import LostWorkers
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
+from tests.live.conftest import STALE_S
 from tests.live.rows import attempt, depth, join, requests, submit
+
+LEASE = timedelta(seconds=float(STALE_S))
+
+
+@pytest.fixture(autouse=True)
+def long_up(family: Family) -> None:
+    """The database has been up for longer than a worker may be silent."""
+    with transaction() as session:
+        while not session.scalar(select(func.pg_postmaster_start_time() < func.clock_timestamp() - LEASE)):
+            time.sleep(0.1)
 
 
 def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
@@ -51,6 +66,49 @@ def test_a_request_that_is_alone_each_time_its_worker_is_lost_fails_and_is_told_
         (row,) = requests(job)
     assert (row.state, row.error_code) == (State.FAILED, "worker_lost")
     assert row.error.endswith("it is taken to be the cause.")
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_who_was_away_itself_calls_nobody_silent_before_everybody_could_be_heard(family):
+    clock = Clock()
+    lost_workers = LostWorkers(clock)
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    attempt(job, join(seen_ago_s=60.0))
+    lost_workers._turn_at = -60.0  # a minute in which the database answered no reconciliation
+    for _ in range(8):
+        assert lost_workers.take_back() == 0
+        clock.now += LEASE.total_seconds() / 4
+        if clock.now > LEASE.total_seconds():
+            break
+    assert lost_workers.take_back() == 1
+
+
+def test_after_a_restart_of_the_database_silence_counts_from_then(family, monkeypatch):
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    attempt(job, join(seen_ago_s=60.0))
+    monkeypatch.setattr("scheduler.control.lost_workers.UP_SINCE", func.now() - LEASE / 2)
+    assert LostWorkers().take_back() == 0
+    assert requests(job)[0].state == State.RUNNING
+
+
+def test_a_worker_frozen_in_a_transaction_keeps_only_its_own_request(family):
+    boot = join(seen_ago_s=60.0)
+    frozen, other = (submit(1, state=State.QUEUED, level="exact", epoch=1) for _ in range(2))
+    attempt(frozen, boot)
+    attempt(other, boot)
+    with transaction() as session:
+        session.execute(select(Request).where(Request.job_id == frozen).with_for_update())
+        assert LostWorkers().take_back() == 1
+    assert [requests(job)[0].state for job in (frozen, other)] == [State.RUNNING, State.QUEUED]
+    assert LostWorkers().take_back() == 1
 
 
 def open_attempts(worker: WorkerIdentity) -> list[uuid.UUID]:
