@@ -10,7 +10,7 @@ records/   rows as answers and pages show them, a file a resource
 submission checks of a submission; uploads reads files of prompts
 jobs       submit, cancel, remove
 errors     how errors are answered; security: headers, tokens, limits
-server     gunicorn
+server     waitress
 ========== =======================================================
 """
 
@@ -41,7 +41,7 @@ def create_app() -> APIFlask:
     megabytes = settings().max_upload_mb * 1024 * 1024
     app.config.update(
         MAX_CONTENT_LENGTH=megabytes,
-        MAX_FORM_MEMORY_SIZE=megabytes,
+        MAX_FORM_MEMORY_SIZE=security.FORM_BYTES,
         DESCRIPTION=ABOUT,
         VALIDATION_ERROR_STATUS_CODE=400,
         VALIDATION_ERROR_DESCRIPTION="Not what this address takes; `field` says where",

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from app.security import FORM_BYTES
 from app.submission import input_error
 from core.errors import (
     ArgusError,
@@ -33,6 +34,12 @@ BY_STATUS: dict[int, type[ArgusError]] = {
     kind.status: kind for kind in (BadInput, Forbidden, NotFound, WrongMethod, TooLarge, WrongMediaType, TooOften)
 }
 MOST_VALUES = 20  # a prompt of a submission, its options and what is between them
+MOST_NAMES, NAME_CHARS = 200, 100  # of an object; no address takes half as many
+WIDE_BYTES = 4_000_000
+WIDE = (  # one of them, and Python takes four bytes for every character around it
+    f"JSON of more than {WIDE_BYTES // 1_000_000} MB with characters beyond ASCII is not taken: split it, "
+    "or send a file (`POST /v1/jobs/csv`)."
+)
 KEPT_HEADERS = ("Allow", "Retry-After")
 FOR_PROGRAMS = ("/v1/", "/sdapi/")
 
@@ -46,6 +53,8 @@ class PlainJson(DefaultJSONProvider):
         """Parse; raises `BadInput`, `TooLarge` before memory is taken for more values than any submission has."""
         if (values := _values(s)) > MOST_VALUES * settings().max_prompts:
             raise TooLarge(f"About {values:,} values in one body. Split it into several.", field="body")
+        if len(s) > WIDE_BYTES and (b"\\u" in s if isinstance(s, bytes) and s.isascii() else True):
+            raise TooLarge(WIDE, field="body")
         try:
             return super().loads(s, object_pairs_hook=_once_each, **kwargs)
         except UnicodeDecodeError:
@@ -63,8 +72,12 @@ def _values(text: str | bytes) -> int:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a body; raises `BadInput` where a name stands twice."""
+    """An object of a body; raises `BadInput` where a name stands twice, is very long, or is one of very many."""
+    if len(pairs) > MOST_NAMES:
+        raise BadInput(f"{len(pairs):,} names in one object; at most {MOST_NAMES} are taken.", field="body")
     found = dict(pairs)
+    if any(len(name) > NAME_CHARS for name in found):
+        raise BadInput(f"A name of more than {NAME_CHARS} characters.", field="body")
     if len(found) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise BadInput(f"`{twice[:40]}` stands twice in one object.", field="body")
@@ -119,7 +132,10 @@ def _http(error: HTTPException) -> Any:
 
 def _of_status(status: int, message: str) -> ArgusError:
     if status == TooLarge.status:
-        return TooLarge(f"More than {settings().max_upload_mb} MB in one request. Split it into several.")
+        return TooLarge(
+            f"More than {settings().max_upload_mb} MB in one request, or {FORM_BYTES // 1_000_000} MB in the fields of "
+            "a form. Split it into several, or send a file."
+        )
     if status >= 500:
         return ArgusError("Something went wrong inside Argus.")
     return BY_STATUS.get(status, BadInput)(message)

@@ -15,7 +15,7 @@ from flask import Response, g, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-from core.errors import BadInput, Forbidden
+from core.errors import BadInput, Forbidden, TooLarge
 from core.services import broker_url
 from core.settings import settings
 
@@ -31,6 +31,8 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 STYLED_INLINE = ("web.docs",)  # RapiDoc styles its elements inline; scripts stay ours alone
+FORM_BYTES = 4_000_000  # of a form's fields; files may be as long as bodies
+URLENCODED, URLENCODED_BYTES = "application/x-www-form-urlencoded", 250_000
 PROBES = ("ops.alive", "ops.ready")
 SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit", "openai.generate", "a1111.txt2img")
 
@@ -39,6 +41,7 @@ def register(app: APIFlask) -> None:
     """Install checks and headers; call it after the routes are there."""
     app.before_request(refuse_other_names)
     app.before_request(refuse_nul)
+    app.before_request(refuse_costly_forms)
     app.before_request(refuse_other_sites)
     app.after_request(add_headers)
     app.jinja_env.globals["form_token"] = form_token
@@ -68,6 +71,12 @@ def refuse_nul() -> None:
     for name, value in request.args.items(multi=True):
         if "\0" in name or "\0" in value:
             raise BadInput("The value has a NUL character.", field=name.replace("\0", ""))
+
+
+def refuse_costly_forms() -> None:
+    """Refuse long forms in the coding that takes a hundred times its size to read; raises `TooLarge`."""
+    if request.mimetype == URLENCODED and (request.content_length or 0) > URLENCODED_BYTES:
+        raise TooLarge("Send a form of this size as `multipart/form-data`.")
 
 
 def refuse_other_sites() -> None:

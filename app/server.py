@@ -1,53 +1,207 @@
-"""The web server: gunicorn with threads, configured here and nowhere else.
+"""The web server: waitress, configured here and nowhere else (docs/decisions/0061).
 
-gunicorn's own command would put the current folder on the import path and read a `gunicorn.conf.py` found there.
+One thread moves the bytes of all connections; a request gets a thread of the pool when the whole of it has come, and
+leaves it when its answer is written, however slowly that is read. So a slow client costs a socket. Those that dawdle
+are cut off::
+
+    HEADER_S                     from the first byte of a request to the end of its header
+    BODY_S + bytes / SLOWEST     from there to the end of its body
+    IDLE_S                       between two requests, or without any progress of an answer
 """
 
 from __future__ import annotations
 
+import ctypes
+import json
+import resource
+import signal
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.app.base import BaseApplication
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
 
+from app import waiting
+from core.errors import ArgusError, BadInput, TooLarge
 from core.settings import settings
-from core.supervisor import die_with
 
 if TYPE_CHECKING:
     from apiflask import APIFlask
 
-KEEP_ALIVE_S = 75  # longer than clients and proxies keep an idle connection, so that none is ended under a request
-THREADS = 16  # a page that follows a job holds one
+HEADER_S, BODY_S, SLOWEST = 10.0, 30.0, 10_000  # SLOWEST: bytes a second
+IDLE_S = 75  # longer than clients and proxies keep an idle connection, so that none is ended under a request
+THREADS = waiting.PLACES + 16  # those that wait, and those that work
+CONNECTIONS = 4000
+HANDLES = 200  # files and connections beside those of clients
+HEADER_BYTES = 32 * 1024
+LINE_BYTES = 4096  # of a chunk's size, and of what follows the last chunk
+RECEIVED_BYTES = 4096  # at a time: what waitress takes for a piece grows with its square where chunks are tiny
+IN_MEMORY = 64 * 1024  # of a body; what is longer lies in a temporary file
+ANSWER_BYTES = 1024**3  # an answer is taken from its thread up to this size, in a temporary file beyond a megabyte
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # as malloc.h has them
+LEAVING_S = 10.0  # for what runs when told to stop; the supervisor kills after 15 s
 
 
-class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn on the address that the settings name."""
+class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """What waitress itself finds wrong with a request, answered like every other error."""
 
-    def load_config(self) -> None:
-        for name, value in _options().items():
-            self.cfg.set(name, value)
+    def execute(self) -> None:
+        found = self.request.error
+        error: ArgusError = BadInput(f"This is not HTTP as it should be: {found.body}.")
+        if found.code in (413, 431):
+            limit = f"{settings().max_upload_mb} MB" if found.code == 413 else f"{HEADER_BYTES // 1024} kB of header"
+            error = TooLarge(f"More than {limit} in one request.")
+        elif found.code == 500:
+            error = ArgusError("Something went wrong inside Argus.")
+        self.status = f"{error.status} {found.reason if error.status == found.code else 'Refused'}"
+        body = json.dumps(error.as_dict()).encode()
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
 
-    def load(self) -> APIFlask:
-        """The app, made in each of gunicorn's workers."""
-        from app import create_app
 
-        return create_app()
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that knows since when its unfinished request has been coming."""
+
+    error_task_class = Refusal
+    began = 0.0
+
+    def received(self, data: bytes) -> Any:
+        """Take what has come."""
+        if self.request is None:
+            self.began = time.time()
+        taken = super().received(data)
+        body = self.request and self.request.body_rcv  # what follows is copied with every piece that comes
+        if any(len(getattr(body, line, b"")) > LINE_BYTES for line in ("control_line", "trailer")):
+            self.will_close = True
+        return taken
+
+    def is_late(self, now: float) -> bool:
+        """Whether its request should have come by now."""
+        coming = self.request
+        if coming is None:
+            return False
+        allowed = HEADER_S
+        if coming.headers_finished:
+            allowed += BODY_S + coming.body_bytes_received / SLOWEST
+        return now > self.began + allowed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is done or to be written for it."""
+        return not (self.requests or self.total_outbufs_len)
 
 
-def _options() -> dict[str, Any]:
-    return {
-        "bind": f"{settings().host}:{settings().port}",
-        "workers": settings().web_workers,
-        "worker_class": "gthread",
-        "threads": THREADS,
-        "graceful_timeout": 3,
-        "timeout": 120,
-        "keepalive": KEEP_ALIVE_S,
-        "control_socket_disable": True,
-        "post_fork": lambda master, worker: die_with(master.pid),
-    }
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """waitress on one socket, until told to leave."""
+
+    channel_class = Channel
+    leaving = False
+
+    def leave(self, *_: Any) -> None:
+        """Have `run` come to an end; may be called by a signal."""
+        self.leaving = True
+        self.pull_trigger()
+
+    def run(self) -> None:
+        """Serve; when told to leave, answer what has come, then end."""
+        while not self.leaving:
+            self._turn(1.0)
+        waiting.LEAVING.set()
+        self._stop_listening()
+        end = time.monotonic() + LEAVING_S
+        while self.active_channels and time.monotonic() < end:
+            for channel in self.active_channels.values():
+                channel.will_close = channel.will_close or (channel.is_idle and channel.request is None)
+            self._turn(0.1)
+
+    def handle_accept(self) -> None:
+        """Take a connection; where all places are taken, in place of the one that has been idle or late longest."""
+        if len(self.active_channels) >= self.adj.connection_limit - 10:
+            dawdlers = (
+                channel for channel in self.active_channels.values() if channel.is_idle and not channel.will_close
+            )
+            if slowest := min(dawdlers, key=lambda channel: channel.began or channel.creation_time, default=None):
+                slowest.will_close = True
+        super().handle_accept()
+
+    def maintenance(self, now: float) -> None:
+        """Cut off who dawdles."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if not channel.requests and channel.is_late(now):
+                channel.will_close = True
+
+    def _turn(self, timeout_s: float) -> None:
+        self.asyncore.loop(timeout=timeout_s, map=self._map, use_poll=True, count=1)
+
+    def _stop_listening(self) -> None:
+        """Take who stands in line already, then nobody."""
+        taken = -1
+        while taken < len(self.active_channels):
+            taken = len(self.active_channels)
+            self.handle_accept()
+        self.accepting = False
+        self.del_channel()
+        self.socket.close()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that another process may share: the next web process listens before this one leaves."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family, backlog=1024, reuse_port=True)
+
+
+def make_server(app: APIFlask, listener: socket.socket) -> Server:
+    """The server of an app on a socket."""
+    options = Adjustments(
+        threads=THREADS,
+        connection_limit=min(CONNECTIONS, _most_files() - HANDLES),
+        recv_bytes=RECEIVED_BYTES,
+        max_request_header_size=HEADER_BYTES,
+        max_request_body_size=settings().max_upload_mb * 1024 * 1024 + 1,
+        inbuf_overflow=IN_MEMORY,
+        outbuf_high_watermark=ANSWER_BYTES,
+        channel_timeout=IDLE_S,
+        cleanup_interval=1,
+        channel_request_lookahead=1,  # read on while a request runs: so a client that hangs up is noticed
+        clear_untrusted_proxy_headers=False,  # `app/proxies.py` does that
+        ident=None,
+    )
+    name = (listener.family, listener.type, listener.proto, listener.getsockname())
+    return Server(app, _sock=listener, adj=options, sockinfo=name, bind_socket=False)
+
+
+def _most_files() -> int:
+    """How many files this process may have open; as many as the system lets it, up to what connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + HANDLES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
+
+
+def _give_memory_back() -> None:
+    """Have glibc give large blocks back when they are freed, and not keep a store of memory for every thread."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+        mallopt(M_ARENA_MAX, 2)
 
 
 def serve() -> int:
     """Serve until told to stop; returns the exit status."""
-    Server().run()
+    from app import create_app
+
+    _give_memory_back()
+
+    server = make_server(create_app(), listening(settings().host, settings().port))
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, server.leave)
+    server.run()
     return 0

@@ -22,6 +22,7 @@ from core.settings import settings
 AUTO = "auto"
 WHITE = re.compile(r"[ \t\r\n\u2028\u2029]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # C0, C1, and halves of surrogate pairs
+MOST_WHITE = 10  # characters that are sent for one that is kept
 REPLACED = "\ufffd"  # what decoders leave where bytes were not UTF-8
 RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
@@ -99,6 +100,8 @@ def clean_text(text: str, field: str, limit: int, *, empty: bool = False) -> str
     Raises:
         BadPrompt: empty (unless `empty`), longer than `limit` characters, control characters, broken Unicode.
     """
+    if len(text) > MOST_WHITE * limit:
+        raise BadPrompt(f"{len(text):,} characters; at most {limit:,} are taken.", field=field)
     clean = WHITE.sub(" ", text).strip()
     if not clean and not empty:
         raise BadPrompt("The prompt is empty.", field=field)
@@ -155,7 +158,7 @@ def _seeds(item: PromptIn, job: JobIn, place: str) -> Sequence[int]:
 
 def input_error(error: ValidationError) -> ArgusError:
     """The first thing that pydantic found wrong, as an error of ours: which kind, which field, what to do."""
-    first = error.errors(include_url=False)[0]
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"] if part not in TAGS) or None
     kind, message = first["type"], str(first["msg"])
     if kind == "extra_forbidden":

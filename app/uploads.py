@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from typing import IO
 
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ from core.settings import settings
 COLUMN = "prompt"
 COLUMNS = (COLUMN, *Options.model_fields)
 MOST_COLUMNS = 100
+LINE_CHARS = 100_000
+LINES = 10  # for a prompt; it may have line ends in quotes
 BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -76,9 +79,10 @@ def read_csv(stream: IO[bytes]) -> Upload:
     """Read a CSV with a header. Comma, semicolon or tab; UTF-8; the column `prompt`, and any of `COLUMNS`."""
     text, upload = _text(stream), Upload()
     with _decoding():
-        header = text.readline()
+        lines = _lines(text)
+        header = next(lines, "")
         delimiter = max(",;\t", key=header.count)
-        rows = csv.reader(_lines(header, text), delimiter=delimiter, strict=True)
+        rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
         try:
             names = _header(next(rows, []))
             upload.ignored = [name for name in names if name not in COLUMNS]
@@ -90,9 +94,22 @@ def read_csv(stream: IO[bytes]) -> Upload:
     return upload
 
 
-def _lines(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a file.
+
+    Raises:
+        BadCsv: a line that is longer than any prompt with its options.
+        TooLarge: more lines than ARGUS_MAX_PROMPTS prompts have.
+    """
+    for number in count(1):
+        if number > LINES * settings().max_prompts:
+            raise TooLarge(f"More than {number - 1:,} lines in one file. Split it into several.", field="file")
+        line = text.readline(LINE_CHARS)
+        if len(line) == LINE_CHARS:
+            raise BadCsv(f"Line {number} has more than {LINE_CHARS:,} characters.", field="file")
+        if not line:
+            return
+        yield line
 
 
 def _header(cells: list[str]) -> list[str]:
@@ -125,7 +142,7 @@ def read_jsonl(stream: IO[bytes]) -> Upload:
     """Read JSON lines, each a prompt as text or as an object with options."""
     text, upload = _text(stream), Upload()
     with _decoding():
-        for number, line in enumerate(text, start=1):
+        for number, line in enumerate(_lines(text), start=1):
             if line.strip():
                 upload.add(_json_line(line, number), number)
     return upload

@@ -78,7 +78,6 @@ class Settings(BaseSettings):
     )
     port: int = Field(8080, ge=1, le=65535, description="Port of the web app and the API.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
-    web_workers: int = Field(2, ge=1, description="gunicorn workers of the web app.")
     rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
     max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
     max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")

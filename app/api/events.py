@@ -83,7 +83,8 @@ def _stream(job_id: uuid.UUID, since: datetime | None) -> Iterator[str]:
         if time.monotonic() - began > LONGEST_S:
             return
         yield ": waiting\n\n"
-        time.sleep(waiting.POLL_S)
+        if waiting.LEAVING.wait(waiting.POLL_S):
+            return
 
 
 def _changes(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str, Any], list[RequestLine], int]:

@@ -111,7 +111,7 @@ def _wait(job_id: uuid.UUID) -> None:
     end = time.monotonic() + settings().compat_wait_s
     while _unfinished(job_id):
         left = end - time.monotonic()
-        if left <= 0:
+        if left <= 0 or waiting.client_is_gone():
             raise TookTooLong(
                 f"Job {job_id} is not done after {settings().compat_wait_s:g} s. It goes on: read /v1/jobs/{job_id}."
             )

@@ -13,6 +13,7 @@ from core.settings import settings
 
 MAX_DEADLINE_S = 30 * 86_400.0
 TITLE_CHARS = 200
+LEVEL_CHARS = 64
 
 
 class Options(In):
@@ -28,7 +29,9 @@ class Options(In):
         default=None, description="Denoising steps asked of `exact`; cheaper levels scale from it."
     )
     guidance: float | None = Field(default=None, description="Classifier-free guidance scale.")
-    level: str | None = Field(default=None, description="`auto` (default) or a level's id, which is then kept.")
+    level: str | None = Field(
+        default=None, max_length=LEVEL_CHARS, description="`auto` (default) or a level's id, which is then kept."
+    )
     min_quality: Share | None = Field(
         default=None,
         description="Lowest relative quality wanted (1 = as good as `exact`); a level below it is not chosen.",
@@ -82,10 +85,10 @@ class JobIn(JobOptions):
     """A submission: one `prompt` or many `prompts`, each once for every seed."""
 
     prompt: str | None = Field(default=None, description="The only prompt. Either this or `prompts`.")
-    prompts: Annotated[list[AnyPrompt], BeforeValidator(not_too_many)] | None = Field(
+    prompts: Annotated[list[AnyPrompt], Field(fail_fast=True), BeforeValidator(not_too_many)] | None = Field(
         default=None, description="Prompts: texts, or objects with options of their own."
     )
-    seeds: Annotated[list[Seed], BeforeValidator(not_too_many)] | None = Field(
+    seeds: Annotated[list[Seed], Field(fail_fast=True), BeforeValidator(not_too_many)] | None = Field(
         default=None, min_length=1, description="One image per prompt for each of these seeds."
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -59,7 +61,8 @@ def _submit() -> jobs.Submitted:
     file = request.files.get("file")
     if file and file.filename:
         return _submit_file(form, file)
-    prompts: list[Any] = [line for line in request.form.get("prompts", "").splitlines() if line.strip()]
+    lines = (found[0] for found in re.finditer(r"[^\r\n]+", request.form.get("prompts", "")))
+    prompts: list[Any] = list(islice((line for line in lines if line.strip()), settings().max_prompts + 1))
     if not prompts:
         raise BadInput("Write at least one prompt, or choose a file.", field="prompts")
     return jobs.submit(form.job(prompts=prompts), "web")

@@ -107,7 +107,7 @@ def test_a_whole_submission_fits_into_the_bound_of_values(client: FlaskClient) -
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("header", ["prompt," * 1_000_000, ",".join(f"c{n}" for n in range(200)) + ",prompt"])
+@pytest.mark.parametrize("header", ["prompt," * 10_000, ",".join(f"c{n}" for n in range(200)) + ",prompt"])
 def test_a_header_of_very_many_columns_is_refused(client: FlaskClient, header: str) -> None:
     data: dict[str, Any] = {"file": (io.BytesIO(f"{header}\na\n".encode()), "many.csv")}
     answer = client.post("/v1/jobs/csv", data=data)

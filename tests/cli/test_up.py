@@ -63,7 +63,6 @@ def home(installation, tmp_path_factory):
             "ARGUS_HOME": folder,
             "ARGUS_PORT": str(free_port()),
             "ARGUS_FLOWER_PORT": str(free_port()),
-            "ARGUS_WEB_WORKERS": "1",
             "ARGUS_DEVICES": "cpu:0",
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith("ARGUS_")}
