@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live docs house clean
+.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live chaos docs house clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-scheduler: install ## Policies under one profile, trace and simulator, int
 
 bench-models: install ## Quality and cost of every level of the embedded family, into docs/model-card.md
 	@$(BIN)/argus evaluate --card
+
+chaos: install ## An hour of faults under load, a thousand of them, into docs/results/chaos.md
+	@$(BIN)/python -m bench.chaos --faults 1000 --write
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs
