@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.idempotency import HEADER, claim, key_for
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import clean_text, rows_of
-from core.database import transaction
-from core.errors import NotFound
+from core.database import certain_transaction, transaction
+from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.publishing import publish_jobs
@@ -22,6 +25,8 @@ from core.requests import cancel_job, new_requests
 from core.settings import settings
 from core.tables import Image, Job, Request, ServiceClass
 from scheduler.observation.target import latency_target_s
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,30 +44,50 @@ def submit(wanted: JobIn, source: str) -> Submitted:
     """Check a job, commit its rows in one transaction, publish `Route`.
 
     A broker that is away changes nothing for the client: `published` is false, and reconciliation publishes it later.
+    Sent again with the same `Idempotency-Key`, it is the job of the first time.
 
     Raises:
-        BadInput, BadPrompt, OutOfRange, UnknownLevel, TooLarge: nothing is stored.
+        BadInput and its kinds, TooLarge, OperationalError: nothing is stored.
+        OutcomeUnknown: the database went away, and did not come back to say; the message names the job.
     """
     family = load_family(settings().family)
     rows = [{"id": uuid.uuid4(), **row} for row in rows_of(wanted, family)]
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
-    with transaction() as session:
-        accepted_at = session.execute(select(func.now())).scalar_one()
-        deadline_at = accepted_at + timedelta(seconds=_patience_s(session, wanted, family, rows))
-        job = Job(
-            id=uuid.uuid4(),
-            family=family.id,
-            source=source,
-            title=title,
-            service_class=ServiceClass(wanted.service_class),
-            size=len(rows),
-            created_at=accepted_at,
-        )
-        session.add(job)
-        session.flush()
-        new_requests(session, job, rows, deadline_at)
-    published = bool(publish_jobs([job.id]))
-    return Submitted(job, accepted_at, deadline_at, published, [(row["id"], row["seed"]) for row in rows])
+    job = Job(id=uuid.uuid4(), family=family.id, source=source, title=title, size=len(rows))
+    job.service_class = ServiceClass(wanted.service_class)
+    key = key_for(wanted, source)
+    try:
+        with certain_transaction() as session:
+            if key and (first := claim(session, key, job.id)):
+                return _submitted(session, first)
+            job.created_at = session.execute(select(func.now())).scalar_one()
+            deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, rows))
+            session.add(job)
+            session.flush()
+            new_requests(session, job, rows, deadline_at)
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
+    return Submitted(job, job.created_at, deadline_at, _publish(job), [(row["id"], row["seed"]) for row in rows])
+
+
+def _publish(job: Job) -> bool:
+    """Publish a committed job; nothing that goes wrong here may look as if it were not accepted."""
+    try:
+        return bool(publish_jobs([job.id]))
+    except OperationalError as error:
+        log.warning("database away", error=str(error.orig))
+        return False
+
+
+def _submitted(session: Session, job_id: uuid.UUID) -> Submitted:
+    """A job as it was answered when it was submitted; raises `NotFound` once it was removed."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound(f"Job {job_id}, which this key made, was removed.", field=HEADER)
+    mine = select(Request.id, Request.seed, Request.deadline_at).where(Request.job_id == job_id)
+    rows = session.execute(mine.order_by(Request.position)).all()
+    requests = [(row.id, row.seed) for row in rows]
+    return Submitted(job, job.created_at, rows[0].deadline_at, job.published_at is not None, requests)
 
 
 def _patience_s(session: Session, wanted: JobIn, family: Family, rows: Sequence[dict[str, Any]]) -> float:

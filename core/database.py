@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, Text, cast, create_engine, func, literal, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.types import UserDefinedType
 
+from core.errors import OutcomeUnknown
 from core.services import database_url
 from core.settings import ROOT
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 log = structlog.get_logger(__name__)
+OUTCOME_S = 15.0  # how long who submits waits to hear whether it was committed
 PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
 AGAIN_S = 1.0  # the longest between two tries: who waits goes on that soon after it is back
 #: No transaction may keep others waiting: not for a lock, not when its process hangs, not when its host is gone.
@@ -33,6 +36,15 @@ LIMITS = (
     "-c tcp_keepalives_count=3",
 )
 Answer = TypeVar("Answer")
+
+
+class Xid8(UserDefinedType[str]):
+    """PostgreSQL's number of a transaction."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -68,6 +80,35 @@ def transaction() -> Iterator[Session]:
     """A session that commits at the end, or rolls back and raises."""
     with _maker().begin() as session:
         yield session
+
+
+@contextmanager
+def certain_transaction() -> Iterator[Session]:
+    """`transaction`, whose outcome is looked up where the connection is lost: it raises only if nothing is committed.
+
+    Raises:
+        OutcomeUnknown: the database could not be asked within OUTCOME_S.
+    """
+    number = None
+    try:
+        with transaction() as session:
+            number = session.scalar(select(cast(func.pg_current_xact_id(), Text)))
+            yield session
+    except DBAPIError as error:
+        if number is None or not error.connection_invalidated or not was_committed(number):
+            raise
+
+
+def was_committed(number: str) -> bool:
+    """Whether a transaction was committed; waits for one that is under way. Raises `OutcomeUnknown`."""
+    status = select(func.pg_xact_status(cast(literal(number), Xid8)))
+    end = time.monotonic() + OUTCOME_S
+    while time.monotonic() < end:
+        with suppress(DBAPIError), single_statement() as session:
+            if (found := session.scalar(status)) != "in progress":
+                return bool(found == "committed")
+        time.sleep(0.2)
+    raise OutcomeUnknown("The database went away during a commit, and nobody can say yet whether it took place.")
 
 
 @contextmanager

@@ -8,6 +8,7 @@
     │   ├── OutOfRange                size, steps, seed, guidance, floor, deadline
     │   ├── UnknownLevel              a level this family does not have
     │   ├── UnknownFamily             a family file that is not there
+    │   ├── KeyReused                 an Idempotency-Key that came before with something else
     │   ├── BadCsv                    a CSV without the column, too long, wrong encoding
     │   ├── BadFamily                 a family file that does not parse
     │   ├── BadProfile                a profile or quality table that cannot be used
@@ -20,6 +21,7 @@
     ├── TooLarge (413)                more than one submission may carry
     ├── WrongMediaType (415)          the body is not of the type that this address takes
     ├── TooOften (429)                over ARGUS_RATE_LIMIT
+    ├── OutcomeUnknown (504)          the database went away while a job was committed, and did not come back to say
     ├── TookTooLong (504)             the images did not come within ARGUS_COMPAT_WAIT_S; their job goes on
     ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
     ├── NoModelFits                   a device with too little memory for any model of the family
@@ -92,6 +94,12 @@ class UnknownFamily(BadInput):
     help = "Name a file of families/ or a path to one."
 
 
+class KeyReused(BadInput):
+    code = "idempotency_key_reused"
+    status = 422
+    help = "Send a new `Idempotency-Key` with every new submission, the old one only with what it was sent with."
+
+
 class BadCsv(BadInput):
     code = "bad_csv"
     status = 422
@@ -152,6 +160,14 @@ class TookTooLong(ArgusError):
     code = "took_too_long"
     status = 504
     help = "Read the job the message names (`GET /v1/jobs/{job_id}`): it goes on. ARGUS_COMPAT_WAIT_S is the limit."
+
+
+class OutcomeUnknown(ArgusError):
+    code = "outcome_unknown"
+    status = 504
+    help = (
+        "Read the job the message names (`GET /v1/jobs/{job_id}`): if there is none, nothing was accepted; send again."
+    )
 
 
 class TooLarge(ArgusError):

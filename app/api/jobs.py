@@ -8,11 +8,11 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import current_app, request
 
-from app import jobs
+from app import idempotency, jobs
 from app.records.jobs import job_links, job_list, job_page
 from app.records.jobs import read_job as read
 from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, PageIn, PurgeIn
-from app.schemas.submission import JobIn, UploadIn
+from app.schemas.submission import JobIn, KeyIn, UploadIn
 from app.uploads import read_upload
 from core.database import transaction
 from core.errors import WrongMediaType
@@ -30,7 +30,12 @@ EXAMPLES = {
     },
     "batch work": {"value": {"prompts": ["a red apple", "a green pear"], "service_class": "batch"}},
 }
-REFUSALS = {400: "Not JSON, or a field that cannot be", 413: "Too many prompts", 422: "A value out of range"}
+REFUSALS = {
+    400: "Not JSON, or a field that cannot be",
+    409: "The first submission with this `Idempotency-Key` is still under way",
+    413: "Too many prompts",
+    422: "A value out of range",
+}
 
 
 def _only_json() -> None:
@@ -44,9 +49,10 @@ blueprint.before_request(_only_json)
 
 @blueprint.post("")
 @blueprint.input(JobIn, arg_name="job", examples=EXAMPLES)
+@blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
 @blueprint.doc(responses=REFUSALS)
-def submit_job(job: JobIn) -> Any:
+def submit_job(job: JobIn, key: KeyIn) -> Any:
     """Submit prompts
 
     One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links.
@@ -56,9 +62,10 @@ def submit_job(job: JobIn) -> Any:
 
 @blueprint.post("/csv")
 @blueprint.input(UploadIn, location="form_and_files", arg_name="upload")
+@blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
 @blueprint.doc(responses=REFUSALS)
-def upload_job(upload: UploadIn) -> Any:
+def upload_job(upload: UploadIn, key: KeyIn) -> Any:
     """Submit a file of prompts
 
     A CSV with a header: the column `prompt`, and as wanted `negative_prompt`, `seed`, `width`, `height`, `steps`,
@@ -128,4 +135,4 @@ def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None) -> tu
         links=links,
         requests=lines,
     )
-    return body, 202, {"Location": links["self"]}
+    return body, 202, {"Location": links["self"], **idempotency.headers()}

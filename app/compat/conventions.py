@@ -8,6 +8,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, g, json, request
 
+from app import idempotency
 from app.schemas.errors import ErrorDetail
 from core.errors import WrongMediaType
 
@@ -48,9 +49,10 @@ def _finished(response: Response, error_body: ErrorBody, fields: Mapping[str, st
     submitted = "job_id" in g
     if submitted:
         response.headers["X-Argus-Job"] = str(g.job_id)
+        response.headers.update(idempotency.headers())
     if response.status_code < 400:
         return response
-    if submitted:
+    if submitted and idempotency.HEADER not in request.headers:
         response.headers["X-Should-Retry"] = "false"  # OpenAI's clients would send it again, and have it drawn twice
     error = ErrorDetail(**response.get_json()["error"])
     error.field = fields.get(error.field or "", error.field)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from apiflask.fields import UploadFile
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from app.schemas.base import ClassName, In, Seed, Share, Whole
 from core.errors import TooLarge
@@ -113,3 +113,16 @@ class UploadIn(FormIn):
 
     file: UploadFile = Field(description="CSV with a header and a column `prompt`, or JSON lines (`.jsonl`).")
     service_class: ClassName = Field(default="batch", description="A file is `batch` unless this says `interactive`.")
+
+
+class KeyIn(BaseModel):
+    """A header of submissions."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    idempotency_key: str | None = Field(
+        default=None,
+        alias="Idempotency-Key",
+        description="A word of yours for this submission, 1 to 255 characters of ASCII, kept for a day: sent again "
+        "with it, it is answered with the same job (`Idempotent-Replayed: true`).",
+    )

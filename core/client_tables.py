@@ -1,0 +1,23 @@
+"""What PostgreSQL keeps of clients, beside what they asked for (`core.tables`)."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import String, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.tables import Base
+
+
+class IdempotencyKey(Base):
+    """A client's word for a submission, and the job it made; trimmed after a day. The job may be gone."""
+
+    __tablename__ = "idempotency_key"
+
+    client: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))  # of what was submitted
+    job_id: Mapped[uuid.UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -1,0 +1,179 @@
+"""Sent again it is done once; and 503 means that it was not done."""
+
+from __future__ import annotations
+
+import io
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, text
+
+from app import waiting
+from core import database as core_database
+from core.client_tables import IdempotencyKey
+from core.database import forget_connections, transaction
+from scheduler.control.trim import trim_history
+from tests.app.conftest import code_and_field, configured, draw, rows
+from tests.conftest import Services
+from tests.cut_commit import CuttingProxy, cutting_proxy
+
+KEY = {"Idempotency-Key": "k-1"}
+
+
+def send(client: FlaskClient, key: dict[str, str] = KEY, **body: Any) -> Any:
+    return client.post("/v1/jobs", json={"prompt": "a fox", **body}, headers=key)
+
+
+def without_published(answer: Any) -> dict[str, Any]:
+    return {name: value for name, value in answer.get_json().items() if name != "published"}
+
+
+def test_the_same_key_is_answered_with_the_first_job(client: FlaskClient) -> None:
+    first, again = send(client, n=3), send(client, n=3)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert without_published(first) == without_published(again)
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.headers["Location"] == first.headers["Location"]
+    assert rows() == (1, 3)
+
+
+def test_a_file_sent_again_is_done_once(client: FlaskClient) -> None:
+    def upload() -> Any:
+        data = {"file": (io.BytesIO(b"prompt,mood\na fox,good\n"), "a.csv")}
+        return client.post("/v1/jobs/csv", data=data, headers=KEY)
+
+    first, again = upload(), upload()
+    assert without_published(first) == without_published(again)
+    assert again.get_json()["ignored_columns"] == ["mood"]
+    assert rows() == (1, 1)
+
+
+def test_another_submission_under_the_same_key_is_refused(client: FlaskClient) -> None:
+    send(client)
+    assert code_and_field(send(client, prompt="a bear")) == (422, "idempotency_key_reused", "Idempotency-Key")
+    assert rows() == (1, 1)
+
+
+def test_other_keys_other_clients_and_no_key_make_jobs_of_their_own(client: FlaskClient) -> None:
+    send(client)
+    send(client, {"Idempotency-Key": "k-2"})
+    send(client, {})
+    send(client, {})
+    client.environ_base["REMOTE_ADDR"] = "10.0.0.7"
+    send(client)
+    assert rows() == (5, 5)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
+def test_a_key_that_cannot_be_is_refused(client: FlaskClient, key: str) -> None:
+    assert code_and_field(send(client, {"Idempotency-Key": key})) == (400, "bad_input", "Idempotency-Key")
+
+
+def test_twins_at_the_same_time_are_one_job(client: FlaskClient) -> None:
+    app, start = client.application, threading.Barrier(8)
+
+    def twin(_: int) -> Any:
+        start.wait()
+        return send(app.test_client())
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(twin, range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.get_json()["id"] for answer in answers}) == 1
+    assert rows() == (1, 1)
+
+
+def test_a_twin_waits_only_so_long_for_the_first(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_database, "LIMITS", ("-c lock_timeout=200ms",))
+    forget_connections()
+    with transaction() as session:
+        session.add(IdempotencyKey(client="127.0.0.1", key="k-1", digest="", job_id=uuid.uuid4()))
+        session.flush()
+        assert code_and_field(send(client)) == (409, "conflict", "Idempotency-Key")
+    forget_connections()
+
+
+def test_the_key_of_a_job_that_was_removed_makes_no_second_one(client: FlaskClient) -> None:
+    job = send(client).get_json()
+    assert client.delete(f"/v1/jobs/{job['id']}?purge=true").status_code == 204
+    assert code_and_field(send(client))[:2] == (404, "not_found")
+    assert rows() == (0, 0)
+
+
+def test_keys_are_forgotten_after_a_day(client: FlaskClient) -> None:
+    send(client)
+    assert trim_history()["keys"] == 0
+    with transaction() as session:
+        session.execute(text("UPDATE idempotency_key SET created_at = now() - interval '25 hours'"))
+    assert trim_history()["keys"] == 1
+    assert "Idempotent-Replayed" not in send(client).headers
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/sdapi/v1/txt2img"])
+def test_clients_of_other_apis_get_the_images_of_the_first_job(
+    client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 0.05)
+    with configured(ARGUS_COMPAT_WAIT_S="0.01"):
+        late = client.post(path, json={"prompt": "a fox"}, headers=KEY)
+    assert (late.status_code, late.headers.get("X-Should-Retry")) == (504, None)
+    job = client.get(f"/v1/jobs/{late.headers['X-Argus-Job']}").get_json()
+    draw(job["requests"][0]["id"])
+    again = client.post(path, json={"prompt": "a fox"}, headers=KEY)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert again.headers["X-Argus-Job"] == job["id"]
+    assert rows() == (1, 1)
+
+
+# --- a COMMIT whose answer is lost -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(client: FlaskClient, services: Services) -> Iterator[CuttingProxy]:
+    """The app's connections go through it."""
+    with cutting_proxy(services.database_url) as cutting, configured(ARGUS_DATABASE_URL=cutting.url):
+        forget_connections()
+        yield cutting
+    forget_connections()
+
+
+def test_a_job_whose_commit_was_not_answered_is_accepted(client: FlaskClient, proxy: CuttingProxy) -> None:
+    proxy.cut = "answer"
+    answer = send(client, {})
+    assert (answer.status_code, proxy.cuts) == (202, 1)
+    assert client.get(answer.headers["Location"]).get_json()["size"] == 1
+    assert rows() == (1, 1)
+
+
+def test_a_job_whose_commit_did_not_arrive_is_503_and_not_there(client: FlaskClient, proxy: CuttingProxy) -> None:
+    proxy.cut = "question"
+    answer = send(client)
+    assert (code_and_field(answer)[:2], proxy.cuts) == ((503, "service_down"), 1)
+    assert rows() == (0, 0)
+    assert send(client).status_code == 202
+    assert rows() == (1, 1)
+
+
+def test_where_nobody_can_say_whether_it_was_accepted_the_answer_names_the_job(
+    client: FlaskClient, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_database, "OUTCOME_S", 0.0)
+    proxy.cut = "answer"
+    answer = send(client, {})
+    assert code_and_field(answer)[:2] == (504, "outcome_unknown")
+    with transaction() as session:
+        assert str(session.execute(text("SELECT id FROM job")).scalar_one()) in answer.get_json()["error"]["message"]
+
+
+def test_a_database_that_leaves_after_the_commit_does_not_undo_it(client: FlaskClient, proxy: CuttingProxy) -> None:
+    proxy.mark, proxy.cut = b"UPDATE job", "question"
+    answer = send(client, {})
+    assert (answer.status_code, answer.get_json()["published"], proxy.cuts) == (202, False, 1)
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0
