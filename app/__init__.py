@@ -8,8 +8,9 @@ ops/       health and metrics
 schemas/   shapes of submissions and answers, a file a resource
 records/   rows as answers and pages show them, a file a resource
 submission checks of a submission; uploads reads files of prompts
-jobs       submit, cancel, remove
+jobs       submit, cancel, remove; idempotency: sent again, done once
 errors     how errors are answered; security: headers, tokens, limits
+proxies    who calls through proxies; clients: what a client is
 server     waitress
 ========== =======================================================
 """
@@ -32,6 +33,7 @@ def create_app() -> APIFlask:
     from apiflask import APIFlask
 
     from app import api, compat, errors, ops, security, web
+    from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
     from core.log import set_up_logging
     from core.settings import settings
@@ -49,6 +51,7 @@ def create_app() -> APIFlask:
         HTTP_ERROR_SCHEMA=ERROR_BODY,
     )
     app.json = errors.PlainJson(app)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks)  # type: ignore[method-assign]
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)
     errors.register(app)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from apiflask import APIFlask
 from flask import Response, g, request
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 
+from app.clients import client_of
 from core.errors import BadInput, Forbidden, TooLarge
 from core.services import broker_url
 from core.settings import settings
@@ -118,9 +118,9 @@ def add_headers(response: Response) -> Response:
 
 
 def _limit(app: APIFlask) -> None:
-    """At most ARGUS_RATE_LIMIT submissions a client address; counted in the broker, not at all while it is away."""
+    """At most ARGUS_RATE_LIMIT submissions a client; counted in the broker, not at all while it is away."""
     limiter = Limiter(
-        get_remote_address,
+        client_of,
         app=app,
         storage_uri=broker_url(),
         storage_options={"socket_connect_timeout": 1},

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import BadSettings
@@ -33,7 +33,57 @@ def default_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "argus"
 
 
-class Settings(BaseSettings):
+class WebSettings(BaseSettings):
+    """How clients reach Argus, and how much they may send."""
+
+    host: str = Field(
+        "127.0.0.1",
+        description="Address that web and Flower listen on. One that is not of this machine alone needs ARGUS_OPEN.",
+    )
+    hosts: str = Field(
+        "localhost,127.0.0.1,::1",
+        description="Names by which clients may call this Argus (the Host header), comma separated; `.example.org`: a "
+        "domain and all below it, `*`: any. The address of ARGUS_HOST is always one.",
+    )
+    open: bool = Field(
+        False,
+        description="Consent to serve everybody who reaches the port, where ARGUS_HOST is not a loopback address.",
+    )
+    port: int = Field(8080, ge=1, le=65535, description="Port of the web app and the API.")
+    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies in front, addresses or networks, comma separated (`127.0.0.1,10.1.0.0/16`): what their "
+        "`X-Forwarded-For`, `-Proto` and `-Host` say is believed, nobody else's.",
+    )
+    rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
+    max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
+    max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")
+    compat_wait_s: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds the OpenAI and A1111 addresses wait for images before they answer 504; the job goes on.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _of_networks(cls, value: str) -> str:
+        networks(value)
+        return value
+
+    @property
+    def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
+        """`trusted_proxies`, read."""
+        return networks(self.trusted_proxies)
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """`hosts` and the address of `host`, in lower case."""
+        listed = (name.strip().strip("[]").lower() for name in (*self.hosts.split(","), self.host))
+        return tuple(name for name in listed if name)
+
+
+class Settings(WebSettings):
     """All settings with default, range and meaning."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -62,30 +112,6 @@ class Settings(BaseSettings):
         description="Where cached latents are kept: a folder, or a Redis or Valkey (redis://…). Empty: `home`/latents.",
     )
     latents_mb: int = Field(512, ge=0, description="Size limit of the latent cache in MB; 0 turns it off.")
-
-    host: str = Field(
-        "127.0.0.1",
-        description="Address that web and Flower listen on. One that is not of this machine alone needs ARGUS_OPEN.",
-    )
-    hosts: str = Field(
-        "localhost,127.0.0.1,::1",
-        description="Names by which clients may call this Argus (the Host header), comma separated; `.example.org`: a "
-        "domain and all below it, `*`: any. The address of ARGUS_HOST is always one.",
-    )
-    open: bool = Field(
-        False,
-        description="Consent to serve everybody who reaches the port, where ARGUS_HOST is not a loopback address.",
-    )
-    port: int = Field(8080, ge=1, le=65535, description="Port of the web app and the API.")
-    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
-    rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
-    max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
-    max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")
-    compat_wait_s: float = Field(
-        120.0,
-        gt=0,
-        description="Seconds the OpenAI and A1111 addresses wait for images before they answer 504; the job goes on.",
-    )
 
     family: str = Field("embedded", description="Family served: a file of families/ or a path to one.")
     devices: str = Field(
@@ -170,12 +196,6 @@ class Settings(BaseSettings):
     def latent_location(self) -> str:
         return self.latents or str(self.home / "latents")
 
-    @property
-    def known_hosts(self) -> tuple[str, ...]:
-        """`hosts` and the address of `host`, in lower case."""
-        listed = (name.strip().strip("[]").lower() for name in (*self.hosts.split(","), self.host))
-        return tuple(name for name in listed if name)
-
 
 def load_settings(environ: dict[str, str] | None = None) -> Settings:
     """Read settings from the environment.
@@ -208,6 +228,11 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
             field=PREFIX + example.upper(),
         )
     return loaded
+
+
+def networks(listed: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks of a list with commas; raises ValueError."""
+    return [ip_network(each.strip()) for each in listed.split(",") if each.strip()]
 
 
 def is_loopback(host: str) -> bool:
