@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from app.ops.refusals import REFUSED
 from app.security import FORM_BYTES
 from app.submission import input_error
 from core.errors import (
@@ -97,6 +98,10 @@ def answer(error: ArgusError) -> Response:
     body = render_template("error.html", error=error) if wants_page() else jsonify(error.as_dict())
     response = make_response(body)
     response.status_code = error.status
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == TooOften.status:
+        REFUSED.labels(error.code).inc()
     return response
 
 

@@ -13,6 +13,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.backlog import BACKLOG
+from app.clients import client_of
 from app.idempotency import HEADER, claim, key_for
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import clean_text, rows_of
@@ -47,19 +49,20 @@ def submit(wanted: JobIn, source: str) -> Submitted:
     Sent again with the same `Idempotency-Key`, it is the job of the first time.
 
     Raises:
-        BadInput and its kinds, TooLarge, OperationalError: nothing is stored.
+        BadInput and its kinds, TooLarge, TooMuchWaiting, OperationalError: nothing is stored.
         OutcomeUnknown: the database went away, and did not come back to say; the message names the job.
     """
     family = load_family(settings().family)
     rows = [{"id": uuid.uuid4(), **row} for row in rows_of(wanted, family)]
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
-    job = Job(id=uuid.uuid4(), family=family.id, source=source, title=title, size=len(rows))
+    job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title, size=len(rows))
     job.service_class = ServiceClass(wanted.service_class)
     key = key_for(wanted, source)
     try:
         with certain_transaction() as session:
             if key and (first := claim(session, key, job.id)):
                 return _submitted(session, first)
+            BACKLOG.admit(session, client_of(), len(rows))
             job.created_at = session.execute(select(func.now())).scalar_one()
             deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, rows))
             session.add(job)

@@ -20,7 +20,8 @@
     ├── Conflict (409)                the thing is not in a state that allows this
     ├── TooLarge (413)                more than one submission may carry
     ├── WrongMediaType (415)          the body is not of the type that this address takes
-    ├── TooOften (429)                over ARGUS_RATE_LIMIT
+    ├── TooOften (429)                over ARGUS_RATE_LIMIT, or all places to wait for images or events are taken
+    │   └── TooMuchWaiting            over ARGUS_MAX_WAITING, or ARGUS_MAX_WAITING_CLIENT
     ├── OutcomeUnknown (504)          the database went away while a job was committed, and did not come back to say
     ├── TookTooLong (504)             the images did not come within ARGUS_COMPAT_WAIT_S; their job goes on
     ├── BadSettings                   an unknown or malformed ARGUS_… setting stops start-up
@@ -48,16 +49,18 @@ from typing import Any
 
 
 class ArgusError(Exception):
-    """Base of all errors shown to users. `field` names the part of the input at fault, where there is one."""
+    """Base of all errors shown to users. `field` names the part of the input at fault, where there is one;
+    `retry_after_s` when the same may be tried again."""
 
     code = "internal"
     status = 500
     help = "Look at the log of the process that answered; report it if it persists."
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.retry_after_s = retry_after_s
 
     def as_dict(self) -> dict[str, Any]:
         """The body of an error answer: `{"error": {"code", "message", "field"}}`."""
@@ -154,6 +157,11 @@ class TooOften(ArgusError):
     code = "too_often"
     status = 429
     help = "Wait as long as the `Retry-After` header says, and put more prompts into one job."
+
+
+class TooMuchWaiting(TooOften):
+    code = "too_much_waiting"
+    help = "Send again after `Retry-After`: the seconds until there is room, at the rate of the last five minutes."
 
 
 class TookTooLong(ArgusError):

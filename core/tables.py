@@ -37,6 +37,7 @@ class Job(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     family: Mapped[str]
     source: Mapped[str] = mapped_column(String(16))  # web, api, csv, cli, openai, a1111, replay
+    client: Mapped[str | None]  # who sent it; none: Argus itself, or before version 0.4
     title: Mapped[str | None]
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     size: Mapped[int]  # number of requests

@@ -3,9 +3,10 @@
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from core.client_tables import Base  # with all tables
+import core.client_tables  # noqa: F401 - tables
 from core.database import sqlalchemy_url
 from core.services import migration_url
+from core.tables import Base
 
 
 def run() -> None:

@@ -18,11 +18,11 @@ from flask import Response, request
 from sqlalchemy import func, or_, select
 
 from app import waiting
+from app.clients import client_of
 from app.records.jobs import find_job, read_job
 from app.records.lines import lines, read_lines
 from app.schemas.requests import RequestLine
 from core.database import transaction
-from core.errors import TooOften
 from core.tables import Request, State
 
 blueprint = APIBlueprint("events", __name__, url_prefix="/v1/jobs", tag="Jobs")
@@ -44,12 +44,11 @@ def follow_job(job_id: uuid.UUID) -> Response:
     with transaction() as session:
         find_job(session, job_id)
     since = _since(request.headers.get("Last-Event-ID"))
-    if not waiting.SLOTS.acquire(blocking=False):
-        raise TooOften("Too many follow jobs already. Read `GET /v1/jobs/{id}` every few seconds instead.")
+    leave = waiting.PLACES_TO_WAIT.take(client_of(), LONGEST_S, "Read `GET /v1/jobs/{id}` every few seconds instead.")
     response = Response(_stream(job_id, since), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(waiting.SLOTS.release)
+    response.call_on_close(leave)
     return response
 
 

@@ -35,6 +35,7 @@ REFUSALS = {
     409: "The first submission with this `Idempotency-Key` is still under way",
     413: "Too many prompts",
     422: "A value out of range",
+    429: "Too often, or too much waits: `Retry-After` says when there is room",
 }
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import jobs, waiting
+from app.clients import client_of
 from app.records.images import find_image
 from app.records.jobs import find_job
 from app.records.requests import request_out
@@ -24,7 +25,7 @@ from app.schemas.requests import RequestOut
 from app.schemas.submission import JobIn
 from app.submission import AUTO
 from core.database import transaction
-from core.errors import ArgusError, Cancelled, EngineError, NotFound, TookTooLong, TooOften, kinds
+from core.errors import ArgusError, Cancelled, EngineError, NotFound, TookTooLong, kinds
 from core.families import Family
 from core.images import ImageStore
 from core.settings import settings
@@ -96,13 +97,13 @@ def draw(wanted: JobIn, source: str) -> list[Drawing]:
         TookTooLong: there are images missing after ARGUS_COMPAT_WAIT_S; the job goes on.
         Cancelled, EngineError, NotFound: a request was cancelled, failed, or removed meanwhile.
     """
-    if not waiting.SLOTS.acquire(blocking=False):
-        raise TooOften("Too many wait for images already. Submit with `POST /v1/jobs`, which answers at once.")
+    longest, instead = settings().compat_wait_s, "Submit with `POST /v1/jobs`, which answers at once."
+    leave = waiting.PLACES_TO_WAIT.take(client_of(), longest, instead)
     try:
         g.job_id = jobs.submit(wanted, source).job.id
         _wait(g.job_id)
     finally:
-        waiting.SLOTS.release()
+        leave()
     with transaction() as session:
         return _read(session, g.job_id)
 

@@ -1,6 +1,7 @@
 """What Prometheus reads, each described once in `METRICS`.
 
-All figures come from PostgreSQL when asked, so every web process tells the same and none is lost at a restart.
+All figures come from PostgreSQL when asked, so every web process tells the same and none is lost at a restart; but for
+what leaves no row (`app/ops/refusals.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.ops.refusals import REGISTRY as REFUSALS
 from core.database import transaction
 from core.settings import settings
 
@@ -143,4 +145,4 @@ def exposition() -> tuple[bytes, str]:
     registry = CollectorRegistry()
     with transaction() as session:
         registry.register(_Database(session))
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        return generate_latest(registry) + generate_latest(REFUSALS), CONTENT_TYPE_LATEST

@@ -268,11 +268,13 @@ def test_a_job_that_was_cancelled_is_an_error(client: FlaskClient, address: str)
 def test_those_who_find_no_place_to_wait_are_refused_before_anything_is_stored(
     client: FlaskClient, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "SLOTS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "PLACES_TO_WAIT", waiting.Places(1, 1))
     with worker():
         assert client.post(address, json={"prompt": "a"}).status_code == 200
-        with waiting.SLOTS:
-            answer = client.post(address, json={"prompt": "a"})
+        leave = waiting.PLACES_TO_WAIT.take("127.0.0.1", 7.0, "")
+        answer = client.post(address, json={"prompt": "a"})
+        leave()
+        assert answer.headers["Retry-After"] == "7"
         assert (answer.status_code, code(answer)) == (429, "too_often")
         assert "X-Should-Retry" not in answer.headers
         assert rows() == (1, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -97,7 +96,7 @@ def test_a_stream_ends_by_itself(client: FlaskClient, submit: Submit, monkeypatc
 def test_streams_beyond_the_limit_are_refused_and_slots_come_back(
     client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "SLOTS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "PLACES_TO_WAIT", waiting.Places(1, 1))
     job = submit(prompt="a")
     stream = listen(client, job)
     next(stream)

@@ -101,7 +101,7 @@ def test_what_is_no_request_is_refused_like_every_other_error(web: Web, sent: st
 def test_a_stream_s_place_is_given_back_soon_after_its_client_hung_up(database: Services, web: Web) -> None:
     path = web.submit(prompt="a fox")["links"]["events"]
     for _ in range(2):
-        streams = [web.connect() for _ in range(waiting.PLACES)]
+        streams = [web.connect() for _ in range(waiting.CLIENT_PLACES)]
         for stream in streams:
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert stream.recv(12) == b"HTTP/1.1 200"

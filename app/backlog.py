@@ -1,0 +1,76 @@
+"""How much may wait, in all and of one client; and when there is room again.
+
+What waits is counted at most once a second, with what was accepted here since; more than one web process may together
+accept a second's submissions too much.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.errors import TooLarge, TooMuchWaiting
+from core.settings import settings
+
+FRESH_S = 1.0
+WINDOW_S = 300  # over which the rate of finishing is measured
+LONGEST_S = 3600  # nobody is told to come back later than that
+WAITING = text(
+    "SELECT coalesce(job.client, '') AS client, count(*) AS waiting FROM request JOIN job ON job.id = request.job_id "
+    "WHERE request.state IN ('accepted', 'queued') GROUP BY 1"
+)
+FINISHED = text(
+    "SELECT count(*) / greatest(30, extract(epoch FROM now() - min(stored_at))) FROM request "
+    "WHERE stored_at > now() - make_interval(secs => :seconds)"
+)
+
+
+class Backlog:
+    """Counts of waiting requests by client, and how many a second are finished."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted_at = -math.inf
+        self._waiting: Counter[str] = Counter()
+        self._per_second = 0.0
+
+    def admit(self, session: Session, client: str, requests: int) -> None:
+        """Count these requests as waiting.
+
+        Raises:
+            TooLarge: more than may ever wait.
+            TooMuchWaiting: more than may wait beside the others now; it says when there will be room.
+        """
+        bounds = {"": settings().max_waiting, client: min(settings().max_waiting_client, settings().max_waiting)}
+        if requests > (most := min(bounds.values())):
+            raise TooLarge(f"{requests:,} images at once; at most {most:,} may wait.", field="prompts")
+        with self._lock:
+            self._count(session)
+            for whose, most in bounds.items():
+                waiting = self._waiting[whose] if whose else self._waiting.total()
+                if (over := waiting + requests - most) > 0:
+                    who = "of this client " if whose else ""
+                    raise TooMuchWaiting(
+                        f"{waiting:,} requests {who}wait already; at most {most:,} may.",
+                        retry_after_s=self._until(over),
+                    )
+            self._waiting[client] += requests
+
+    def _count(self, session: Session) -> None:
+        if time.monotonic() < self._counted_at + FRESH_S:
+            return
+        self._waiting = Counter({row.client: row.waiting for row in session.execute(WAITING)})
+        self._per_second = float(session.execute(FINISHED, {"seconds": WINDOW_S}).scalar_one() or 0.0)
+        self._counted_at = time.monotonic()
+
+    def _until(self, over: int) -> int:
+        """Seconds until so many have been finished, at the rate of the last minutes."""
+        return max(1, math.ceil(min(LONGEST_S, over / self._per_second))) if self._per_second else LONGEST_S
+
+
+BACKLOG = Backlog()
