@@ -14,7 +14,7 @@ from scheduler.policies.hits import averaged
 from scheduler.policies.instances import instance, prompt_agnostic_plan
 from scheduler.policies.joining import Joining
 from scheduler.policies.latency import LatencyTable
-from scheduler.policies.preemption import Due, due, gives_way
+from scheduler.policies.preemption import Due, due, due_before, gives_way
 
 MARGIN = 0.01  # of the target latency: a start may be so much later than decided
 MIN_DEMAND = 1.0  # requests a minute that are planned for when nobody asks
@@ -92,7 +92,8 @@ class Policy:
         self, waiting: Sequence[tuple[Request, str]], running: Sequence[tuple[Request, str]], state: LoadState
     ) -> int | None:
         """Which of the `running` requests of a model, all of whose workers are full, pauses for those that wait."""
-        asking, begun = ([self._due(*pair) for pair in pairs] for pairs in (waiting, running))
+        pairs = ((ahead := due_before(running, waiting)), running if ahead else ())
+        asking, begun = ([self._due(*pair) for pair in some] for some in pairs)
         return gives_way(asking, begun, state.now + self.margin)
 
     def finished(self, request: Request, level: str, score: float, epoch: Epoch, state: LoadState) -> str | None:

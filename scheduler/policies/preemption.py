@@ -35,6 +35,17 @@ def due(request: Request, level: int, options: Sequence[int], latencies: Latency
     return Due(request.deadline, takes[level], takes[level] if request.done else min(takes.values()))
 
 
+def due_before(
+    running: Sequence[tuple[Request, str]], waiting: Sequence[tuple[Request, str]]
+) -> list[tuple[Request, str]]:
+    """Those of the waiting that are due before one of the running: nobody pauses for the others.
+
+    Where all have one target latency there are none, and what each needs has not to be looked up.
+    """
+    latest = max((request.deadline for request, _ in running), default=0.0)
+    return [(request, level) for request, level in waiting if request.deadline < latest]
+
+
 def gives_way(waiting: Sequence[Due], running: Sequence[Due], now: float) -> int | None:
     """The index of the running request that pauses; None where that would save nobody or make it late.
 
