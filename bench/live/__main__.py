@@ -46,6 +46,7 @@ class Options:
     shared: Path | None
     home: Path | None
     resume: Path | None
+    note: str
     write: bool
 
 
@@ -66,6 +67,7 @@ class Options:
 @click.option(
     "--resume", type=click.Path(path_type=Path, exists=True), help="Go on with a run that was interrupted: its folder."
 )
+@click.option("--note", default="", help="What else the machine did meanwhile: a sentence for the page.")
 @click.option("--write", is_flag=True, help="Write docs/results/live.json and live.md.")
 def main(**given: Any) -> None:
     """Replay the Twitter burst against a live Argus under each policy, and compare.
@@ -125,6 +127,7 @@ def _about(
         "command": "python -m " + " ".join(["bench.live", *sys.argv[1:]]),
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "load_before": load_before,
+        "note": options.note,
         "family": family.id,
         "family_version": family.version,
         "reference": family.reference,

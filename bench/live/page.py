@@ -23,7 +23,7 @@ def page(found: dict[str, Any]) -> str:
         f"`{run['command']}` on {machine['name']}, {machine['cores']} cores, {versions}; {run['measured']}; load "
         f"average before: {run['load_before']:.1f}. Real services, images and scores; the policies ran one after the "
         "other, each with a fresh database, and shared the two cores with web, PostgreSQL, Valkey, scheduler, scorer "
-        "and load script.",
+        f"and load script. {run.get('note', '')}".rstrip(),
         "",
         f"Family `{run['family']}` {run['family_version']}, two CPU workers of one thread. Exact capacity "
         f"{run['capacity']:.0f} requests a minute: {run['capacity_is']}. {run['trace']}, seconds {run['start_s']:.0f} "
