@@ -11,7 +11,7 @@ submission checks of a submission; uploads reads files of prompts
 jobs       submit, cancel, remove; idempotency: sent again, done once
 errors     how errors are answered; security: headers, tokens, limits
 proxies    who calls through proxies; clients: what a client is
-server     waitress
+server     waitress; access_log: a line a request
 ========== =======================================================
 """
 
@@ -32,7 +32,7 @@ def create_app() -> APIFlask:
     """The Flask app, with the settings in force."""
     from apiflask import APIFlask
 
-    from app import api, compat, errors, ops, security, web
+    from app import access_log, api, compat, errors, ops, security, web
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
     from core.log import set_up_logging
@@ -55,5 +55,6 @@ def create_app() -> APIFlask:
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)
     errors.register(app)
+    access_log.register(app)
     security.register(app)
     return app

@@ -18,6 +18,7 @@ from app.clients import client_of
 from app.idempotency import HEADER, claim, key_for
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import clean_text, rows_of
+from core.client_tables import ClientAction
 from core.database import certain_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
@@ -68,6 +69,7 @@ def submit(wanted: JobIn, source: str) -> Submitted:
             session.add(job)
             session.flush()
             new_requests(session, job, rows, deadline_at)
+            _note(session, job.id, "created", source=source, requests=len(rows))
     except OutcomeUnknown as error:
         raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
     return Submitted(job, job.created_at, deadline_at, _publish(job), [(row["id"], row["seed"]) for row in rows])
@@ -113,7 +115,10 @@ def cancel(job_id: uuid.UUID) -> int:
         NotFound: there is no such job.
     """
     with transaction() as session:
-        return cancel_job(session, _locked(session, job_id))
+        count = cancel_job(session, _locked(session, job_id))
+        if count:
+            _note(session, job_id, "cancelled", requests=count)
+        return count
 
 
 def purge(job_id: uuid.UUID) -> None:
@@ -123,12 +128,19 @@ def purge(job_id: uuid.UUID) -> None:
         NotFound: there is no such job.
     """
     with transaction() as session:
-        _locked(session, job_id)
-        keys = session.scalars(select(Image.key).join(Request).where(Request.job_id == job_id)).all()
+        job = _locked(session, job_id)
+        found = select(Image.id, Image.key).join(Request).where(Request.job_id == job_id)
+        images = session.execute(found).all()
+        _note(session, job_id, "removed", requests=job.size, images=[str(image.id) for image in images])
         session.execute(delete(Job).where(Job.id == job_id))
     store = ImageStore()
-    for key in keys:
-        store.delete(key)
+    for image in images:
+        store.delete(image.key)
+
+
+def _note(session: Session, job_id: uuid.UUID, action: str, **details: Any) -> None:
+    """Record who does this, with what is done."""
+    session.add(ClientAction(client=client_of(), action=action, job_id=job_id, details=details))
 
 
 def _locked(session: Session, job_id: uuid.UUID) -> Job:

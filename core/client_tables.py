@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import String, func
+from sqlalchemy import BigInteger, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.tables import Base
@@ -21,3 +22,16 @@ class IdempotencyKey(Base):
     digest: Mapped[str] = mapped_column(String(64))  # of what was submitted
     job_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class ClientAction(Base):
+    """What a client created, cancelled or removed. The trace stays when the thing is gone."""
+
+    __tablename__ = "client_action"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    client: Mapped[str]
+    action: Mapped[str] = mapped_column(String(16))  # created, cancelled, removed
+    job_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    details: Mapped[dict[str, Any]]  # counts and ids; never prompts

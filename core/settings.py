@@ -170,6 +170,9 @@ class Settings(WebSettings):
         description="Days that plans, assignments, workers that left and replaced predictors are kept. Requests and "
         "images stay until their job is purged.",
     )
+    action_days: float = Field(
+        365.0, gt=0, description="Days that it is kept who created, cancelled and removed which job (`client_action`)."
+    )
     max_attempts: int = Field(
         3,
         ge=1,

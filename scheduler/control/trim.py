@@ -1,5 +1,5 @@
 """History that nothing reads any more is deleted: old plans, assignments, workers that have left, replaced predictors,
-idempotency keys of yesterday.
+idempotency keys of yesterday, what clients did a year ago.
 
 What is in use stays however old it is: the plan and the predictor in force, the last two assignments of each worker and
 the plans that they name. Requests, images, scores and attempts are the user's: they go with their job, never by age.
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 EVERY_S = 3600.0
 MOST = 10_000  # rows of a table at a time: what is left goes with the next turn
 
-KEYS_S = 86_400.0  # how long an `Idempotency-Key` is known
+KEY_DAYS = 1.0  # how long an `Idempotency-Key` is known
 
 # In this order: a plan goes when no assignment names it any more, an assignment when its worker has gone.
 STATEMENTS = {
@@ -41,6 +41,11 @@ DELETE FROM plan WHERE epoch IN (
     AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.epoch = p.epoch) LIMIT :most
 )
 """,
+    "actions": """
+DELETE FROM client_action WHERE id IN (
+    SELECT id FROM client_action WHERE at < now() - make_interval(secs => :actions) LIMIT :most
+)
+""",
     "keys": """
 DELETE FROM idempotency_key WHERE (client, key) IN (
     SELECT client, key FROM idempotency_key WHERE created_at < now() - make_interval(secs => :keys) LIMIT :most
@@ -52,7 +57,8 @@ DELETE FROM idempotency_key WHERE (client, key) IN (
 
 def trim_history() -> dict[str, int]:
     """Delete what is older than the setting `history_days` and not in use; returns how many rows of each kind."""
-    values = {"seconds": 86_400 * settings().history_days, "keys": KEYS_S, "most": MOST}
+    days = {"seconds": settings().history_days, "actions": settings().action_days, "keys": KEY_DAYS}
+    values = {**{name: 86_400 * number for name, number in days.items()}, "most": MOST}
     deleted = {}
     for kind, statement in STATEMENTS.items():
         with transaction() as session:
