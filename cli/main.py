@@ -17,6 +17,7 @@ from core.errors import ArgusError, BadInput, BadSettings, ServiceDown
 COMMANDS = {
     "up": ("cli.up:up", "Start Argus and keep it running until Ctrl-C."),
     "down": ("cli.down:down", "Stop the Argus that runs here."),
+    "restart": ("cli.restart:restart", "Replace processes one after the other; nothing accepted is lost or refused."),
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),

@@ -14,12 +14,14 @@ Each is `argus run NAME` (`cli/run.py`), the same command that containers and sy
 
 from __future__ import annotations
 
+import socket
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
-from core.devices import checked, local_devices
+from core.devices import checked, local_devices, worker_name
 from core.settings import settings
 from core.supervisor import Child
 
@@ -38,17 +40,47 @@ def everything() -> list[Child]:
 
 def process(name: str) -> Child:
     """One of the processes that need nothing but their name."""
-    return Child(name, [*ARGUS, "run", name])
+    serving = {"scheduler": consumes(f"scheduler@{socket.gethostname()}"), "flower": lambda pid: answers(flower_url())}
+    serving["quality"] = consumes(f"quality@{socket.gethostname()}")
+    return Child(name, [*ARGUS, "run", name], serving=serving.get(name, lambda pid: True))
 
 
 def web() -> Child:
-    """Pages and REST; up when it answers."""
-    return Child("web", [*ARGUS, "run", "web"], ready=lambda: answers(f"{web_url()}/healthz"))
+    """Pages and REST; up when it answers. A new one listens beside the old, so that no connection is refused."""
+    argv = [*ARGUS, "run", "web"]
+    return Child("web", argv, ready=lambda: answers(f"{web_url()}/healthz"), serving=listens, overlap=True)
 
 
 def worker(device: str) -> Child:
     """The generation worker of a device."""
-    return Child(f"worker-{device.replace(':', '')}", [*ARGUS, "run", "worker", "--device", checked(device)])
+    name, argv = f"worker-{device.replace(':', '')}", [*ARGUS, "run", "worker", "--device", checked(device)]
+    return Child(name, argv, serving=consumes(worker_name(device)))
+
+
+def consumes(node: str) -> Callable[[int], bool]:
+    """Whether the process of an id is the Celery worker of this name, and answers."""
+
+    def serving(pid: int) -> bool:
+        from core.queues import process_of
+
+        return process_of(node) == pid
+
+    return serving
+
+
+def listens(pid: int) -> bool:
+    """Whether the process of an id, or a child of it, accepts connections on the port of web."""
+    import psutil
+
+    try:
+        found = [psutil.Process(pid), *psutil.Process(pid).children()]
+        return any(
+            (where.status, where.laddr.port) == (psutil.CONN_LISTEN, settings().port)
+            for process in found
+            for where in process.net_connections("tcp")
+        )
+    except psutil.Error:
+        return False
 
 
 def web_url() -> str:

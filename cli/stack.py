@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cli import processes
 from cli.lock import lock_is_free
+from cli.rolling import ASKED, RollingRestart
 from core import services
 from core.errors import BadSettings, ServiceDown
 from core.postgres import make_roles, postgres
@@ -36,6 +37,7 @@ class Running:
     children: dict[str, int]  # name → process id
     ready: bool
     troubles: dict[str, str] = field(default_factory=dict)  # name → why it ended or could not be started
+    restarting: list[str] = field(default_factory=list)  # names still to be replaced, the one at work first
 
 
 def running() -> Running | None:
@@ -61,6 +63,7 @@ class Stack:
         self.home = settings().home.absolute()
         self.console = console
         self.supervisor = Supervisor(self.home / "logs")
+        self.rolling = RollingRestart(self.supervisor, settings().run_folder)
         self.state = Running(os.getpid(), processes.web_url(), processes.flower_url(), time.time(), {}, False)
 
     def bring_up(self) -> None:
@@ -85,18 +88,22 @@ class Stack:
         self.write_state(ready=True)
 
     def watch(self) -> None:
-        """Restart what has ended, and say so."""
+        """Restart what has ended, and say so; replace what `argus restart` asked for."""
         restarted = self.supervisor.watch_once()
         for name in restarted:
-            self.console.print(f"[yellow]{name} ended and was started again[/]: {self.home / 'logs'}/{name}.log")
-        if restarted or self.supervisor.troubles() != self.state.troubles:
+            if name not in self.rolling.left:
+                self.console.print(f"[yellow]{name} ended and was started again[/]: {self.home / 'logs'}/{name}.log")
+        self.rolling.advance()
+        if self._changed() != self.state:
             self.write_state(ready=True)
+        if self.rolling.left:
+            self.rolling.acknowledge()
 
     def close(self) -> None:
         """Stop all; afterwards nothing of it is left but data and logs."""
         with self._step("stopping"):
             self.supervisor.stop()
-        for name in (STATE, services.ADDRESSES):
+        for name in (STATE, services.ADDRESSES, ASKED):
             (settings().run_folder / name).unlink(missing_ok=True)
 
     def _start_services(self) -> None:
@@ -115,8 +122,7 @@ class Stack:
         services.remember_addresses(self.home, database, migration, broker)
 
     def write_state(self, ready: bool) -> None:
-        children, troubles = self.supervisor.pids(), self.supervisor.troubles()
-        self.state = replace(self.state, children=children, troubles=troubles, ready=ready)
+        self.state = replace(self._changed(), ready=ready)
         path = settings().run_folder / STATE
         partial = path.with_suffix(".partial")
         try:
@@ -124,6 +130,11 @@ class Stack:
             partial.replace(path)
         except OSError as error:  # a full disk must not stop what runs
             self.console.print(f"{path} could not be written: {error}", style="red", markup=False)
+
+    def _changed(self) -> Running:
+        """The state with what is so now."""
+        children, troubles = self.supervisor.pids(), self.supervisor.troubles()
+        return replace(self.state, children=children, troubles=troubles, restarting=list(self.rolling.left))
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:

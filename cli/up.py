@@ -56,7 +56,7 @@ def up(detach: bool, first_job: bool) -> None:
             _first_job(console, stack.state.web, stack.watch)
         console.print("It stays up until Ctrl-C or `make down`.")
         while True:
-            time.sleep(WATCH_S)
+            time.sleep(WATCH_S / 5 if stack.rolling.left else WATCH_S)
             stack.watch()
 
 

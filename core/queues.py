@@ -64,6 +64,16 @@ def served_by(workers: Sequence[str]) -> dict[str, set[str]]:
     return {worker: {queue["name"] for queue in queues} for worker, queues in (answers or {}).items()}
 
 
+def process_of(worker: str) -> int | None:
+    """Process id of the worker of this name, as it says itself; None when it does not answer in a second."""
+    try:
+        answers = celery_app().control.inspect(destination=[worker], timeout=ANSWER_S, limit=1).stats()
+    except AWAY as error:
+        log.warning("broker away", error=str(error))
+        return None
+    return int(answers[worker]["pid"]) if answers and worker in answers else None
+
+
 def tell(workers: Sequence[str], models: Sequence[str], queues: Sequence[str]) -> None:
     """Send workers the command `assign`. Who misses it reads its assignment again by itself."""
     arguments = {"models": list(models), "queues": list(queues)}
