@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live chaos docs house clean
+.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live chaos docs house soak clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-models: install ## Quality and cost of every level of the embedded family,
 
 chaos: install ## An hour of faults under load, a thousand of them, into docs/results/chaos.md
 	@$(BIN)/python -m bench.chaos --faults 1000 --write
+
+soak: install ## An hour of steady load: memory and handles of every process stay flat; MINUTES=15 shortens it
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),60) --write
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs

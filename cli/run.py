@@ -8,9 +8,11 @@ from collections.abc import Callable
 import click
 
 from core.devices import checked, local_devices, visible_gpus, worker_name
+from core.memory import give_memory_back
 from core.settings import settings
 
 LOW_PRIORITY = 10  # niceness of the monitor: it gives way to what makes images
+FLOWER_KEEPS = {"FLOWER_MAX_TASKS": "2000", "FLOWER_MAX_WORKERS": "500", "FLOWER_PURGE_OFFLINE_WORKERS": "3600"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -25,6 +27,7 @@ def web() -> int:
 def scheduler() -> int:
     """Router, planner, reconciliation."""
     os.environ.update(ONE_THREAD)
+    give_memory_back()
     from scheduler.boot import main
 
     return main([])
@@ -43,6 +46,7 @@ def worker(device: str | None) -> int:
 def quality() -> int:
     """Scores images, on the CPU and one thread: it must not slow generation down."""
     os.environ.update({**ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""})
+    give_memory_back(large=False)
     from workers.scoring.worker import main
 
     return main([])
@@ -57,8 +61,14 @@ def beat() -> int:
 
 
 def flower() -> int:
-    """Celery's monitor. A password is set with FLOWER_BASIC_AUTH=user:password."""
+    """Celery's monitor. A password is set with FLOWER_BASIC_AUTH=user:password.
+
+    It keeps every task it hears of, 4 kB each, up to a limit: its own is 100,000.
+    """
     os.environ.update(ONE_THREAD)
+    for name, value in FLOWER_KEEPS.items():
+        os.environ.setdefault(name, value)
+    give_memory_back()
     os.nice(LOW_PRIORITY)
     from core.celery import celery_app
 

@@ -1,0 +1,214 @@
+"""Does any process of Argus grow? Memory and open handles of each, sampled under steady load.
+
+    python -m bench.soak [--minutes 60] [--warm-up 15] [--share 0.5] [--write]
+
+One worker with its defaults beside all services, Poisson arrivals at a share of the capacity at the exact level. Memory
+is the resident set (RSS) of a process; of PostgreSQL, which is a process a connection over one shared buffer, it is
+what its processes have for themselves (USS). Growth compares medians: of the last fifth of the samples after the
+warm-up, over the first fifth.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import psutil
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.light_load import at_rate, environ, figures, one_at_a_time, worker_seconds
+from bench.live.instance import call, children
+from bench.live.machine import hardware
+from core.client import ArgusClient
+from core.families import load_family
+from core.settings import ROOT
+from traces.replay.plan import read_prompts
+
+KEPT, PAGE = ROOT / "docs/results/soak.json", ROOT / "docs/results/soak.md"
+PLOT = ROOT / "docs/results/img/soak.png"
+EVERY_S = 5.0
+GROWTH = 0.02  # the goal, of memory; handles may differ by HANDLES
+HANDLES = 3
+PART = 5  # a fifth of the samples at either end
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Memory in bytes and open handles of a process at a time in seconds after the start."""
+
+    at: float
+    process: str
+    memory: int
+    handles: int
+
+
+class Sampler(threading.Thread):
+    """Looks at every child of the Argus of a home folder until told to stop."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(name="sampler", daemon=True)
+        self.home, self.begun, self.samples = home, time.monotonic(), list[Sample]()
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(EVERY_S):
+            at = time.monotonic() - self.begun
+            for name, pid in children(self.home).items():
+                self.samples += look(at, name, pid)
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def look(at: float, name: str, pid: int) -> list[Sample]:
+    """A process as it is now; nothing where it has just ended."""
+    try:
+        first = psutil.Process(pid)
+        all_of_it = [first, *first.children(recursive=True)]
+        if name == "postgres":
+            memory = sum(process.memory_full_info().uss for process in all_of_it)
+        else:
+            memory = sum(process.memory_info().rss for process in all_of_it)
+        return [Sample(at, name, memory, sum(process.num_fds() for process in all_of_it))]
+    except psutil.Error:
+        return []
+
+
+def verdict(samples: Sequence[Sample], warm_up_s: float) -> dict[str, dict[str, Any]]:
+    """By process: memory (MB) and handles at either end after the warm-up, growth as a share of 1, and whether both
+    are flat."""
+    found = {}
+    for name in dict.fromkeys(sample.process for sample in samples):
+        mine = [sample for sample in samples if sample.process == name and sample.at >= warm_up_s]
+        part = max(1, len(mine) // PART)
+        if not mine:
+            continue
+        first, last = (median(s.memory for s in some) / MB for some in (mine[:part], mine[-part:]))
+        opened, open_now = (median(s.handles for s in some) for some in (mine[:part], mine[-part:]))
+        growth = last / first - 1
+        flat = growth < GROWTH and open_now - opened <= HANDLES
+        found[name] = {
+            "first_mb": first,
+            "last_mb": last,
+            "growth": growth,
+            "handles_first": opened,
+            "handles_last": open_now,
+            "flat": flat,
+        }
+    return found
+
+
+def plot(samples: Sequence[Sample], warm_up_s: float, path: Path) -> None:
+    """Memory of each process over time, relative to what it was when the warm-up ended."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 4.5))
+    for name in dict.fromkeys(sample.process for sample in samples):
+        mine = [sample for sample in samples if sample.process == name]
+        warm = next((sample.memory for sample in mine if sample.at >= warm_up_s), mine[-1].memory)
+        label = f"{name}, {warm / MB:.0f} MB"
+        axes.plot([s.at / 60 for s in mine], [100 * (s.memory / warm - 1) for s in mine], label=label, linewidth=1)
+    axes.axvline(warm_up_s / 60, color="grey", linestyle=":", linewidth=1)
+    axes.axhline(100 * GROWTH, color="grey", linestyle="--", linewidth=1)
+    axes.set(xlabel="minutes of steady load", ylabel="memory since the warm-up, %", ylim=(-15, 10))
+    axes.legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page of the results."""
+    run, machine, served = found["run"], found["hardware"], found["load"]
+    rows = [
+        f"| {name} | {one['first_mb']:.0f} | {one['last_mb']:.0f} | {one['growth']:+.1%} "
+        f"| {one['handles_first']:.0f} → {one['handles_last']:.0f} | {'flat' if one['flat'] else 'grows'} |"
+        for name, one in found["processes"].items()
+    ]
+    return "\n".join(
+        [
+            "# Soak: does any process grow?",
+            "",
+            f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}: "
+            f"{run['minutes']:g} minutes at {run['share']:.0%} of the capacity at the exact level, "
+            f"{served['requests']} requests, {served['late']:.1%} late, on {machine['name']}, {machine['cores']} "
+            f"cores. Ends are medians of a fifth of the samples after {run['warm_up']:g} minutes of warm-up; the goal "
+            f"is a growth under {GROWTH:.0%}.",
+            "",
+            "| process | first, MB | last, MB | growth | handles | verdict |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            "![Memory of each process](img/soak.png)",
+            "",
+        ]
+    )
+
+
+def soak(minutes: float, share: float, console: Console) -> tuple[list[Sample], dict[str, Any]]:
+    """Samples of a run of its own, and what became of its load."""
+    family = load_family("embedded")
+    prompts = read_prompts(ROOT / "profiles" / family.id / "quality.csv")
+    with tempfile.TemporaryDirectory(prefix="argus-soak-") as folder:
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs under an id of its own
+        settings = environ(Path(folder))
+        call(["up", "--detach"], settings)
+        try:
+            client = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
+            with Progress(console=console) as bar:
+                exact_s = worker_seconds(one_at_a_time(client, prompts, bar))
+                sampler = Sampler(Path(folder))
+                sampler.start()
+                sent = at_rate(client, share * 60 / exact_s, minutes, prompts, bar)
+                sampler.stop()
+        finally:
+            call(["down"], settings)
+    return sampler.samples, figures(sent, family)
+
+
+@click.command()
+@click.option("--minutes", default=60.0, show_default=True, help="Length of the load.")
+@click.option("--warm-up", default=15.0, show_default=True, help="Minutes after which growth counts.")
+@click.option("--share", default=0.5, show_default=True, help="Arrivals as a share of exact capacity.")
+@click.option("--write", is_flag=True, help="Write docs/results/soak.json, .md and the plot.")
+def main(minutes: float, warm_up: float, share: float, write: bool) -> None:
+    """Say whether the memory and handles of any process grow under steady load; status 1 when one does."""
+    samples, load = soak(minutes, share, Console(stderr=True))
+    family, warm_up_s = load_family("embedded"), 60 * warm_up
+    run = {
+        "command": "python -m " + " ".join(["bench.soak", *sys.argv[1:]]),
+        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "family": family.id,
+        "family_version": family.version,
+        "minutes": minutes,
+        "warm_up": warm_up,
+        "share": share,
+    }
+    found = {"run": run, "hardware": hardware(), "load": load, "processes": verdict(samples, warm_up_s)}
+    if write:
+        a_minute = [asdict(sample) for sample in samples if sample.at % 60 < EVERY_S]
+        KEPT.write_text(json.dumps({**found, "samples": a_minute}) + "\n", encoding="utf-8")
+        PAGE.write_text(page(found), encoding="utf-8")
+        plot(samples, warm_up_s, PLOT)
+    click.echo(page(found))
+    raise SystemExit(0 if all(one["flat"] for one in found["processes"].values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
