@@ -17,6 +17,10 @@ from core.errors import ArgusError, BadInput, BadSettings, ServiceDown
 COMMANDS = {
     "up": ("cli.up:up", "Start Argus and keep it running until Ctrl-C."),
     "down": ("cli.down:down", "Stop the Argus that runs here."),
+    "migrate": (
+        "cli.migrate:migrate",
+        "Bring the database to the newest schema, all of it or the half before an upgrade.",
+    ),
     "restart": ("cli.restart:restart", "Replace processes one after the other; nothing accepted is lost or refused."),
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),

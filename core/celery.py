@@ -13,7 +13,7 @@ from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from core.messages import SCHEDULER_QUEUE, Learn, Message, Reconcile, Tick
+from core.messages import FORMAT_HEADER, SCHEDULER_QUEUE, Learn, Message, Reconcile, Tick
 from core.services import broker_url
 from core.settings import settings
 
@@ -101,7 +101,8 @@ def _send(queue: str, messages: Sequence[Message], connection: Connection) -> No
     connection.ensure_connection(max_retries=1, timeout=2)
     with app.amqp.Producer(connection) as producer, producer.batch(max_size=PIPELINE):
         for message in messages:
-            app.send_task(message.task, kwargs=message.kwargs(), queue=queue, producer=producer, retry=False)
+            about = {"kwargs": message.kwargs(), "headers": {FORMAT_HEADER: message.format}}
+            app.send_task(message.task, queue=queue, producer=producer, retry=False, **about)
 
 
 def batched(items: Sequence[Message], size: int) -> Iterator[Sequence[Message]]:

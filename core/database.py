@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import UserDefinedType
 
 from core.errors import OutcomeUnknown
-from core.services import database_url
+from core.services import database_url, migration_url
 from core.settings import ROOT
 
 if TYPE_CHECKING:
@@ -127,13 +128,42 @@ def forget_connections() -> None:
     _committing_maker.cache_clear()
 
 
-def migrate(url: str | None = None) -> None:
-    """Bring the database at `url` (default: the one in force) to the newest schema, as the role that owns it."""
+def migrate(url: str | None = None, only_pre: bool = False) -> list[str]:
+    """Bring the database at `url` (default: the one in force) to the newest schema, as the role that owns it.
+
+    Migrations come in halves: `NNNN_pre_…` before any process of a new version runs, for those of the version before
+    go on with it; `NNNN_post_…` once no process of the version before runs any more.
+
+    Args:
+        only_pre: stop before the first that has to wait for that.
+
+    Returns:
+        Names of those that are left.
+    """
     from alembic import command
 
     config = alembic_config()
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    waiting = pending(url)
+    posts = [place for place, (_, name) in enumerate(waiting) if "_post_" in name]
+    now = posts[0] if only_pre and posts else len(waiting)
+    if now:
+        command.upgrade(config, waiting[now - 1][0])
+    return [name for _, name in waiting[now:]]
+
+
+def pending(url: str | None = None) -> list[tuple[str, str]]:
+    """Revision and name (of the file) of each migration that a database lacks, in order."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(alembic_config())
+    reached = create_engine(sqlalchemy_url(url or migration_url()))
+    with reached.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    reached.dispose()
+    lacking = script.iterate_revisions("head", current or "base")
+    return [(each.revision, Path(each.module.__file__ or "").stem) for each in lacking][::-1]
 
 
 def newest_schema() -> str | None:

@@ -14,7 +14,8 @@ Reconcile  beat, worker     scheduler                      `scheduler`
 Learn      beat             scheduler                      `scheduler`
 ========== ================ ============================== =====================
 
-Every message may be lost or come twice; rows say what is true.
+Every message may be lost or come twice; rows say what is true. The version of Argus before this one may be at the other
+end (`core/receiving.py`): a new field needs a default, and what that version would misread a higher `format`.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from typing import ClassVar
 ROUTER_QUEUE = "router"
 QUALITY_QUEUE = "quality"
 SCHEDULER_QUEUE = "scheduler"
+FORMAT_HEADER = "argus_format"
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message is a task's name and its keyword arguments."""
+    """A message is a task's name and its keyword arguments; `format` goes beside them, in a header."""
 
     task: ClassVar[str]
+    format: ClassVar[int] = 1
 
     def kwargs(self) -> dict[str, str | int]:
         return asdict(self)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, String, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.request_indexes import request_indexes
@@ -209,8 +209,11 @@ class Plan(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
+ASSIGNMENT_FORMAT = 1  # raised when a worker of the version before would misread the row
+
+
 class Assignment(Base):
-    """Which models a worker was told to hold, and whether it does."""
+    """Which models a worker was told to hold, and whether it does. A worker follows the newest that it can read."""
 
     __tablename__ = "assignment"
     __table_args__ = (Index("ix_assignment_worker_id", "worker", text("id DESC")),)
@@ -224,6 +227,7 @@ class Assignment(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     applied_at: Mapped[datetime | None]  # the worker's own word
     verified_at: Mapped[datetime | None]  # seen in active_queues
+    format: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  # see ASSIGNMENT_FORMAT
 
 
 class Worker(Base):

@@ -11,6 +11,7 @@ from core.batching import Batcher
 from core.database import patiently
 from core.families import Family
 from core.messages import Escalate, Learn, Reconcile, Route, Tick
+from core.receiving import receive
 from scheduler.control.escalate import escalate
 from scheduler.control.lost_workers import LostWorkers
 from scheduler.control.reconcile import reconcile
@@ -33,27 +34,22 @@ def register_tasks(app: Celery, family: Family) -> None:
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime()
     trim, lost_workers = Trimmer(), LostWorkers()
 
-    @app.task(name=Route.task)  # type: ignore[untyped-decorator]  # celery has no types
-    def route(job_id: str) -> None:
-        router.do(uuid.UUID(job_id))
-
-    @app.task(name=Escalate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def check_score(request_id: str) -> None:
         patiently(lambda: escalate(routing.reader, uuid.UUID(request_id)))
 
-    @app.task(name=Tick.task)  # type: ignore[untyped-decorator]  # celery has no types
-    def tick() -> None:
-        alone("tick", scheduler.tick)
-
-    @app.task(name=Reconcile.task)  # type: ignore[untyped-decorator]  # celery has no types
     def reconcile_rows() -> None:
         routing.reader.invalidate()  # a worker asks for this when its assignment changes: routing must know of it
         alone("reconcile", lambda: reconcile(family, lost_workers))
 
-    @app.task(name=Learn.task)  # type: ignore[untyped-decorator]  # celery has no types
     def learn() -> None:
         alone("learn", learner.learn)
         alone("trim", trim)
+
+    receive(app, Route, lambda job_id: router.do(uuid.UUID(job_id)))
+    receive(app, Escalate, check_score)
+    receive(app, Tick, lambda: alone("tick", scheduler.tick))
+    receive(app, Reconcile, reconcile_rows)
+    receive(app, Learn, learn)
 
 
 class OneAtATime:

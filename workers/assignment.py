@@ -20,7 +20,7 @@ from sqlalchemy import func, select, update
 
 from core.database import transaction
 from core.families import Family
-from core.tables import Assignment
+from core.tables import ASSIGNMENT_FORMAT, Assignment
 from core.workers import WorkerIdentity
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class AssignmentFollower:
             self.apply(wanted, row)
 
     def _newest(self) -> Assignment | None:
-        mine = select(Assignment).where(Assignment.worker == self.identity.name)
+        mine = select(Assignment).where(Assignment.worker == self.identity.name, Assignment.format <= ASSIGNMENT_FORMAT)
         with transaction() as session:
             return session.scalar(mine.order_by(Assignment.id.desc()).limit(1))
 

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from core.messages import Generate
+from core.receiving import receive
 from workers.generation import Generation
 
 if TYPE_CHECKING:
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
 def register_task(app: Celery, generation: Generation) -> Any:
     """Give the Celery app of this process its generation task."""
 
-    @app.task(name=Generate.task)  # type: ignore[untyped-decorator]  # celery has no types
     def generate(request_id: str, epoch: int) -> None:
         generation.generate(uuid.UUID(request_id), epoch)
         claims = generation.claims
         generation.follower.limit_messages(claims.messages + claims.has_room)  # this one counts until it has returned
 
-    return generate
+    return receive(app, Generate, generate)

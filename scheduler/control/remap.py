@@ -18,7 +18,7 @@ from sqlalchemy.types import Text
 
 from core.database import transaction
 from core.queues import served_by, tell
-from core.tables import Assignment
+from core.tables import ASSIGNMENT_FORMAT, Assignment
 from scheduler.control.assignments import NewAssignment
 from scheduler.observation.queries import LiveWorker
 
@@ -79,7 +79,8 @@ def intended(workers: Sequence[LiveWorker], known: Mapping[str, Assigned]) -> li
 
 def issue(epoch: int, wanted: Sequence[NewAssignment]) -> None:
     """Record the assignments, then tell the workers; one that misses it reads its row."""
-    rows = [{**asdict(new), "epoch": epoch, "models": list(new.models), "queues": list(new.queues)} for new in wanted]
+    same = {"epoch": epoch, "format": ASSIGNMENT_FORMAT}
+    rows = [{**asdict(new), **same, "models": list(new.models), "queues": list(new.queues)} for new in wanted]
     with transaction() as session:
         session.execute(insert(Assignment), rows)
     together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}

@@ -21,11 +21,12 @@ Times are seconds on one clock; rates are requests a second in `LoadState` and r
 
 from scheduler.policies.base import Policy
 from scheduler.policies.cluster import Cluster
-from scheduler.policies.decisions import Admission, Epoch, LoadState, Observation, Request, Started, Worker
+from scheduler.policies.decisions import PLAN_FORMAT, Admission, Epoch, LoadState, Observation, Request, Started, Worker
 from scheduler.policies.registry import NAMES, make_policy, policy_class
 
 __all__ = [
     "NAMES",
+    "PLAN_FORMAT",
     "Admission",
     "Cluster",
     "Epoch",

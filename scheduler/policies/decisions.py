@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from scheduler.planning.instance import Plan
 from scheduler.planning.pricing import PriceCurve
 
+PLAN_FORMAT = 1  # of an epoch in JSON; raised when the version before would misread it
 NAMED = "named/"  # prefix of the prompt classes of requests that name their level
 
 
@@ -113,7 +114,7 @@ class Epoch:
             "number": self.number,
             "made_at": self.made_at,
             "rate": self.rate,
-            "plan": self.plan.to_json(),
+            "plan": {**self.plan.to_json(), "format": PLAN_FORMAT},
             "curves": {model: curve.to_json() for model, curve in self.curves.items()},
             "extra": dict(self.extra),
         }
@@ -121,7 +122,8 @@ class Epoch:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Epoch:
         curves = {model: PriceCurve.from_json(curve) for model, curve in data["curves"].items()}
-        return cls(**{**data, "plan": Plan.from_json(data["plan"]), "curves": curves})
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        return cls(**{**known, "plan": Plan.from_json(data["plan"]), "curves": curves})
 
 
 @dataclass(slots=True)

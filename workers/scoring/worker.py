@@ -34,6 +34,7 @@ from core.families import load_family
 from core.images import ImageStore
 from core.log import set_up_logging
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Escalate, ScoreImage
+from core.receiving import receive
 from core.settings import settings
 from core.tables import Image, Request, Score
 from scheduler.policies import policy_class
@@ -138,10 +139,7 @@ def run(name: str) -> int:
     batcher = Batcher("score", scoring.score, BATCH)
     app = celery_app()
 
-    @app.task(name=ScoreImage.task)  # type: ignore[untyped-decorator]  # celery has no types
-    def score(image_id: str) -> None:
-        batcher.do(uuid.UUID(image_id))
-
+    receive(app, ScoreImage, lambda image_id: batcher.do(uuid.UUID(image_id)))
     return serve(app, name, [QUALITY_QUEUE], 2 * BATCH)
 
 
