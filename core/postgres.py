@@ -183,7 +183,7 @@ def _run(data: Path, command: list[str], text: str = "") -> str | None:
         done = subprocess.run(
             command,
             user=user,
-            group=user,
+            group=unprivileged(),  # which may pass through the home folder
             extra_groups=[] if user is not None else None,
             input=text,
             text=True,

@@ -18,6 +18,7 @@ import pytest
 from psycopg2.errors import InsufficientPrivilege
 
 from core.database import migrate
+from core.home import make_private
 from core.postgres import Roles, give, make_roles, postgres
 from core.settings import settings
 from core.supervisor import Supervisor
@@ -128,6 +129,20 @@ def test_as_root_it_runs_under_an_id_of_its_own_that_has_no_other_file(home: Pat
     assert belongings == {settings().postgres_uid}
     assert {path.lstat().st_uid for path in (home / "run").iterdir()} == {0}
     assert {stat.S_IMODE(path.lstat().st_mode) for path in (home / "run").iterdir()} == {0o600}
+
+
+@ROOT_ONLY
+def test_it_starts_and_gets_a_new_password_in_a_home_that_is_closed_to_others(home: Path) -> None:
+    closed, umask = home / "home", os.umask(0o022)
+    try:
+        make_private(closed, settings().postgres_uid)
+        with running(closed) as (_, superuser):
+            assert ask(superuser, "SELECT 1") == [(1,)]
+        (closed / "run" / "postgres.password").unlink()
+        with running(closed) as (_, superuser):
+            assert ask(superuser, "SELECT 1") == [(1,)]
+    finally:
+        os.umask(umask)
 
 
 def test_a_password_that_was_lost_with_its_folder_is_made_again(home: Path) -> None:
