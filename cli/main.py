@@ -22,6 +22,8 @@ COMMANDS = {
         "Bring the database to the newest schema, all of it or the half before an upgrade.",
     ),
     "restart": ("cli.restart:restart", "Replace processes one after the other; nothing accepted is lost or refused."),
+    "backup": ("cli.backup:backup", "Write database, images and measurements into a folder, also while Argus runs."),
+    "restore": ("cli.backup:restore", "Put a backup into an empty home."),
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
