@@ -29,9 +29,9 @@ RESTORED = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def backup(folder: Path) -> None:
-    """Write the database, the images and what was measured on this host into FOLDER, which is new or empty.
+    """Write database, images and measurements into FOLDER.
 
-    Argus may run meanwhile: the database is of one moment, and images come after it, so that every row has its file.
+    The folder is new or empty. Argus may run meanwhile: the database is of one moment, and images come after it, so that every row has its file.
     """
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty.")
@@ -50,9 +50,9 @@ def backup(folder: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def restore(folder: Path) -> None:
-    """Put a backup into a home folder that has no jobs, of the same version of Argus or a newer one.
+    """Put a backup into a home folder that has no jobs.
 
-    Argus must not run. The schema is brought to the newest afterwards.
+    It is of the same version of Argus or an older one, which must not run. The schema is brought to the newest afterwards.
     """
     from core.database import migrate
 

@@ -13,7 +13,7 @@ from cli.terminal import make_console
     "--post", "half", flag_value="post", help="The rest, when no process of the version before runs any more."
 )
 def migrate(half: str | None) -> None:
-    """Bring the database to the newest schema.
+    """Bring the database to the newest schema, at once or in halves.
 
     Without downtime: install the new version, `argus migrate --pre`, `argus restart`, `argus migrate --post`. Without
     an option everything is done at once, for which nothing may run; `argus up` does so itself. Uses
