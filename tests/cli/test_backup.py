@@ -88,7 +88,7 @@ def test_a_backup_of_the_version_before_is_brought_to_the_newest_schema(at: Call
     with database() as url:
         config = alembic_config()
         config.attributes["url"] = url.render_as_string(hide_password=False)
-        command.downgrade(config, "0013")
+        command.downgrade(config, "0014")
     saved = at("old").parent / "saved"
     assert run("backup", saved).exit_code == 0
     at("new")

@@ -76,7 +76,7 @@ def test_cached_latents_keep_their_count_and_what_they_saved(url: str) -> None:
         assert connection.execute(text("SELECT count(*) FROM latent_use")).scalar_one() == 0
 
 
-FIRST_NAMED = "0014"  # from here on a name says which half of an upgrade a migration belongs to
+FIRST_NAMED = "0015"  # from here on a name says which half of an upgrade a migration belongs to
 
 
 def test_names_say_which_half_a_migration_belongs_to() -> None:
@@ -132,7 +132,7 @@ def test_a_filled_database_keeps_its_rows_down_to_the_version_before_and_up_agai
     fill(url)
     before = counts(url)
     assert set(before.values()) == {1}
-    to(url, "0013")
+    to(url, "0014")
     assert counts(url) == before
     assert migrate(url) == []
     assert counts(url) == before

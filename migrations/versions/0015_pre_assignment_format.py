@@ -6,8 +6,8 @@ Rows of the version before have the first. Names of migrations say from here on 
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
