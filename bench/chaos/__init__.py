@@ -5,7 +5,7 @@
 
 A whole `argus up` with two CPU workers runs in a home folder and on ports of its own, so nothing else on the machine is
 touched. PostgreSQL stands behind a proxy that can cut what passes (`proxy.py`), images and cached latents lie on small
-file systems of their own (`volume.py`), weights are a copy. What cannot be done here (no root, no libfaketime) is left
+file systems of their own (`volume.py`), weights are a copy. What cannot be done here (no root, no C compiler) is left
 out aloud.
 
 `faults/` has a file a family of faults, each fault a context manager: entered it is injected, left it is healed. What

@@ -25,10 +25,8 @@ from bench.chaos.site import Site, alive
 from bench.chaos.verdict import Evidence, ImageRow, RequestRow, WorkerView
 from core.celery import celery_app
 from core.database import transaction
-from core.families import load_family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, SCHEDULER_QUEUE
-from core.queues import all_queues, depths
-from core.settings import ROOT, settings
+from core.settings import ROOT
 from core.tables import Assignment, Image, Job, Request, Worker
 
 ANSWER_S = 3.0  # with which workers are asked what they consume
@@ -51,7 +49,6 @@ def gather(site: Site, ledger: Ledger) -> Evidence:
         files=files,
         partials=partials,
         needed=frozenset(found["needed"]),
-        depths=found["depths"],
         consumed=frozenset(queue for queues in found["consumed"].values() for queue in queues),
         workers={name: _view(view) for name, view in found["workers"].items()},
         down=down(site),
@@ -86,7 +83,6 @@ def _view(found: dict[str, list[str]]) -> WorkerView:
 
 def read() -> dict[str, Any]:
     """What Argus says of itself."""
-    family = load_family(settings().family)
     asked = celery_app().control.inspect(timeout=ANSWER_S).active_queues() or {}
     consumed = {node: sorted(queue["name"] for queue in queues) for node, queues in asked.items()}
     with transaction() as session:
@@ -97,7 +93,6 @@ def read() -> dict[str, Any]:
             "workers": workers,
             "consumed": consumed,
             "needed": sorted({*HOUSE, *(queue for view in workers.values() for queue in view["assigned"])}),
-            "depths": depths(all_queues(family)) or {},
         }
 
 

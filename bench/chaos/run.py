@@ -72,7 +72,7 @@ def run(
                 load.stop()
             struck_s = time.time() - began
             say(f"{len(ledger.strikes)} faults are over; {len(ledger.open())} requests are open")
-            drained_s = _wait(lambda: watch.look() == 0, DRAIN_S)
+            drained_s = _wait(lambda: not ledger.open(), DRAIN_S)
         finally:
             watch.stop()
         findings, settled_s = _settle(under_fire, ledger)

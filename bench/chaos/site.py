@@ -82,7 +82,7 @@ def site(home: Path, family: Path | None, more: dict[str, str]) -> Iterator[Site
     family = family or _copied_family(home)
     services, images, latents = Supervisor(home / "logs"), Volume(home, "images"), Volume(home, "latents")
     child, url = postgres(home)
-    proxy, clock = Proxy(int(url.rpartition(":")[2].partition("/")[0])), Clock(home / "clock")
+    proxy, clock = Proxy(int(url.rpartition(":")[2].partition("/")[0])), Clock(home)
     try:
         services.start(child)
         proxy.start()

@@ -10,7 +10,7 @@ bare        a request is done and has no image
 orphans     a file in the store has no row; partial files are counted apart
 missing     a row has no file, or one of other content
 open        an attempt has not ended though nothing runs
-unserved    a queue that plan or house needs, or that holds messages, is consumed by nobody
+unserved    a queue that the house or an assignment needs is consumed by nobody
 plan        what a worker was assigned last, what its row says and what it consumes differ
 processes   a process is not back, or Argus does not call itself ready
 """
@@ -67,7 +67,6 @@ class Evidence:
     files: Mapping[str, str] = field(default_factory=dict)
     partials: Sequence[str] = ()
     needed: frozenset[str] = frozenset()  # queues that must be consumed
-    depths: Mapping[str, int] = field(default_factory=dict)
     consumed: frozenset[str] = frozenset()
     workers: Mapping[str, WorkerView] = field(default_factory=dict)
     down: Sequence[str] = ()  # processes that are not back, parts that are not ready
@@ -143,8 +142,7 @@ def open_attempts(evidence: Evidence) -> Iterable[str]:
 
 
 def unserved(evidence: Evidence) -> Iterable[str]:
-    filled = {queue for queue, depth in evidence.depths.items() if depth}
-    return sorted((evidence.needed | filled) - evidence.consumed)
+    return sorted(evidence.needed - evidence.consumed)
 
 
 def plan(evidence: Evidence) -> Iterable[str]:

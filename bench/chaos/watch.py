@@ -29,17 +29,16 @@ class Watch:
         self._over.set()
         self._thread.join()
 
-    def look(self) -> int:
-        """Note what has become final; returns how many promised requests are open still, as far as can be known."""
+    def _look(self) -> None:
+        """Note what has become final."""
         waiting = self.ledger.open()
         try:
             final = self.site.ask(QUERY, waiting) if waiting else []
-        except psycopg2.Error:
-            return len(waiting)
+        except psycopg2.Error:  # it is away: that is what is being tried
+            return
         for request, state in final:
             self.ledger.add(Kept(request, state, time.time()))
-        return len(waiting) - len(final)
 
     def _run(self) -> None:
         while not self._over.wait(LOOK_S):
-            self.look()
+            self._look()

@@ -50,7 +50,6 @@ def test_requests_of_the_load_are_read_with_outcomes_and_images(database: Any):
     )
     assert {image["key"] for image in found["images"]} == {"a.png"}
     assert found["needed"] == ["quality", "router", "scheduler"]
-    assert found["depths"][QUEUE] == 0
 
 
 def test_a_worker_is_seen_as_it_was_told_last_and_as_its_row_says(database: Any):

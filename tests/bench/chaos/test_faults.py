@@ -53,9 +53,7 @@ def under_fire() -> Iterator[Site]:
             for child in (database, broker, *(Child(name, ["sleep", "1000"]) for name in NAMES)):
                 supervisor.start(child)
             settings = {"ARGUS_FAMILY": "embedded"}
-            made = Site(
-                home, settings, url, proxy, images, latents, home / "weights", Clock(home / "clock"), supervisor
-            )
+            made = Site(home, settings, url, proxy, images, latents, home / "weights", Clock(home), supervisor)
             thread = threading.Thread(target=watch, args=(supervisor, home, over))
             thread.start()
             yield replace(made, broker_url=broker_url)

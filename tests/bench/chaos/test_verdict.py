@@ -17,7 +17,6 @@ CLEAN = Evidence(
     images=[ImageRow("i", "a", "2026/i.png", "d1"), ImageRow("j", "c", "2026/j.png", "d2")],
     files={"2026/i.png": "d1", "2026/j.png": "d2"},
     needed=frozenset({"router"}) | QUEUES,
-    depths={"router": 3, "t2i.toy.fs": 0},
     consumed=frozenset({"router"}) | QUEUES,
     workers={"cpu0@host": WorkerView(QUEUES, QUEUES, QUEUES)},
 )
@@ -47,7 +46,6 @@ MADE_UP = [
     ("missing", replace(CLEAN, files={**CLEAN.files, IMAGE.key: "cut"}), "2026/i.png of request a: other content"),
     ("open", requests(replace(DONE, outcomes=(None, "done")), FAILED, OTHER), "a"),
     ("unserved", replace(CLEAN, consumed=QUEUES), "router"),
-    ("unserved", replace(CLEAN, depths={"t2i.toy.fs": 1}), "t2i.toy.fs"),
     ("plan", replace(CLEAN, workers={"w": WorkerView(QUEUES, QUEUES, frozenset())}), "w: assigned ['t2i.toy.exact']"),
     ("plan", replace(CLEAN, workers={"w": WorkerView(QUEUES, frozenset(), QUEUES)}), "w: assigned"),
     ("processes", replace(CLEAN, down=["beat does not run"]), "beat does not run"),
