@@ -121,8 +121,11 @@ def test_the_roles_of_the_container_are_those_of_argus_and_reports_only_read(ser
     given |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "ROLES_SQL": str(ROOT / "migrations/roles.sql")}
     given |= {"POSTGRES_USER": address.username, "POSTGRES_DB": address.database, "PGPASSWORD": address.password}
     given |= {"PGHOST": address.host, "PGPORT": str(address.port)}
-    done = subprocess.run(["sh", ROOT / "deploy/postgres/roles.sh"], env=given, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    script = ROOT / "deploy/postgres/roles.sh"
+    sourced = f". {script}; echo and the image goes on"  # as its entry point does with one that is not executable
+    done = subprocess.run(["bash", "-e", "-c", sourced], env=given, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "and the image goes on\n"), done.stderr
+    assert subprocess.run(["sh", script], env={**given, "PGPASSWORD": "wrong"}, capture_output=True).returncode != 0
     report = address.set(username="argus_report", password="of-report", drivername="postgresql+psycopg2")
     with create_engine(report).connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM report_request")).scalar_one() >= 0
