@@ -7,9 +7,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli import lock, processes, run, stack
+from cli import lock, processes, run, stack, up
 from cli.main import argus
 from cli.report import PointInTime
+from cli.terminal import make_console
 from core import devices
 from core.errors import BadSettings, Conflict
 from core.ports import free_port
@@ -173,3 +174,18 @@ def test_a_time_in_the_past_is_a_duration_or_an_iso_time():
     assert time.convert("2h", None, None) < time.convert("30m", None, None)
     with pytest.raises(click.BadParameter):
         time.convert("yesterday", None, None)
+
+
+def test_the_supervisor_s_log_goes_on_and_only_what_this_start_said_is_shown(given, monkeypatch, tmp_path, capsys):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "supervisor.log").write_text("what an earlier start said\n")
+    program = tmp_path / "argus"
+    program.write_text("#!/bin/sh\necho it does not start; exit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(processes, "ARGUS", (str(program),))
+    with pytest.raises(SystemExit) as ended:
+        up._detach(make_console())
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == "it does not start\n"
+    kept = (tmp_path / "logs" / "supervisor.log").read_text()
+    assert kept == "what an earlier start said\nit does not start\n"
