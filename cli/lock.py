@@ -32,13 +32,15 @@ def only_one() -> Iterator[None]:
 
 
 def lock_is_free() -> bool:
-    """Whether no Argus runs on this home folder."""
+    """Whether no Argus runs on this home folder; raises `Conflict` where that is another user's to know."""
     try:
         with lock_path().open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return True
     except FileNotFoundError:
         return True
+    except PermissionError:
+        raise Conflict(f"{settings().home} belongs to another user: ask as that one, or set ARGUS_HOME.") from None
     except BlockingIOError:
         return False
 

@@ -115,6 +115,19 @@ def test_one_home_folder_has_one_supervisor(given):
     assert lock.lock_is_free()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user for a while")
+def test_a_home_of_another_user_is_said_to_be_that(given, tmp_path):
+    with lock.only_one():
+        tmp_path.chmod(0o700)
+        os.seteuid(61000)
+        try:
+            done = CliRunner().invoke(argus, ["status"])
+        finally:
+            os.seteuid(0)
+    assert done.exit_code == 1
+    assert "belongs to another user" in done.output
+
+
 def test_down_where_nothing_runs_says_so_and_is_no_failure(given):
     done = CliRunner().invoke(argus, ["down"])
     assert (done.exit_code, done.output.strip()) == (0, "Argus does not run here.")
