@@ -31,7 +31,8 @@ RESTORED = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single
 def backup(folder: Path) -> None:
     """Write database, images and measurements into FOLDER.
 
-    The folder is new or empty. Argus may run meanwhile: the database is of one moment, and images come after it, so that every row has its file.
+    The folder is new or empty. Argus may run meanwhile: the database is of one moment, and images come after it, so
+    that every row has its file.
     """
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty.")
@@ -52,7 +53,8 @@ def backup(folder: Path) -> None:
 def restore(folder: Path) -> None:
     """Put a backup into a home folder that has no jobs.
 
-    It is of the same version of Argus or an older one, which must not run. The schema is brought to the newest afterwards.
+    It is of the same version of Argus or an older one, which must not run. The schema is brought to the newest
+    afterwards.
     """
     from core.database import migrate
 
