@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import click
 
-from cli.checks import gpus, machine, services, setup
+from cli.checks import files, gpus, machine, services, setup
 from cli.checks.finding import Check, Finding
 from cli.terminal import make_console
 from core.errors import ArgusError, BadSettings
@@ -25,7 +26,9 @@ CHECKS: dict[str, Check] = {
 
 
 @click.command()
-def doctor() -> None:
+@click.option("--deep", is_flag=True, help="Compare every image with its file, too. Changes nothing.")
+@click.option("--repair", is_flag=True, help="Remove files that no image has, and have missing images drawn again.")
+def doctor(deep: bool, repair: bool) -> None:
     """Say what is wrong with this machine or configuration, and what to do.
 
     Looks at Python and packages, settings, disk, memory, weights, profiles, GPU, ports, and, when Argus runs, at
@@ -34,7 +37,7 @@ def doctor() -> None:
     from rich.text import Text
 
     console, wrong = make_console(), 0
-    for finding in findings():
+    for finding in findings({**CHECKS, "files": partial(files.files, repair)} if deep or repair else CHECKS):
         mark = ("ok   ", "green") if finding.ok else ("WRONG", "bold red")
         console.print(Text.assemble(mark, f"  {finding.subject}: {finding.text}"), soft_wrap=True)
         wrong += not finding.ok
@@ -42,9 +45,9 @@ def doctor() -> None:
     raise SystemExit(1 if wrong else 0)
 
 
-def findings() -> Iterator[Finding]:
+def findings(checks: Mapping[str, Check] = CHECKS) -> Iterator[Finding]:
     """Run every check; one that raises is a finding itself. Without settings there is nothing more to look at."""
-    for subject, check in CHECKS.items():
+    for subject, check in checks.items():
         try:
             yield from check()
         except ArgusError as error:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import NotFound, StoreDown
 from core.settings import settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+PARTIAL = ".partial"  # ends the name of a file that is being written
+PROBE = ".probe-"  # begins that of one that only shows whether files can be
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,12 @@ class ImageStore:
         Raises:
             StoreDown: the store is full, read-only or away; nothing of the image is left in it.
         """
-        data = encode_png(image, text or {})
-        key = f"{datetime.now(UTC):%Y/%m/%d}/{image_id}.png"
+        return self.write(f"{datetime.now(UTC):%Y/%m/%d}/{image_id}.png", encode_png(image, text or {}))
+
+    def write(self, key: str, data: bytes) -> Stored:
+        """Store a file whole or not at all, in the place of any other; raises `StoreDown`."""
         path = f"{self._root}/{key}"
-        partial = f"{path}.partial"
+        partial = f"{path}{PARTIAL}"
         try:
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             with self._fs.open(partial, "wb") as sink:
@@ -51,23 +59,71 @@ class ImageStore:
             self._fs.mv(partial, path)
         except OSError as error:
             with suppress(OSError):
-                self.delete(partial.removeprefix(f"{self._root}/"))
+                self.delete(f"{key}{PARTIAL}")
             raise StoreDown(f"The image store cannot be written: {error.strerror or error}.") from error
-        return Stored(key, len(data), hashlib.sha256(data).hexdigest())
+        return Stored(key, len(data), digest(data))
 
-    def get(self, key: str) -> bytes:
-        """The file's bytes; raises `NotFound` when it is gone, `StoreDown` when the store does not answer."""
+    def get(self, key: str, sha256: str | None = None) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            NotFound: it is gone, or it is not the one of this checksum.
+            StoreDown: the store does not answer.
+        """
         try:
             with self._fs.open(f"{self._root}/{key}", "rb") as source:
-                return bytes(source.read())
+                data = bytes(source.read())
         except FileNotFoundError:
             raise NotFound(f"The image file {key} is no longer in the store.") from None
         except OSError as error:
             raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+        if sha256 is not None and digest(data) != sha256:
+            raise NotFound(f"The image file {key} is damaged.")
+        return data
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file; None when it is gone. Raises `StoreDown` when the store does not answer."""
+        try:
+            return int(self._fs.info(f"{self._root}/{key}")["size"])
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+
+    def files(self) -> Iterator[str]:
+        """Keys of all files, one folder after the other, read as they are asked for; raises `StoreDown`."""
+        folders = [self._root]
+        try:
+            while folders:
+                for path, is_folder in self._entries(folders.pop()):
+                    if is_folder:
+                        folders.append(path)
+                    else:
+                        yield path.removeprefix(f"{self._root}/")
+        except FileNotFoundError:  # the folder went meanwhile
+            return
+        except OSError as error:
+            raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """What lies in a folder, and whether that is one. A local one may hold a million files: none waits for all."""
+        if isinstance(self._fs, LocalFileSystem):
+            with os.scandir(folder) as entries:
+                yield from ((entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries)
+        else:
+            yield from ((found["name"], found["type"] == "directory") for found in self._fs.ls(folder, detail=True))
+
+    def modified(self, key: str) -> datetime | None:
+        """When a file was written, by the store's clock; None when it is gone."""
+        try:
+            when: datetime = self._fs.modified(f"{self._root}/{key}")
+        except OSError:
+            return None
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
 
     def is_writable(self) -> bool:
         """Whether a file can be stored now."""
-        probe = f"{self._root}/.probe-{uuid.uuid4()}"
+        probe = f"{self._root}/{PROBE}{uuid.uuid4()}"
         try:
             self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"argus")
@@ -85,6 +141,11 @@ class ImageStore:
     def path(self, key: str) -> str:
         """Full path or URL of a key, for people."""
         return f"{self._root}/{key}"
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, as rows have it."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def encode_png(image: Image, text: dict[str, str]) -> bytes:

@@ -11,6 +11,7 @@ ScoreImage worker,          quality worker                 `quality`
 Escalate   quality worker   router                         `router`
 Tick       beat, worker     scheduler                      `scheduler`
 Reconcile  beat, worker     scheduler                      `scheduler`
+CheckFiles beat             scheduler                      `scheduler`
 Learn      beat             scheduler                      `scheduler`
 ========== ================ ============================== =====================
 
@@ -85,6 +86,13 @@ class Reconcile(Message):
     """Publish again what was accepted or queued and never arrived; take back what lost workers held."""
 
     task: ClassVar[str] = "argus.reconcile"
+
+
+@dataclass(frozen=True)
+class CheckFiles(Message):
+    """Compare some rows of images with the files of the store: remove what no row names, draw again what is gone."""
+
+    task: ClassVar[str] = "argus.check_files"
 
 
 @dataclass(frozen=True)

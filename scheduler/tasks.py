@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, escalate, tick, reconcile, learn. Each calls one function and no more."""
+"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, learn. Each calls one function."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from core.batching import Batcher
 from core.database import patiently
 from core.families import Family
-from core.messages import Escalate, Learn, Reconcile, Route, Tick
+from core.messages import CheckFiles, Escalate, Learn, Reconcile, Route, Tick
 from core.receiving import receive
 from scheduler.control.escalate import escalate
+from scheduler.control.files import FilesAndRows
 from scheduler.control.lost_workers import LostWorkers
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
@@ -32,7 +33,7 @@ def register_tasks(app: Celery, family: Family) -> None:
     routing.predictions.warm_up()
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime()
-    trim, lost_workers = Trimmer(), LostWorkers()
+    trim, lost_workers, files = Trimmer(), LostWorkers(), FilesAndRows(family)
 
     def check_score(request_id: str) -> None:
         patiently(lambda: escalate(routing.reader, uuid.UUID(request_id)))
@@ -49,6 +50,7 @@ def register_tasks(app: Celery, family: Family) -> None:
     receive(app, Escalate, check_score)
     receive(app, Tick, lambda: alone("tick", scheduler.tick))
     receive(app, Reconcile, reconcile_rows)
+    receive(app, CheckFiles, lambda: alone("files", files.turn))
     receive(app, Learn, learn)
 
 

@@ -33,5 +33,5 @@ def read_image(image_id: uuid.UUID) -> Response:
     if request.if_none_match.contains(image.sha256):
         response.status_code = 304
     else:
-        response.set_data(ImageStore().get(image.key))
+        response.set_data(ImageStore().get(image.key, image.sha256))
     return response

@@ -1,7 +1,7 @@
 """What Prometheus reads, each described once in `METRICS`.
 
-All figures come from PostgreSQL when asked, so every web process tells the same and none is lost at a restart; but for
-what leaves no row (`app/ops/refusals.py`).
+All figures come from PostgreSQL or the broker when asked, so every web process tells the same and none is lost at its
+restart; but for what leaves no row (`app/ops/refusals.py`). What the broker counts (`COUNTED`) begins anew with that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.ops.refusals import REGISTRY as REFUSALS
+from core.counters import counted
 from core.database import transaction
 from core.settings import settings
 
@@ -104,6 +105,13 @@ METRICS = (
         "ELSE state END, count(*) FROM worker GROUP BY 1",
     ),
     Described(
+        "argus_images_without_file",
+        GaugeMetricFamily,
+        "Images marked because their file is gone or damaged, until it is drawn again.",
+        (),
+        "SELECT count(*) FROM image WHERE missing_at IS NOT NULL",
+    ),
+    Described(
         "argus_plan_epoch",
         GaugeMetricFamily,
         "Epoch of the plan in force.",
@@ -118,6 +126,27 @@ METRICS = (
         "SELECT extract(epoch FROM now() - max(created_at)) FROM plan WHERE in_force HAVING count(*) > 0",
     ),
 )
+
+
+COUNTED = {
+    "unreadable": "Messages put aside because they could not be read (newest in the broker's list argus.unreadable).",
+    "orphans_removed": "Files removed from the image store because no image had them.",
+    "partials_removed": "Files removed from the image store that were never written to their end.",
+    "images_missing": "Images whose file was found to be gone or damaged.",
+    "images_restored": "Missing images whose file is there again, drawn anew or put back.",
+}
+
+
+class _Broker(Collector):
+    """What processes have counted, in one round trip."""
+
+    def collect(self) -> Iterator[Metric]:
+        found = counted()
+        for name, help in COUNTED.items():
+            yield CounterMetricFamily(f"argus_{name}", help, value=found.get(name, 0))
+
+    def describe(self) -> Iterable[Metric]:
+        return [CounterMetricFamily(f"argus_{name}", help) for name, help in COUNTED.items()]
 
 
 class _Database(Collector):
@@ -145,4 +174,5 @@ def exposition() -> tuple[bytes, str]:
     registry = CollectorRegistry()
     with transaction() as session:
         registry.register(_Database(session))
+        registry.register(_Broker())
         return generate_latest(registry) + generate_latest(REFUSALS), CONTENT_TYPE_LATEST

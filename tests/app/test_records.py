@@ -10,14 +10,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import redis
 from flask.testing import FlaskClient
 from PIL import Image as Picture
 from sqlalchemy import func
 
 from app.ops import store_is_writable
+from core.counters import count
 from core.database import transaction
 from core.images import ImageStore
 from core.tables import Assignment, Image, Plan, Worker
+from core.transport import COUNT
 from tests.app.conftest import code_and_field, configured, draw
 
 Submit = Callable[..., dict[str, Any]]
@@ -147,3 +150,14 @@ def test_a_store_that_cannot_be_written_is_not_ready(client: FlaskClient, tmp_pa
     store_is_writable.cache_clear()
     assert answer.status_code == 503
     assert answer.get_json() == {"status": "not ready", "database": True, "broker": True, "store": False}
+
+
+def test_metrics_tell_what_the_broker_counts(client: FlaskClient, database: Any) -> None:
+    assert "argus_unreadable_total 0.0" in client.get("/metrics").text
+    with redis.Redis.from_url(database.broker_url) as broker:
+        broker.incr(COUNT, 3)
+    count("orphans_removed", 2)
+    text = client.get("/metrics").text
+    assert "argus_unreadable_total 3.0" in text
+    assert "argus_orphans_removed_total 2.0" in text
+    assert "argus_images_without_file 0.0" in text
