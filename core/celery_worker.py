@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.platforms import SecurityWarning
 
+from core.liveness import Liveness
 from core.log import set_up_logging
 
 
@@ -30,27 +31,16 @@ def serve(
     slots: int,
     on_ready: Callable[[Any], object] = lambda consumer: None,
     on_stopping: Callable[[], object] = lambda: None,
+    trouble: Callable[[], str | None] = lambda: None,
 ) -> int:
-    """Consume these queues with `slots` threads; returns the exit status.
+    """Consume these queues with `slots` threads; returns the exit status, 1 when it ended because it stalled.
 
     SIGTERM takes nothing new and waits for what runs; `on_stopping` is called then, in the signal handler,
-    so it must return at once. `on_ready` gets the consumer, every time it has connected.
+    so it must return at once. `on_ready` gets the consumer, every time it has connected. `trouble` says what hangs, if
+    something does (`core.liveness`).
     """
-
-    def logging_is_ours(**_: Any) -> None:
-        set_up_logging()
-        for a_line_a_task in ("celery.worker.strategy", "celery.app.trace"):
-            logging.getLogger(a_line_a_task).setLevel(logging.WARNING)
-
-    def ready(sender: Any, **_: Any) -> None:
-        on_ready(sender)
-
-    def stopping(**_: Any) -> None:
-        on_stopping()
-
-    signals.setup_logging.connect(logging_is_ours, weak=False)
-    signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutting_down.connect(stopping, weak=False)
+    liveness = Liveness(trouble)
+    _connect(liveness, on_ready, on_stopping)
     warnings.simplefilter("ignore", SecurityWarning)  # as root: messages are JSON and carry ids only
     worker = app.Worker(
         hostname=name,
@@ -64,4 +54,24 @@ def serve(
     )
     freeze_loaded()
     worker.start()
-    return int(worker.exitcode or 0)
+    return int(worker.exitcode or liveness.stalled)
+
+
+def _connect(liveness: Liveness, on_ready: Callable[[Any], object], on_stopping: Callable[[], object]) -> None:
+    """Have Celery tell these what happens."""
+
+    def logging_is_ours(**_: Any) -> None:
+        set_up_logging()
+        for a_line_a_task in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(a_line_a_task).setLevel(logging.WARNING)
+
+    def ready(sender: Any, **_: Any) -> None:
+        liveness.watch(sender)
+        on_ready(sender)
+
+    def stopping(**_: Any) -> None:
+        on_stopping()
+
+    signals.setup_logging.connect(logging_is_ours, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(stopping, weak=False)

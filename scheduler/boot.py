@@ -54,11 +54,11 @@ def run(queues: list[str], name: str) -> int:
     from scheduler.tasks import register_tasks
 
     app, family = celery_app(), load_family(settings().family)
-    register_tasks(app, family)
+    periodic = register_tasks(app, family)
     if SCHEDULER_QUEUE in queues:
         prepare_predictor(family)
     ReadingsShared(family).start()
-    return serve(app, name, queues, SLOTS)
+    return serve(app, name, queues, SLOTS, trouble=periodic.hung)
 
 
 def prepare_predictor(family: Family) -> None:

@@ -11,8 +11,11 @@ from sqlalchemy import select
 from app.ops.metrics import exposition
 from core.database import transaction
 from core.errors import ServiceDown
+from core.families import load_family
 from core.images import ImageStore
 from core.services import broker_answers, broker_url
+from core.settings import settings
+from scheduler.observation.flow import ticks, work_flows
 
 blueprint = Blueprint("ops", __name__)
 
@@ -25,12 +28,14 @@ def alive() -> Response:
 
 @blueprint.get("/readyz")
 def ready() -> tuple[Response, int]:
-    """PostgreSQL and the broker answer, images can be stored; 503 names what is wrong. Jobs are still accepted without
-    the broker, and without the store their images wait."""
+    """PostgreSQL and the broker answer, images can be stored, the scheduler ticks, nobody waits for an idle worker; 503
+    names what is wrong. Jobs are still accepted without the broker, and without the store their images wait."""
     parts = {
         "database": _database_answers(),
         "broker": _broker_answers(),
         "store": store_is_writable(int(time()) // 5),
+        "scheduler": _scheduler_ticks(),
+        "work": _work_flows(),
     }
     is_ready = all(parts.values())
     return jsonify({"status": "ready" if is_ready else "not ready", **parts}), 200 if is_ready else 503
@@ -55,6 +60,21 @@ def _database_answers() -> bool:
 def store_is_writable(moment: int) -> bool:
     """Asked at most once in five seconds: `moment` counts them."""
     return ImageStore().is_writable()
+
+
+def _scheduler_ticks() -> bool:
+    try:
+        return ticks()
+    except ServiceDown:
+        return False
+
+
+def _work_flows() -> bool:
+    try:
+        with transaction() as session:
+            return work_flows(session, load_family(settings().family))
+    except Exception:
+        return False
 
 
 def _broker_answers() -> bool:

@@ -130,6 +130,7 @@ METRICS = (
 
 COUNTED = {
     "unreadable": "Messages put aside because they could not be read (newest in the broker's list argus.unreadable).",
+    "stalled": "Processes that ended because they took none of the messages that waited, or hung.",
     "orphans_removed": "Files removed from the image store because no image had them.",
     "partials_removed": "Files removed from the image store that were never written to their end.",
     "images_missing": "Images whose file was found to be gone or damaged.",

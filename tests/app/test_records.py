@@ -19,8 +19,10 @@ from app.ops import store_is_writable
 from core.counters import count
 from core.database import transaction
 from core.images import ImageStore
+from core.shared_values import shared_values
 from core.tables import Assignment, Image, Plan, Worker
 from core.transport import COUNT
+from scheduler.observation.flow import note_tick
 from tests.app.conftest import code_and_field, configured, draw
 
 Submit = Callable[..., dict[str, Any]]
@@ -139,7 +141,15 @@ def test_metrics_say_each_thing_once(client: FlaskClient, submit: Submit) -> Non
 
 def test_alive_and_ready(client: FlaskClient) -> None:
     assert client.get("/healthz").get_json() == {"status": "ok"}
-    assert client.get("/readyz").get_json() == {"status": "ready", "database": True, "broker": True, "store": True}
+    note_tick()
+    parts = ("database", "broker", "store", "scheduler", "work")
+    assert client.get("/readyz").get_json() == {"status": "ready", **dict.fromkeys(parts, True)}
+
+
+def test_without_ticks_it_is_not_ready(client: FlaskClient) -> None:
+    shared_values().forget("ticked")
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.get_json()["scheduler"]) == (503, False)
 
 
 def test_a_store_that_cannot_be_written_is_not_ready(client: FlaskClient, tmp_path: Path) -> None:
@@ -149,7 +159,8 @@ def test_a_store_that_cannot_be_written_is_not_ready(client: FlaskClient, tmp_pa
         answer = client.get("/readyz")
     store_is_writable.cache_clear()
     assert answer.status_code == 503
-    assert answer.get_json() == {"status": "not ready", "database": True, "broker": True, "store": False}
+    assert {name for name, is_so in answer.get_json().items() if is_so is False} <= {"store", "scheduler"}
+    assert answer.get_json()["store"] is False
 
 
 def test_metrics_tell_what_the_broker_counts(client: FlaskClient, database: Any) -> None:
