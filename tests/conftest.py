@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import fuzz
 from tests.installation import Installation, install
 
 for name in [name for name in os.environ if name.startswith("ARGUS_")]:
     del os.environ[name]  # a developer's settings must not reach the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+fuzz.register()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def write(root: Path) -> None:
 def verify(folder: Path) -> None:
     """Check the files of a model folder by the list beside it; raise `WeightsDamaged` at the first that differs."""
     root = folder.parent
-    listed = json.loads((root / LIST).read_text()) if (root / LIST).exists() else {}
+    listed = _listed(root / LIST) if (root / LIST).exists() else {}
     expected = {name: checksum for name, checksum in listed.items() if name.startswith(f"{folder.name}/")}
     if not expected:
         raise WeightsDamaged(f"{folder}: no checksums for it in {root / LIST}. Train it or restore the file.")
@@ -36,3 +36,14 @@ def verify(folder: Path) -> None:
             raise WeightsDamaged(f"{path} is missing (expected SHA-256 {checksum}). Restore it.")
         if (found := digest(path)) != checksum:
             raise WeightsDamaged(f"{path} is damaged: expected SHA-256 {checksum}, found {found}. Restore it.")
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """The list of a family's files; raises `WeightsDamaged`."""
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsDamaged(f"{path} is damaged: {error}. Restore it.") from error
+    if not isinstance(listed, dict):
+        raise WeightsDamaged(f"{path} is damaged: no list of files. Restore it.")
+    return listed

@@ -147,22 +147,25 @@ class LatentCache:
     ) -> Hit | None:
         steps, skip = level.schedule(request.steps, family.defaults.steps)
         clean = is_final(level)
-        match = self.index.nearest(_kind(request, level, family, scheduler, clean), self._embed(request.prompt))
+        kind = _kind(request, level, family, scheduler, clean)
+        match = self.index.nearest(kind, self._embed(request.prompt))
         self._lookup_s.append(time.perf_counter() - began)
         k = 0 if match is None else deepest(match.similarity, skip, steps)
         usable = [] if match is None else [e for e in match.entries if clean or e.k <= k]
         if match is None or not k or not usable:
             return None
         entry = max(usable, key=lambda entry: entry.k)
-        latent = self._fetch(entry)
+        latent = self._fetch(entry, kind)
         if latent is None:
             return None
         return Hit(latent, k if clean else entry.k, match.similarity, entry.key, clean, time.perf_counter() - began)
 
-    def _fetch(self, entry: Entry) -> Tensor | None:
+    def _fetch(self, entry: Entry, kind: Kind) -> Tensor | None:
         began = time.perf_counter()
         try:
-            latent = decode_entry(self.latents.get(entry.key))[3]
+            found, k, _, latent = decode_entry(self.latents.get(entry.key))
+            if (found, k) != (kind, entry.k):
+                raise CacheEntryDamaged("A cached latent is of another kind than its key says.")
         except (CacheEntryDamaged, KeyError) as error:
             log.warning("cached latent %s dropped: %s", entry.key, error)
             self._counts["damaged"] += 1

@@ -99,8 +99,8 @@ def encode_entry(kind: Kind, k: int, embedding: np.ndarray, latent: Tensor) -> b
         "latent": latent.to("cpu", torch.float16).contiguous(),
         "embedding": torch.from_numpy(embedding).half(),
     }
-    crc = zlib.crc32(tensors["latent"].numpy().tobytes())
-    return pack(tensors, {"kind": json.dumps(asdict(kind)), "k": str(k), "crc": str(crc)})
+    crc, whole = zlib.crc32(tensors["latent"].numpy().tobytes()), _whole(kind, k, tensors["latent"])
+    return pack(tensors, {"kind": json.dumps(asdict(kind)), "k": str(k), "crc": str(crc), "whole": str(whole)})
 
 
 def decode_entry(data: bytes) -> tuple[Kind, int, np.ndarray, Tensor]:
@@ -115,10 +115,17 @@ def decode_entry(data: bytes) -> tuple[Kind, int, np.ndarray, Tensor]:
         tensors = unpack(data)
         kind, k, crc = Kind(**json.loads(header["kind"])), int(header["k"]), int(header["crc"])
         latent, embedding = tensors["latent"], tensors["embedding"].float().numpy()
+        whole = int(header.get("whole", _whole(kind, k, latent)))  # none in entries of the version before
     except Exception as error:
         raise CacheEntryDamaged(f"A cached latent can't be read: {error}") from error
-    if zlib.crc32(latent.numpy().tobytes()) != crc:
+    if zlib.crc32(latent.numpy().tobytes()) != crc or whole != _whole(kind, k, latent):
         raise CacheEntryDamaged("A cached latent does not have its checksum.")
     if not torch.isfinite(latent).all():
         raise CacheEntryDamaged("A cached latent is not made of numbers.")
     return kind, k, embedding, latent
+
+
+def _whole(kind: Kind, k: int, latent: Tensor) -> int:
+    """A checksum of the latent with what the header says of it: another shape would be another picture."""
+    about = json.dumps([asdict(kind), k, list(latent.shape), str(latent.dtype)]).encode()
+    return zlib.crc32(latent.numpy().tobytes(), zlib.crc32(about))

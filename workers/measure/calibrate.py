@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,10 @@ def read(path: Path) -> Calibration | None:
     """A kept calibration; None when there is none, or it cannot be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Calibration(float(data["exact_s"]), dict(data["made_on"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = Calibration(float(data["exact_s"]), dict(data["made_on"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return kept if 0 < kept.exact_s < inf else None
 
 
 def keep(path: Path, calibration: Calibration) -> None:

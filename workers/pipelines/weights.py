@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.errors import WeightsDamaged
 from core.families import Model
 
 HALF = (torch.float16, torch.bfloat16)
@@ -68,15 +70,28 @@ def bytes_of(tensor: Tensor) -> int:
 
 
 def _bytes(file: Path, dtype: torch.dtype, quantized: bool) -> int:
-    """A safetensors file begins with the length of its header (8 bytes, little endian) and the header, JSON."""
-    with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    header = _header(file)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     eight = {name for name, entry in tensors.items() if quantized and in_eight_bits(name, entry["shape"])}
     return sum(
         prod(entry["shape"]) * (1 if name in eight else _width(entry["dtype"], dtype))
         for name, entry in tensors.items()
     )
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """A safetensors file begins with the length of its header (8 bytes, little endian) and the header, JSON.
+
+    Raises `WeightsDamaged` for a file that does not.
+    """
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        text = opened.read(min(length, file.stat().st_size))
+    try:
+        header: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise WeightsDamaged(f"{file} is damaged: {error}. Restore it.") from error
+    return header
 
 
 def _width(stored: str, dtype: torch.dtype) -> int:
