@@ -62,11 +62,11 @@ def make_urgent(levels: Mapping[uuid.UUID, str], note: str) -> list[Request]:
 
 
 def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:
-    """No level can meet their deadlines any more: others go first, and whoever asks is told so."""
+    """They are set aside, as not all that wait can be in time: others go first, and whoever asks is told so."""
     waiting = (Request.id.in_(requests), Request.state == State.QUEUED, ~Request.deadline_unreachable)
     values = {
         "deadline_unreachable": True,
-        "note": func.concat_ws("; ", Request.note, "can no longer be in time, served when there is room"),
+        "note": func.concat_ws("; ", Request.note, "set aside, as not all that waited could be in time: served when there is room"),
     }
     with transaction() as session:
         session.execute(update(Request).where(*waiting).values(values))

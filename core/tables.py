@@ -80,7 +80,7 @@ class Request(Base):
     qualities: Mapped[dict[str, Any] | None]  # predicted relative quality by level, for re-alignment and late binding
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
-    deadline_unreachable: Mapped[bool] = mapped_column(default=False)  # by any level: served when there is room
+    deadline_unreachable: Mapped[bool] = mapped_column(default=False)  # set aside: served when there is room
     urgent: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # batch work out of slack
     error_code: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None]

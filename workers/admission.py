@@ -157,6 +157,12 @@ def _free(row: Waiting | Request) -> bool:
     return bool(row.level_asked == "auto" and (row.service_class == ServiceClass.INTERACTIVE or row.urgent))
 
 
+def _best(row: Waiting, levels: Sequence[str]) -> str | None:
+    """The level, of these, that is predicted to be best for one that may be drawn at any; none to keep its own."""
+    known = {level: row.qualities[level] for level in levels if level in (row.qualities or {})}
+    return max(known, key=lambda level: (known[level], level == row.level)) if known and _free(row) else None
+
+
 def _note(row: Waiting, level: str, behind: int) -> str | None:
     """Why a request starts at another level than it was routed to, for its sender; nothing where it does not."""
     if not level or level == row.level:
@@ -226,11 +232,13 @@ def claim_owed(
 def claim_background(
     family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission
 ) -> Claim | None:
-    """Claim what fills a worker that has nothing else to do: missed deadlines first, then batch work."""
+    """Claim what fills a worker that has nothing else to do: missed deadlines first, at the best level that it holds,
+    then batch work."""
     if not admission.background_waits(levels):  # idle workers ask often, and mostly for nothing
         return None
     for request in open_requests.waiting(family, levels, True, TRIES):
-        claimed = requests.claim(request.id, worker, family.model_of, levels)
+        level = _best(request, levels)
+        claimed = requests.claim(request.id, worker, family.model_of, levels, level, _note(request, level or "", 0))
         if claimed is not None:
             return claimed
     return None

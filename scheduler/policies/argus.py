@@ -4,7 +4,8 @@ The plan is one MILP over prompt classes × levels with the levels of a model sh
 shadow price of a worker-second, is corrected at every decision by what waits (`scheduler.planning.pricing`). A worker
 that has room takes the request with the earliest deadline and chooses the level anew: best quality minus price that is
 still in time and leaves everyone behind it a chance. A request that no level can finish in time is marked so, and
-served when a worker would otherwise idle.
+served when a worker would otherwise idle; where not all can be in time, so are those who would lose most
+(`scheduler.policies.letting_go`).
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import numpy as np
 from scheduler.planning.align import align
 from scheduler.planning.milp import solve
 from scheduler.planning.pricing import choose, shadow_price
-from scheduler.policies.base import MIN_DEMAND, Policy
+from scheduler.policies.base import MIN_DEMAND
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import Epoch, LoadState, Observation, Request, Worker
 from scheduler.policies.joining import Joining
 from scheduler.policies.latency import pools_of
+from scheduler.policies.letting_go import LetsGoByQuality
 from scheduler.policies.prompts import break_tie, curve_of, prompt_classes, quality_caps, within_floor
 
 ESCALATE = 0.05  # share of the workers that has to be spare before scores below a floor are regenerated
 
 
-class Argus(Policy):
+class Argus(LetsGoByQuality):
     name = "argus"
     source = "this repository: docs/decisions/0010 to 0013, 0022"
     moves = True

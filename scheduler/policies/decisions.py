@@ -173,6 +173,11 @@ class Admission:
     level: str = ""
     unreachable: tuple[int, ...] = ()
 
+    def among(self, kept: Sequence[int], gone: Sequence[int]) -> Admission:
+        """The same where those it was made of were the `kept` of all that waited, and those `gone` are not in time."""
+        late = sorted([*gone, *(kept[i] for i in self.unreachable)])
+        return Admission(None if self.start is None else kept[self.start], self.level, tuple(late))
+
     @property
     def removed(self) -> tuple[int, ...]:
         """Indices of the requests that leave the queue."""

@@ -122,7 +122,7 @@ def test_a_queued_request_changes_its_level_is_marked_and_goes_back_to_the_route
     queued_requests.mark_unreachable([accepted])
     row = read(accepted)
     assert (row.level, row.epoch, row.deadline_unreachable) == ("fs-4", 4, True)
-    assert row.note.count("can no longer be in time") == 1
+    assert row.note.count("not all that waited could be in time") == 1
     with transaction() as session:
         assert requests.return_to_router(session, "toy", ["fs-4"]) == {row.job_id}
     assert read(accepted).state == State.ACCEPTED

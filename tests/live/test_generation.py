@@ -146,7 +146,7 @@ def test_what_cannot_be_in_time_is_told_so_and_served_last(stack: Stack):
     stack.wait_done(late)
     (row,) = stack.requests(late)
     assert row.deadline_unreachable
-    assert "no longer be in time" in row.note
+    assert "not all that waited could be in time" in row.note
 
 
 def test_a_tick_that_fails_is_recorded_and_the_plan_in_force_stays(stack: Stack):
