@@ -12,13 +12,17 @@ def register() -> None:
     settings.register_profile(NAME, settings.default, max_examples=2000)
 
 
+def fuzzing() -> bool:
+    """Whether there is time for thousands."""
+    return bool(settings.get_current_profile_name() == NAME)
+
+
 def examples(few: int, many: int, **more: object) -> settings:
     """So many; the few are the same each time, so that the suite fails for what was changed and nothing else."""
-    fuzzing = settings.get_current_profile_name() == NAME
     slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
     return settings(
-        max_examples=many if fuzzing else few,
-        derandomize=not fuzzing,
+        max_examples=many if fuzzing() else few,
+        derandomize=not fuzzing(),
         deadline=None,
         suppress_health_check=slow,
         **more,

@@ -20,9 +20,12 @@ import redis
 from core.counters import counted
 from core.services import valkey
 from core.supervisor import Child, Supervisor
+from tests.fuzz import fuzzing
 from tests.live.counting_consumer import DEAF, QUEUE, TAKEN, TASK
+from tests.live.malformed import malformed, real
 
 TIMES = 10
+FEW, MANY = 100, 1000
 PATIENCE_S = 30.0
 
 FAULTS: dict[str, Callable[[redis.Redis], object]] = {
@@ -106,6 +109,21 @@ def test_upsets_that_come_faster_than_a_consumer_reconnects_do_not_stall_it(upse
             client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
             time.sleep(0.2)
     upset.flows()
+
+
+def test_the_consumer_outlives_messages_that_are_nearly_some(upset: Upset) -> None:
+    """A hundred in the suite, a thousand with the profile `fuzz`."""
+    pids, message = upset.supervisor.pids(), real(QUEUE, TASK, {"number": -2})
+    before = counted()["unreadable"]
+    for seed in range(MANY if fuzzing() else FEW):
+        with upset.broker() as client:
+            client.lpush(QUEUE, malformed(seed, message))
+        if seed % 20 == 0:
+            upset.flows()
+            assert upset.supervisor.watch_once() == [], f"ended between {seed - 20} and {seed}"
+    upset.flows()
+    assert upset.supervisor.pids() == pids
+    assert counted()["unreadable"] > before
 
 
 def test_a_consumer_that_takes_nothing_though_messages_wait_ends_and_the_next_takes_them(upset: Upset) -> None:
