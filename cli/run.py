@@ -12,7 +12,7 @@ from core.memory import give_memory_back
 from core.settings import settings
 
 LOW_PRIORITY = 10  # niceness of the monitor: it gives way to what makes images
-FLOWER_KEEPS = {"FLOWER_MAX_TASKS": "2000", "FLOWER_MAX_WORKERS": "500", "FLOWER_PURGE_OFFLINE_WORKERS": "3600"}
+FLOWER_KEEPS = {"FLOWER_MAX_TASKS": "1000", "FLOWER_MAX_WORKERS": "500", "FLOWER_PURGE_OFFLINE_WORKERS": "3600"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -63,7 +63,7 @@ def beat() -> int:
 def flower() -> int:
     """Celery's monitor. A password is set with FLOWER_BASIC_AUTH=user:password.
 
-    It keeps every task it hears of, 4 kB each, up to a limit: its own is 100,000.
+    It keeps every task it hears of, 6 kB each, up to a limit: its own is 100,000.
     """
     os.environ.update(ONE_THREAD)
     for name, value in FLOWER_KEEPS.items():

@@ -22,7 +22,7 @@ Array = np.ndarray
 Encode = Callable[[Sequence[str]], Array]  # prompts → unit vectors (N, D)
 
 BLOCK = 256  # prompts read at a time
-REMEMBERED = 20_000  # prompts whose features are kept: repeats are frequent
+REMEMBERED = 5_000  # prompts whose features are kept, 2 to 3 kB each: repeats are frequent
 SURFACE, WORDS = 8, 256  # columns of features after the embedding
 NUMBERS = {
     "two": 2,
@@ -77,8 +77,9 @@ class Features:
         if missing:
             vectors = np.asarray(self._encode(missing), dtype=np.float64)
             for prompt, vector in zip(missing, vectors, strict=True):
-                self._known[prompt] = np.concatenate([vector, surface(prompt), vocabulary(prompt)])
-        rows = np.stack([self._known[prompt] for prompt in prompts])
+                known = np.concatenate([vector, surface(prompt), vocabulary(prompt)])
+                self._known[prompt] = known.astype(np.float32)  # as the embedding and the predictor's features are
+        rows = np.stack([self._known[prompt] for prompt in prompts]).astype(np.float64)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return rows
