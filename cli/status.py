@@ -28,6 +28,8 @@ def status() -> None:
         raise SystemExit(1)
     welcome(console, here)
     console.print(_processes_table(here))
+    if here.restarting:
+        console.print(f"Still to be replaced: {', '.join(here.restarting)}")
     away = [f"{name} {trouble}" for name, trouble in here.troubles.items()]
     for table in (_workers_table, _queues_table):
         try:

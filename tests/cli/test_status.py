@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from cli import lock
 from cli.main import argus
+from cli.rolling import ASKED
 from cli.stack import Stack
 from cli.terminal import make_console
 from core import celery
@@ -84,6 +85,16 @@ def test_a_program_that_is_gone_is_named_and_started_once_it_is_back(stack: Stac
         stack.watch()
         time.sleep(0.05)
     assert stack.supervisor.pids()["web"] != first
+
+
+def test_a_restart_that_is_at_work_is_shown(stack: Stack) -> None:
+    stack.supervisor.start(Child("beat", ["sleep", "600"], serving=lambda pid: False))
+    (settings().run_folder / ASKED).write_text('["beat"]')
+    stack.watch()
+    assert "Still to be replaced: beat" in status().output
+    again = CliRunner().invoke(argus, ["restart"])
+    assert again.exit_code == 1
+    assert "A restart is at work already" in again.output
 
 
 def test_other_commands_fail_in_one_line_without_the_database(stack: Stack) -> None:
