@@ -70,7 +70,13 @@ def postgres(home: Path) -> tuple[Child, str]:
         *(f"--{key}={value}" for key, value in options.items()),
     ]
     return Child(
-        "postgres", argv, user=user, ready=lambda: _database_answers(url), stop_signal=signal.SIGINT, foundation=True
+        "postgres",
+        argv,
+        user=user,
+        ready=lambda: _database_answers(url),
+        serving=lambda pid: _database_answers(url),
+        stop_signal=signal.SIGINT,
+        foundation=True,
     ), url
 
 

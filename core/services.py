@@ -69,7 +69,11 @@ def valkey(home: Path) -> tuple[Child, str]:
         config.write_text(text)
 
     argv = [str(get_binary_path()), str(config)]
-    return Child("valkey", argv, prepare=prepare, ready=lambda: broker_answers(url), foundation=True), url
+
+    def answers(pid: int = 0) -> bool:
+        return broker_answers(url)
+
+    return Child("valkey", argv, prepare=prepare, ready=answers, serving=answers, foundation=True), url
 
 
 def broker_answers(url: str) -> bool:

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,6 +144,19 @@ def test_it_starts_and_gets_a_new_password_in_a_home_that_is_closed_to_others(ho
             assert ask(superuser, "SELECT 1") == [(1,)]
     finally:
         os.umask(umask)
+
+
+def test_it_is_replaced_when_its_successor_answers(home: Path) -> None:
+    with running(home) as (supervisor, superuser):
+        ask(superuser, "CREATE TABLE kept (x int)")
+        first = supervisor.pids()["postgres"]
+        supervisor.replace("postgres")
+        end = time.monotonic() + 60
+        while not supervisor.is_replaced("postgres") and time.monotonic() < end:
+            supervisor.watch_once()
+            time.sleep(0.05)
+        assert supervisor.pids()["postgres"] != first
+        assert ask(superuser, "SELECT count(*) FROM kept") == [(0,)]
 
 
 def test_a_password_that_was_lost_with_its_folder_is_made_again(home: Path) -> None:
