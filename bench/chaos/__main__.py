@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ import click
 
 from bench.chaos.page import KEPT, PAGE, page
 from bench.chaos.run import Wanted, run
-from bench.live.machine import hardware
+from bench.live.machine import commit, hardware
 from core.families import load_family
 from core.settings import ROOT
 from traces.replay.plan import read_prompts
@@ -45,7 +44,7 @@ def main(minutes: float, faults: int | None, seed: int, rate: float, only: str, 
     found = run(wanted, folder, prompts, lambda text: click.echo(text, err=True))
     found["hardware"] = hardware()
     found["run"] |= {"command": "python -m " + " ".join(["bench.chaos", *sys.argv[1:]]), "load_before": load_before}
-    found["run"] |= {"family": family.id, "family_version": family.version, "commit": _commit()}
+    found["run"] |= {"family": family.id, "family_version": family.version, "commit": commit()}
     _keep(found, folder, write)
     click.echo(page(found))
     raise SystemExit(1 if found["findings"] else 0)
@@ -57,11 +56,6 @@ def _keep(found: dict[str, Any], folder: Path, write: bool) -> None:
     if write:
         KEPT.write_text(text, encoding="utf-8")
         PAGE.write_text(page(found), encoding="utf-8")
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

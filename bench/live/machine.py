@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from typing import Any
 
 from core.devices import processor
+from core.settings import ROOT
 
 VERSIONS = ("torch", "diffusers", "celery", "numpy")
+
+
+def commit() -> str:
+    """The commit that is checked out."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def hardware() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from bench.live.machine import commit
 from bench.scheduler.page import KEPT, PAGE, PARTS, page, read_kept
 from bench.scheduler.setup import IMAGES, Setup
 from core.devices import processor
@@ -50,7 +51,8 @@ def main(parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, job
         found = PARTS[name].run(setup)
         kept = read_kept()  # again: parts may run side by side
         days = {**kept.get("days", {}), name: f"{datetime.now(UTC):%Y-%m-%d}"}
-        kept |= {"about": about, "days": days, name: found}
+        commits = {**kept.get("commits", {}), name: commit()}
+        kept |= {"about": about, "days": days, "commits": commits, name: found}
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(kept), encoding="utf-8")
         click.echo(f"{name}: {time.perf_counter() - started:.0f} s")

@@ -66,12 +66,7 @@ What this page said of version 0.1 and does not hold:
   gone."""
 
 
-EARLIER = (  # to go with the next run of these parts
-    "",
-    "*Twitter, a burst*, *What each part contributes*, *Several models*, *Rivals where their authors ran them* and "
-    "*Service classes* ran on the qualities of the embedded family's version 3, its predictor trained on 7602 prompts; "
-    "*Predictor*, *Calibration*, *Floors*, *Prompts of other wording* and the live records are of version 4.",
-)
+VERSION_3 = ("twitter", "ablation", "models", "published", "classes")  # ran on it before commits were noted
 
 
 def page(kept: dict[str, Any]) -> str:
@@ -82,14 +77,14 @@ def page(kept: dict[str, Any]) -> str:
         "",
         "**All figures are simulated, but the times of planner and size, and what is said of predictions.** Made by "
         f"`python -m bench.scheduler`; reproducible by seed. On {about['machine']}. "
-        "Each part names the day it was last run.",
+        "Each part names the day it was last run and the commit; since `5464df0` Argus chooses whom it lets go of.",
         *(["", f"Not run yet as the code is now: {left_out}."] if left_out else []),
         "",
         f"Where not told otherwise: {WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on "
         f"A100, no batches, one model, a cached latent for every prompt), capacity {about['capacity']:.1f} requests a "
         f"minute at the cheapest level, target latency {about['slo_s']:.1f} s (3 × exact). "
         f"Prompts: {about['prompts']}.",
-        *EARLIER,
+        *_earlier(kept),
         "",
         "All policies get the same forecast, ticks (10 s) and engine, and may let go of requests that cannot be in "
         "time any more, which are served when there is room; “all queue” is the same without that. `pac` and "
@@ -106,10 +101,25 @@ def page(kept: dict[str, Any]) -> str:
     ]
     for name, part in PARTS.items():
         if name in kept:
-            lines += ["", f"## {part.title}", "", f"{part.words} ({kept['days'][name]})", "", part.show(kept[name])]
+            lines += ["", f"## {part.title}", "", f"{part.words} ({_when(kept, name)})", "", part.show(kept[name])]
             for image in part.images:
                 lines += ["", f"![{part.title}](img/{image})"]
     return "\n".join(lines) + "\n"
+
+
+def _earlier(kept: dict[str, Any]) -> list[str]:
+    """Which parts ran on qualities that are gone."""
+    those = [f"*{PARTS[name].title}*" for name in VERSION_3 if name not in kept.get("commits", {})]
+    if not those:
+        return []
+    words = "ran on the qualities of the embedded family's version 3, its predictor trained on 7602 prompts"
+    return ["", f"{', '.join(those)} {words}; all else is of version 4."]
+
+
+def _when(kept: dict[str, Any], name: str) -> str:
+    """The day on which a part was run, and of which code."""
+    commit = kept.get("commits", {}).get(name)
+    return f"{kept['days'][name]}, {f'at {commit}' if commit else 'before commits were noted'}"
 
 
 def read_kept() -> dict[str, Any]:
