@@ -15,6 +15,7 @@ from sqlalchemy.types import Text
 from core.database import transaction
 from core.tables import Request, ServiceClass, State
 
+SET_ASIDE = "set aside, as not all that waited could be in time: served when there is room"
 CHANGE_LEVELS = text(
     """
 UPDATE request r SET level = c.level, epoch = :epoch, note = :note
@@ -66,7 +67,7 @@ def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:
     waiting = (Request.id.in_(requests), Request.state == State.QUEUED, ~Request.deadline_unreachable)
     values = {
         "deadline_unreachable": True,
-        "note": func.concat_ws("; ", Request.note, "set aside, as not all that waited could be in time: served when there is room"),
+        "note": func.concat_ws("; ", Request.note, SET_ASIDE),
     }
     with transaction() as session:
         session.execute(update(Request).where(*waiting).values(values))

@@ -106,7 +106,9 @@ class RequestOut(Out):
     model: str | None
     reason: str | None = Field(description="Why this level.")
     epoch: int | None = Field(description="The plan that chose it.")
-    deadline_unreachable: bool = Field(description="Set aside, as not all that waited could be in time: drawn when there is room.")
+    deadline_unreachable: bool = Field(
+        description="Set aside, as not all that waited could be in time: drawn when there is room."
+    )
     hopeless: bool = Field(description="Old name of `deadline_unreachable`; leaves with version 0.3.", deprecated=True)
     worker: str | None
     cache: CacheOut
