@@ -38,6 +38,9 @@ def worker(device: str | None) -> int:
     device = checked(device or local_devices()[0])
     name, (kind, _, index) = worker_name(device), device.partition(":")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus()[int(index)] if kind == "cuda" else ""
+    from core.workers import end_earlier
+
+    end_earlier(name)  # before torch is imported: what it had need not wait for that
     from workers.boot import main
 
     return main(["--device", "cuda:0" if kind == "cuda" else device, "--name", name])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
 
 from core.database import transaction
 from core.tables import Attempt, Worker
@@ -24,6 +26,15 @@ def register(worker: WorkerIdentity, **columns: Any) -> None:
     """Write the worker's row, new or over that of an earlier boot."""
     with transaction() as session:
         session.merge(Worker(name=worker.name, boot=worker.boot, started_at=func.now(), seen_at=func.now(), **columns))
+
+
+def end_earlier(name: str) -> None:
+    """Any earlier run of the worker of this name has ended, so that what it had is given to others at the next look.
+
+    A database that is away learns it when the worker registers.
+    """
+    with suppress(OperationalError), transaction() as session:
+        session.execute(update(Worker).where(Worker.name == name).values(state="stopped"))
 
 
 def beat(worker: WorkerIdentity, **columns: Any) -> bool:

@@ -38,6 +38,7 @@ class World:
         self.jobs: list[uuid.UUID] = []
         self.workers = [start(name) for name in NAMES]
         self.late: list[Claim] = []
+        self.ended: dict[uuid.UUID, str] = {}  # how attempts ended
         self.lost = LostWorkers()
 
     def accepts(self, count: int) -> None:
@@ -118,6 +119,9 @@ class World:
             rows = session.scalars(select(Request).where(Request.job_id.in_(self.jobs))).all()
             tries = session.scalars(select(Attempt).where(Attempt.request_id.in_(mine)).order_by(Attempt.number)).all()
             images = session.scalars(select(Image).where(Image.request_id.in_(mine))).all()
+        for tried in tries:
+            if tried.outcome is not None:
+                assert self.ended.setdefault(tried.id, tried.outcome) == tried.outcome  # once and for all
         for row in rows:
             its_images = [image.attempt_id for image in images if image.request_id == row.id]
             agrees(row, [tried for tried in tries if tried.request_id == row.id], its_images)

@@ -14,7 +14,7 @@ from core.attempts import begin_alone
 from core.database import transaction
 from core.families import Family
 from core.tables import Attempt, Request, ServiceClass, State
-from core.workers import WorkerIdentity
+from core.workers import WorkerIdentity, end_earlier
 from scheduler.control.lost_workers import LostWorkers
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
@@ -66,6 +66,14 @@ def test_a_request_that_is_alone_each_time_its_worker_is_lost_fails_and_is_told_
         (row,) = requests(job)
     assert (row.state, row.error_code) == (State.FAILED, "worker_lost")
     assert row.error.endswith("it is taken to be the cause.")
+
+
+def test_a_worker_that_starts_gives_up_what_an_earlier_run_of_it_had_before_it_is_ready(family):
+    job = submit(1, state=State.QUEUED, level="exact", epoch=1)
+    attempt(job, join())  # its heart has just beaten
+    assert LostWorkers().take_back() == 0
+    end_earlier("cpu0@test")
+    assert LostWorkers().take_back() == 1
 
 
 class Clock:
