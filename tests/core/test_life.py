@@ -5,6 +5,7 @@ After every move the rows must agree with each other, and at the end of each run
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -135,6 +136,7 @@ class Life(World, RuleBasedStateMachine):
         self.comes_to_an_end()
 
 
+@pytest.mark.timeout(7200)  # for the profile `fuzz`; the few of the suite take half a minute
 def test_whatever_order_the_moves_come_in_rows_agree_and_every_request_ends(database: object) -> None:
     with environment({"ARGUS_STALE_S": "1"}):
         settings.cache_clear()

@@ -111,6 +111,7 @@ def test_upsets_that_come_faster_than_a_consumer_reconnects_do_not_stall_it(upse
     upset.flows()
 
 
+@pytest.mark.timeout(1800)
 def test_the_consumer_outlives_messages_that_are_nearly_some(upset: Upset) -> None:
     """A hundred in the suite, a thousand with the profile `fuzz`."""
     pids, message = upset.supervisor.pids(), real(QUEUE, TASK, {"number": -2})
