@@ -24,6 +24,8 @@ WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
 """
 )
 
+SET_ASIDE = "set aside, as not all that waited could be in time: served when there is room"
+
 
 def change_levels(levels: Mapping[uuid.UUID, str], epoch: int, note: str) -> set[uuid.UUID]:
     """Give queued requests other levels; returns those that changed."""
