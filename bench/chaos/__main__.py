@@ -26,7 +26,7 @@ FAMILY = "embedded"
 @click.option("--minutes", default=60.0, show_default=True, help="Time over which the faults are spread.")
 @click.option("--faults", type=int, help="How many; more than there is time for take longer. [16 a minute]")
 @click.option("--seed", default=1, show_default=True, help="Of faults, arrivals, prompts and image seeds.")
-@click.option("--rate", default=24.0, show_default=True, help="Submissions a minute.")
+@click.option("--rate", default=45.0, show_default=True, help="Submissions a minute.")
 @click.option("--only", default="", help="Only faults whose family or kind contains this.")
 @click.option("--home", type=click.Path(path_type=Path), help="Empty folder for the run, kept. [a temporary one]")
 @click.option("--write", is_flag=True, help="Write docs/results/chaos.json and .md.")

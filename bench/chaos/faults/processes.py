@@ -66,7 +66,7 @@ def supervisor_stopped(site: Site, rng: Random) -> Iterator[Hit]:
 
 
 FAULTS: list[Fault] = [
-    *(fault(f"{name} killed", FAMILY, killed(name), weight=2.0) for name in NAMES),
+    *(fault(f"{name} killed", FAMILY, killed(name), weight=4.0) for name in NAMES),
     *(fault(f"{name} stopped", FAMILY, stopped(name), (1.0, 6.0), weight=2.0) for name in NAMES),
     fault("worker stopped past its lease", FAMILY, worker_stopped, LEASE_S, weight=0.5),
     fault("both workers killed", FAMILY, both_workers_killed, weight=0.5),
