@@ -40,6 +40,7 @@ def _about(found: dict[str, Any]) -> list[str]:
     run, counts, machine = found["run"], found["counts"], found["hardware"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     more = [f"{name}: {count}" for name, count in counts.items() if " " in name]
+    left = ", ".join(f"{count} {MEANING[check]}" for check, count in found["left"].items()) or "nothing"
     machine_is = f"{machine['name']}, {machine['cores']} cores, {versions}"
     lines = [
         f"`{run['command']}`, {datetime.fromtimestamp(run['began'], UTC):%Y-%m-%d %H:%M} UTC, commit {run['commit']}, "
@@ -53,7 +54,8 @@ def _about(found: dict[str, Any]) -> list[str]:
         f"minute; {counts['images']} images. By state, outcome and answer to a submission: {', '.join(more)}.",
         "",
         f"After the last fault {_seconds(run['drained_s'])} until nothing was open, and {_seconds(run['settled_s'])} "
-        "more until the checks above were as they are.",
+        f"more until the checks above were as they are. Left to reconciliation then: {left}. Files were made two hours "
+        "older for it, because it leaves those of the last hour alone.",
         "",
         NO_SUPERVISOR,
         "",

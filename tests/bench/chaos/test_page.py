@@ -17,7 +17,13 @@ TABLE = [
 
 def told(*findings: Finding) -> str:
     machine = {"name": "a CPU", "cores": 2, "versions": {"python": "3.11"}}
-    found = {"run": RUN, "counts": COUNTS, "hardware": machine, "skipped": {"store full": "no mount"}}
+    found = {
+        "run": RUN,
+        "counts": COUNTS,
+        "hardware": machine,
+        "skipped": {"store full": "no mount"},
+        "left": {"orphans": 3},
+    }
     return page({**found, "findings": [asdict(each) for each in findings], "table": [asdict(row) for row in TABLE]})
 
 
@@ -35,6 +41,7 @@ def test_a_run_in_which_all_held_says_so_with_seed_machine_and_counts():
         assert part in text
     assert "more than the patience of the harness more until" in text
     assert "- store full: no mount" in text
+    assert "Left to reconciliation then: 3 image files without a row." in text
 
 
 def test_the_table_has_median_and_longest_and_a_dash_where_nothing_was_met():
