@@ -108,8 +108,8 @@ def site(home: Path, family: Path | None, more: dict[str, str]) -> Iterator[Site
 
 @contextmanager
 def _up(about: Site) -> Iterator[None]:
-    call(["up", "--detach", "--no-first-job"], about.settings)
     try:
+        call(["up", "--detach", "--no-first-job"], about.settings)
         until_planned(ArgusClient(about.address))
         yield
     finally:
