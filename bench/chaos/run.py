@@ -63,33 +63,40 @@ def run(
         for kind, why in skipped.items():
             say(f"left out: {kind}: {why}")
         ledger = Ledger(home / "ledger.jsonl")
-        watch, load = Watch(under_fire, ledger), _load(under_fire, wanted, prompts, ledger)
-        began = time.time()
-        watch.start()
-        try:
-            load.start()
-            try:
-                _strike(under_fire, choose(possible, wanted.faults, wanted.seed), wanted, ledger, say)
-            finally:
-                load.stop()
-            struck_s = time.time() - began
-            say(f"{len(ledger.strikes)} faults are over; {len(ledger.open())} requests are open")
-            drained_s = _wait(lambda: not ledger.open(), DRAIN_S)
-        finally:
-            watch.stop()
+        times, answers = _fire(under_fire, possible, wanted, prompts, ledger, say)
         left = {finding.check: finding.count for finding in _findings(under_fire, ledger)}
         _age(under_fire.images.link)
-        findings, settled_s = _settle(under_fire, ledger)
+        findings, times["settled_s"] = _settle(under_fire, ledger)
         return {
-            "run": asdict(wanted)
-            | {"began": began, "struck_s": struck_s, "drained_s": drained_s, "settled_s": settled_s},
-            "counts": _counts(under_fire, ledger)
-            | {f"answers {status}": count for status, count in sorted(load.answers.items())},
+            "run": asdict(wanted) | times,
+            "counts": _counts(under_fire, ledger) | answers,
             "skipped": skipped,
             "left": left,
             "findings": [asdict(finding) for finding in findings],
             "table": [asdict(row) for row in table(ledger)],
         }
+
+
+def _fire(
+    under_fire: Site, possible: Sequence[Fault], wanted: Wanted, prompts: Sequence[str], ledger: Ledger, say: Say
+) -> tuple[dict[str, float | None], dict[str, int]]:
+    """Load, faults, and the wait for what is open then: when it began and how long each took, answers by status."""
+    watch, load = Watch(under_fire, ledger), _load(under_fire, wanted, prompts, ledger)
+    began = time.time()
+    watch.start()
+    try:
+        load.start()
+        try:
+            _strike(under_fire, choose(possible, wanted.faults, wanted.seed), wanted, ledger, say)
+        finally:
+            load.stop()
+        struck_s = time.time() - began
+        say(f"{len(ledger.strikes)} faults are over; {len(ledger.open())} requests are open")
+        drained_s = _wait(lambda: not ledger.open(), DRAIN_S)
+    finally:
+        watch.stop()
+    answers = {f"answers {status}": count for status, count in sorted(load.answers.items())}
+    return {"began": began, "struck_s": struck_s, "drained_s": drained_s}, answers
 
 
 def _possible(under_fire: Site, only: str) -> tuple[list[Fault], dict[str, str]]:
