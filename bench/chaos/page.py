@@ -14,6 +14,8 @@ NO_SUPERVISOR = (
     "The supervisor of `argus up` is stopped but not killed: what starts it again is systemd or Docker, which do not "
     "run here, and its children end with it."
 )
+GOAL = 1000  # faults in an hour
+SHORTER = f"The goal is {GOAL:,} faults in an hour (`make chaos`). This run is shorter, and says no more than it says."
 
 
 def page(found: dict[str, Any]) -> str:
@@ -51,7 +53,8 @@ def _about(found: dict[str, Any]) -> list[str]:
         f"{counts['faults']} faults in {run['struck_s'] / 60:.0f} minutes, seed {run['seed']}, one after the other; "
         f"{counts['hit']} of them met something (a COMMIT to cut, a message to drop, a process that ran). "
         f"{counts['jobs']} jobs with {counts['promised']} requests were accepted, {run['per_minute']:g} submissions a "
-        f"minute; {counts['images']} images. By state, outcome and answer to a submission: {', '.join(more)}.",
+        f"minute; {counts['images']} images. By state, outcome and answer to a submission, Argus's own audits among "
+        f"them: {', '.join(more)}.",
         "",
         f"After the last fault {_seconds(run['drained_s'])} until nothing was open, and {_seconds(run['settled_s'])} "
         f"more until the checks above were as they are. Left to reconciliation then: {left}. Files were made two hours "
@@ -59,6 +62,7 @@ def _about(found: dict[str, Any]) -> list[str]:
         "",
         NO_SUPERVISOR,
         "",
+        *([SHORTER, ""] if counts["faults"] < GOAL else []),
     ]
     skipped = [f"- {kind}: {why}" for kind, why in found["skipped"].items()]
     return lines + (["Left out here:", "", *skipped, ""] if skipped else [])
