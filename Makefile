@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check bench bench-engine bench-scheduler bench-models bench-live chaos docs house soak clean
+.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos docs house soak clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,14 +20,18 @@ down: ## Stop the Argus that make up started
 test: install ## The whole test suite, on services of its own; under 85 % coverage it fails
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-check: install ## Lint, format, types, documents that say what the code says, 85 % coverage in the last make test
+check: install ## Lint, format, types, documents true to the code, known holes, 85 % coverage in the last make test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m bench.docs --check
+	@$(BIN)/python -m bench.advisories
 	@if [ -f .coverage ]; then \
 		echo -n "Coverage of the last make test, in %: "; $(BIN)/coverage report --format=total --ignore-errors; \
 	else echo "Coverage is not checked: there is none yet, make test measures it."; fi
+
+fuzz: install ## Ten thousand new requests of every kind to every route: never 5xx, nothing undocumented
+	@FUZZ_CASES=10000 $(BIN)/python -m pytest -q --timeout 3600 tests/app/test_fuzz.py
 
 bench: bench-scheduler bench-engine bench-models bench-live ## Everything the README's numbers come from
 

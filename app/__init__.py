@@ -9,6 +9,7 @@ schemas/   shapes of submissions and answers, a file a resource
 records/   rows as answers and pages show them, a file a resource
 submission checks of a submission; uploads reads files of prompts
 jobs       submit, cancel, remove; idempotency: sent again, done once
+openapi    what every operation may answer
 errors     how errors are answered; security: headers, tokens, limits
 proxies    who calls through proxies; clients: what a client is
 server     waitress; access_log: a line a request
@@ -32,7 +33,7 @@ def create_app() -> APIFlask:
     """The Flask app, with the settings in force."""
     from apiflask import APIFlask
 
-    from app import access_log, api, compat, errors, ops, security, web
+    from app import access_log, api, compat, errors, openapi, ops, security, web
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
     from core.log import set_up_logging
@@ -54,6 +55,7 @@ def create_app() -> APIFlask:
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks)  # type: ignore[method-assign]
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)
+    app.spec_processor(openapi.complete)
     errors.register(app)
     access_log.register(app)
     security.register(app)

@@ -14,12 +14,13 @@ from app.web.blueprint import blueprint
 from core.database import transaction
 
 PER_PAGE = 60
+MOST_PAGES = 1_000_000  # the database counts no further than 2⁶³ rows
 
 
 @blueprint.get("/jobs/<uuid:job_id>")
 def job(job_id: uuid.UUID) -> str:
     """The job with one page of its images; `app/static/argus.js` follows its events."""
-    page = max(1, request.args.get("page", 1, int))
+    page = min(max(1, request.args.get("page", 1, int)), MOST_PAGES)
     with transaction() as session:
         found = job_page(session, job_id, page, PER_PAGE)
     return render_template("job.html", job=found, pages=-(-found.size // PER_PAGE))
