@@ -40,9 +40,8 @@ def from_hub(kind: Any, model: Model, device: str, dtype: torch.dtype, **compone
     diffusers_log.disable_progress_bar()
     transformers_log.disable_progress_bar()
     try:
-        return kind.from_pretrained(
-            model.location, dtype=dtype, variant=model.variant, revision=model.revision, **components
-        )
+        where = {"variant": model.variant, "revision": model.revision}
+        return kind.from_pretrained(model.location, dtype=dtype, use_safetensors=True, **where, **components)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsDamaged(
             f"Model {model.id!r} could not be loaded from {model.path!r}: {error}. "
