@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from app import waiting
 from core.errors import ArgusError, BadInput, TooLarge
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HEADER_S, BODY_S, SLOWEST = 10.0, 30.0, 10_000  # SLOWEST: bytes a second
 IDLE_S = 75  # longer than clients and proxies keep an idle connection, so that none is ended under a request
 THREADS = waiting.PLACES + 16  # those that wait, and those that work
+HEALTH = "/healthz"
 CONNECTIONS = 4000
 HANDLES = 200  # files and connections beside those of clients
 HEADER_BYTES = 32 * 1024
@@ -101,6 +102,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = Channel
     leaving = False
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._health = ThreadedTaskDispatcher()
+        self._health.set_thread_count(1)
+
+    def add_task(self, channel: Channel) -> None:
+        """Have a request answered; health by a thread of its own, whatever all others wait for."""
+        asks_for_health = channel.requests and getattr(channel.requests[0], "path", "") == HEALTH
+        (self._health if asks_for_health else self.task_dispatcher).add_task(channel)
 
     def leave(self, *_: Any) -> None:
         """Have `run` come to an end; may be called by a signal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from typing import Any
 
 import requests
@@ -20,7 +21,7 @@ Line = dict[str, Any]  # a request as its job lists it
 class ArgusClient:
     """The REST API at one address, a connection a thread. Errors it answers are raised with their code and message.
 
-    A GET whose kept connection has ended meanwhile is sent again; a POST is not.
+    What got no answer is sent again; a submission is done once all the same (`Idempotency-Key`).
     """
 
     def __init__(self, url: str) -> None:
@@ -29,7 +30,7 @@ class ArgusClient:
 
     def submit(self, body: dict[str, Any]) -> dict[str, Any]:
         """Hand in a job; returns its id, links and requests."""
-        return self._json("POST", "/v1/jobs", json=body)
+        return self._json("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON at a path such as `/v1/plan`."""
@@ -67,7 +68,7 @@ class ArgusClient:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-            again = Retry(total=3, backoff_factor=0.2, allowed_methods=["GET"])
+            again = Retry(total=3, backoff_factor=0.2, allowed_methods=["GET", "POST"])
             for scheme in ("http://", "https://"):
                 self._local.session.mount(scheme, HTTPAdapter(max_retries=again))
         session: requests.Session = self._local.session

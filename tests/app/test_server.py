@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +192,34 @@ def test_where_all_places_are_taken_the_slowest_makes_room(short: server.Server)
     wait_for_end(idle[0])
     for connection in (*idle, asker):
         connection.close()
+
+
+def test_health_answers_while_all_threads_wait(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "THREADS", 2)
+    go_on = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] != server.HEALTH:
+            go_on.wait(PATIENCE_S)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    running = server.make_server(app, server.listening("127.0.0.1", 0))  # type: ignore[arg-type]
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    address = ("127.0.0.1", int(running.effective_port))
+    stuck = [http.client.HTTPConnection(*address, timeout=PATIENCE_S) for _ in range(8)]
+    try:
+        for connection in stuck:
+            connection.request("GET", "/")
+        asker = http.client.HTTPConnection(*address, timeout=PATIENCE_S / 4)
+        asker.request("GET", server.HEALTH)
+        assert asker.getresponse().status == 200
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+        for connection in stuck:
+            connection.close()
+        running.leave()
+        thread.join()
+        waiting.LEAVING.clear()
