@@ -30,8 +30,10 @@ check: install ## Lint, format, types, documents true to the code, known holes, 
 		echo -n "Coverage of the last make test, in %: "; $(BIN)/coverage report --format=total --ignore-errors; \
 	else echo "Coverage is not checked: there is none yet, make test measures it."; fi
 
-fuzz: install ## Ten thousand new requests of every kind to every route: never 5xx, nothing undocumented
+fuzz: install ## Ten thousand new requests to every route, two thousand lives of requests, corrupted files and messages
 	@FUZZ_CASES=10000 $(BIN)/python -m pytest -q --timeout 3600 tests/app/test_fuzz.py
+	@$(BIN)/python -m pytest -q --timeout 0 --hypothesis-profile=fuzz tests/core/test_life.py \
+		tests/workers/test_corrupted_files.py tests/live/test_broker_upset.py
 
 bench: bench-scheduler bench-engine bench-models bench-live ## Everything the README's numbers come from
 

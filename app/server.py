@@ -11,7 +11,6 @@ are cut off::
 
 from __future__ import annotations
 
-import ctypes
 import json
 import resource
 import signal
@@ -26,6 +25,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from app import waiting
 from core.errors import ArgusError, BadInput, TooLarge
+from core.memory import give_memory_back
 from core.settings import settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ LINE_BYTES = 4096  # of a chunk's size, and of what follows the last chunk
 RECEIVED_BYTES = 4096  # at a time: what waitress takes for a piece grows with its square where chunks are tiny
 IN_MEMORY = 64 * 1024  # of a body; what is longer lies in a temporary file
 ANSWER_BYTES = 1024**3  # an answer is taken from its thread up to this size, in a temporary file beyond a megabyte
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # as malloc.h has them
 LEAVING_S = 10.0  # for what runs when told to stop; the supervisor kills after 15 s
 
 
@@ -197,20 +196,11 @@ def _most_files() -> int:
     return wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
 
 
-def _give_memory_back() -> None:
-    """Have glibc give large blocks back when they are freed, and not keep a store of memory for every thread."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
-    if mallopt:
-        mallopt(M_MMAP_THRESHOLD, 128 * 1024)
-        mallopt(M_ARENA_MAX, 2)
-
-
 def serve() -> int:
     """Serve until told to stop; returns the exit status."""
     from app import create_app
 
-    _give_memory_back()
-
+    give_memory_back()
     server = make_server(create_app(), listening(settings().host, settings().port))
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, server.leave)

@@ -51,14 +51,15 @@ class Origin(Out):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A request with its image; `key` is the file's in the image store."""
+    """A request with its image; `key` is the file's in the image store, `sha256` its checksum."""
 
     request: RequestOut
     key: str
+    sha256: str
 
     def base64(self) -> str:
         """The PNG file as text."""
-        return b64encode(ImageStore().get(self.key)).decode()
+        return b64encode(ImageStore().get(self.key, self.sha256)).decode()
 
     @property
     def origin(self) -> Origin:
@@ -135,7 +136,8 @@ def _read(session: Session, job_id: uuid.UUID) -> list[Drawing]:
 def _drawing(session: Session, request: RequestOut) -> Drawing:
     if request.state in (State.FAILED, State.CANCELLED) or not request.images:
         raise _missing(request)
-    return Drawing(request, find_image(session, request.images[0].id).key)
+    image = find_image(session, request.images[0].id)
+    return Drawing(request, image.key, image.sha256)
 
 
 def _missing(request: RequestOut) -> ArgusError:

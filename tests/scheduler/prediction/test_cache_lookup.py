@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import select
 
-from core.cached_latents import kind_of
+from core.cached_latents import Kind
 from core.database import engine, transaction
 from core.families import Family
 from core.tables import CachedLatent
@@ -110,11 +112,13 @@ def test_a_finished_latent_serves_every_model_and_step_count(database: Any) -> N
 
 
 class Latents:
-    """A store that has the bytes of everything."""
+    """A store with a file for every row, of which it is."""
 
     def get(self, key: str) -> bytes:
-        kind = kind_of(FAMILY, FAMILY.levels["ac-3"], 64, 64, 10, "Euler")
-        return encode_entry(kind, 1, unit(0), torch.zeros(1, 2, 2))
+        with transaction() as session:
+            row = session.scalars(select(CachedLatent).where(CachedLatent.key == key)).one()
+        kind = Kind(**{field.name: getattr(row, field.name) for field in fields(Kind)})
+        return encode_entry(kind, row.k, unit(0), torch.zeros(1, 2, 2))
 
 
 @pytest.mark.parametrize("degrees", [0, 15, 20, 28, 40, 50])
