@@ -36,6 +36,9 @@ class Places:
         """
         place, now = object(), time.monotonic()
         with self._lock:
+            for held, (_, end) in list(self._held.items()):
+                if end < now:
+                    self._held.pop(held, None)  # its answer was never closed
             everybody = list(self._held.values())
             own = [holder for holder in everybody if holder[0] == client]
             full = own if len(own) >= self._most_a_client else everybody if len(everybody) >= self._most else None

@@ -18,7 +18,7 @@ from tests.app.web_process import PATIENCE_S, Watch, Web, web_process
 from tests.conftest import Services
 
 SIZE = 15_000_000  # of most bodies; ARGUS_MAX_UPLOAD_MB is 16
-MEMORY = 3 * SIZE + 24 * 1024**2  # of bodies, and of what the server takes beside: threads, connections, forms
+MEMORY = 3 * SIZE + 32 * 1024**2  # of bodies, and of what the server takes beside: threads, connections, forms
 JSON, FORM, URLENCODED = "application/json", "multipart/form-data; boundary=b", "application/x-www-form-urlencoded"
 JOBS, OPENAI, A1111 = "/v1/jobs", "/v1/images/generations", "/sdapi/v1/txt2img"
 

@@ -15,6 +15,7 @@ from sqlalchemy import func, update
 from app import waiting
 from app.api import events
 from core.database import transaction
+from core.errors import TooOften
 from core.tables import Request, State
 from tests.app.conftest import code_and_field, draw
 
@@ -91,6 +92,16 @@ def test_a_stream_waits_for_scores_only_so_long(client: FlaskClient, submit: Sub
 def test_a_stream_ends_by_itself(client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "LONGEST_S", 0.1)
     assert [name for name, _, _ in listen(client, submit(prompt="a"))] == ["job"]
+
+
+def test_a_place_whose_answer_was_never_closed_is_free_after_its_time() -> None:
+    places = waiting.Places(1, 1)
+    places.take("a client", -1.0, "")
+    leave = places.take("another", 60.0, "")
+    with pytest.raises(TooOften):
+        places.take("a third", 60.0, "")
+    leave()
+    places.take("a third", 60.0, "")
 
 
 def test_streams_beyond_the_limit_are_refused_and_slots_come_back(
