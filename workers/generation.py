@@ -9,10 +9,11 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from core import open_requests, queued_requests, requests
 from core.database import patiently
@@ -69,6 +70,8 @@ class Generation:
                 self.engine.preempt(str(request))
             done = self.execution.run(claimed)  # who was not let beside what a worker runs has no message any more
             claimed = self._patiently(self._claim) if done or self.admission.passed_over else None
+        with suppress(SQLAlchemyError):  # at the next look then
+            self._fill_idle()
 
     def _patiently(self, claiming: Callable[[], Claim | None]) -> Claim | None:
         """Claim when the database is there. The message that asked for it is not used up meanwhile, nor are others."""
@@ -102,6 +105,9 @@ class Generation:
         if self.admission.passed_over and self.claims.has_room and (claimed := self._claim()):
             self.slots.submit(self.execution.run, claimed)
         self._start_owed()
+        self._fill_idle()
+
+    def _fill_idle(self) -> None:
         while not self.stopping.is_set() and self.claims.has_idle_room:
             with self.claiming:
                 claimed = claim_background(self.family, self.identity, self.follower.levels(), self.admission)

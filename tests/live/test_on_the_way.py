@@ -136,6 +136,14 @@ def test_batch_work_that_gives_its_place_goes_on_where_it_stood(site: Site):
     assert site.adapter.forwards == 40 + 3
 
 
+def test_a_worker_whose_last_request_has_ended_begins_batch_work_at_once(site: Site):
+    """Under load it is idle for less than the time between two looks of its housekeeping, which does not run here."""
+    batch, urgent = site.submit(seconds=86_400.0, service_class=ServiceClass.BATCH), site.submit(steps=3)
+    site.generation.generate(urgent, 0)
+    site.generation.wait_for_background()
+    assert [site.row(request).state for request in (urgent, batch)] == [State.DONE, State.DONE]
+
+
 def test_where_a_request_stood_is_forgotten_when_another_worker_has_it(site: Site):
     batch = site.submit(seconds=86_400.0, service_class=ServiceClass.BATCH)
     site.adapter.stops_at = 7
