@@ -37,7 +37,7 @@ class Backlog:
         self._lock = threading.Lock()
         self._counted_at = -math.inf
         self._waiting: Counter[str] = Counter()
-        self._per_second = 0.0
+        self._per_second: float | None = None  # not asked for since
 
     def admit(self, session: Session, client: str, requests: int) -> None:
         """Count these requests as waiting.
@@ -57,7 +57,7 @@ class Backlog:
                     who = "of this client " if whose else ""
                     raise TooMuchWaiting(
                         f"{waiting:,} requests {who}wait already; at most {most:,} may.",
-                        retry_after_s=self._until(over),
+                        retry_after_s=self._until(session, over),
                     )
             self._waiting[client] += requests
 
@@ -65,11 +65,13 @@ class Backlog:
         if time.monotonic() < self._counted_at + FRESH_S:
             return
         self._waiting = Counter({row.client: row.waiting for row in session.execute(WAITING)})
-        self._per_second = float(session.execute(FINISHED, {"seconds": WINDOW_S}).scalar_one() or 0.0)
+        self._per_second = None
         self._counted_at = time.monotonic()
 
-    def _until(self, over: int) -> int:
+    def _until(self, session: Session, over: int) -> int:
         """Seconds until so many have been finished, at the rate of the last minutes."""
+        if self._per_second is None:
+            self._per_second = float(session.execute(FINISHED, {"seconds": WINDOW_S}).scalar_one() or 0.0)
         return max(1, math.ceil(min(LONGEST_S, over / self._per_second))) if self._per_second else LONGEST_S
 
 

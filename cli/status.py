@@ -53,9 +53,11 @@ def _processes_table(here: Running) -> Table:
 def _state(pid: int, troubled: bool) -> str:
     import psutil
 
-    if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-        return "away"
-    return "started again" if troubled else "runs"
+    try:
+        away = psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        away = True
+    return "away" if away else "started again" if troubled else "runs"
 
 
 def _workers_table() -> Table:

@@ -68,7 +68,9 @@ class ArgusClient:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-            again = Retry(total=3, backoff_factor=0.2, allowed_methods=["GET", "POST"])
+            again = Retry(
+                total=3, backoff_factor=0.2, allowed_methods=["GET", "POST"], respect_retry_after_header=False
+            )
             for scheme in ("http://", "https://"):
                 self._local.session.mount(scheme, HTTPAdapter(max_retries=again))
         session: requests.Session = self._local.session

@@ -25,13 +25,13 @@ from bench.chaos.site import Site, alive
 from bench.chaos.verdict import Evidence, ImageRow, RequestRow, WorkerView
 from core.celery import celery_app
 from core.database import transaction
+from core.images import PARTIAL
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, SCHEDULER_QUEUE
 from core.settings import ROOT
 from core.tables import Assignment, Image, Job, Request, Worker
 
 ANSWER_S = 3.0  # with which workers are asked what they consume
 HOUSE = (ROUTER_QUEUE, SCHEDULER_QUEUE, QUALITY_QUEUE)
-PARTIAL = ".partial"
 
 
 def gather(site: Site, ledger: Ledger) -> Evidence:

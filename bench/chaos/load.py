@@ -21,7 +21,7 @@ PATIENCE_S = 180.0  # with one submission
 AGAIN_S = 1.0
 TITLE = "chaos"
 BATCH_SHARE, EXACT_SHARE, MORE_SHARE = 0.2, 0.2, 0.2  # of submissions: batch work, exact by name, three images
-TEMPORARY = (429, 500, 502, 503, 504)
+TEMPORARY = (429, 503, 504)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class LetsGoByQuality(Policy):
         gone = self._given_up(worker, waiting, state) if self.admission_control else []
         if not gone:
             return super().admit(worker, waiting, epoch, state)
-        kept = [i for i in range(len(waiting)) if i not in gone]
+        kept = sorted(set(range(len(waiting))).difference(gone))
         return super().admit(worker, [waiting[i] for i in kept], epoch, state).among(kept, gone)
 
     def _given_up(self, worker: Worker, waiting: Sequence[tuple[Request, str]], state: LoadState) -> list[int]:

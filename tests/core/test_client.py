@@ -10,6 +10,23 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from core.client import ArgusClient
+from core.errors import ArgusError
+
+
+class Full(BaseHTTPRequestHandler):
+    """Takes nothing more for an hour."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"error": {"code": "too_much_waiting", "message": "full", "field": None}}).encode()
+        self.send_response(429)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Retry-After", "3600")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 class Forgetful(BaseHTTPRequestHandler):
@@ -35,9 +52,9 @@ class Forgetful(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
     Forgetful.keys = []
-    server = HTTPServer(("127.0.0.1", 0), Forgetful)
+    server = HTTPServer(("127.0.0.1", 0), getattr(request, "param", Forgetful))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -54,3 +71,10 @@ def test_a_submission_that_got_no_answer_is_sent_again_with_the_same_key(url: st
     assert Forgetful.keys[0]
     client.submit({"prompt": "a fox"})
     assert Forgetful.keys[3] != Forgetful.keys[0]
+
+
+@pytest.mark.parametrize("url", [Full], indirect=True)
+@pytest.mark.timeout(60)
+def test_a_refusal_is_told_at_once_however_long_it_says_to_wait(url: str) -> None:
+    with pytest.raises(ArgusError, match="full"):
+        ArgusClient(url).submit({"prompt": "a fox"})

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
-
 import pytest
 import redis
 
+from bench.chaos.faults.messages import MALFORMED
 from core.families import load_family
 from core.messages import ROUTER_QUEUE
 from core.transport import COUNT, UNREADABLE
 from tests.live.conftest import Stack
-
-BODY = base64.b64encode(b'[["x"],{},{}]').decode()
-PROPERTIES = {"delivery_tag": "t", "delivery_info": {}, "body_encoding": "base64"}
-MALFORMED = [
-    b"",
-    b"\xff\xfe",
-    b"not JSON",
-    b"[1, 2]",
-    b"null",
-    b"{}",
-    json.dumps({"body": BODY}).encode(),
-    json.dumps({"body": BODY, "properties": {}}).encode(),
-    json.dumps({"body": "!", "headers": {}, "properties": PROPERTIES}).encode(),
-    json.dumps({"body": BODY, "headers": {}, "content-type": "text/x", "properties": PROPERTIES}).encode(),
-    json.dumps({"body": BODY, "headers": {"task": "nobody.knows", "id": "1"}, "properties": PROPERTIES}).encode(),
-]
 
 
 @pytest.mark.parametrize("queue", [ROUTER_QUEUE, "worker"])

@@ -28,7 +28,9 @@ MALFORMED = [
     b"null",
     b"{}",
     json.dumps({"body": BODY}).encode(),
+    json.dumps({"body": BODY, "properties": {}}).encode(),
     json.dumps({"body": "!", "headers": {}, "properties": PROPERTIES}).encode(),
+    json.dumps({"body": BODY, "headers": {}, "content-type": "text/x", "properties": PROPERTIES}).encode(),
     json.dumps({"body": BODY, "headers": {"task": "nobody.knows", "id": "1"}, "properties": PROPERTIES}).encode(),
 ]
 
