@@ -23,11 +23,15 @@ STATEMENT = b"Q"
 
 @dataclass
 class Cut:
-    """Cut the answers of so many statements: of any, or of the COMMITs of transactions that contain `marker`."""
+    """Cut the answers of so many statements: of any, or of the COMMITs of transactions that contain `marker`.
+
+    With `before`, the statement does not arrive either.
+    """
 
     marker: bytes | None
     left: int
     done: int = 0
+    before: bool = False
 
     def takes(self, transaction: bytes, statement: bytes) -> bool:
         """Whether the answer to this statement is to be cut; counts those that are."""
@@ -78,7 +82,15 @@ class Proxy:
 
     def stop(self) -> None:
         """Drop everything and listen no more."""
+
+        async def end() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
         self.drop()
+        self._do(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
@@ -132,6 +144,8 @@ class Proxy:
             body = await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
             if head[:1] == STATEMENT:
                 self._look_at(link, body)
+            if link.swallow and self.cut is not None and self.cut.before:
+                return
             await self._pass(head + body, link.server)
 
     def _look_at(self, link: _Link, statement: bytes) -> None:

@@ -8,19 +8,20 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, text
 
 from app import waiting
+from bench.chaos.proxy import Cut, Proxy
 from core import database as core_database
 from core.client_tables import IdempotencyKey
 from core.database import forget_connections, transaction
 from scheduler.control.trim import trim_history
 from tests.app.conftest import code_and_field, configured, draw, rows
 from tests.conftest import Services
-from tests.cut_commit import CuttingProxy, cutting_proxy
 
 KEY = {"Idempotency-Key": "k-1"}
 
@@ -134,46 +135,54 @@ def test_clients_of_other_apis_get_the_images_of_the_first_job(
 # --- a COMMIT whose answer is lost -----------------------------------------------------------------------------------
 
 
+JOB = b"INSERT INTO job"
+
+
 @pytest.fixture
-def proxy(client: FlaskClient, services: Services) -> Iterator[CuttingProxy]:
+def proxy(client: FlaskClient, services: Services) -> Iterator[Proxy]:
     """The app's connections go through it."""
-    with cutting_proxy(services.database_url) as cutting, configured(ARGUS_DATABASE_URL=cutting.url):
+    place = urlsplit(services.database_url)
+    made = Proxy(place.port or 0)
+    made.start()
+    through = urlunsplit(place._replace(netloc=f"{place.username}:{place.password}@127.0.0.1:{made.port}"))
+    with configured(ARGUS_DATABASE_URL=through):
         forget_connections()
-        yield cutting
+        yield made
     forget_connections()
+    made.stop()
 
 
-def test_a_job_whose_commit_was_not_answered_is_accepted(client: FlaskClient, proxy: CuttingProxy) -> None:
-    proxy.cut = "answer"
+def test_a_job_whose_commit_was_not_answered_is_accepted(client: FlaskClient, proxy: Proxy) -> None:
+    proxy.cut = Cut(JOB, 1)
     answer = send(client, {})
-    assert (answer.status_code, proxy.cuts) == (202, 1)
+    assert (answer.status_code, proxy.cut.done) == (202, 1)
     assert client.get(answer.headers["Location"]).get_json()["size"] == 1
     assert rows() == (1, 1)
 
 
-def test_a_job_whose_commit_did_not_arrive_is_503_and_not_there(client: FlaskClient, proxy: CuttingProxy) -> None:
-    proxy.cut = "question"
+def test_a_job_whose_commit_did_not_arrive_is_503_and_not_there(client: FlaskClient, proxy: Proxy) -> None:
+    proxy.cut = Cut(JOB, 1, before=True)
     answer = send(client)
-    assert (code_and_field(answer)[:2], proxy.cuts) == ((503, "service_down"), 1)
+    assert (code_and_field(answer)[:2], proxy.cut.done) == ((503, "service_down"), 1)
     assert rows() == (0, 0)
     assert send(client).status_code == 202
     assert rows() == (1, 1)
 
 
 def test_where_nobody_can_say_whether_it_was_accepted_the_answer_names_the_job(
-    client: FlaskClient, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(core_database, "OUTCOME_S", 0.0)
-    proxy.cut = "answer"
+    proxy.cut = Cut(JOB, 1)
     answer = send(client, {})
     assert code_and_field(answer)[:2] == (504, "outcome_unknown")
     with transaction() as session:
         assert str(session.execute(text("SELECT id FROM job")).scalar_one()) in answer.get_json()["error"]["message"]
 
 
-def test_a_database_that_leaves_after_the_commit_does_not_undo_it(client: FlaskClient, proxy: CuttingProxy) -> None:
-    proxy.mark, proxy.cut = b"UPDATE job", "question"
+def test_a_database_that_leaves_after_the_commit_does_not_undo_it(client: FlaskClient, proxy: Proxy) -> None:
+    proxy.cut = Cut(b"UPDATE job", 1, before=True)
     answer = send(client, {})
-    assert (answer.status_code, answer.get_json()["published"], proxy.cuts) == (202, False, 1)
+    assert (answer.status_code, answer.get_json()["published"], proxy.cut.done) == (202, False, 1)
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0

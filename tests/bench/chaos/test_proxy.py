@@ -76,6 +76,14 @@ def test_a_commit_whose_answer_is_cut_was_carried_out(proxy: Proxy, services: Se
     assert len(query(services.superuser_url, f"SELECT n FROM {table}")) == 2
 
 
+def test_a_commit_that_is_cut_before_it_arrives_was_not_carried_out(proxy: Proxy, services: Services, table: str):
+    proxy.cut = Cut(f"INSERT INTO {table}".encode(), 1, before=True)
+    with pytest.raises(CUT):
+        insert(through(proxy, services), table)
+    assert proxy.cut.done == 1
+    assert query(services.superuser_url, f"SELECT n FROM {table}") == []
+
+
 def test_a_rolled_back_transaction_does_not_mark_the_next(proxy: Proxy, services: Services, table: str):
     proxy.cut = Cut(f"INSERT INTO {table}".encode(), 1)
     connection = through(proxy, services)
