@@ -8,6 +8,7 @@ ops/       health and metrics
 schemas/   shapes of submissions and answers, a file a resource
 records/   rows as answers and pages show them, a file a resource
 submission checks of a submission; uploads reads files of prompts
+rendering  a stored image in another size or format
 jobs       submit, cancel, remove; idempotency: sent again, done once
 openapi    what every operation may answer
 errors     how errors are answered; security: headers, tokens, limits

@@ -20,6 +20,7 @@ from core.settings import settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
 PROBE = ".probe-"  # begins that of one that only shows whether files can be
@@ -150,11 +151,16 @@ def digest(data: bytes) -> str:
 
 def encode_png(image: Image, text: dict[str, str]) -> bytes:
     """PNG bytes with text chunks, the way image tools keep generation parameters."""
+    sink = io.BytesIO()
+    image.save(sink, "PNG", pnginfo=png_info(text))
+    return sink.getvalue()
+
+
+def png_info(text: dict[str, str]) -> PngInfo:
+    """Text chunks, as Pillow wants them."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
     for name, value in text.items():
         info.add_itxt(name, value)
-    sink = io.BytesIO()
-    image.save(sink, "PNG", pnginfo=info)
-    return sink.getvalue()
+    return info

@@ -70,6 +70,11 @@ class WebSettings(BaseSettings):
         gt=0,
         description="Seconds the OpenAI and A1111 addresses wait for images before they answer 504; the job goes on.",
     )
+    compat_sizes: Literal["resize", "refuse"] = Field(
+        "resize",
+        description="What the OpenAI and A1111 addresses do with a size that the family does not draw. resize: draw "
+        "the nearest and make it what was asked; refuse: answer an error with the sizes there are.",
+    )
 
     @field_validator("trusted_proxies")
     @classmethod

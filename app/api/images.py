@@ -1,37 +1,58 @@
-"""`/v1/images`: the PNG files."""
+"""`/v1/images`: the PNG files, and what else is made of them."""
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from typing import Any
 
 from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
 
 from app.records.images import find_image
+from app.rendering import Rendering, render
+from app.schemas.images import RenderIn
 from core.database import transaction
 from core.images import ImageStore
+from core.tables import Image
 
 blueprint = APIBlueprint("images", __name__, url_prefix="/v1/images", tag="Requests and images")
+FILE = {"schema": {"type": "string", "format": "binary"}}
+ANSWERS: dict[int | str, Any] = {
+    200: {"content": {"image/jpeg": FILE, "image/webp": FILE}},
+    304: {"description": "The one you have (`If-None-Match`)"},
+}
 
 
 @blueprint.get("/<uuid:image_id>")
-@blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="A PNG file")
-@blueprint.doc(responses={304: "The one you have (`If-None-Match`)"})
-def read_image(image_id: uuid.UUID) -> Response:
+@blueprint.input(RenderIn, location="query", arg_name="wanted")
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="The file")
+@blueprint.doc(responses=ANSWERS)
+def read_image(image_id: uuid.UUID, wanted: RenderIn) -> Response:
     """Get an image
 
-    The image as PNG, with prompt, seed and level in its text chunks. It never changes: keep it.
+    The image as PNG, with prompt, seed and level in its text chunks; or resized, as JPEG or as WebP, with the same text
+    in its EXIF data. It never changes: keep it.
     """
+    rendering = wanted.rendering()
     with transaction() as session:
         image = find_image(session, image_id)
-    response = Response(mimetype="image/png")
-    response.set_etag(image.sha256)
+    response = Response(mimetype=rendering.mimetype)
+    tag = _tag(image, rendering)
+    response.set_etag(tag)
     response.last_modified = image.created_at
     response.cache_control.private, response.cache_control.max_age = True, 31_536_000
     response.cache_control.immutable = True
-    response.headers["Content-Disposition"] = f'inline; filename="{image_id}.png"'
-    if request.if_none_match.contains(image.sha256):
+    response.headers["Content-Disposition"] = f'inline; filename="{image_id}.{rendering.format}"'
+    if request.if_none_match.contains(tag):
         response.status_code = 304
     else:
-        response.set_data(ImageStore().get(image.key, image.sha256))
+        response.set_data(render(ImageStore().get(image.key, image.sha256), rendering))
     return response
+
+
+def _tag(image: Image, rendering: Rendering) -> str:
+    """What changes when the file does."""
+    if rendering.as_drawn:
+        return image.sha256
+    return hashlib.sha256(f"{image.sha256} {rendering}".encode()).hexdigest()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.rendering import QUALITY, SIDES, Format, Rendering
 from app.schemas.base import Out
 
 
@@ -23,3 +26,25 @@ class ImageOut(Out):
     score: float | None
     scorer: str | None
     link: str
+
+
+class RenderIn(BaseModel):
+    """How an image is wanted; parameters of other names mean nothing."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    width: int | None = Field(
+        default=None, ge=SIDES[0], le=SIDES[1], description="Pixels. Without `height`, that follows."
+    )
+    height: int | None = Field(
+        default=None,
+        ge=SIDES[0],
+        le=SIDES[1],
+        description="Pixels. With `width`: the image is resized to cover both, and cut around its centre.",
+    )
+    format: Format = "png"
+    quality: int = Field(default=QUALITY, ge=0, le=100, description="Of JPEG and WebP.")
+
+    def rendering(self) -> Rendering:
+        """What to make."""
+        return Rendering(self.width, self.height, self.format, self.quality)
