@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.schemas.base import MAX_SEED
 from app.schemas.submission import JobIn, Options, PromptIn
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
+from core.numbers import MAX_SEED, RANDOM
 from core.settings import settings
 
 AUTO = "auto"
@@ -24,7 +24,7 @@ WHITE = re.compile(r"[ \t\r\n\u2028\u2029]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # C0, C1, and halves of surrogate pairs
 MOST_WHITE = 10  # characters that are sent for one that is kept
 REPLACED = "\ufffd"  # what decoders leave where bytes were not UTF-8
-RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
+RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", OutOfRange.code}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
 
 
@@ -145,15 +145,20 @@ def _level(family: Family, level: str, field: str) -> str:
 
 
 def _seeds(item: PromptIn, job: JobIn, place: str) -> Sequence[int]:
-    """Seeds of one prompt: its own, else those of the job, else drawn."""
+    """Seeds of one prompt: its own, else those of the job, else drawn; one by one, or the first of n."""
     if job.seeds is not None and item.seed is None:
-        return job.seeds
+        return [_drawn(1) if seed == RANDOM else seed for seed in job.seeds]
     first, field = (item.seed, f"{place}seed") if item.seed is not None else (job.seed, "seed")
-    if first is None:
-        return [secrets.randbelow(MAX_SEED + 1) for _ in range(job.n)]
+    if first is None or first == RANDOM:
+        first = _drawn(job.n)
     if first + job.n - 1 > MAX_SEED:
-        raise OutOfRange(f"Seed {first} and the {job.n - 1} after it pass {MAX_SEED}.", field=field)
+        raise OutOfRange(f"Seed {first} and the {job.n - 1} after it pass the last, {MAX_SEED}.", field=field)
     return range(first, first + job.n)
+
+
+def _drawn(n: int) -> int:
+    """A seed that nobody chose, the first of n: every client takes them back, even one that knows 32 bits only."""
+    return secrets.randbelow(2**32 - n)
 
 
 def input_error(error: ValidationError) -> ArgusError:
@@ -171,19 +176,5 @@ def input_error(error: ValidationError) -> ArgusError:
 
 
 def options_from_text(values: Mapping[str, str]) -> dict[str, Any]:
-    """Options written as text (a form, a line of CSV) as the numbers that `Options` wants; blank means left out.
-
-    Raises:
-        BadInput: a number that is none; `field` is its name.
-    """
-    numbers = {"seed": int, "width": int, "height": int, "steps": int, "guidance": float, "min_quality": float}
-    known = {name: values[name].strip() for name in Options.model_fields if values.get(name, "").strip()}
-    return {name: as_number(text, numbers[name], name) if name in numbers else text for name, text in known.items()}
-
-
-def as_number(text: str, kind: type[int] | type[float], field: str) -> int | float:
-    """The number that a text says; raises `BadInput` naming the field."""
-    try:
-        return kind(text)
-    except ValueError:
-        raise BadInput(f"{text[:40]!r} is no {'whole ' if kind is int else ''}number.", field=field) from None
+    """Options written as text (a line of CSV), blank means left out; `core/numbers.py` reads numbers."""
+    return {name: values[name].strip() for name in Options.model_fields if values.get(name, "").strip()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.numbers import Whole
 from cli.terminal import IN_FILE, OUT_FILE
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Options:
 @click.option("--seeds", default=3, show_default=True, help="Seeds a prompt; its quality is their mean.")
 @click.option("--fill", default=500, show_default=True, help="Other prompts that fill the cache of `ac` levels.")
 @click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
-@click.option("--threads", type=int, help="CPU threads to draw with; timing takes one. [all]")
+@click.option("--threads", type=Whole(1), help="CPU threads to draw with; timing takes one. [all]")
 @click.option("--out", type=OUT_FILE, help="[profiles/<family>/quality.csv, with --train quality-train.csv]")
 @click.option(
     "--train",

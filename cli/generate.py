@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from cli.job_view import follow, show
+from cli.numbers import Number, Seed, Whole
 from cli.terminal import make_console
 from core.errors import BadPrompt, EngineError
 
@@ -71,13 +72,13 @@ def _from_here(place: str) -> str:
 @click.argument("prompts", nargs=-1)
 @click.option("--file", "listed", type=click.File("r", encoding="utf-8"), help="One prompt a line (- is stdin).")
 @click.option("--level", help="`auto` (default) or a level's id, which is then kept.")
-@click.option("--steps", type=int, help="Denoising steps of the exact level; default: the family's.")
-@click.option("--guidance", type=float, help="Classifier-free guidance scale; default: the family's.")
+@click.option("--steps", type=Whole(), help="Denoising steps of the exact level; default: the family's.")
+@click.option("--guidance", type=Number(), help="Classifier-free guidance scale; default: the family's.")
 @click.option("--size", help="WIDTHxHEIGHT in pixels; default: the family's.")
-@click.option("--seed", type=int, help="Seed of each prompt's first image; default: random.")
-@click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Images per prompt, seeds counting up.")
-@click.option("--min-quality", type=float, help="Lowest relative quality wanted (1 is as good as exact).")
-@click.option("--deadline", "deadline_s", type=float, help="Seconds in which the images are wanted.")
+@click.option("--seed", type=Seed(), help="Seed of each prompt's first image; default, and -1: random.")
+@click.option("--n", type=Whole(1), default=1, show_default=True, help="Images per prompt, seeds counting up.")
+@click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
+@click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
 @click.option("--json", "json_out", type=click.File("w"), help="Also write the results as JSON (- is stdout).")
 @click.option("--url", help="Address of Argus; default: the one that runs here.")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.numbers import Number, Whole
 from cli.terminal import IN_FILE, OUT_FILE, make_console, progress_bar, write_json
 from core.errors import BadInput
 
@@ -50,18 +51,23 @@ class Options:
 @click.command()
 @click.option("--trace", type=IN_FILE, required=True, help="CSV of arrivals.")
 @click.option("--prompts", type=IN_FILE, help="One a line, or CSV/TSV with a column prompt.")
-@click.option("--scale-to", type=float, help="Stretch the trace so that its busiest minute has so many requests.")
-@click.option("--start", "start_s", type=float, default=0.0, help="Seconds of the trace to skip.")
-@click.option("--duration", "duration_s", type=float, help="Seconds of the trace to replay; default: all of it.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals, prompts and image seeds.")
+@click.option("--scale-to", type=Number(), help="Stretch the trace so that its busiest minute has so many requests.")
+@click.option("--start", "start_s", type=Number(), default=0.0, help="Seconds of the trace to skip.")
+@click.option("--duration", "duration_s", type=Number(), help="Seconds of the trace to replay; default: all of it.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of arrivals, prompts and image seeds.")
 @click.option("--level", default="auto", show_default=True, help="Level asked for.")
-@click.option("--min-quality", type=float, help="Lowest relative quality asked for.")
+@click.option("--min-quality", type=Number(), help="Lowest relative quality asked for.")
 @click.option(
-    "--deadline", "deadline_s", type=float, help="Seconds in which each image is wanted; default: the SLO in force."
+    "--deadline", "deadline_s", type=Number(), help="Seconds in which each image is wanted; default: the SLO in force."
 )
 @click.option("--references", type=OUT_FILE, help="CSV of exact scores; missing ones are drawn afterwards.")
 @click.option(
-    "--patience", "patience_s", type=float, default=600.0, show_default=True, help="Seconds to wait for the last image."
+    "--patience",
+    "patience_s",
+    type=Number(),
+    default=600.0,
+    show_default=True,
+    help="Seconds to wait for the last.",
 )
 @click.option("--url", help="Address of Argus; default: the one that runs here.")
 @click.option("--name", help="Name of the run in the output; default: the policy in force.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.numbers import Number, Whole
 from cli.terminal import IN_FILE, OUT_FILE, show_table, write_json
 from core.errors import BadInput, BadProfile
 
@@ -58,7 +59,7 @@ class Options:
 )
 @click.option("--predicted", type=IN_FILE, help="A predictor's answers for the same prompts, CSV.")
 @click.option(
-    "--noise", type=click.FloatRange(0), default=0.3, show_default=True,
+    "--noise", type=Number(0), default=0.3, show_default=True,
     help="Error of predictions (log loss) where none are given.",
 )  # fmt: skip
 @click.option(
@@ -67,17 +68,17 @@ class Options:
     "clockwork, tetriserve, genserve, argus-paper, argus, oracle.",
 )  # fmt: skip
 @click.option("--workers", default="8", show_default=True, help="Workers: a number, or by device type (a100=4,l4=8).")
-@click.option("--scale-to", type=float, help="Stretch what is run so that its busiest minute has so many requests.")
-@click.option("--start", default=0.0, show_default=True, help="Second of the trace to begin at.")
-@click.option("--duration", type=float, help="Seconds of the trace to run.")
-@click.option("--slo", type=float, help=f"Latency target in seconds. Default: {SLO_FACTOR:g} × latency of exact.")
-@click.option("--tick", type=float, help="Seconds between plans. Default: 10, and 30 for runs of more than 6 hours.")
-@click.option("--batch-share", type=click.FloatRange(0, 1), default=0.0, help="Share of requests in the batch class.")
+@click.option("--scale-to", type=Number(), help="Stretch what is run so that its busiest minute has so many requests.")
+@click.option("--start", type=Number(0), default=0.0, show_default=True, help="Second of the trace to begin at.")
+@click.option("--duration", type=Number(), help="Seconds of the trace to run.")
+@click.option("--slo", type=Number(), help=f"Latency target in seconds. Default: {SLO_FACTOR:g} × latency of exact.")
+@click.option("--tick", type=Number(), help="Seconds between plans. Default: 10, and 30 for runs of more than 6 hours.")
+@click.option("--batch-share", type=Number(0, 1), default=0.0, help="Share of requests in the batch class.")
 @click.option(
     "--any-hit", is_flag=True,
     help="Caching levels start from the nearest cached prompt however far it is. Without: as far as similarity allows.",
 )  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of arrivals, prompts and predictions.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of arrivals, prompts and predictions.")
 @click.option("--json", "out", type=OUT_FILE, help="Also write the figures as JSON.")
 @click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")
 @click.option(

@@ -20,7 +20,7 @@ from app.clients import client_of
 from app.records.images import find_image
 from app.records.jobs import find_job
 from app.records.requests import request_out
-from app.schemas.base import Out
+from app.schemas.base import Out, WideInt
 from app.schemas.requests import RequestOut
 from app.schemas.submission import JobIn
 from app.submission import AUTO
@@ -42,7 +42,7 @@ class Origin(Out):
     level: str = Field(description="The level that drew it.")
     model: str
     cache_hit: bool
-    seed: int
+    seed: WideInt
     reason: str | None = Field(description="Why this level.")
     predicted_quality: float | None = Field(description="Relative to `exact`, predicted when the level was chosen.")
     score: float | None = Field(description="CLIPScore, if the image is scored already; later in `link`.")

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-MAX_SEED = 2**32 - 1  # what every sampler and every JSON reader takes
+from core import numbers
+from core.errors import ArgusError
+
 MAX_WHOLE = 2**31 - 1  # what PostgreSQL's integer takes
-Whole = Annotated[int, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _taken(read: Callable[[Any], float]) -> BeforeValidator:
+    """A value read by the rule for numbers; what it refuses, pydantic refuses with the rule's own words and code."""
+
+    def validate(value: Any) -> float:
+        try:
+            return read(value)
+        except ArgusError as error:
+            raise PydanticCustomError(error.code, "{said}", {"said": error.message.removesuffix(".")}) from None
+
+    return BeforeValidator(validate)
+
+
+AnyWhole = Annotated[int, _taken(numbers.whole)]
+Whole = Annotated[AnyWhole, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
+Number = Annotated[float, _taken(numbers.number)]
+Share = Annotated[Number, Field(ge=0.0, le=1.0)]
+# 2^63−1 itself is left out of the document: a reader in JavaScript would take it for one more
+Seed = Annotated[int, _taken(numbers.seed), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
 ClassName = Literal["interactive", "batch"]
+
+
+def json_whole(value: int) -> int | str:
+    """A whole number as answers write it: text where a reader in JavaScript would lose digits, over 2^53−1."""
+    return value if abs(value) <= numbers.SAFE else str(value)
+
+
+WideInt = Annotated[int, PlainSerializer(json_whole, return_type=int | str)]
 
 
 class In(BaseModel):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.schemas.base import Out
+from app.schemas.base import AnyWhole, Out, WideInt
 from app.schemas.requests import RequestLine
 
 
@@ -17,8 +17,8 @@ class PageIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    page: int = Field(default=1, ge=1, le=1_000_000, description="From 1.")
-    per_page: int = Field(default=100, ge=1, le=1000, description="Entries a page.")
+    page: AnyWhole = Field(default=1, ge=1, le=1_000_000, description="From 1.")
+    per_page: AnyWhole = Field(default=100, ge=1, le=1000, description="Entries a page.")
 
 
 class PurgeIn(BaseModel):
@@ -33,7 +33,7 @@ class AcceptedRequest(Out):
     """One request of a job just accepted."""
 
     id: UUID
-    seed: int
+    seed: WideInt
     link: str
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.schemas.base import Out
+from app.schemas.base import AnyWhole, Out
 
 
 class WindowIn(BaseModel):
@@ -15,7 +15,7 @@ class WindowIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    minutes: int = Field(default=60, ge=1, le=1440, description="Requests accepted in the last so many minutes.")
+    minutes: AnyWhole = Field(default=60, ge=1, le=1440, description="Requests accepted in the last so many minutes.")
 
 
 class MinuteOut(Out):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.schemas.base import Out
+from app.schemas.base import Out, WideInt
 from app.schemas.errors import ErrorDetail
 from app.schemas.images import ImageOut
 
@@ -18,7 +18,7 @@ class RequestLine(Out):
     id: UUID
     position: int
     prompt: str
-    seed: int
+    seed: WideInt
     state: str
     level: str | None
     image_id: UUID | None
@@ -95,7 +95,7 @@ class RequestOut(Out):
     state: str
     prompt: str
     negative_prompt: str
-    seed: int
+    seed: WideInt
     width: int
     height: int
     steps: int

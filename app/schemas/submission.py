@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from apiflask.fields import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from app.schemas.base import ClassName, In, Seed, Share, Whole
+from app.schemas.base import AnyWhole, ClassName, In, Number, Seed, Share, Whole
 from core.errors import TooLarge
 from core.settings import settings
 
@@ -21,14 +21,15 @@ class Options(In):
 
     negative_prompt: str | None = Field(default=None, description="What the image should not show.")
     seed: Seed | None = Field(
-        default=None, description="Seed of the (first) image. Left out: random; the answer says which."
+        default=None,
+        description="Seed of the (first) image, 0 to 2^63-1. Left out or -1: random; the answer says which.",
     )
     width: Whole | None = Field(default=None, description="Pixels; width and height must be one of the family's sizes.")
     height: Whole | None = Field(default=None, description="Pixels.")
     steps: Whole | None = Field(
         default=None, description="Denoising steps asked of `exact`; cheaper levels scale from it."
     )
-    guidance: float | None = Field(default=None, description="Classifier-free guidance scale.")
+    guidance: Number | None = Field(default=None, description="Classifier-free guidance scale.")
     level: str | None = Field(
         default=None, max_length=LEVEL_CHARS, description="`auto` (default) or a level's id, which is then kept."
     )
@@ -67,8 +68,8 @@ def not_too_many(values: Any, info: ValidationInfo) -> Any:
 class JobOptions(Options):
     """Options of a whole job."""
 
-    n: int = Field(default=1, ge=1, le=10_000, description="Images per prompt, with seeds `seed`, `seed`+1, …")
-    deadline_s: float | None = Field(
+    n: AnyWhole = Field(default=1, ge=1, le=10_000, description="Images per prompt, with seeds `seed`, `seed`+1, …")
+    deadline_s: Number | None = Field(
         default=None,
         gt=0,
         le=MAX_DEADLINE_S,

@@ -47,7 +47,7 @@ WRONG = [
     (b'prompt\n"never closed\n', 422, "bad_csv", "file"),
     (b"prompt\n" + b"x" * 200_000 + b"\n", 422, "bad_csv", "file"),
     (b"prompt,seed\na,seven\n", 400, "bad_input", "seed"),
-    (b"prompt,seed\na,-1\n", 422, "out_of_range", "seed"),
+    (b"prompt,seed\na,-2\n", 422, "out_of_range", "seed"),
     (b"prompt,guidance\na,nan\n", 422, "out_of_range", "guidance"),
     (b"prompt,steps\na,1\nb,99\n", 422, "out_of_range", "steps"),
     (b"prompt,level\na,best\n", 422, "unknown_level", "level"),

@@ -17,6 +17,7 @@ from core.families import Level, Model
 from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
+from workers.pipelines.noise import generator_of
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
 from workers.pipelines.samplers import SamplerState, safe_scheduler
 from workers.pipelines.weights import HALF
@@ -82,7 +83,7 @@ class Adapter(Architecture):
         Raises:
             CacheEntryDamaged: the latent to continue from has another shape.
         """
-        generator = torch.Generator("cpu").manual_seed(request.seed)
+        generator = generator_of(request.seed)
         drawn = torch.randn((1, *self.noise_shape(request)), generator=generator, dtype=self.state_dtype, device="cpu")
         noise = self.pack(drawn.to(self.device))[0]
         sampler = SamplerState(self.scheduler, start.steps, start.skip, generator, **self.timing(start.steps, noise))

@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.compat.drawing import level_of
-from app.schemas.base import MAX_SEED, Out, Whole
+from app.schemas.base import AnyWhole, Number, Out, Seed, Whole
 from app.schemas.submission import JobIn
 from core.families import Family
+from core.numbers import RANDOM
 
-RANDOM = -1
 Off = Literal[False] | None
 
 
@@ -30,19 +30,19 @@ class Txt2ImgIn(BaseModel):
 
     prompt: str = ""
     negative_prompt: str | None = ""
-    seed: int | None = Field(default=RANDOM, ge=RANDOM, le=MAX_SEED, description="Of the first image; -1 is drawn.")
+    seed: Seed | None = Field(default=RANDOM, description="Of the first image; -1 is drawn.")
     steps: Whole | None = None
-    cfg_scale: float | None = None
+    cfg_scale: Number | None = None
     width: Whole | None = None
     height: Whole | None = None
-    batch_size: int = Field(default=1, ge=1, le=8)
-    n_iter: int = Field(default=1, ge=1, le=8, description="There are `batch_size` × `n_iter` images.")
+    batch_size: AnyWhole = Field(default=1, ge=1, le=8)
+    n_iter: AnyWhole = Field(default=1, ge=1, le=8, description="There are `batch_size` × `n_iter` images.")
     sampler_name: str | None = Field(default=None, description="Ignored: each level brings its own.")
     override_settings: Overrides | None = None
     enable_hr: Off = None
     restore_faces: Off = None
     tiling: Off = None
-    subseed_strength: float | None = Field(default=None, ge=0, le=0)
+    subseed_strength: Number | None = Field(default=None, ge=0, le=0)
     styles: list[str] | None = Field(default=None, max_length=0)
     script_name: Literal["", "None"] | None = None
     alwayson_scripts: dict[str, Any] | None = Field(default=None, max_length=0)
@@ -53,7 +53,7 @@ class Txt2ImgIn(BaseModel):
         return JobIn(
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
-            seed=None if self.seed == RANDOM else self.seed,
+            seed=self.seed,
             steps=self.steps,
             guidance=self.cfg_scale,
             width=self.width,

@@ -9,6 +9,7 @@ from app.compat.a1111.blueprint import SAMPLER, SOURCE, blueprint
 from app.compat.a1111.schemas import A1111Error, Txt2ImgIn, Txt2ImgOut
 from app.compat.conventions import REFUSALS, error_responses
 from app.compat.drawing import Drawing, draw
+from app.schemas.base import json_whole
 from app.schemas.requests import RequestOut
 from core.families import load_family
 from core.settings import settings
@@ -36,7 +37,7 @@ def txt2img(wanted: Txt2ImgIn) -> Txt2ImgOut:
 def _used(request: RequestOut) -> dict[str, Any]:
     """What was drawn with, in the web UI's words."""
     return {
-        "seed": request.seed,
+        "seed": json_whole(request.seed),
         "steps": request.steps,
         "cfg_scale": request.guidance,
         "width": request.width,
@@ -53,7 +54,7 @@ def _info(drawings: list[Drawing]) -> dict[str, Any]:
         "all_prompts": [request.prompt for request in requests],
         "negative_prompt": first.request.negative_prompt,
         "all_negative_prompts": [request.negative_prompt for request in requests],
-        "all_seeds": [request.seed for request in requests],
+        "all_seeds": [json_whole(request.seed) for request in requests],
         "sd_model_name": first.origin.level,
         "infotexts": [_infotext(drawing) for drawing in drawings],
         "argus": [drawing.origin.model_dump(mode="json") for drawing in drawings],

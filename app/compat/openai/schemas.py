@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from app.compat.drawing import Origin, level_of
-from app.schemas.base import In, Out, Seed, Share
+from app.schemas.base import AnyWhole, In, Out, Seed, Share
 from app.schemas.submission import JobIn
 from app.submission import AUTO
 from core.families import Family
@@ -20,7 +20,7 @@ class ImagesIn(In):
     model: str | None = Field(
         default=None, description="A level's id; the family's, `auto` or none: Argus chooses the level."
     )
-    n: int | None = Field(default=None, ge=1, le=10, description="Images; 1 if left out.")
+    n: AnyWhole | None = Field(default=None, ge=1, le=10, description="Images; 1 if left out.")
     size: str | None = Field(
         default=None,
         pattern="^(auto|[0-9]{1,5}x[0-9]{1,5})$",
@@ -37,7 +37,7 @@ class ImagesIn(In):
     quality: str | None = Field(default=None, description="Ignored: levels and `min_quality` are the words here.")
     style: str | None = Field(default=None, description="Ignored.")
     moderation: str | None = Field(default=None, description="Ignored.")
-    output_compression: int | None = Field(default=None, description="Ignored: PNG loses nothing.")
+    output_compression: AnyWhole | None = Field(default=None, description="Ignored: PNG loses nothing.")
     user: str | None = Field(default=None, description="Ignored.")
 
     def job(self, family: Family) -> JobIn:
