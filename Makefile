@@ -18,7 +18,7 @@ down: ## Stop the Argus that make up started
 	@if [ -x $(BIN)/argus ]; then $(BIN)/argus down; else echo "Argus is not installed here; nothing runs."; fi
 
 test: install ## The whole test suite, on services of its own; under 85 % coverage it fails
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 check: install ## Lint, format, types, documents true to the code, known holes, 85 % coverage in the last make test
 	@$(BIN)/ruff check .
