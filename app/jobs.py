@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import delete, func, select
@@ -32,15 +32,25 @@ from scheduler.observation.target import latency_target_s
 log = structlog.get_logger(__name__)
 
 
+class Submission(NamedTuple):
+    """A request as it was committed, as far as the answer to its submission tells."""
+
+    id: uuid.UUID
+    seed: int
+    custom_id: str | None
+    truncated_tokens: int | None
+    negative_truncated_tokens: int | None
+
+
 @dataclass(frozen=True)
 class Submitted:
-    """A job whose rows are committed. `requests` are (id, seed) in order."""
+    """A job whose rows are committed, with its requests in order."""
 
     job: Job
     accepted_at: datetime
     deadline_at: datetime
     published: bool
-    requests: Sequence[tuple[uuid.UUID, int]]
+    requests: Sequence[Submission]
 
 
 def submit(wanted: JobIn, source: str) -> Submitted:
@@ -72,7 +82,8 @@ def submit(wanted: JobIn, source: str) -> Submitted:
             _note(session, job.id, "created", source=source, requests=len(rows))
     except OutcomeUnknown as error:
         raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
-    return Submitted(job, job.created_at, deadline_at, _publish(job), [(row["id"], row["seed"]) for row in rows])
+    requests = [Submission(*(row[name] for name in Submission._fields)) for row in rows]
+    return Submitted(job, job.created_at, deadline_at, _publish(job), requests)
 
 
 def _publish(job: Job) -> bool:
@@ -89,9 +100,10 @@ def _submitted(session: Session, job_id: uuid.UUID) -> Submitted:
     job = session.get(Job, job_id)
     if job is None:
         raise NotFound(f"Job {job_id}, which this key made, was removed.", field=HEADER)
-    mine = select(Request.id, Request.seed, Request.deadline_at).where(Request.job_id == job_id)
+    told = [getattr(Request, name) for name in Submission._fields]
+    mine = select(Request.deadline_at, *told).where(Request.job_id == job_id)
     rows = session.execute(mine.order_by(Request.position)).all()
-    requests = [(row.id, row.seed) for row in rows]
+    requests = [Submission(*row[1:]) for row in rows]
     return Submitted(job, job.created_at, rows[0].deadline_at, job.published_at is not None, requests)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.schemas.submission import JobIn, Options, PromptIn
+from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, Options, PromptIn
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
 from core.numbers import MAX_SEED, RANDOM
+from core.prompt_window import window_of
 from core.settings import settings
 
 AUTO = "auto"
@@ -46,6 +47,7 @@ def rows_of(job: JobIn, family: Family) -> list[dict[str, Any]]:
         rows += [{**columns, "seed": seed} for seed in _seeds(item, job, place)]
     for position, row in enumerate(rows):
         row["position"] = position
+    _count_truncated(rows, family)
     return rows
 
 
@@ -60,6 +62,15 @@ def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
         raise BadInput("`prompts` is empty: send at least one.", field="prompts")
     for position, item in enumerate(job.prompts):
         yield f"prompts.{position}.", PromptIn(prompt=item) if isinstance(item, str) else item
+
+
+def _count_truncated(rows: list[dict[str, Any]], family: Family) -> None:
+    """Note how many tokens of each row's prompts will not be read, where that is known before they are drawn."""
+    window, names = window_of(family), ("prompt", "negative_prompt")
+    texts = list({row[name]: None for row in rows for name in names}) if window else []
+    counts = dict(zip(texts, window.truncated(texts) if window else [], strict=True))
+    for row in rows:
+        row["truncated_tokens"], row["negative_truncated_tokens"] = (counts.get(row[name]) for name in names)
 
 
 def _check_size(images: int) -> None:
@@ -91,6 +102,7 @@ def _columns(item: PromptIn, job: JobIn, family: Family, place: str) -> dict[str
         "guidance": float(_within(family.limits.guidance, *chosen("guidance", defaults.guidance))),
         "level_asked": _level(family, *chosen("level", AUTO)),
         "min_quality": chosen("min_quality")[0],
+        "custom_id": _custom_id(item.custom_id, f"{place}custom_id"),
     }
 
 
@@ -114,6 +126,16 @@ def clean_text(text: str, field: str, limit: int, *, empty: bool = False) -> str
     if len(clean) > limit:
         raise BadPrompt(f"{len(clean):,} characters; at most {limit:,} are taken.", field=field)
     return clean
+
+
+def _custom_id(given: str | int | None, field: str) -> str | None:
+    """The client's own id as text; empty is none. Raises `BadInput`."""
+    text = "" if given is None else str(given).strip()
+    if len(text) > CUSTOM_ID_CHARS or CONTROL.search(text):
+        raise BadInput(
+            f"An id of yours is at most {CUSTOM_ID_CHARS} characters, none of them a control character.", field=field
+        )
+    return text or None
 
 
 def _size(family: Family, width: tuple[int, str], height: tuple[int, str]) -> tuple[int, int]:

@@ -72,6 +72,7 @@ class Model(_Frozen):
     revision: str | None = None
     decoder_dtype: Literal["float32", "bfloat16"] | None = None  # None: float32 where the checkpoint asks for it
     quantization: Quantization | None = None  # of the denoiser's linear layers, when it is loaded
+    prompt_tokens: int | None = Field(default=None, gt=0)  # read of a prompt; None: as usual for its pipeline class
 
     @property
     def location(self) -> str:

@@ -214,7 +214,13 @@ def release_in(session: Session, attempts: Sequence[uuid.UUID], outcome: str, re
 # F
 
 
-def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_ago: float) -> bool:
+def finish(
+    claimed: Claim,
+    image: Image,
+    attempt: Mapping[str, Any],
+    denoised_s_ago: float,
+    found: Mapping[str, Any] | None = None,
+) -> bool:
     """Record the stored image and what the attempt measured; False when the request is no longer this attempt's.
 
     It may be called again after a commit whose answer was lost: an image that is recorded already is a success.
@@ -223,6 +229,7 @@ def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_
         image: the row to add; its level is what was really used.
         attempt: columns of the attempt, `reason` among them.
         denoised_s_ago: seconds since the last step, counted on the worker's clock; the row has the database's.
+        found: columns of the request that are known since it was drawn.
     """
     done = (
         update(Request)
@@ -233,6 +240,7 @@ def finish(claimed: Claim, image: Image, attempt: Mapping[str, Any], denoised_s_
             note="; ".join(filter(None, (claimed.request.note, attempt.get("reason")))) or None,
             stored_at=func.now(),
             denoised_at=func.now() - timedelta(seconds=max(0.0, denoised_s_ago)),
+            **(found or {}),
         )
     )
     with transaction() as session:

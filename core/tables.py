@@ -63,6 +63,11 @@ class Request(Base):
     family: Mapped[str]
     prompt: Mapped[str]
     negative_prompt: Mapped[str] = mapped_column(default="")
+    prompt_asked: Mapped[str | None]  # as it was written, where choices in it made it the one above
+    negative_prompt_asked: Mapped[str | None]
+    truncated_tokens: Mapped[int | None]  # of the prompt that the encoder does not read; none: not known yet
+    negative_truncated_tokens: Mapped[int | None]
+    custom_id: Mapped[str | None]  # the client's own
     seed: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int]
     height: Mapped[int]

@@ -38,7 +38,8 @@ class Recorder:
         stored = patiently(lambda: self.images.put(image_id, result.image, text), inf, StoreDown, self.stopping)
         row = image_row(image_id, claimed, result, stored, self.family.version)
         since = time.time() - result.times.denoised
-        recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since))
+        found = truncation_columns(result)
+        recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since, found))
         if recorded:
             publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
         else:
@@ -84,6 +85,13 @@ def attempt_columns(result: GenerationResult) -> dict[str, Any]:
     }
 
 
+def truncation_columns(result: GenerationResult) -> dict[str, Any]:
+    """How much of the prompts the model that drew them did not read."""
+    if result.truncated_tokens is None:
+        return {}
+    return dict(zip(("truncated_tokens", "negative_truncated_tokens"), result.truncated_tokens, strict=True))
+
+
 def png_text(family: Family, request: Request, result: GenerationResult) -> dict[str, str]:
     """Text chunks of the PNG: what was asked for and what was used."""
     values = {
@@ -96,5 +104,9 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "steps": result.steps_run,
         "guidance": request.guidance,
         "software": "Argus",
+        "prompt_asked": request.prompt_asked,
+        "negative_prompt_asked": request.negative_prompt_asked,
+        "custom_id": request.custom_id,
+        **{name: count or None for name, count in truncation_columns(result).items()},
     }
-    return {name: str(value) for name, value in values.items() if value != ""}
+    return {name: str(value) for name, value in values.items() if value not in ("", None)}

@@ -123,7 +123,7 @@ def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
 def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None) -> tuple[Accepted, int, dict[str, str]]:
     job = submitted.job
     links = job_links(job.id)
-    lines = [AcceptedRequest(id=id, seed=seed, link=f"/v1/requests/{id}") for id, seed in submitted.requests]
+    lines = [AcceptedRequest(**row._asdict(), link=f"/v1/requests/{row.id}") for row in submitted.requests]
     body = Accepted(
         id=job.id,
         size=job.size,

@@ -21,7 +21,7 @@ from app.records.images import find_image
 from app.records.jobs import find_job
 from app.records.requests import request_out
 from app.schemas.base import Out, WideInt
-from app.schemas.requests import RequestOut
+from app.schemas.requests import TRUNCATED, RequestOut
 from app.schemas.submission import JobIn
 from app.submission import AUTO
 from core.database import transaction
@@ -45,6 +45,9 @@ class Origin(Out):
     seed: WideInt
     reason: str | None = Field(description="Why this level.")
     predicted_quality: float | None = Field(description="Relative to `exact`, predicted when the level was chosen.")
+    prompt_asked: str | None = Field(description="As it was written, where choices in it made it another.")
+    truncated_tokens: int | None = TRUNCATED
+    negative_truncated_tokens: int | None = TRUNCATED
     score: float | None = Field(description="CLIPScore, if the image is scored already; later in `link`.")
     link: str
 
@@ -75,6 +78,9 @@ class Drawing:
             seed=request.seed,
             reason=request.reason,
             predicted_quality=request.quality.predicted,
+            prompt_asked=request.prompt_asked,
+            truncated_tokens=request.truncated_tokens,
+            negative_truncated_tokens=request.negative_truncated_tokens,
             score=image.score,
             link=request.links["self"],
         )

@@ -45,7 +45,10 @@ def _line(request: Request, image_id: uuid.UUID | None, score: float | None) -> 
     return RequestLine(
         id=request.id,
         position=request.position,
+        custom_id=request.custom_id,
         prompt=request.prompt,
+        truncated_tokens=request.truncated_tokens,
+        negative_truncated_tokens=request.negative_truncated_tokens,
         seed=request.seed,
         state=request.state,
         level=request.level,

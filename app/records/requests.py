@@ -19,8 +19,9 @@ from core.settings import settings
 from core.tables import Attempt, Image, Request, State
 
 IDENTITY = ("id", "job_id", "position", "family", "service_class", "state", "deadline_at")
-ASKED = ("prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance", "level_asked")
-GIVEN = ("level", "epoch", "deadline_unreachable", "worker")
+PROMPTS = ("prompt", "prompt_asked", "truncated_tokens")
+ASKED = ("custom_id", *PROMPTS, *(f"negative_{name}" for name in PROMPTS), "seed", "width", "height", "steps")
+GIVEN = ("guidance", "level_asked", "level", "epoch", "deadline_unreachable", "worker")
 
 
 def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.base import AnyWhole, Out, WideInt
-from app.schemas.requests import RequestLine
+from app.schemas.requests import TRUNCATED, RequestLine
 
 
 class PageIn(BaseModel):
@@ -34,6 +34,9 @@ class AcceptedRequest(Out):
 
     id: UUID
     seed: WideInt
+    custom_id: str | None
+    truncated_tokens: int | None = TRUNCATED
+    negative_truncated_tokens: int | None = TRUNCATED
     link: str
 
 

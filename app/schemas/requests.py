@@ -11,14 +11,22 @@ from app.schemas.base import Out, WideInt
 from app.schemas.errors import ErrorDetail
 from app.schemas.images import ImageOut
 
+TRUNCATED = Field(
+    description="Tokens at its end that the text encoder does not read; none while that is not known: then the worker "
+    "that draws it says so."
+)
+
 
 class RequestLine(Out):
     """A request as it stands in the list of its job."""
 
     id: UUID
     position: int
+    custom_id: str | None = Field(description="The client's own id.")
     prompt: str
     seed: WideInt
+    truncated_tokens: int | None = TRUNCATED
+    negative_truncated_tokens: int | None = TRUNCATED
     state: str
     level: str | None
     image_id: UUID | None
@@ -90,12 +98,17 @@ class RequestOut(Out):
     id: UUID
     job_id: UUID
     position: int
+    custom_id: str | None = Field(description="The client's own id.")
     family: str
     service_class: str
     state: str
     prompt: str
     negative_prompt: str
     seed: WideInt
+    prompt_asked: str | None = Field(description="As it was written, where choices in it made it `prompt`.")
+    negative_prompt_asked: str | None = Field(description="The same of the negative prompt.")
+    truncated_tokens: int | None = TRUNCATED
+    negative_truncated_tokens: int | None = TRUNCATED
     width: int
     height: int
     steps: int

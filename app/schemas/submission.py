@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from apiflask.fields import UploadFile
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
 
 from app.schemas.base import AnyWhole, ClassName, In, Number, Seed, Share, Whole
 from core.errors import TooLarge
@@ -14,6 +24,7 @@ from core.settings import settings
 MAX_DEADLINE_S = 30 * 86_400.0
 TITLE_CHARS = 200
 LEVEL_CHARS = 64
+CUSTOM_ID_CHARS = 255
 
 
 class Options(In):
@@ -43,6 +54,12 @@ class PromptIn(Options):
     """One prompt with options of its own, which win over the job's."""
 
     prompt: str = Field(description="Text, UTF-8, no control characters.")
+    custom_id: str | int | None = Field(
+        default=None,
+        validation_alias=AliasChoices("custom_id", "id"),
+        description="Your own id of this prompt (or `id`), kept to its results as text: at most "
+        f"{CUSTOM_ID_CHARS} characters.",
+    )
 
 
 def _kind(value: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.families import Family
+from core.prompt_window import read_by
 
 Array = np.ndarray
 Encode = Callable[[Sequence[str]], Array]  # prompts → unit vectors (N, D)
@@ -60,24 +61,30 @@ PLAIN = {*NUMBERS, *PLACES, *JOINS, *SETTINGS, *SIZES, *COLOURS, "the", "one", "
 
 
 class Features:
-    """Prompts to features, in batches, remembering repeats. Reading costs 3 ms a prompt in a batch, 12 ms alone."""
+    """Prompts to features, in batches, remembering repeats. Reading costs 3 ms a prompt in a batch, 12 ms alone.
 
-    def __init__(self, encode: Encode | None = None) -> None:
-        self._encode = encode or _minilm
+    Args:
+        encode: prompts → unit vectors; left out, MiniLM's.
+        family: whose text encoder reads the prompts; what it leaves out changes no feature.
+    """
+
+    def __init__(self, encode: Encode | None = None, family: Family | None = None) -> None:
+        self._encode, self._family = encode or _minilm, family
         self._known: OrderedDict[str, Array] = OrderedDict()
 
     @staticmethod
     def of(family: Family) -> Features:
         """As the family's scorer reads prompts, where its text side is small; else sentence embeddings."""
-        return Features(_scorer_embedding(family) if family.scorer.kind == "embedded-clip" else None)
+        return Features(_scorer_embedding(family) if family.scorer.kind == "embedded-clip" else None, family)
 
     def __call__(self, prompts: Sequence[str]) -> Array:
         """Features (N, F) of the prompts: unit embedding, `surface`, `vocabulary`."""
         missing = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._known))
         if missing:
-            vectors = np.asarray(self._encode(missing), dtype=np.float64)
-            for prompt, vector in zip(missing, vectors, strict=True):
-                known = np.concatenate([vector, surface(prompt), vocabulary(prompt)])
+            read = read_by(self._family, missing) if self._family else missing
+            vectors = np.asarray(self._encode(read), dtype=np.float64)
+            for prompt, text, vector in zip(missing, read, vectors, strict=True):
+                known = np.concatenate([vector, surface(text), vocabulary(text)])
                 self._known[prompt] = known.astype(np.float32)  # as the embedding and the predictor's features are
         rows = np.stack([self._known[prompt] for prompt in prompts]).astype(np.float64)
         while len(self._known) > REMEMBERED:

@@ -25,7 +25,7 @@ class QualityPredictions:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self.features, self.sentences = Features.of(family), Features()
+        self.features, self.sentences = Features.of(family), Features(family=family)
         self._predictor: tuple[Predictor | None, dict[str, np.ndarray]] = (None, {})  # and its answers by prompt (L,)
         self._version: int | None = None
         self._offsets: Mapping[str, float] = {}

@@ -40,6 +40,9 @@ class Preparation:
         """Prompt to conditioning."""
         level = request.resumed_from.level if request.resumed_from else request.level
         request.encoded = request.adapter.encode(request.request, guidance_at(request, level))
+        if window := request.adapter.prompt_window():
+            prompt, negative = window.truncated([request.request.prompt, request.request.negative_prompt])
+            request.truncated_tokens = (prompt, negative)
 
     def place(self, request: RunningRequest) -> None:
         """Seed to noise, level to schedule, or the state to continue from: afterwards the request has its row.

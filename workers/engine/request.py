@@ -76,3 +76,4 @@ class GenerationResult:
     times: Times
     fetch_s: float | None = None
     reason: str | None = None
+    truncated_tokens: tuple[int, int] | None = None  # of prompt and negative prompt: not read; None: not known

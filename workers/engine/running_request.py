@@ -54,6 +54,7 @@ class RunningRequest:
     cancelled: bool = False
     preempting: bool = False  # cancelled with its state kept, if possible
     held: bool = False  # stands still for another, which is due earlier
+    truncated_tokens: tuple[int, int] | None = None  # of prompt and negative prompt, which the encoder did not read
     _row: Row | None = None
 
     @property
@@ -151,5 +152,6 @@ class RunningRequest:
             batch_max=max(self.batch_sizes, default=0),
             times=self.times,
             fetch_s=None if self.hit is None else self.hit.seconds,
+            truncated_tokens=self.truncated_tokens,
             reason="; ".join(dict.fromkeys(self.reasons)) or None,
         )

@@ -23,6 +23,7 @@ from torch import Tensor
 from core.cached_latents import Kind, is_final, kind_of
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
+from core.prompt_window import read_by
 from core.similarity import deepest
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.depths import kept_depths
@@ -112,7 +113,7 @@ class LatentCache:
         latents: dict[int, Tensor],
     ) -> None:
         """Take in a finished request's latents by K (K = all steps: the finished one)."""
-        embedding = self._embed(request.prompt)
+        embedding = self._embed(*read_by(family, [request.prompt]))
         for clean in (False, True):
             kind = _kind(request, level, family, scheduler, clean)
             wanted = {k: latent for k, latent in latents.items() if (k == steps) == clean}
@@ -148,7 +149,7 @@ class LatentCache:
         steps, skip = level.schedule(request.steps, family.defaults.steps)
         clean = is_final(level)
         kind = _kind(request, level, family, scheduler, clean)
-        match = self.index.nearest(kind, self._embed(request.prompt))
+        match = self.index.nearest(kind, self._embed(*read_by(family, [request.prompt])))
         self._lookup_s.append(time.perf_counter() - began)
         k = 0 if match is None else deepest(match.similarity, skip, steps)
         usable = [] if match is None else [e for e in match.entries if clean or e.k <= k]

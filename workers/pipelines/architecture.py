@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.families import Model
+from core.prompt_window import PromptWindow, window_of_model
 from workers.engine.request import GenerationRequest
 from workers.pipelines import weights
 from workers.pipelines.attention import DEFAULT, attention
@@ -41,6 +42,10 @@ class Architecture:
     def encode_negative(self, prompt: str) -> Tensors:
         """The same of a negative prompt, where the pipeline class treats it differently."""
         return self.encode_prompt(prompt)
+
+    def prompt_window(self) -> PromptWindow | None:
+        """How much of a prompt the denoiser sees; none where that is not known."""
+        return window_of_model(self.model)
 
     def inputs_of(self, request: GenerationRequest, guidance: float) -> Tensors:
         """What the denoiser sees of the request beside its prompt, alike in both halves; no batch axis."""

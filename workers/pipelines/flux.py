@@ -25,9 +25,14 @@ class Flux(LatentDiffusion):
         return False
 
     def encode_prompt(self, prompt: str) -> Tensors:
-        tokens = 512 if self._dev else 256  # schnell was trained with fewer
-        states, pooled, text_ids = self.pipe.encode_prompt(prompt, None, device=self.device, max_sequence_length=tokens)
+        states, pooled, text_ids = self.pipe.encode_prompt(
+            prompt, None, device=self.device, max_sequence_length=self.prompt_tokens
+        )
         return {"states": states[0], "pooled": pooled[0], "text_ids": text_ids}
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.model.prompt_tokens or (512 if self._dev else 256)  # schnell was trained with fewer
 
     def inputs_of(self, request: GenerationRequest, guidance: float) -> Tensors:
         _, height, width = self.noise_shape(request)

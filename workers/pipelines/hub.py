@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_log
 
 from core.errors import WeightsDamaged
 from core.families import Model
+from core.prompt_window import ENCODERS, PromptWindow, window
 from workers.pipelines import weights
 from workers.pipelines.base import Adapter
 from workers.pipelines.configured import configured_mb
@@ -57,6 +58,11 @@ def snapshot(model: Model) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
+def _is_not_about_a_long_prompt(record: logging.LogRecord) -> bool:
+    """The request says it (`truncated_tokens`): a line a prompt would bury the log."""
+    return "truncated because" not in str(record.msg)
+
+
 def _upcast(component: Path) -> bool:
     """Whether an autoencoder asks for float32 though the rest has half precision."""
     config = component / "config.json"
@@ -79,7 +85,22 @@ class LatentDiffusion(Adapter):
         for module in self.modules():
             module.eval().requires_grad_(False)
         quantize(self.net, self.model, self.device)
+        self._window = self._loaded_window()
+        logging.getLogger(self.pipeline.__module__).addFilter(_is_not_about_a_long_prompt)
         return self.pipe.scheduler
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens that the encoder with the longest window reads."""
+        return self.model.prompt_tokens or ENCODERS[self.model.pipeline][1]
+
+    def prompt_window(self) -> PromptWindow | None:
+        return self._window
+
+    def _loaded_window(self) -> PromptWindow | None:
+        tokenizer = getattr(self.pipe, ENCODERS[self.model.pipeline][0], None)
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        return window(backend, self.prompt_tokens) if backend is not None else None
 
     @classmethod
     def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:

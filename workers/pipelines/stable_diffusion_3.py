@@ -19,7 +19,12 @@ class StableDiffusion3(LatentDiffusion):
 
     def encode_prompt(self, prompt: str) -> Tensors:
         states, _, pooled, _ = self.pipe.encode_prompt(
-            prompt, None, None, device=self.device, do_classifier_free_guidance=False
+            prompt,
+            None,
+            None,
+            device=self.device,
+            do_classifier_free_guidance=False,
+            max_sequence_length=self.prompt_tokens,
         )
         return {"states": states[0], "pooled": pooled[0]}
 
