@@ -27,6 +27,13 @@ def register(app: APIFlask) -> None:
     app.after_request(_end)
 
 
+def refused(status: int) -> str:
+    """Log a request that the server refused before any app saw it; returns its id."""
+    http_id = secrets.token_hex(8)
+    log.info("http", route=NO_ROUTE, status=status, http_id=http_id)
+    return http_id
+
+
 def _begin() -> None:
     g.began, g.http_id = time.monotonic(), secrets.token_hex(8)
     structlog.contextvars.clear_contextvars()

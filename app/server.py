@@ -23,7 +23,9 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
-from app import waiting
+from app import access_log, waiting
+from app.compat.conventions import words_at
+from app.schemas.errors import ErrorDetail
 from core.errors import ArgusError, BadInput, TooLarge
 from core.memory import give_memory_back
 from core.settings import settings
@@ -56,9 +58,12 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
             error = TooLarge(f"More than {limit} in one request.")
         elif found.code == 500:
             error = ArgusError("Something went wrong inside Argus.")
-        self.status = f"{error.status} {found.reason if error.status == found.code else 'Refused'}"
-        body = json.dumps(error.as_dict()).encode()
-        self.response_headers.append(("Content-Type", "application/json"))
+        told, status = error.as_dict(), error.status
+        if words := words_at(getattr(self.request, "path", "")):
+            told, status = words.tell(ErrorDetail(**told["error"]), status)
+        self.status = f"{status} {found.reason if status == found.code else 'Refused'}"
+        body = json.dumps(told).encode()
+        self.response_headers += [("Content-Type", "application/json"), (access_log.HEADER, access_log.refused(status))]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)

@@ -10,12 +10,14 @@
     │   ├── UnknownFamily             a family file that is not there
     │   ├── KeyReused                 an Idempotency-Key that came before with something else
     │   ├── BadCsv                    a CSV without the column, too long, wrong encoding
+    │   ├── TextToImageOnly           an address that would make an image from another
     │   ├── BadFamily                 a family file that does not parse
     │   ├── BadProfile                a profile or quality table that cannot be used
     │   ├── BadTrace                  a trace with unsorted, negative or missing times
     │   └── BadInstance               a planning instance that cannot be solved as written
     ├── Forbidden (403)               a page of another site, or one that has expired, tried to change something
     ├── NotFound (404)                no such job, request, image or address
+    │   └── ModelNotFound             a model that clients of OpenAI name and that is not here
     ├── WrongMethod (405)             the address exists, but not for this method
     ├── Conflict (409)                the thing is not in a state that allows this
     ├── TooLarge (413)                more than one submission may carry
@@ -109,6 +111,11 @@ class BadCsv(BadInput):
     help = "Send a UTF-8 CSV with a header that has a `prompt` column."
 
 
+class TextToImageOnly(BadInput):
+    code = "text_to_image_only"
+    help = "Describe the image in words: this Argus makes no images from other images."
+
+
 class BadFamily(BadInput):
     code = "bad_family"
     help = "Correct the family file at the place the message names."
@@ -139,6 +146,11 @@ class NotFound(ArgusError):
     code = "not_found"
     status = 404
     help = "Check the address and the id; images leave when their job is deleted."
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+    help = "Use a name that `GET /v1/models` lists, or have this one mean something by ARGUS_MODEL_ALIASES."
 
 
 class WrongMethod(ArgusError):

@@ -1,8 +1,9 @@
-"""What both APIs share: they take JSON only, answer errors as their clients know them, and name the job in a header."""
+"""What both APIs share: they take JSON, tell of errors as their clients know them, and name the job in a header."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -23,13 +24,48 @@ REFUSALS = {
 }
 
 
-def set_up(blueprint: APIBlueprint, error_body: ErrorBody, fields: Mapping[str, str]) -> None:
-    """Have a blueprint take JSON only and answer errors as its API does.
+@dataclass(frozen=True)
+class Words:
+    """How an API tells of errors, at the addresses that begin like this, whether there is such an address or not.
 
-    `fields` maps the names of our fields to those of the API.
+    `fields` maps the names of our fields to those of the API, `statuses` our statuses to its own; `native` are
+    endpoints of ours among its addresses.
     """
+
+    addresses: tuple[str, ...]
+    body: ErrorBody
+    fields: Mapping[str, str]
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    native: tuple[str, ...] = ()
+
+    def tell(self, error: ErrorDetail, status: int) -> tuple[dict[str, Any], int]:
+        """Body and status of an error."""
+        status = self.statuses.get(status, status)
+        named = error.model_copy(update={"field": self.fields.get(error.field or "", error.field)})
+        return self.body(named, status), status
+
+
+_SPOKEN: list[Words] = []
+
+
+def speak(words: Words) -> None:
+    """Have errors at these addresses told so; again the same changes nothing."""
+    if words not in _SPOKEN:
+        _SPOKEN.append(words)
+
+
+def words_at(path: str, endpoint: str | None = None) -> Words | None:
+    """How errors are told at an address; none where it is ours."""
+    found = next((words for words in _SPOKEN if path.startswith(words.addresses)), None)
+    return None if found is None or endpoint in found.native else found
+
+
+def set_up(blueprint: APIBlueprint, words: Words) -> None:
+    """Have a blueprint take JSON only, name the job, and tell of errors in its API's words."""
+    speak(words)
     blueprint.before_request(_only_json)
-    blueprint.after_request(lambda response: _finished(response, error_body, fields))
+    blueprint.after_request(_name_job)
+    blueprint.after_app_request(lambda response: _told(response, words))
 
 
 def error_responses(body: dict[str, Any], reasons: Mapping[int, str]) -> dict[int, Any]:
@@ -44,17 +80,19 @@ def _only_json() -> None:
         raise WrongMediaType("Send JSON with `Content-Type: application/json`.")
 
 
-def _finished(response: Response, error_body: ErrorBody, fields: Mapping[str, str]) -> Response:
-    """Name the job, and give an error that `app/errors.py` answered the API's own body."""
-    submitted = "job_id" in g
-    if submitted:
+def _name_job(response: Response) -> Response:
+    if "job_id" in g:
         response.headers["X-Argus-Job"] = str(g.job_id)
         response.headers.update(idempotency.headers())
-    if response.status_code < 400:
-        return response
-    if submitted and idempotency.HEADER not in request.headers:
-        response.headers["X-Should-Retry"] = "false"  # OpenAI's clients would send it again, and have it drawn twice
-    error = ErrorDetail(**response.get_json()["error"])
-    error.field = fields.get(error.field or "", error.field)
-    response.set_data(json.dumps(error_body(error, response.status_code)))
+        if response.status_code >= 400 and idempotency.HEADER not in request.headers:
+            response.headers["X-Should-Retry"] = "false"  # OpenAI's clients would have it drawn twice
+    return response
+
+
+def _told(response: Response, words: Words) -> Response:
+    """Give an error that `app/errors.py` answered the API's own body and status."""
+    if response.status_code >= 400 and words_at(request.path, request.endpoint) == words:
+        error = ErrorDetail(**response.get_json()["error"])
+        body, response.status_code = words.tell(error, response.status_code)
+        response.set_data(json.dumps(body))
     return response

@@ -118,13 +118,13 @@ def test_no_model_and_the_family_leave_the_level_to_argus(client: FlaskClient, m
 
 
 WRONG: list[tuple[dict[str, Any], int, str, str]] = [
-    ({"prompt": ""}, 422, "bad_prompt", "prompt"),
+    ({"prompt": ""}, 400, "bad_prompt", "prompt"),
     ({}, 400, "bad_input", "prompt"),
-    ({"prompt": "a", "n": 0}, 422, "out_of_range", "n"),
-    ({"prompt": "a", "n": 11}, 422, "out_of_range", "n"),
-    ({"prompt": "a", "size": "1024x1024"}, 422, "out_of_range", "size"),
+    ({"prompt": "a", "n": 0}, 400, "out_of_range", "n"),
+    ({"prompt": "a", "n": 11}, 400, "out_of_range", "n"),
+    ({"prompt": "a", "size": "1024x1024"}, 400, "out_of_range", "size"),
     ({"prompt": "a", "size": "large"}, 400, "bad_input", "size"),
-    ({"prompt": "a", "model": "dall-e-3"}, 422, "unknown_level", "model"),
+    ({"prompt": "a", "model": "dall-e-3"}, 400, "unknown_level", "model"),
     ({"prompt": "a", "response_format": "file"}, 400, "bad_input", "response_format"),
     ({"prompt": "a", "background": "transparent"}, 400, "bad_input", "background"),
     ({"prompt": "a", "output_format": "webp"}, 400, "bad_input", "output_format"),

@@ -11,7 +11,7 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from app.compat.a1111.schemas import A1111Error
-from app.compat.conventions import set_up
+from app.compat.conventions import Words, set_up
 from app.schemas.errors import ErrorDetail
 
 blueprint = APIBlueprint("a1111", __name__, url_prefix="/sdapi/v1", tag="AUTOMATIC1111 clients")
@@ -29,4 +29,4 @@ def _error_body(error: ErrorDetail, _status: int) -> dict[str, Any]:
     return A1111Error(error=error.code, detail=error.message, errors=f"{place}{error.message}").model_dump()
 
 
-set_up(blueprint, _error_body, FIELDS)
+set_up(blueprint, Words(("/sdapi/",), _error_body, FIELDS))

@@ -1,6 +1,6 @@
 """OpenAI's Images API, for its clients: `/v1/images/generations`, `/v1/models`."""
 
-from app.compat.openai import images, models  # noqa: F401 - they add their routes to `blueprint`
-from app.compat.openai.blueprint import blueprint
+from app.compat.openai import edits, images, models  # noqa: F401 - they add their routes to the blueprints
+from app.compat.openai.blueprint import blueprint, forms
 
-__all__ = ["blueprint"]
+__all__ = ["blueprint", "forms"]
