@@ -7,6 +7,7 @@ its images. Nothing here imports torch: web, beat and scheduler read the same fi
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable
 from functools import lru_cache
@@ -79,6 +80,25 @@ class Model(_Frozen):
         """The folder, when the path names one in the repository; else the path or hub name as written."""
         local = ROOT / self.path
         return str(local) if local.exists() else self.path
+
+    @property
+    def sha256(self) -> str | None:
+        """Of its weights, where the list of checksums beside its folder says; none of a model of the hub."""
+        folder = Path(self.location)
+        return _checksums(folder.parent / "checksums.json").get(f"{folder.name}/diffusion_pytorch_model.safetensors")
+
+    @property
+    def short_hash(self) -> str | None:
+        """The first ten digits of `sha256`, by which the web UI of AUTOMATIC1111 names checkpoints."""
+        return self.sha256[:10] if self.sha256 else None
+
+
+@lru_cache(maxsize=16)
+def _checksums(path: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 class Level(_Frozen):

@@ -162,5 +162,5 @@ def png_info(text: dict[str, str]) -> PngInfo:
 
     info = PngInfo()
     for name, value in text.items():
-        info.add_itxt(name, value)
+        info.add_text(name, value)  # Latin text as the plainest chunk, which every reader knows
     return info

@@ -14,6 +14,7 @@ from core.database import patiently
 from core.errors import StoreDown
 from core.families import Family
 from core.images import ImageStore, Stored
+from core.infotext import NAME, infotext, program
 from core.messages import QUALITY_QUEUE, ScoreImage
 from core.requests import Claim
 from core.tables import Image, Request
@@ -93,7 +94,7 @@ def truncation_columns(result: GenerationResult) -> dict[str, Any]:
 
 
 def png_text(family: Family, request: Request, result: GenerationResult) -> dict[str, str]:
-    """Text chunks of the PNG: what was asked for and what was used."""
+    """Text chunks of the PNG: what was asked for and what was used, and the same as other tools read it."""
     values = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
@@ -109,4 +110,23 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "custom_id": request.custom_id,
         **{name: count or None for name, count in truncation_columns(result).items()},
     }
+    values[NAME] = infotext(request.prompt, request.negative_prompt, _parameters(family, request, result))
     return {name: str(value) for name, value in values.items() if value not in ("", None)}
+
+
+def _parameters(family: Family, request: Request, result: GenerationResult) -> dict[str, Any]:
+    """What drew the image, in the words of AUTOMATIC1111's web UI, and what Argus has no older words for."""
+    return {
+        "Steps": result.steps_run,
+        "Sampler": result.sampler,
+        "Schedule type": result.noise_schedule,
+        "CFG scale": f"{result.guidance:g}",
+        "Seed": request.seed,
+        "Size": f"{result.image.width}x{result.image.height}",
+        "Model hash": family.models[result.model_id].short_hash,
+        "Model": result.model_id,
+        "Cached steps": result.steps_skipped or None,
+        "Argus level": result.level_id,
+        "Argus request": request.id,
+        "Version": program(),
+    }

@@ -74,6 +74,9 @@ class GenerationResult:
     batch_mean: float
     batch_max: int
     times: Times
+    sampler: str  # what people call it
+    guidance: float  # that was used
+    noise_schedule: str | None = None  # where it is not the usual one
     fetch_s: float | None = None
     reason: str | None = None
     truncated_tokens: tuple[int, int] | None = None  # of prompt and negative prompt: not read; None: not known

@@ -19,6 +19,7 @@ from workers.engine.streams import Mark
 from workers.latent_cache.cache import Hit
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Row, Start, Tensors
+from workers.pipelines.sampler_names import common_name, schedule_name
 
 NO_DEADLINE = 1e12  # sorts after every deadline …
 LATE = 2e12  # … and before every deadline that has passed
@@ -151,6 +152,9 @@ class RunningRequest:
             batch_mean=sum(self.batch_sizes) / max(1, len(self.batch_sizes)),
             batch_max=max(self.batch_sizes, default=0),
             times=self.times,
+            sampler=common_name(self.adapter.scheduler),
+            guidance=self.row.guidance,
+            noise_schedule=schedule_name(self.adapter.scheduler),
             fetch_s=None if self.hit is None else self.hit.seconds,
             truncated_tokens=self.truncated_tokens,
             reason="; ".join(dict.fromkeys(self.reasons)) or None,
