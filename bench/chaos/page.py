@@ -11,8 +11,8 @@ from core.settings import ROOT
 
 KEPT, PAGE = ROOT / "docs/results/chaos.json", ROOT / "docs/results/chaos.md"
 NO_SUPERVISOR = (
-    "The supervisor of `argus up` is stopped but not killed: what starts it again is systemd or Docker, which do not "
-    "run here, and its children end with it."
+    "A killed supervisor (`argus up`) ends with all it runs; the harness starts it again after a second, in the place "
+    "of systemd or Docker, which do not run here."
 )
 GOAL = 1000  # faults in an hour
 SHORTER = f"The goal is {GOAL:,} faults in an hour (`make chaos`). This run is shorter, and says no more than it says."

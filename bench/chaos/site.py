@@ -55,6 +55,10 @@ class Site:
         """Process id of `argus up`."""
         return int(json.loads((self.home / "run" / "argus.json").read_text())["pid"])
 
+    def start_again(self) -> None:
+        """Start `argus up` as a service manager would, once it has ended; returns when it is up."""
+        call(["up", "--detach", "--no-first-job"], self.settings)
+
     def broker(self) -> redis.Redis:
         """A client of the broker; who asks it while it is away gets an error."""
         return redis.Redis.from_url(self.broker_url, socket_timeout=10, socket_connect_timeout=2)
@@ -109,7 +113,7 @@ def site(home: Path, family: Path | None, more: dict[str, str]) -> Iterator[Site
 @contextmanager
 def _up(about: Site) -> Iterator[None]:
     try:
-        call(["up", "--detach", "--no-first-job"], about.settings)
+        about.start_again()
         until_planned(ArgusClient(about.address))
         yield
     finally:

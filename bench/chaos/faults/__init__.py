@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from random import Random
 
 from bench.chaos.fault import Fault
-from bench.chaos.faults import broker, clocks, database, messages, processes, stores
+from bench.chaos.faults import broker, clocks, database, messages, pairs, processes, stores
 
-FAULTS: tuple[Fault, ...] = (
+SINGLE: tuple[Fault, ...] = (
     *processes.FAULTS,
     *broker.FAULTS,
     *database.FAULTS,
@@ -16,6 +16,7 @@ FAULTS: tuple[Fault, ...] = (
     *messages.FAULTS,
     *clocks.FAULTS,
 )
+FAULTS: tuple[Fault, ...] = (*SINGLE, pairs.two_of(SINGLE))
 
 
 def choose(faults: Sequence[Fault], count: int, seed: int) -> list[Fault]:

@@ -20,7 +20,7 @@ import redis
 
 from bench.chaos.clock import Clock
 from bench.chaos.fault import Fault, Hit
-from bench.chaos.faults import FAULTS
+from bench.chaos.faults import FAULTS, pairs
 from bench.chaos.faults.processes import NAMES
 from bench.chaos.proxy import Proxy
 from bench.chaos.site import Site
@@ -31,6 +31,15 @@ from core.supervisor import Child, Supervisor
 
 KINDS = {each.kind: each for each in FAULTS}
 PATIENCE_S = 60.0
+started_again = threading.Event()
+
+
+class Rehearsal(Site):
+    """A site whose supervisor is a process that sleeps."""
+
+    def start_again(self) -> None:
+        """Start a sleeping process in its place."""
+        started_again.set()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def under_fire() -> Iterator[Site]:
             for child in (database, broker, *(Child(name, ["sleep", "1000"]) for name in NAMES)):
                 supervisor.start(child)
             settings = {"ARGUS_FAMILY": "embedded"}
-            made = Site(home, settings, url, proxy, images, latents, home / "weights", Clock(home), supervisor)
+            made = Rehearsal(home, settings, url, proxy, images, latents, home / "weights", Clock(home), supervisor)
             thread = threading.Thread(target=watch, args=(supervisor, home, over))
             thread.start()
             yield replace(made, broker_url=broker_url)
@@ -71,6 +80,10 @@ def watch(supervisor: Supervisor, home: Path, over: threading.Event) -> None:
     own = subprocess.Popen(["sleep", "1000"])
     file = home / "run" / "argus.json"
     while not over.wait(0.1):
+        if started_again.is_set():
+            started_again.clear()
+            own.wait()
+            own = subprocess.Popen(["sleep", "1000"])
         supervisor.watch_once()
         partial = file.with_suffix(".partial")
         partial.write_text(json.dumps({"pid": own.pid, "children": supervisor.pids()}))
@@ -110,7 +123,7 @@ def injected(site: Site, each: Fault) -> Hit:
         return hit
 
 
-MET_HERE = [each for each in FAULTS if each.family != "messages" and "cut" not in each.kind]
+MET_HERE = [each for each in FAULTS if each.family not in ("messages", pairs.FAMILY) and "cut" not in each.kind]
 NEED_CLIENTS = {"broadcasts lost", "valkey's connections killed", "backend killed"}
 NEED_CLIENTS |= {"connections terminated", "all connections terminated", "all connections dropped"}
 
@@ -120,7 +133,10 @@ def test_a_fault_meets_its_target_and_afterwards_all_is_whole_again(under_fire: 
     if why := KINDS[kind].missing(under_fire):
         pytest.skip(why)
     wait_for(lambda: is_whole(under_fire))
+    broker = under_fire.pids()["valkey"]
     assert injected(under_fire, KINDS[kind]).met
+    if kind in ("valkey stopped", "valkey killed", "valkey's folder deleted"):  # it answers while it ends
+        wait_for(lambda: under_fire.pids().get("valkey") != broker)
     wait_for(lambda: is_whole(under_fire))
 
 
@@ -191,3 +207,18 @@ def test_a_clock_that_steps_is_that_of_processes_with_its_settings(under_fire: S
         assert abs(step_s) >= 60
         assert abs(off_s() - step_s) < 30
     assert abs(off_s()) < 30
+
+
+def test_two_faults_of_different_families_are_held_at_once_and_both_healed(under_fire: Site):
+    kinds, met = set(), 0
+    for seed in range(12):
+        wait_for(lambda: is_whole(under_fire))
+        with KINDS[pairs.KIND].inject(under_fire, Random(seed)) as hit:
+            first, second = (KINDS[kind] for kind in hit.target.split(" + "))
+            assert first.family != second.family
+            kinds |= {first.kind, second.kind}
+            met += hit.met
+    wait_for(lambda: is_whole(under_fire))
+    assert len(kinds) > 12
+    assert met > 0
+    assert not kinds & pairs.ALONE
