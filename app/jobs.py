@@ -53,18 +53,19 @@ class Submitted:
     requests: Sequence[Submission]
 
 
-def submit(wanted: JobIn, source: str) -> Submitted:
+def submit(wanted: JobIn, source: str, previews: int = 0) -> Submitted:
     """Check a job, commit its rows in one transaction, publish `Route`.
 
     A broker that is away changes nothing for the client: `published` is false, and reconciliation publishes it later.
-    Sent again with the same `Idempotency-Key`, it is the job of the first time.
+    Sent again with the same `Idempotency-Key`, it is the job of the first time. `previews` is how many each request
+    shows on its way (`core.progress`).
 
     Raises:
         BadInput and its kinds, TooLarge, TooMuchWaiting, OperationalError: nothing is stored.
         OutcomeUnknown: the database went away, and did not come back to say; the message names the job.
     """
     family = load_family(settings().family)
-    rows = [{"id": uuid.uuid4(), **row} for row in rows_of(wanted, family)]
+    rows = [{"id": uuid.uuid4(), "previews": previews, **row} for row in rows_of(wanted, family)]
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title, size=len(rows))
     job.service_class = ServiceClass(wanted.service_class)

@@ -1,4 +1,4 @@
-"""What PostgreSQL keeps of clients, beside what they asked for (`core.tables`)."""
+"""What PostgreSQL keeps of clients and for them, beside what they asked for (`core.tables`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, String, func
+from sqlalchemy import BigInteger, ForeignKey, SmallInteger, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.tables import Base
@@ -35,3 +35,27 @@ class ClientAction(Base):
     action: Mapped[str] = mapped_column(String(16))  # created, cancelled, removed
     job_id: Mapped[uuid.UUID] = mapped_column(index=True)
     details: Mapped[dict[str, Any]]  # counts and ids; never prompts
+
+
+class Progress(Base):
+    """How far a request is that runs, as its worker said last. Unlogged; written and read by `core.progress`."""
+
+    __tablename__ = "progress"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int]  # taken, of …
+    steps: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Preview(Base):
+    """What a request looked like on its way, JPEG. Unlogged; written and read by `core.progress`."""
+
+    __tablename__ = "preview"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    request_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("request.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True)  # from 0
+    image: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

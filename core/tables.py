@@ -77,6 +77,7 @@ class Request(Base):
     min_quality: Mapped[float | None]  # floor of relative quality, 0..1
     deadline_at: Mapped[datetime]
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
+    previews: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))  # wanted on the way
 
     state: Mapped[State] = mapped_column(column_of(State), default=State.ACCEPTED)
     level: Mapped[str | None] = mapped_column(String(64))  # chosen; what was used once done

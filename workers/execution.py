@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,6 +24,7 @@ from workers.assignment import AssignmentFollower
 from workers.claims import Claims
 from workers.company import Company
 from workers.engine.request import GenerationRequest, GenerationResult
+from workers.progress import ProgressReporter
 from workers.recording import Recorder
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Execution:
         self.claims, self.stopping = claims, stopping
         self.admission, self.means = admission, means
         self.recorder = Recorder(family, images, stopping)
+        self.progress = ProgressReporter(engine, claims)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self._company = Company()
 
@@ -88,7 +91,11 @@ class Execution:
 
     def _draw(self, claimed: Claim, alone: bool) -> GenerationResult:
         """The image, drawn beside others; or `alone`, once they have ended, and noted before the device is touched."""
-        asked = generation_request(claimed, self.family, self.allowed(claimed.request))
+        asked = replace(
+            generation_request(claimed, self.family, self.allowed(claimed.request)),
+            previews=shares(claimed.request.previews),
+            on_preview=lambda number, image: self.progress.show(claimed, number, image),
+        )
         if alone:
             self.claims.alone.add(claimed.request.id)
         with self._company.turn(alone):
@@ -129,6 +136,11 @@ def _end(error: Exception, preempted: bool, stopping: bool, alone: bool) -> tupl
     if isinstance(error, AWAY):
         return attempts.RETURNED, code, f"What the request needs was away; it went back to its queue. {reason}"
     return attempts.FAILED, code, reason
+
+
+def shares(previews: int) -> tuple[float, ...]:
+    """Shares of the steps after which so many previews are shown: evenly, as ⅓ and ⅔ for two."""
+    return tuple(number / (previews + 1) for number in range(1, previews + 1))
 
 
 def generation_request(claimed: Claim, family: Family, allowed: tuple[str, ...]) -> GenerationRequest:

@@ -33,6 +33,7 @@ class Housekeeping:
     def start(self) -> None:
         """Begin, and the heartbeat with it; the worker's row exists already."""
         self.heartbeat.start()
+        self.generation.execution.progress.start()
         self._thread.start()
 
     def ready(self) -> None:
@@ -50,6 +51,7 @@ class Housekeeping:
     def stop(self) -> None:
         """Say that this worker has left, and look after it no more."""
         self._stop.set()
+        self.generation.execution.progress.stop()
         self.heartbeat.stop()
 
     def _run(self) -> None:

@@ -20,6 +20,7 @@ from core.database import transaction
 from core.families import Family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, ScoreImage
 from core.open_requests import in_foreground
+from core.progress import forget_ended
 from core.publishing import publish_jobs, publish_requests
 from core.queues import depths
 from core.requests import return_to_router
@@ -52,6 +53,7 @@ def reconcile(family: Family, lost_workers: LostWorkers | None = None) -> Reconc
     reconciled = Reconciled(
         lost_workers.take_back(), route_again() + route_unserved(family), publish_again(family), score_again()
     )
+    forget_ended()
     if reconciled != Reconciled():
         log.info("reconciled", **asdict(reconciled))
     return reconciled

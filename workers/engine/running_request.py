@@ -87,6 +87,11 @@ class RunningRequest:
         return self.row.sampler.remaining
 
     @property
+    def steps_taken(self) -> tuple[int, int] | None:
+        """Steps taken, and all; None before it has its row."""
+        return None if self._row is None else (self._row.sampler.steps_done, self._row.sampler.steps)
+
+    @property
     def share_left(self) -> float:
         """The share of its forwards that are still to run."""
         left = self._row.sampler.remaining if self._row is not None else 1
