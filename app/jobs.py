@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from app.backlog import BACKLOG
 from app.clients import client_of
 from app.idempotency import HEADER, claim, key_for
+from app.prompts.texts import clean_text
 from app.schemas.submission import TITLE_CHARS, JobIn
-from app.submission import clean_text, rows_of
+from app.submission import rows_of
 from core.client_tables import ClientAction
 from core.database import certain_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown

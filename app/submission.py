@@ -6,13 +6,14 @@ A job is taken whole or not at all. The first error names its field: `prompts.3.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from app.prompts.texts import CONTROL, PromptText
 from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, Options, PromptIn
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
@@ -21,10 +22,6 @@ from core.prompt_window import window_of
 from core.settings import settings
 
 AUTO = "auto"
-WHITE = re.compile(r"[ \t\r\n\u2028\u2029]+")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # C0, C1, and halves of surrogate pairs
-MOST_WHITE = 10  # characters that are sent for one that is kept
-REPLACED = "\ufffd"  # what decoders leave where bytes were not UTF-8
 RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", OutOfRange.code}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
 
@@ -43,8 +40,8 @@ def rows_of(job: JobIn, family: Family) -> list[dict[str, Any]]:
     _check_size(len(prompts) * (len(job.seeds) if job.seeds else job.n))
     rows = []
     for place, item in prompts:
-        columns = _columns(item, job, family, place)
-        rows += [{**columns, "seed": seed} for seed in _seeds(item, job, place)]
+        columns, texts = _columns(item, job, family, place), _texts(item, job, family, place)
+        rows += [{**columns, **_texts_for(texts, seed), "seed": seed} for seed in _seeds(item, job, place)]
     for position, row in enumerate(rows):
         row["position"] = position
     _count_truncated(rows, family)
@@ -81,22 +78,20 @@ def _check_size(images: int) -> None:
         )
 
 
+def _chosen(item: PromptIn, job: JobIn, place: str, name: str, default: Any = None) -> tuple[Any, str]:
+    """An option of a prompt, and where it stands: its own, else the job's, else the default."""
+    own = getattr(item, name)
+    if own is not None:
+        return own, f"{place}{name}"
+    shared = getattr(job, name)
+    return (default if shared is None else shared), name
+
+
 def _columns(item: PromptIn, job: JobIn, family: Family, place: str) -> dict[str, Any]:
-    """Columns of one prompt: its own options, else the job's, else the family's defaults, each checked."""
-
-    def chosen(name: str, default: Any = None) -> tuple[Any, str]:
-        own = getattr(item, name)
-        if own is not None:
-            return own, f"{place}{name}"
-        shared = getattr(job, name)
-        return (default if shared is None else shared), name
-
-    defaults, limit = family.defaults, family.limits.prompt_chars
+    """Columns of one prompt that are the same for each of its seeds, each checked."""
+    chosen, defaults = partial(_chosen, item, job, place), family.defaults
     width, height = chosen("width", defaults.width), chosen("height", defaults.height)
-    negative, where = chosen("negative_prompt", "")
     return {
-        "prompt": clean_text(item.prompt, f"{place}prompt", limit),
-        "negative_prompt": clean_text(negative, where, limit, empty=True),
         **dict(zip(("width", "height"), _size(family, width, height), strict=True)),
         "steps": _within(family.limits.steps, *chosen("steps", defaults.steps)),
         "guidance": float(_within(family.limits.guidance, *chosen("guidance", defaults.guidance))),
@@ -106,26 +101,25 @@ def _columns(item: PromptIn, job: JobIn, family: Family, place: str) -> dict[str
     }
 
 
-def clean_text(text: str, field: str, limit: int, *, empty: bool = False) -> str:
-    """The text with white space (line breaks too) made single spaces.
+def _texts(item: PromptIn, job: JobIn, family: Family, place: str) -> tuple[PromptText, PromptText]:
+    """Prompt and negative prompt."""
+    limit, literal = family.limits.prompt_chars, bool(_chosen(item, job, place, "literal")[0])
+    negative, where = _chosen(item, job, place, "negative_prompt", "")
+    return (
+        PromptText.of(item.prompt, f"{place}prompt", limit, literal=literal),
+        PromptText.of(negative, where, limit, empty=True, literal=literal),
+    )
 
-    Raises:
-        BadPrompt: empty (unless `empty`), longer than `limit` characters, control characters, broken Unicode.
-    """
-    if len(text) > MOST_WHITE * limit:
-        raise BadPrompt(f"{len(text):,} characters; at most {limit:,} are taken.", field=field)
-    clean = WHITE.sub(" ", text).strip()
-    if not clean and not empty:
-        raise BadPrompt("The prompt is empty.", field=field)
-    if found := CONTROL.search(clean):
-        raise BadPrompt(
-            f"Character {found.start() + 1} is U+{ord(found[0]):04X}, a control character: remove it.", field=field
-        )
-    if REPLACED in clean:
-        raise BadPrompt("The text was not sent as UTF-8: some of its characters are lost (U+FFFD).", field=field)
-    if len(clean) > limit:
-        raise BadPrompt(f"{len(clean):,} characters; at most {limit:,} are taken.", field=field)
-    return clean
+
+def _texts_for(texts: tuple[PromptText, PromptText], seed: int) -> dict[str, str | None]:
+    """The columns of both texts for one seed."""
+    (prompt, asked), (negative, negative_asked) = (text.drawn(seed) for text in texts)
+    return {
+        "prompt": prompt,
+        "prompt_asked": asked,
+        "negative_prompt": negative,
+        "negative_prompt_asked": negative_asked,
+    }
 
 
 def _custom_id(given: str | int | None, field: str) -> str | None:

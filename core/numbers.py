@@ -30,7 +30,7 @@ def number(value: Any) -> float:
     """
     exact = _exact(value)
     if abs(exact) > Decimal("1e308"):
-        raise OutOfRange(f"{_shown(value)} is too large.")
+        raise OutOfRange(f"{shown(value)} is too large.")
     return float(exact)
 
 
@@ -45,9 +45,9 @@ def whole(value: Any) -> int:
         return value
     exact = _exact(value)
     if exact != exact.to_integral_value():
-        raise BadInput(f"{_shown(value)} is no whole number.")
+        raise BadInput(f"{shown(value)} is no whole number.")
     if isinstance(value, float) and abs(value) > SAFE:
-        raise BadInput(f"{_shown(value)} as a float is not exact: send it as a whole number, or as text.")
+        raise BadInput(f"{shown(value)} as a float is not exact: send it as a whole number, or as text.")
     return int(exact)
 
 
@@ -59,28 +59,28 @@ def seed(value: Any) -> int:
     """
     found = whole(value)
     if not RANDOM <= found <= MAX_SEED:
-        raise OutOfRange(f"{_shown(value)} is no seed: 0 to {MAX_SEED} are, and -1 for a random one.")
+        raise OutOfRange(f"{shown(value)} is no seed: 0 to {MAX_SEED} are, and -1 for a random one.")
     return found
 
 
 def _exact(value: Any) -> Decimal:
     """Every digit of a value."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise BadInput(f"{_shown(value)} is no number.")
+        raise BadInput(f"{shown(value)} is no number.")
     if isinstance(value, float) and not math.isfinite(value):
-        raise OutOfRange(f"{_shown(value)} is no finite number.")
+        raise OutOfRange(f"{shown(value)} is no finite number.")
     text = value.strip() if isinstance(value, str) else repr(value)
     if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
-        raise OutOfRange(f"{_shown(value)} is no finite number.")
+        raise OutOfRange(f"{shown(value)} is no finite number.")
     if not WRITTEN.fullmatch(text):
-        raise BadInput(f"{_shown(value)} is no number. Write digits, with a point before decimals.")
+        raise BadInput(f"{shown(value)} is no number. Write digits, with a point before decimals.")
     exact = Decimal(text)
     if exact.adjusted() > MOST_DIGITS:
-        raise OutOfRange(f"{_shown(value)} is too large.")
+        raise OutOfRange(f"{shown(value)} is too large.")
     return exact
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as people wrote it: the booleans and null of JSON, text in quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -118,6 +118,11 @@ class Settings(WebSettings):
     )
     broker_url: str = Field("", description="Redis or Valkey (redis://…). Empty: Argus runs its own under `home`.")
     images: str = Field("", description="Where images are kept, any fsspec URL. Empty: the folder `home`/images.")
+    wildcards: str = Field(
+        "",
+        description="Folder of wildcards of prompts: `__animals/cats__` is a line of its file animals/cats.txt. Empty: "
+        "`home`/wildcards.",
+    )
     latents: str = Field(
         "",
         description="Where cached latents are kept: a folder, or a Redis or Valkey (redis://…). Empty: `home`/latents.",
@@ -205,6 +210,10 @@ class Settings(WebSettings):
     @property
     def image_url(self) -> str:
         return self.images or str(self.home / "images")
+
+    @property
+    def wildcard_folder(self) -> Path:
+        return Path(self.wildcards) if self.wildcards else self.home / "wildcards"
 
     @property
     def latent_location(self) -> str:

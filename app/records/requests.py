@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
+from app.prompts.notes import notes
 from app.records.images import image_out
 from app.records.lines import seconds_between
 from app.schemas.errors import ErrorDetail
@@ -37,6 +38,7 @@ def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
         strategy=level.strategy if level else None,
         model=newest.model if newest else (level.model if level else None),
         reason=request.note,
+        notes=notes(request.prompt, request.negative_prompt),
         cache=_cache(request.tries[-1] if request.tries else None),
         quality=_quality(request, newest),
         hopeless=request.deadline_unreachable,

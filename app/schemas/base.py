@@ -12,6 +12,7 @@ from core import numbers
 from core.errors import ArgusError
 
 MAX_WHOLE = 2**31 - 1  # what PostgreSQL's integer takes
+YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def _taken(read: Callable[[Any], float]) -> BeforeValidator:
@@ -26,12 +27,25 @@ def _taken(read: Callable[[Any], float]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+def _flag() -> BeforeValidator:
+    """True or false, also as forms and cells of files write it."""
+
+    def validate(value: Any) -> Any:
+        said = YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(said, bool):
+            raise PydanticCustomError("bad_input", "{value} is neither true nor false", {"value": numbers.shown(value)})
+        return said
+
+    return BeforeValidator(validate)
+
+
 AnyWhole = Annotated[int, _taken(numbers.whole)]
 Whole = Annotated[AnyWhole, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Number = Annotated[float, _taken(numbers.number)]
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 # 2^63−1 itself is left out of the document: a reader in JavaScript would take it for one more
 Seed = Annotated[int, _taken(numbers.seed), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
+Flag = Annotated[bool, _flag()]
 ClassName = Literal["interactive", "batch"]
 
 

@@ -118,6 +118,7 @@ class RequestOut(Out):
     strategy: str | None
     model: str | None
     reason: str | None = Field(description="Why this level.")
+    notes: list[str] = Field(default=[], description="What in the prompts is read otherwise than one may think.")
     epoch: int | None = Field(description="The plan that chose it.")
     deadline_unreachable: bool = Field(
         description="Set aside, as not all that waited could be in time: drawn when there is room."

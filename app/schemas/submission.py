@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.schemas.base import AnyWhole, ClassName, In, Number, Seed, Share, Whole
+from app.schemas.base import AnyWhole, ClassName, Flag, In, Number, Seed, Share, Whole
 from core.errors import TooLarge
 from core.settings import settings
 
@@ -43,6 +43,9 @@ class Options(In):
     guidance: Number | None = Field(default=None, description="Classifier-free guidance scale.")
     level: str | None = Field(
         default=None, max_length=LEVEL_CHARS, description="`auto` (default) or a level's id, which is then kept."
+    )
+    literal: Flag | None = Field(
+        default=None, description="Whether prompts are taken as they are written, without choices (docs/prompts.md)."
     )
     min_quality: Share | None = Field(
         default=None,
