@@ -16,12 +16,13 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from app import access_log, waiting
 from app.compat.conventions import words_at
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 HEADER_S, BODY_S, SLOWEST = 10.0, 30.0, 10_000  # SLOWEST: bytes a second
 IDLE_S = 75  # longer than clients and proxies keep an idle connection, so that none is ended under a request
-THREADS = waiting.PLACES + 16  # those that wait, and those that work
+THREADS = waiting.PLACES + 16  # at most: those that wait, and those that work
+SPARE_THREADS = 16  # stay when they have nothing to do
 HEALTH = "/healthz"
 CONNECTIONS = 4000
 HANDLES = 200  # files and connections beside those of clients
@@ -69,11 +71,56 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
-class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows since when its unfinished request has been coming."""
+class Task(WSGITask):  # type: ignore[misc]
+    """A request whose thread is told when its client hangs up."""
 
+    def get_environment(self) -> dict[str, Any]:
+        """What the app is given."""
+        environment: dict[str, Any] = super().get_environment()
+        environment[waiting.HANG_UP] = self.channel.on_hang_up
+        return environment
+
+
+class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """As many threads as there is work for, up to THREADS."""
+
+    def add_task(self, task: Channel) -> None:
+        """Have it done, by a new thread where none is idle."""
+        with self.lock:
+            running = len(self.threads) - self.stop_count
+            self.queue.append(task)
+            self.queue_cv.notify()
+            short = len(self.queue) > running - self.active_count
+        if short and running < THREADS:
+            self.set_thread_count(running + 1)
+
+    def let_go(self) -> None:
+        """End half of the idle threads that are not spared."""
+        with self.lock:
+            running = len(self.threads) - self.stop_count
+            idle = running - self.active_count - len(self.queue)
+        if idle > SPARE_THREADS:
+            self.set_thread_count(running - (idle - SPARE_THREADS + 1) // 2)
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that knows since when its unfinished request has been coming, and who is to know when it ends."""
+
+    task_class = Task
     error_task_class = Refusal
     began = 0.0
+    told = staticmethod(lambda: None)  # when the client hangs up
+
+    def on_hang_up(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called when the client hangs up; at once if it has."""
+        self.told = tell
+        if not self.connected:
+            tell()
+
+    def handle_close(self) -> None:
+        """The client has hung up, or is cut off."""
+        super().handle_close()
+        self.told()
 
     def received(self, data: bytes) -> Any:
         """Take what has come."""
@@ -108,7 +155,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     leaving = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+        self.threads = Threads()
+        super().__init__(*arguments, dispatcher=self.threads, **named)
+        self.threads.set_thread_count(min(SPARE_THREADS, THREADS))
         self._health = ThreadedTaskDispatcher()
         self._health.set_thread_count(1)
 
@@ -126,7 +175,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Serve; when told to leave, answer what has come, then end."""
         while not self.leaving:
             self._turn(1.0)
-        waiting.LEAVING.set()
+        waiting.leave()
         self._stop_listening()
         end = time.monotonic() + LEAVING_S
         while self.active_channels and time.monotonic() < end:
@@ -147,6 +196,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def maintenance(self, now: float) -> None:
         """Cut off who dawdles."""
         super().maintenance(now)
+        self.threads.let_go()
         for channel in self.active_channels.values():
             if not channel.requests and channel.is_late(now):
                 channel.will_close = True
@@ -174,7 +224,6 @@ def listening(host: str, port: int) -> socket.socket:
 def make_server(app: APIFlask, listener: socket.socket) -> Server:
     """The server of an app on a socket."""
     options = Adjustments(
-        threads=THREADS,
         connection_limit=min(CONNECTIONS, _most_files() - HANDLES),
         recv_bytes=RECEIVED_BYTES,
         max_request_header_size=HEADER_BYTES,

@@ -1,7 +1,8 @@
 """Threads that wait for a job: each stream of events holds one, and so does each call that answers with images.
 
 There are so many places, and so many a client, so that other threads are left for pages and submissions, and other
-places for other clients.
+places for other clients. Who waits does so on `app/listening.py`: a thread that sleeps until there is something new, or
+until its client hangs up, which the server says (`HANG_UP`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flask import request
 
+from app.listening import LISTENER, Follower
 from core.errors import TooOften
 
-PLACES, CLIENT_PLACES = 48, 24
-POLL_S = 1.0  # between two looks at the database
+PLACES, CLIENT_PLACES = 512, 256
+HANG_UP = "argus.on_hang_up"  # in a WSGI environment: takes what is to be called when the client hangs up
+OnHangUp = Callable[[Callable[[], None]], None]
 LEAVING = threading.Event()  # set when the server is told to stop: streams end, their clients come back elsewhere
 
 
@@ -53,7 +58,24 @@ class Places:
 PLACES_TO_WAIT = Places(PLACES, CLIENT_PLACES)
 
 
-def client_is_gone() -> bool:
-    """Whether the client of this request has hung up, as far as the server knows."""
-    gone = request.environ.get("waitress.client_disconnected")
-    return bool(gone and gone())
+def hanging_up() -> OnHangUp | None:
+    """What tells when the client of this HTTP request hangs up, for `following` where there is no request any more."""
+    return request.environ.get(HANG_UP)
+
+
+@contextmanager
+def following(job_id: uuid.UUID, on_hang_up: OnHangUp | None) -> Iterator[Follower]:
+    """Who is woken when there is something new about a job, and when its client hangs up."""
+    follower = LISTENER.follow(job_id)
+    if on_hang_up:
+        on_hang_up(follower.hang_up)
+    try:
+        yield follower
+    finally:
+        LISTENER.leave(job_id, follower)
+
+
+def leave() -> None:
+    """The server is told to stop: streams end at once."""
+    LEAVING.set()
+    LISTENER.wake_all()

@@ -1,7 +1,8 @@
 """`/v1/jobs/<id>/events`: what happens to a job, as server-sent events.
 
-A stream reads PostgreSQL once a second and sends what changed. It ends after a minute; the browser comes back with
-`Last-Event-ID`, and the next stream goes on from there. What happened around then may be sent twice, never left out.
+A stream reads PostgreSQL when there is something new (`app/listening.py`) and sends what changed. It ends after a
+minute; the browser comes back with `Last-Event-ID`, and the next stream goes on from there. What happened around then
+may be sent twice, never left out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from core.tables import Request, State
 blueprint = APIBlueprint("events", __name__, url_prefix="/v1/jobs", tag="Jobs")
 LONGEST_S = 60.0
 SCORES_S = 15.0  # scores come after the last image; a stream waits so long for them
+GAP_S = 0.2  # between two looks, however much happens
 OVERLAP = timedelta(seconds=10)  # a row's time is when its transaction began; others see it when it commits
 TIMES = (Request.routed_at, Request.started_at, Request.stored_at, Request.scored_at)
 
@@ -45,7 +47,7 @@ def follow_job(job_id: uuid.UUID) -> Response:
         find_job(session, job_id)
     since = _since(request.headers.get("Last-Event-ID"))
     leave = waiting.PLACES_TO_WAIT.take(client_of(), LONGEST_S, "Read `GET /v1/jobs/{id}` every few seconds instead.")
-    response = Response(_stream(job_id, since), mimetype="text/event-stream")
+    response = Response(_stream(job_id, since, waiting.hanging_up()), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(leave)
@@ -60,30 +62,31 @@ def _since(event_id: str | None) -> datetime | None:
         return None
 
 
-def _stream(job_id: uuid.UUID, since: datetime | None) -> Iterator[str]:
-    """The stream's text: what changed since, then every second what changed, until nothing more will."""
+def _stream(job_id: uuid.UUID, since: datetime | None, on_hang_up: waiting.OnHangUp | None) -> Iterator[str]:
+    """The stream's text: what changed since, then what changes, until nothing more will."""
     sent: dict[uuid.UUID, tuple[Any, ...]] = {}
     summary: dict[str, Any] = {}
     began = quiet = time.monotonic()
     yield "retry: 2000\n\n"
-    while True:
-        now, job, changed, unscored = _changes(job_id, since)
-        changed = [line for line in changed if sent.get(line.id) != _shown(line)]
-        for line in changed:
-            sent[line.id] = _shown(line)
-            yield _event("request", line.model_dump(mode="json"), now)
-        if job != summary:
-            yield _event("job", job, now)
-        quiet = time.monotonic() if changed or job != summary else quiet
-        summary, since = job, now - OVERLAP
-        if job["progress"] >= 1.0 and (not unscored or time.monotonic() - quiet > SCORES_S):
-            yield _event("end", {"state": job["state"]}, now)
-            return
-        if time.monotonic() - began > LONGEST_S:
-            return
-        yield ": waiting\n\n"
-        if waiting.LEAVING.wait(waiting.POLL_S):
-            return
+    with waiting.following(job_id, on_hang_up) as follower:
+        while True:
+            now, job, changed, unscored = _changes(job_id, since)
+            changed = [line for line in changed if sent.get(line.id) != _shown(line)]
+            for line in changed:
+                sent[line.id] = _shown(line)
+                yield _event("request", line.model_dump(mode="json"), now)
+            if job != summary:
+                yield _event("job", job, now)
+            quiet = time.monotonic() if changed or job != summary else quiet
+            summary, since = job, now - OVERLAP
+            if job["progress"] >= 1.0 and (not unscored or time.monotonic() - quiet > SCORES_S):
+                yield _event("end", {"state": job["state"]}, now)
+                return
+            yield ": waiting\n\n"
+            follower.wait(LONGEST_S)
+            over = follower.client_is_gone or time.monotonic() - began > LONGEST_S
+            if over or waiting.LEAVING.wait(GAP_S):
+                return
 
 
 def _changes(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str, Any], list[RequestLine], int]:

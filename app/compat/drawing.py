@@ -117,13 +117,13 @@ def draw(wanted: JobIn, source: str) -> list[Drawing]:
 
 def _wait(job_id: uuid.UUID) -> None:
     end = time.monotonic() + settings().compat_wait_s
-    while _unfinished(job_id):
-        left = end - time.monotonic()
-        if left <= 0 or waiting.client_is_gone():
-            raise TookTooLong(
-                f"Job {job_id} is not done after {settings().compat_wait_s:g} s. It goes on: read /v1/jobs/{job_id}."
-            )
-        time.sleep(min(waiting.POLL_S, left))
+    with waiting.following(job_id, waiting.hanging_up()) as follower:
+        while _unfinished(job_id):
+            left = end - time.monotonic()
+            if left <= 0 or follower.client_is_gone:
+                longest = f"{settings().compat_wait_s:g} s"
+                raise TookTooLong(f"Job {job_id} is not done after {longest}. It goes on: read /v1/jobs/{job_id}.")
+            follower.wait(left)
 
 
 def _unfinished(job_id: uuid.UUID) -> int:

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from app import waiting
+from app import listening, waiting
 from app.jobs import cancel
 from core.database import transaction
 from core.tables import Job, Request, State
@@ -27,7 +27,7 @@ PNG = b"\x89PNG"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "POLL_S", 0.02)
+    monkeypatch.setattr(listening, "POLL_S", 0.02)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, update
 
-from app import waiting
+from app import listening, waiting
 from app.api import events
 from core.database import transaction
 from core.errors import TooOften
@@ -25,7 +25,7 @@ Event = tuple[str, dict[str, Any], str]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "POLL_S", 0.02)
+    monkeypatch.setattr(listening, "POLL_S", 0.02)
     monkeypatch.setattr(events, "SCORES_S", 0.2)
 
 

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app import create_app, waiting
+from app import create_app, listening
 from app.api import events
 from app.schemas.submission import JobOptions
 from tests.app.conftest import configured, draw
@@ -59,7 +59,8 @@ class Api:
 
 @pytest.fixture
 def api(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    for module, name, value in ((waiting, "POLL_S", 0.005), (events, "LONGEST_S", 0.01), (events, "SCORES_S", 0.0)):
+    quick = {listening: {"POLL_S": 0.005}, events: {"LONGEST_S": 0.01, "SCORES_S": 0.0, "GAP_S": 0.0}}
+    for module, name, value in ((module, *each) for module, values in quick.items() for each in values.items()):
         monkeypatch.setattr(module, name, value)
     with configured(ARGUS_COMPAT_WAIT_S="0.01"):
         yield Api(client)

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, text
 
-from app import waiting
+from app import listening
 from bench.chaos.proxy import Cut, Proxy
 from core import database as core_database
 from core.client_tables import IdempotencyKey
@@ -120,7 +120,7 @@ def test_keys_are_forgotten_after_a_day(client: FlaskClient) -> None:
 def test_clients_of_other_apis_get_the_images_of_the_first_job(
     client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "POLL_S", 0.05)
+    monkeypatch.setattr(listening, "POLL_S", 0.05)
     with configured(ARGUS_COMPAT_WAIT_S="0.01"):
         late = client.post(path, json={"prompt": "a fox"}, headers=KEY)
     assert (late.status_code, late.headers.get("X-Should-Retry")) == (504, None)
