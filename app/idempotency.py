@@ -1,6 +1,9 @@
-"""The header `Idempotency-Key`: what is sent again with the same key is answered again, and done once.
+"""What is sent again is answered again, and done once.
 
-The key is committed with the job it made. Who comes with it meanwhile waits for that commit.
+It is sent again if it has the `Idempotency-Key` of an earlier submission; or if an OpenAI client says that it tries the
+same once more (`X-Stainless-Retry-Count`), as those do after a timeout or a lost connection: then the job of the first
+try is joined, so long as nothing of it has failed or was cancelled. Keys and tries are committed with the job they
+made. Who comes with the same key meanwhile waits for that commit.
 """
 
 from __future__ import annotations
@@ -8,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
 from flask import g, has_request_context, request
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy import select
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -20,9 +24,13 @@ from app.clients import client_of
 from app.schemas.submission import JobIn
 from core.client_tables import IdempotencyKey
 from core.errors import BadInput, Conflict, KeyReused
+from core.tables import Job, Request, State
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
+TRIES = "X-Stainless-Retry-Count"  # 0 at the first try
 MOST_CHARS = 255
+TRY = "try\n"  # begins the key of a try, before its job's id; no client's key has a line break
+TRIED_FOR = timedelta(minutes=10)  # so long the first try is known
 
 
 @dataclass(frozen=True)
@@ -34,15 +42,42 @@ class Key:
     digest: str
 
 
-def key_for(wanted: JobIn, source: str) -> Key | None:
-    """The key that this HTTP request carries, for this job; raises `BadInput` for one that cannot be."""
-    text = request.headers.get(HEADER) if has_request_context() else None
-    if text is None:
+def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -> uuid.UUID | None:
+    """The job that this HTTP request made when it was sent before; none, and noted that it makes this one, the first
+    time. In the caller's transaction. Raises as `claim` does, and `BadInput` for a key that cannot be.
+    """
+    if not has_request_context():
         return None
-    if not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
-        raise BadInput(f"The key has 1 to {MOST_CHARS} printable ASCII characters.", field=HEADER)
     digest = hashlib.sha256(f"{source} {wanted.model_dump_json()}".encode()).hexdigest()
-    return Key(client_of(), text, digest)
+    if (text := request.headers.get(HEADER)) is not None:
+        if not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
+            raise BadInput(f"The key has 1 to {MOST_CHARS} printable ASCII characters.", field=HEADER)
+        return claim(session, Key(client_of(), text, digest), job_id)
+    if (tries := request.headers.get(TRIES)) is None:
+        return None
+    if tries != "0" and (first := _join(session, digest)):
+        return first
+    session.add(IdempotencyKey(client=client_of(), key=f"{TRY}{job_id}", digest=digest, job_id=job_id))
+    return None
+
+
+def _join(session: Session, digest: str) -> uuid.UUID | None:
+    """The job of an earlier try at the same, rather one that nobody waits for any more; now somebody does."""
+    useless = select(Request.id).where(Request.job_id == Job.id, Request.state.in_((State.FAILED, State.CANCELLED)))
+    tried = (
+        select(Job)
+        .join(IdempotencyKey, IdempotencyKey.job_id == Job.id)
+        .where(IdempotencyKey.client == client_of(), IdempotencyKey.key == f"{TRY}" + cast(Job.id, Text))
+        .where(IdempotencyKey.digest == digest, IdempotencyKey.created_at > func.now() - TRIED_FOR, ~useless.exists())
+        .order_by(Job.abandoned_at, IdempotencyKey.created_at.desc())
+        .limit(1)
+    )
+    job = session.scalar(tried)
+    if job is None:
+        return None
+    job.abandoned_at = None
+    g.replayed = True
+    return job.id
 
 
 def claim(session: Session, key: Key, job_id: uuid.UUID) -> uuid.UUID | None:

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import delete, func, select
+from flask import request
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.backlog import BACKLOG
 from app.clients import client_of
-from app.idempotency import HEADER, claim, key_for
+from app.idempotency import HEADER, first_job
+from app.listening import LISTENER
 from app.prompts.texts import clean_text
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import rows_of
@@ -58,7 +60,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0) -> Submitted:
     """Check a job, commit its rows in one transaction, publish `Route`.
 
     A broker that is away changes nothing for the client: `published` is false, and reconciliation publishes it later.
-    Sent again with the same `Idempotency-Key`, it is the job of the first time. `previews` is how many each request
+    Sent again (`app.idempotency`), it is the job of the first time. `previews` is how many each request
     shows on its way (`core.progress`).
 
     Raises:
@@ -70,10 +72,9 @@ def submit(wanted: JobIn, source: str, previews: int = 0) -> Submitted:
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title, size=len(rows))
     job.service_class = ServiceClass(wanted.service_class)
-    key = key_for(wanted, source)
     try:
         with certain_transaction() as session:
-            if key and (first := claim(session, key, job.id)):
+            if first := first_job(session, wanted, source, job.id):
                 return _submitted(session, first)
             BACKLOG.admit(session, client_of(), len(rows))
             job.created_at = session.execute(select(func.now())).scalar_one()
@@ -133,6 +134,16 @@ def cancel(job_id: uuid.UUID) -> int:
         if count:
             _note(session, job_id, "cancelled", requests=count)
         return count
+
+
+def abandon(job_id: uuid.UUID) -> None:
+    """The client that waited for a job has hung up: unless it comes back, what has not begun is cancelled
+    (`core.requests.cancel_abandoned`). Not where somebody else waits for it, it may come back any time with its
+    `Idempotency-Key`, or ARGUS_COMPAT_HANG_UP says otherwise."""
+    if settings().compat_hang_up == "finish" or HEADER in request.headers or LISTENER.is_followed(job_id):
+        return
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(abandoned_at=func.now()))
 
 
 def purge(job_id: uuid.UUID) -> None:

@@ -81,6 +81,11 @@ class Listener:
             if not mine:
                 del self._followers[str(job_id)]
 
+    def is_followed(self, job_id: uuid.UUID) -> bool:
+        """Whether somebody waits for this job here."""
+        with self._lock:
+            return str(job_id) in self._followers
+
     def wake_all(self) -> None:
         """Everybody has a reason to look."""
         with self._lock:

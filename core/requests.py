@@ -25,7 +25,8 @@
                                (`core.attempts`)
     F  `finish`                image and timings are stored
     G  `redraw`                its image scored under its floor: again, at a better level
-    H  `cancel_job`, `cancel`  the user does not want it any more
+    H  `cancel_job`, `cancel`, the user does not want it any more, or hung up before it began
+       `cancel_abandoned`
     I  `keep_image`            it was redrawn and cannot be in time any more: done, with the image it has
 
 What changes about a request while it is queued, its level above all, is in `core.queued_requests`.
@@ -64,6 +65,15 @@ UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, e
        predicted_quality = c.quality, qualities = c.qualities
 FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
 WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachable
+"""
+)
+CANCEL_ABANDONED = text(
+    """
+WITH gone AS (
+    UPDATE job SET abandoned_at = NULL WHERE abandoned_at < now() - CAST(:after AS interval) RETURNING id
+)
+UPDATE request SET state = 'cancelled', note = concat_ws('; ', note, 'its client hung up before it began')
+WHERE job_id IN (SELECT id FROM gone) AND state IN ('accepted', 'queued') AND attempts = 0
 """
 )
 
@@ -315,6 +325,12 @@ def cancel_job(session: Session, job: Job) -> int:
     if count and job.cancelled_at is None:
         job.cancelled_at = session.execute(select(func.now())).scalar_one()
     return count
+
+
+def cancel_abandoned(after: timedelta) -> int:
+    """Cancel what has not begun of jobs whose client hung up so long ago and has not come back; returns how many."""
+    with transaction() as session:
+        return session.execute(CANCEL_ABANDONED, {"after": after}).rowcount  # type: ignore[attr-defined,no-any-return]
 
 
 def cancel(claimed: Claim) -> None:

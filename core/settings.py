@@ -70,6 +70,12 @@ class WebSettings(BaseSettings):
         gt=0,
         description="Seconds the OpenAI and A1111 addresses wait for images before they answer 504; the job goes on.",
     )
+    compat_hang_up: Literal["cancel", "finish"] = Field(
+        "cancel",
+        description="What becomes of a job whose OpenAI or A1111 client hangs up and does not send its call again "
+        "within half a minute. cancel: what has not begun is cancelled, what runs is finished; finish: all of it is "
+        "drawn. A call with an `Idempotency-Key` is always finished.",
+    )
     compat_sizes: Literal["resize", "refuse"] = Field(
         "resize",
         description="What the OpenAI and A1111 addresses do with a size that the family does not draw. resize: draw "

@@ -33,6 +33,7 @@ class Job(Base):
     """Requests submitted together: a form post, a CSV, a batch."""
 
     __tablename__ = "job"
+    __table_args__ = (Index("ix_job_abandoned", "abandoned_at", postgresql_where="abandoned_at is not null"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     family: Mapped[str]
@@ -44,6 +45,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     published_at: Mapped[datetime | None]  # Route(job) handed to the broker
     cancelled_at: Mapped[datetime | None]
+    abandoned_at: Mapped[datetime | None]  # its client hung up and has not come back
 
     requests: Mapped[list[Request]] = relationship(
         back_populates="job", order_by="Request.position", cascade="all, delete-orphan", passive_deletes=True

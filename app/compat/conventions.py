@@ -11,7 +11,7 @@ from flask import Response, g, json, request
 
 from app import idempotency
 from app.schemas.errors import ErrorDetail
-from core.errors import WrongMediaType
+from core.errors import TookTooLong, WrongMediaType
 
 ErrorBody = Callable[[ErrorDetail, int], dict[str, Any]]  # the body of an answer for an error and its status
 REFUSALS = {
@@ -85,7 +85,8 @@ def _name_job(response: Response) -> Response:
         response.headers["X-Argus-Job"] = str(g.job_id)
         response.headers.update(idempotency.headers())
         if response.status_code >= 400 and idempotency.HEADER not in request.headers:
-            response.headers["X-Should-Retry"] = "false"  # OpenAI's clients would have it drawn twice
+            joins = response.status_code == TookTooLong.status and idempotency.TRIES in request.headers
+            response.headers["X-Should-Retry"] = str(joins).lower()  # else it would be drawn twice
     return response
 
 

@@ -118,12 +118,14 @@ def draw(wanted: JobIn, source: str) -> list[Drawing]:
 def _wait(job_id: uuid.UUID) -> None:
     end = time.monotonic() + settings().compat_wait_s
     with waiting.following(job_id, waiting.hanging_up()) as follower:
-        while _unfinished(job_id):
-            left = end - time.monotonic()
-            if left <= 0 or follower.client_is_gone:
-                longest = f"{settings().compat_wait_s:g} s"
-                raise TookTooLong(f"Job {job_id} is not done after {longest}. It goes on: read /v1/jobs/{job_id}.")
+        while (left := end - time.monotonic()) > 0 and not follower.client_is_gone:
+            if not _unfinished(job_id):
+                return
             follower.wait(left)
+    if follower.client_is_gone:
+        jobs.abandon(job_id)
+    longest = f"{settings().compat_wait_s:g} s"
+    raise TookTooLong(f"Job {job_id} is not done after {longest}. It goes on: read /v1/jobs/{job_id}.")
 
 
 def _unfinished(job_id: uuid.UUID) -> int:

@@ -23,7 +23,7 @@ from core.open_requests import in_foreground
 from core.progress import forget_ended
 from core.publishing import publish_jobs, publish_requests
 from core.queues import depths
-from core.requests import return_to_router
+from core.requests import cancel_abandoned, return_to_router
 from core.tables import Image, Request, State
 from scheduler.control.lost_workers import LostWorkers
 from scheduler.observation.queries import live_workers
@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 UNROUTED = timedelta(seconds=3)
 UNCLAIMED = timedelta(seconds=10)
 UNSCORED = timedelta(seconds=10)
+ABANDONED = timedelta(seconds=30)  # in which clients that send a call again have done so
 LOOK_BACK = timedelta(hours=1)  # images older than this that nobody could score stay without
 BATCH = 5_000  # rows published at once of one kind
 IN_FLIGHT = 32  # messages between queue and claim at one time, at most
@@ -54,6 +55,7 @@ def reconcile(family: Family, lost_workers: LostWorkers | None = None) -> Reconc
         lost_workers.take_back(), route_again() + route_unserved(family), publish_again(family), score_again()
     )
     forget_ended()
+    cancel_abandoned(ABANDONED)
     if reconciled != Reconciled():
         log.info("reconciled", **asdict(reconciled))
     return reconciled
