@@ -140,9 +140,11 @@ def test_what_has_not_begun_is_cancelled_when_its_client_hung_up(database: Servi
 
 
 def test_a_call_with_a_key_goes_on_when_its_client_hung_up(database: Services, web: Web) -> None:
-    call(web, "key", Idempotency_Key="k").close()
-    call(web, "none").close()
-    until(lambda: len(jobs()) == 2 and any(job.abandoned_at for job in jobs()))
+    calls = [call(web, "key", Idempotency_Key="k"), call(web, "none")]
+    until(lambda: len(jobs()) == 2)
+    for connection in calls:
+        connection.close()
+    until(lambda: any(job.abandoned_at for job in jobs()))
     assert cancel_abandoned(NOW) == 1
     assert [request.prompt for request in requests(State.ACCEPTED)] == ["key"]
 
