@@ -7,7 +7,8 @@ web/       pages: form, job, gallery, request, dashboard
 ops/       health and metrics
 schemas/   shapes of submissions and answers, a file a resource
 records/   rows as answers and pages show them, a file a resource
-submission checks of a submission; uploads reads files of prompts
+submission checks of a submission; prompts: choices in them
+uploads    files of prompts; plain_json: JSON within bounds
 rendering  a stored image in another size or format
 jobs       submit, cancel, remove; idempotency: sent again, done once
 openapi    what every operation may answer
@@ -35,6 +36,7 @@ def create_app() -> APIFlask:
     from apiflask import APIFlask
 
     from app import access_log, api, compat, errors, openapi, ops, security, web
+    from app.plain_json import PlainJson
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
     from core.log import set_up_logging
@@ -52,7 +54,7 @@ def create_app() -> APIFlask:
         VALIDATION_ERROR_SCHEMA=ERROR_BODY,
         HTTP_ERROR_SCHEMA=ERROR_BODY,
     )
-    app.json = errors.PlainJson(app)
+    app.json = PlainJson(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks)  # type: ignore[method-assign]
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)

@@ -7,14 +7,14 @@ A job is taken whole or not at all. The first error names its field: `prompts.3.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from app.prompts.texts import CONTROL, PromptText
-from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, Options, PromptIn
+from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, PromptIn
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
 from core.numbers import MAX_SEED, RANDOM
@@ -189,8 +189,3 @@ def input_error(error: ValidationError) -> ArgusError:
     if kind == "string_unicode":
         return BadPrompt("The text is not valid Unicode (half of a surrogate pair).", field=field)
     return (OutOfRange if kind in RANGE_ERRORS else BadInput)(f"{message}.", field=field)
-
-
-def options_from_text(values: Mapping[str, str]) -> dict[str, Any]:
-    """Options written as text (a line of CSV), blank means left out; `core/numbers.py` reads numbers."""
-    return {name: values[name].strip() for name in Options.model_fields if values.get(name, "").strip()}

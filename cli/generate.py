@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import io
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from cli.interrupted import offering_to_cancel
 from cli.job_view import follow, show
 from cli.numbers import Number, Seed, Whole
-from cli.terminal import make_console
-from core.errors import BadPrompt, EngineError
+from cli.terminal import JSON_FILE, PROMPTS_FILE, as_json, make_console, shows_table
+from core.errors import EngineError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from app.uploads import Upload
     from core.client import ArgusClient, Line
 
 FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
+TABLES = (".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".ndjson", ".txt")
 FIRST_PROMPTS = (
     "a fox in the snow",
     "a rocket in space",
@@ -70,7 +74,9 @@ def _from_here(place: str) -> str:
 
 @click.command()
 @click.argument("prompts", nargs=-1)
-@click.option("--file", "listed", type=click.File("r", encoding="utf-8"), help="One prompt a line (- is stdin).")
+@click.option("--file", type=PROMPTS_FILE, help="Prompts: .csv, .xlsx, .jsonl, .json, else one a line (- is stdin).")
+@click.option("--negative-prompt", help="What the images should not show.")
+@click.option("--literal", is_flag=True, default=None, help="Take prompts as written, without {a|b} and __wildcards__.")
 @click.option("--level", help="`auto` (default) or a level's id, which is then kept.")
 @click.option("--steps", type=Whole(), help="Denoising steps of the exact level; default: the family's.")
 @click.option("--guidance", type=Number(), help="Classifier-free guidance scale; default: the family's.")
@@ -80,11 +86,11 @@ def _from_here(place: str) -> str:
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
-@click.option("--json", "json_out", type=click.File("w"), help="Also write the results as JSON (- is stdout).")
+@click.option("--json", "json_out", type=JSON_FILE, help="Also write the results as JSON (- is stdout).")
 @click.option("--url", help="Address of Argus; default: the one that runs here.")
 def generate(
     prompts: tuple[str, ...],
-    listed: TextIO | None,
+    file: Path | None,
     out: Path | None,
     json_out: TextIO | None,
     url: str | None,
@@ -93,35 +99,50 @@ def generate(
 ) -> None:
     """Draw images of prompts with the Argus that runs.
 
-    Every prompt is one argument. Exit status 1 when an image failed.
+    Every prompt is one argument. Exit status 1 when an image failed. Ctrl-C names the job and offers to cancel it.
     """
     from core.client import ArgusClient
 
-    wanted = [*prompts, *_listed(listed)]
+    listed = _listed(file)
+    wanted = [*prompts, *listed.as_json()]
     if not wanted:
         raise click.UsageError("Give at least one prompt, or --file.")
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
-    console = make_console(stderr=json_out is not None and json_out.name == "<stdout>")
+    console = make_console(stderr=not shows_table(json_out))
     client = ArgusClient(url or _here())
-    job = client.submit({"prompts": wanted, **body})
-    lines = follow(console, client, job)
-    places = _save(client, lines, out) if out else {line["image_id"]: f"{client.url}/v1/images/{line['image_id']}"
-                                                    for line in lines if line["image_id"]}  # fmt: skip
+    with listed.naming_lines(len(prompts)):
+        job = client.submit({"prompts": wanted, **body})
+    with offering_to_cancel(client, job["id"]):
+        lines = follow(console, client, job)
+        places = _places(client, lines, out)
     show(console, lines, places)
-    if json_out is not None:
-        results = [{**line, "image": places.get(line["image_id"] or "")} for line in lines]
-        json.dump({"job": job["id"], "requests": results}, json_out, indent=1)
-        json_out.write("\n")
+    results = [{**line, "image": places.get(line["image_id"] or "")} for line in lines]
+    as_json(json_out, {"job": job["id"], "requests": results})
     if failed := [line for line in lines if not line["image_id"]]:
         raise EngineError(f"{len(failed)} of {len(lines)} images were not made: {failed[0]['error_code']}.")
 
 
-def _listed(file: TextIO | None) -> list[str]:
-    """The lines of a file that are not empty."""
-    try:
-        return [line for line in file.read().splitlines() if line.strip()] if file else []
-    except UnicodeDecodeError as error:
-        raise BadPrompt(f"The file of prompts is not UTF-8: {error}.", field="file") from None
+def _listed(file: Path | None) -> Upload:
+    """The prompts of a file; of standard input, and of a file whose ending says nothing, one a line."""
+    from app.uploads import Upload, read_upload
+
+    if file is None:
+        return Upload()
+    known = file.suffix.lower() in TABLES
+    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    found = read_upload(io.BytesIO(data), file.name if known else "prompts.txt")
+    for note in found.notes:
+        click.echo(note, err=True)
+    if found.ignored:
+        click.echo(f"Columns that are no options: {', '.join(found.ignored)}.", err=True)
+    return found
+
+
+def _places(client: ArgusClient, lines: Sequence[Line], out: Path | None) -> dict[str, str]:
+    """Where each image is, by its id: in the folder, or at Argus."""
+    if out:
+        return _save(client, lines, out)
+    return {line["image_id"]: f"{client.url}/v1/images/{line['image_id']}" for line in lines if line["image_id"]}
 
 
 def _here() -> str:
@@ -139,12 +160,12 @@ def _pixels(size: str | None) -> dict[str, int]:
 
 
 def _save(client: ArgusClient, lines: Sequence[Line], folder: Path) -> dict[str, str]:
-    """Write the images as `<position>-<words of the prompt>-<seed>.png`; returns the paths by image id."""
+    """Write the images as `<position>-<own id, or words of the prompt>-<seed>.png`; returns the paths by image id."""
     folder.mkdir(parents=True, exist_ok=True)
     places = {}
     for line in lines:
         if line["image_id"]:
-            words = re.sub(r"\W+", "-", line["prompt"].lower()).strip("-")[:40]
+            words = re.sub(r"\W+", "-", (line["custom_id"] or line["prompt"]).lower()).strip("-")[:40]
             path = folder / f"{line['position']:04d}-{words}-{line['seed']}.png"
             path.write_bytes(client.image(line["image_id"]))
             places[line["image_id"]] = str(path)

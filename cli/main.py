@@ -26,6 +26,8 @@ COMMANDS = {
     "restore": ("cli.backup:restore", "Put a backup into a home folder that has no jobs."),
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
+    "jobs": ("cli.jobs:jobs", "List jobs, newest first: what was sent and how far it is."),
+    "cancel": ("cli.jobs:cancel", "Cancel what is open of JOB; images that exist stay."),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
     "evaluate": ("cli.evaluate:evaluate", "Measure what quality every level of a family keeps, by its scorer."),
     "solve": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+PROMPTS_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+JSON_FILE = click.File("w", encoding="utf-8", lazy=False)
 WIDTH = 160  # where there is no terminal (files, pipes): wide enough for tables
 
 
@@ -51,6 +53,17 @@ def progress_bar() -> Progress:
     columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
     clocks = (rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
     return rich.Progress(*columns, *clocks, console=Console(stderr=True))
+
+
+def as_json(out: TextIO | None, data: Any) -> None:
+    """Write for programs to what `--json` named."""
+    if out is not None:
+        out.write(json.dumps(data, indent=1) + "\n")
+
+
+def shows_table(out: TextIO | None) -> bool:
+    """Whether standard output is for people: programs have not asked for it."""
+    return out is None or out.name not in ("-", "<stdout>")
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

@@ -32,6 +32,10 @@ class ArgusClient:
         """Hand in a job; returns its id, links and requests."""
         return self._json("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        """Cancel what is open of a job; returns it as it stands then."""
+        return self._json("DELETE", f"/v1/jobs/{job_id}")
+
     def get(self, path: str) -> dict[str, Any]:
         """The JSON at a path such as `/v1/plan`."""
         return self._json("GET", path)
@@ -69,7 +73,7 @@ class ArgusClient:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
             again = Retry(
-                total=3, backoff_factor=0.2, allowed_methods=["GET", "POST"], respect_retry_after_header=False
+                total=3, backoff_factor=0.2, allowed_methods=["GET", "POST", "DELETE"], respect_retry_after_header=False
             )
             for scheme in ("http://", "https://"):
                 self._local.session.mount(scheme, HTTPAdapter(max_retries=again))

@@ -69,13 +69,14 @@ def submit_job(job: JobIn, key: KeyIn) -> Any:
 def upload_job(upload: UploadIn, key: KeyIn) -> Any:
     """Submit a file of prompts
 
-    A CSV with a header: the column `prompt`, and as wanted `negative_prompt`, `seed`, `width`, `height`, `steps`,
-    `guidance`, `level`, `min_quality`; other columns are ignored and named in the answer. Or JSON lines (`.jsonl`).
+    A table (CSV, or .xlsx) with a header: the column `prompt`, and as wanted `custom_id`, `negative_prompt`, `seed`,
+    `width`, `height`, `steps`, `guidance`, `level`, `min_quality`, `literal`; other columns are ignored and named in
+    the answer. Or JSON lines (`.jsonl`), a JSON list (`.json`), text with a prompt a line (`.txt`).
     """
     found = read_upload(upload.file.stream, upload.file.filename or "")
     with found.naming_lines():
         submitted = jobs.submit(found.into(upload.job()), "csv")
-    return _accepted(submitted, found.ignored)
+    return _accepted(submitted, found.ignored, found.notes)
 
 
 @blueprint.get("")
@@ -120,7 +121,9 @@ def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
         return read(session, job_id)
 
 
-def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None) -> tuple[Accepted, int, dict[str, str]]:
+def _accepted(
+    submitted: jobs.Submitted, ignored: list[str] | None = None, notes: list[str] | None = None
+) -> tuple[Accepted, int, dict[str, str]]:
     job = submitted.job
     links = job_links(job.id)
     lines = [AcceptedRequest(**row._asdict(), link=f"/v1/requests/{row.id}") for row in submitted.requests]
@@ -133,6 +136,7 @@ def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None) -> tu
         deadline_at=submitted.deadline_at,
         published=submitted.published,
         ignored_columns=ignored or [],
+        notes=notes or [],
         links=links,
         requests=lines,
     )

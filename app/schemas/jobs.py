@@ -50,6 +50,7 @@ class Accepted(Out):
     accepted_at: datetime
     deadline_at: datetime
     published: bool = Field(description="Whether the broker has it; if not, it is published when the broker is back.")
+    notes: list[str] = Field(default=[], description="What was assumed of an upload.")
     ignored_columns: list[str] = Field(default=[], description="Columns of an upload that are no options.")
     links: dict[str, str]
     requests: list[AcceptedRequest]

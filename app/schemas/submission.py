@@ -132,7 +132,9 @@ class FormIn(JobOptions):
 class UploadIn(FormIn):
     """A file of prompts, and options for those that say nothing else."""
 
-    file: UploadFile = Field(description="CSV with a header and a column `prompt`, or JSON lines (`.jsonl`).")
+    file: UploadFile = Field(
+        description="CSV or .xlsx with a column `prompt`, or .jsonl, .json, .txt (a prompt a line)."
+    )
     service_class: ClassName = Field(default="batch", description="A file is `batch` unless this says `interactive`.")
 
 

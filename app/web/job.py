@@ -10,6 +10,7 @@ from flask import redirect, render_template, request, url_for
 from app import jobs
 from app.records.jobs import job_page, read_job
 from app.security import check_form
+from app.uploads.files import ASSUMED, WESTERN
 from app.web.blueprint import blueprint
 from core.database import transaction
 
@@ -23,7 +24,8 @@ def job(job_id: uuid.UUID) -> str:
     page = min(max(1, request.args.get("page", 1, int)), MOST_PAGES)
     with transaction() as session:
         found = job_page(session, job_id, page, PER_PAGE)
-    return render_template("job.html", job=found, pages=-(-found.size // PER_PAGE))
+    assumed = ASSUMED if request.args.get("read_as") == WESTERN else None
+    return render_template("job.html", job=found, pages=-(-found.size // PER_PAGE), assumed=assumed)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/head")

@@ -18,6 +18,7 @@ from app.schemas.submission import FormIn
 from app.security import FIELD, check_form
 from app.submission import input_error
 from app.uploads import read_upload
+from app.uploads.files import WESTERN
 from app.web.blueprint import blueprint
 from core.database import transaction
 from core.errors import ArgusError, BadInput
@@ -40,10 +41,10 @@ def submit() -> Any:
     """Take the form; what is wrong is shown above it, with everything still filled in."""
     check_form()
     try:
-        submitted = _submit()
+        submitted, read_as = _submit()
     except ArgusError as error:
         return answer(error) if error.status >= 500 else (_page(request.form, error), error.status)
-    return redirect(url_for("web.job", job_id=submitted.job.id), 303)
+    return redirect(url_for("web.job", job_id=submitted.job.id, read_as=read_as), 303)
 
 
 @blueprint.get("/recent")
@@ -53,7 +54,8 @@ def recent() -> str:
         return render_template("_jobs.html", jobs=job_list(session, 1, RECENT).jobs)
 
 
-def _submit() -> jobs.Submitted:
+def _submit() -> tuple[jobs.Submitted, str | None]:
+    """The job, and the encoding that was assumed of a file."""
     try:
         form = FormIn.model_validate(_options())
     except ValidationError as error:
@@ -65,10 +67,10 @@ def _submit() -> jobs.Submitted:
     prompts: list[Any] = list(islice((line for line in lines if line.strip()), settings().max_prompts + 1))
     if not prompts:
         raise BadInput("Write at least one prompt, or choose a file.", field="prompts")
-    return jobs.submit(form.job(prompts=prompts), "web")
+    return jobs.submit(form.job(prompts=prompts), "web"), None
 
 
-def _submit_file(form: FormIn, file: FileStorage) -> jobs.Submitted:
+def _submit_file(form: FormIn, file: FileStorage) -> tuple[jobs.Submitted, str | None]:
     """A file is batch work unless the form says otherwise."""
     if "service_class" not in form.model_fields_set:
         form = form.model_copy(update={"service_class": "batch"})
@@ -76,7 +78,7 @@ def _submit_file(form: FormIn, file: FileStorage) -> jobs.Submitted:
         form = form.model_copy(update={"title": file.filename[:200]})
     found = read_upload(file.stream, file.filename or "")
     with found.naming_lines():
-        return jobs.submit(found.into(form.job()), "csv")
+        return jobs.submit(found.into(form.job()), "csv"), WESTERN if found.notes else None
 
 
 def _options() -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.errors import MOST_VALUES
+from app.plain_json import MOST_VALUES
 from core.errors import BadSettings
 from core.settings import load_settings, settings
 from tests.app.conftest import configured, rows
