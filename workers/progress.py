@@ -1,4 +1,4 @@
-"""What a worker tells of requests on their way: steps taken, and previews to those who want them.
+"""What a worker tells of requests on their way, where somebody wants previews of them: steps taken, and the previews.
 
 A thread of its own looks at the engine twice a second and writes what it finds. The loop never waits for it, nor does a
 decoder: previews are handed over in a queue, and where the database is away they are dropped.
@@ -57,8 +57,9 @@ class ProgressReporter:
             log.info("preview left out", request=str(claimed.request.id))
 
     def write_steps(self) -> None:
-        """Write how far everything is that has gone on since the last time."""
-        now = {step.request_id: step for claim in list(self._claims.running.values()) if (step := self._step(claim))}
+        """Write how far everything is that is watched and has gone on since the last time."""
+        watched = [claim for claim in list(self._claims.running.values()) if claim.request.previews]
+        now = {step.request_id: step for claim in watched if (step := self._step(claim))}
         new = [step for request, step in now.items() if self._told.get(str(request)) != step]
         if new:
             progress.write_steps(new)

@@ -16,7 +16,7 @@ from tests.live.site import PATIENCE_S, Site
 
 
 def test_steps_are_those_that_the_engine_has_taken(site: Site):
-    request = site.submit()
+    request = site.submit(previews=1)
     slot = site.begin(request, forwards=5)
     reporter = site.generation.execution.progress
     reporter.write_steps()
@@ -25,6 +25,15 @@ def test_steps_are_those_that_the_engine_has_taken(site: Site):
     assert (row.step, row.steps) == (4, 40)  # its fifth forward waits
     site.finish(slot)
     assert site.row(request).state == State.DONE
+
+
+def test_nothing_is_told_of_a_request_that_nobody_watches(site: Site):
+    request = site.submit()
+    slot = site.begin(request, forwards=5)
+    site.generation.execution.progress.write_steps()
+    with transaction() as session:
+        assert progress.progress_of(session, [request]) == {}
+    site.finish(slot)
 
 
 def test_previews_that_were_asked_for_are_pictures_of_its_size(site: Site):
