@@ -17,7 +17,7 @@ WITH_INPUT = {422: "A value out of range"}
 WITH_BODY = {413: "More than one request may carry", 415: "A body of another type than this address takes"}
 BODIES = (  # by what an address begins with
     ("/sdapi/", A1111Error.model_json_schema()),
-    ("/v1/images/generations", OPENAI_ERROR),
+    *((address, OPENAI_ERROR) for address in ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations")),
     ("/v1/models", OPENAI_ERROR),
 )
 
@@ -30,8 +30,10 @@ def complete(document: Any) -> Any:
         for method, operation in methods.items():
             if method == "parameters":
                 continue
-            reasons = {**ALWAYS, **(WITH_INPUT if operation.get("parameters") or method == "post" else {})}
+            takes_input = schema is not OPENAI_ERROR and (operation.get("parameters") or method == "post")
+            reasons = {**ALWAYS, **(WITH_INPUT if takes_input else {})}
             reasons |= WITH_BODY if method == "post" else {}
             for status, reason in reasons.items():
                 operation["responses"].setdefault(str(status), {"description": reason, "content": content})
+    document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())  # blueprints may share one
     return document

@@ -65,6 +65,9 @@ class Rendering:
         return width, height
 
 
+AS_DRAWN = Rendering()
+
+
 def render(png: bytes, wanted: Rendering) -> bytes:
     """The file that was asked for, made of a stored one: resized to cover it, cut around the centre, encoded."""
     if wanted.as_drawn:

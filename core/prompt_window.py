@@ -45,6 +45,10 @@ class PromptWindow:
         """How many tokens of each prompt are not read."""
         return [max(0, len(encoding) - self.tokens) for encoding in self.tokenizer.encode_batch(list(prompts))]
 
+    def counted(self, prompts: Sequence[str]) -> int:
+        """How many tokens these prompts are, read or not."""
+        return sum(len(encoding) for encoding in self.tokenizer.encode_batch(list(prompts)))
+
     def read(self, prompts: Sequence[str]) -> list[str]:
         """Each prompt without what is not read."""
         encodings = self.tokenizer.encode_batch(list(prompts))

@@ -81,6 +81,22 @@ class WebSettings(BaseSettings):
         description="What the OpenAI and A1111 addresses do with a size that the family does not draw. resize: draw "
         "the nearest and make it what was asked; refuse: answer an error with the sizes there are.",
     )
+    model_aliases: str = Field(
+        "dall-e-*=auto,gpt-image-*=auto,chatgpt-image-*=auto",
+        description="Names that clients of OpenAI use as models, and what each means here: `pattern=level`, comma "
+        "separated; `*` stands for any text, `auto` leaves the level to Argus.",
+    )
+
+    @field_validator("model_aliases")
+    @classmethod
+    def _of_pairs(cls, value: str) -> str:
+        pairs(value)
+        return value
+
+    @property
+    def aliases(self) -> list[tuple[str, str]]:
+        """`model_aliases`, read."""
+        return pairs(self.model_aliases)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -262,6 +278,14 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
 def networks(listed: str) -> list[IPv4Network | IPv6Network]:
     """Addresses and networks of a list with commas; raises ValueError."""
     return [ip_network(each.strip()) for each in listed.split(",") if each.strip()]
+
+
+def pairs(listed: str) -> list[tuple[str, str]]:
+    """Names and what they mean, of a list with commas and `=`; raises ValueError."""
+    found = [each.partition("=") for each in listed.split(",") if each.strip()]
+    if any(not (name.strip() and meaning.strip()) for name, _, meaning in found):
+        raise ValueError("write pattern=level, with commas between: dall-e-*=auto")
+    return [(name.strip(), meaning.strip()) for name, _, meaning in found]
 
 
 def is_loopback(host: str) -> bool:

@@ -34,7 +34,7 @@ class Words:
 
     addresses: tuple[str, ...]
     body: ErrorBody
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = field(default_factory=dict)
     statuses: Mapping[int, int] = field(default_factory=dict)
     native: tuple[str, ...] = ()
 

@@ -20,6 +20,7 @@ from app.clients import client_of
 from app.records.images import find_image
 from app.records.jobs import find_job
 from app.records.requests import request_out
+from app.rendering import AS_DRAWN, Rendering, render
 from app.schemas.base import Out, WideInt
 from app.schemas.requests import TRUNCATED, RequestOut
 from app.schemas.submission import JobIn
@@ -60,9 +61,9 @@ class Drawing:
     key: str
     sha256: str
 
-    def base64(self) -> str:
-        """The PNG file as text."""
-        return b64encode(ImageStore().get(self.key, self.sha256)).decode()
+    def base64(self, rendering: Rendering = AS_DRAWN) -> str:
+        """The file as text."""
+        return b64encode(render(ImageStore().get(self.key, self.sha256), rendering)).decode()
 
     @property
     def origin(self) -> Origin:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask.testing import FlaskClient
+from openapi_spec_validator import validate
 
 from core.settings import ROOT
 
@@ -34,6 +35,10 @@ def test_every_route_of_the_apis_is_described_with_its_errors(client: FlaskClien
         assert operation["summary"], (path, method)
         assert operation["description"], (path, method)
         assert "{" not in path or "404" in operation["responses"]
+
+
+def test_the_document_is_valid_openapi(client: FlaskClient) -> None:
+    validate(client.get("/openapi.json").get_json())
 
 
 def test_every_reference_in_the_document_leads_somewhere(client: FlaskClient) -> None:

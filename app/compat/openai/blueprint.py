@@ -17,8 +17,6 @@ from app.schemas.errors import ErrorDetail
 blueprint = APIBlueprint("openai", __name__, url_prefix="/v1", tag="OpenAI clients")
 forms = APIBlueprint("openai_forms", __name__, url_prefix="/v1", tag="OpenAI clients")  # what takes no JSON
 ADDRESSES = ("/v1/images", "/v1/models")
-# our fields by their names here
-FIELDS = {"level": "model", "width": "size", "height": "size", "prompts": "n"}
 STATUSES = {422: 400}  # to its clients, what is wrong with a request is a `BadRequestError`
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -30,5 +28,5 @@ def error_body(error: ErrorDetail, status: int) -> dict[str, Any]:
     return {"error": body.model_dump()}
 
 
-WORDS = Words(ADDRESSES, error_body, FIELDS, STATUSES, native=("images.read_image",))
+WORDS = Words(ADDRESSES, error_body, statuses=STATUSES, native=("images.read_image",))
 set_up(blueprint, WORDS)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from app.compat.conventions import error_responses
-from app.compat.drawing import model_names
 from app.compat.openai.blueprint import blueprint
+from app.compat.openai.names import level_named, names
 from app.compat.openai.schemas import ERROR_BODY, ModelOut, ModelsOut
-from app.submission import AUTO
-from core.errors import NotFound
 from core.families import load_family
 from core.settings import settings
 
@@ -17,9 +15,9 @@ from core.settings import settings
 def list_models() -> ModelsOut:
     """List models
 
-    The family served, of which Argus chooses a level, and each of its levels.
+    The family served, of which Argus chooses a level, each of its levels, and aliases (ARGUS_MODEL_ALIASES).
     """
-    return ModelsOut(data=[ModelOut(id=name) for name in model_names(load_family(settings().family))])
+    return ModelsOut(data=[ModelOut(id=name) for name in names(load_family(settings().family))])
 
 
 @blueprint.get("/models/<model_id>")
@@ -30,7 +28,5 @@ def read_model(model_id: str) -> ModelOut:
 
     Whether `model` takes this name.
     """
-    names = model_names(load_family(settings().family))
-    if model_id not in (AUTO, *names):
-        raise NotFound(f"There is no model {model_id!r}. Use auto or one of: {', '.join(names)}.", field="model")
+    level_named(model_id, load_family(settings().family))
     return ModelOut(id=model_id)

@@ -1,63 +1,26 @@
-"""Shapes of OpenAI's Images and Models APIs."""
+"""Shapes of OpenAI's Images and Models APIs, as the types of its package have them."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from app.compat.drawing import Origin, level_of
-from app.schemas.base import AnyWhole, In, Out, Seed, Share
-from app.schemas.submission import JobIn
-from app.submission import AUTO
-from core.families import Family
+from app.compat.drawing import Origin
+from app.rendering import Format
+from app.schemas.base import Out
+
+Heard = Literal["low", "medium", "high"]
+IGNORED = Field(description="Fields that were sent and mean nothing here.")
+NATIVE = Field(description="The size that was drawn, of which the image was made.")
 
 
-class ImagesIn(In):
-    """What to draw. `negative_prompt`, `seed` and `min_quality` are not OpenAI's (its client: `extra_body`)."""
+class Told(Origin):
+    """What Argus adds to an image."""
 
-    prompt: str = Field(description="Text, UTF-8, no control characters.")
-    model: str | None = Field(
-        default=None, description="A level's id; the family's, `auto` or none: Argus chooses the level."
-    )
-    n: AnyWhole | None = Field(default=None, ge=1, le=10, description="Images; 1 if left out.")
-    size: str | None = Field(
-        default=None,
-        pattern="^(auto|[0-9]{1,5}x[0-9]{1,5})$",
-        description="`WIDTHxHEIGHT`, one of the family's sizes; `auto` is its default.",
-    )
-    response_format: Literal["url", "b64_json"] | None = Field(default=None, description="`url` if left out.")
-    negative_prompt: str | None = Field(default=None, description="What the image should not show.")
-    seed: Seed | None = Field(default=None, description="Seed of the first image; others follow it.")
-    min_quality: Share | None = Field(default=None, description="Lowest relative quality wanted.")
-    output_format: Literal["png"] | None = None
-    background: Literal["auto", "opaque"] | None = None
-    stream: Literal[False] | None = None
-    partial_images: Literal[0] | None = None
-    quality: str | None = Field(default=None, description="Ignored: levels and `min_quality` are the words here.")
-    style: str | None = Field(default=None, description="Ignored.")
-    moderation: str | None = Field(default=None, description="Ignored.")
-    output_compression: AnyWhole | None = Field(default=None, description="Ignored: PNG loses nothing.")
-    user: str | None = Field(default=None, description="Ignored.")
-
-    def job(self, family: Family) -> JobIn:
-        """The job that this asks for."""
-        return JobIn(
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            n=self.n or 1,
-            seed=self.seed,
-            level=level_of(self.model, family),
-            min_quality=self.min_quality,
-            **_pixels(self.size),
-        )
-
-
-def _pixels(size: str | None) -> dict[str, Any]:
-    if size is None or size == AUTO:
-        return {}
-    width, height = size.split("x")
-    return {"width": int(width), "height": int(height)}
+    native_size: str = NATIVE
+    ignored: list[str] = IGNORED
 
 
 class Item(Out):
@@ -65,12 +28,37 @@ class Item(Out):
 
     url: str | None = None
     b64_json: str | None = None
-    revised_prompt: str | None = Field(default=None, description="What was drawn, where white space was tidied.")
-    argus: Origin
+    revised_prompt: str | None = Field(default=None, description="What was drawn, where that is not what was sent.")
+    argus: Told
 
     @model_serializer(mode="wrap")
     def _without_blanks(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in fields(self).items() if value is not None}
+
+
+class TokenDetails(Out):
+    """Tokens by kind."""
+
+    text_tokens: int
+    image_tokens: int
+
+
+class Usage(Out):
+    """Work, in OpenAI's unit. Nothing is charged by it."""
+
+    input_tokens: int = Field(description="Of prompt and negative prompt, by the family's own tokenizer.")
+    output_tokens: int = Field(description="One for every 16×16 pixels that were drawn.")
+    total_tokens: int
+    input_tokens_details: TokenDetails
+    output_tokens_details: TokenDetails
+
+
+class Summary(Out):
+    """What Argus adds to the whole answer."""
+
+    job_id: uuid.UUID
+    native_size: str = NATIVE
+    ignored: list[str] = IGNORED
 
 
 class ImagesOut(Out):
@@ -78,6 +66,12 @@ class ImagesOut(Out):
 
     created: int = Field(description="Seconds since 1970.")
     data: list[Item]
+    background: Literal["opaque"] = "opaque"
+    output_format: Format
+    quality: Heard = Field(description="What the images got; of several, the lowest: see `argus` of each.")
+    size: str
+    usage: Usage
+    argus: Summary
 
 
 class ModelOut(Out):
@@ -90,7 +84,7 @@ class ModelOut(Out):
 
 
 class ModelsOut(Out):
-    """The family, and each of its levels."""
+    """The family, each of its levels, and names of OpenAI's that stand for them."""
 
     object: Literal["list"] = "list"
     data: list[ModelOut]
@@ -100,7 +94,7 @@ class OpenAIError(Out):
     """OpenAI's words about an error."""
 
     message: str
-    type: str = Field(description="`invalid_request_error`, `rate_limit_error` or `server_error`.")
+    type: str = Field(description="`invalid_request_error`, `rate_limit_error`, `permission_error` or `server_error`.")
     param: str | None = Field(description="The part of the input at fault.")
     code: str = Field(description="Stable; `docs/errors.md` lists all.")
 

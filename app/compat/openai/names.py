@@ -1,0 +1,47 @@
+"""What `model` may name: a level, the family, `auto`, or a name of OpenAI's that stands for one of them."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from app.compat.drawing import model_names
+from app.submission import AUTO
+from core.errors import ModelNotFound
+from core.families import Family
+from core.settings import settings
+
+GPT_IMAGES = ("gpt-image-", "chatgpt-image-")
+
+
+def level_named(model: str | None, family: Family) -> str:
+    """The level that a model's name asks for, or `auto`; raises `ModelNotFound`."""
+    name = model or AUTO
+    if (found := _level(name, family)) is not None:
+        return found
+    for pattern, target in settings().aliases:
+        if fnmatchcase(name.lower(), pattern.lower()):
+            if (found := _level(target, family)) is not None:
+                return found
+            raise ModelNotFound(
+                f"ARGUS_MODEL_ALIASES has {name!r} mean {target!r}, which family {family.id} does not have.",
+                field="model",
+            )
+    known = ", ".join((AUTO, *names(family)))
+    raise ModelNotFound(f"There is no model {name[:80]!r}. Use one of: {known}; or ARGUS_MODEL_ALIASES.", field="model")
+
+
+def names(family: Family) -> list[str]:
+    """What `/v1/models` lists: the family, its levels, and aliases that are names."""
+    spelt = [pattern for pattern, _ in settings().aliases if not set(pattern) & set("*?[")]
+    return [*model_names(family), *spelt]
+
+
+def is_gpt_image(model: str | None) -> bool:
+    """Whether its clients expect what OpenAI's GPT image models answer: base64, whatever they ask."""
+    return (model or "").startswith(GPT_IMAGES)
+
+
+def _level(name: str, family: Family) -> str | None:
+    if name in (AUTO, family.id):
+        return AUTO
+    return name if name in family.levels else None
