@@ -19,6 +19,8 @@ BODIES = (  # by what an address begins with
     ("/sdapi/", A1111Error.model_json_schema()),
     *((address, OPENAI_ERROR) for address in ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations")),
     ("/v1/models", OPENAI_ERROR),
+    ("/v1/files", OPENAI_ERROR),
+    ("/v1/batches", OPENAI_ERROR),
 )
 
 

@@ -11,6 +11,7 @@ are cut off::
 
 from __future__ import annotations
 
+import copy
 import json
 import resource
 import signal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
@@ -38,7 +40,7 @@ HEADER_S, BODY_S, SLOWEST = 10.0, 30.0, 10_000  # SLOWEST: bytes a second
 IDLE_S = 75  # longer than clients and proxies keep an idle connection, so that none is ended under a request
 THREADS = waiting.PLACES + 16  # at most: those that wait, and those that work
 SPARE_THREADS = 16  # stay when they have nothing to do
-HEALTH = "/healthz"
+HEALTH, FILES = "/healthz", "/v1/files"
 CONNECTIONS = 4000
 HANDLES = 200  # files and connections beside those of clients
 HEADER_BYTES = 32 * 1024
@@ -56,7 +58,8 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         found = self.request.error
         error: ArgusError = BadInput(f"This is not HTTP as it should be: {found.body}.")
         if found.code in (413, 431):
-            limit = f"{settings().max_upload_mb} MB" if found.code == 413 else f"{HEADER_BYTES // 1024} kB of header"
+            most = settings().max_file_mb if self.request.path == FILES else settings().max_upload_mb
+            limit = f"{most} MB" if found.code == 413 else f"{HEADER_BYTES // 1024} kB of header"
             error = TooLarge(f"More than {limit} in one request.")
         elif found.code == 500:
             error = ArgusError("Something went wrong inside Argus.")
@@ -103,11 +106,26 @@ class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
             self.set_thread_count(running - (idle - SPARE_THREADS + 1) // 2)
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """A request that may have a longer body where files are uploaded."""
+
+    adj: Any
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the header."""
+        super().parse_header(header_plus)
+        if self.path == FILES:
+            longer = copy.copy(self.adj)
+            longer.max_request_body_size = settings().max_file_mb * 1024 * 1024 + 1
+            self.adj = longer
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when its unfinished request has been coming, and who is to know when it ends."""
 
     task_class = Task
     error_task_class = Refusal
+    parser_class = Parser
     began = 0.0
     told = staticmethod(lambda: None)  # when the client hangs up
 
@@ -253,10 +271,12 @@ def _most_files() -> int:
 def serve() -> int:
     """Serve until told to stop; returns the exit status."""
     from app import create_app
+    from app.compat.openai.batch.keeper import KEEPER
 
     give_memory_back()
     server = make_server(create_app(), listening(settings().host, settings().port))
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, server.leave)
+    KEEPER.start()
     server.run()
     return 0

@@ -65,6 +65,7 @@ class WebSettings(BaseSettings):
     )
     max_waiting_client: int = Field(50_000, ge=1, description="Most of them by one client.")
     max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")
+    max_file_mb: int = Field(200, ge=1, description="Most megabytes of a file of calls for a batch (`/v1/files`).")
     compat_wait_s: float = Field(
         120.0,
         gt=0,

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool
 
+import core.batch_tables
 import core.client_tables  # noqa: F401 - tables
 from core.database import sqlalchemy_url
 from core.services import migration_url

@@ -104,6 +104,7 @@ def empty_tables(services: Services) -> None:
     """Every table without rows, ids from 1 again. The role that Argus itself runs with has no right to that."""
     import psycopg2
 
+    import core.batch_tables
     import core.client_tables  # noqa: F401 - tables
     from core.tables import Base
 

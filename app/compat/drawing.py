@@ -139,17 +139,18 @@ def _read(session: Session, job_id: uuid.UUID) -> list[Drawing]:
     """The job's drawings in order; raises why there is one missing."""
     find_job(session, job_id)
     ids = session.scalars(select(Request.id).where(Request.job_id == job_id).order_by(Request.position)).all()
-    return [_drawing(session, request_out(session, id)) for id in ids]
+    return [drawing_of(session, request_out(session, id)) for id in ids]
 
 
-def _drawing(session: Session, request: RequestOut) -> Drawing:
+def drawing_of(session: Session, request: RequestOut) -> Drawing:
+    """A request with its image; raises why there is none."""
     if request.state in (State.FAILED, State.CANCELLED) or not request.images:
-        raise _missing(request)
+        raise why_missing(request)
     image = find_image(session, request.images[0].id)
     return Drawing(request, image.key, image.sha256)
 
 
-def _missing(request: RequestOut) -> ArgusError:
+def why_missing(request: RequestOut) -> ArgusError:
     """Why a request has no image."""
     if request.state == State.CANCELLED:
         return Cancelled(f"Job {request.job_id} was cancelled.")

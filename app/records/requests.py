@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, selectinload
 
 from app.prompts.notes import notes
@@ -27,10 +27,20 @@ GIVEN = ("guidance", "level_asked", "level", "epoch", "deadline_unreachable", "w
 
 def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
     """Everything about a request; raises `NotFound`."""
-    whole = (selectinload(Request.tries), selectinload(Request.images).selectinload(Image.scores))
-    request = session.scalar(select(Request).where(Request.id == request_id).options(*whole))
-    if request is None:
+    found = requests_out(session, Request.id == request_id)
+    if not found:
         raise NotFound(f"There is no request {request_id}.", field="id")
+    return found[0]
+
+
+def requests_out(session: Session, *which: ColumnElement[bool]) -> list[RequestOut]:
+    """Everything about some requests, in the order of their jobs."""
+    whole = (selectinload(Request.tries), selectinload(Request.images).selectinload(Image.scores))
+    query = select(Request).where(*which).order_by(Request.job_id, Request.position).options(*whole)
+    return [_out(request) for request in session.scalars(query)]
+
+
+def _out(request: Request) -> RequestOut:
     images = [image_out(image) for image in reversed(request.images)]
     newest, level = images[0] if images else None, _level_of(request)
     return RequestOut(

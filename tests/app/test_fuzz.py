@@ -55,6 +55,10 @@ class Api:
         request = job["requests"][0]["id"]
         self.client, self.ids = client, {"job_id": job["id"], "request_id": request, "image_id": draw(request)}
         self.ids["model_id"] = "exact"
+        data = {"purpose": "batch", "file": (io.BytesIO(b"{}"), "calls.jsonl")}
+        self.ids["file_id"] = file = client.post("/v1/files", data=data).get_json()["id"]
+        wanted = {"input_file_id": file, "endpoint": "/v1/images/generations", "completion_window": "24h"}
+        self.ids["batch_id"] = client.post("/v1/batches", json=wanted).get_json()["id"]
 
 
 @pytest.fixture

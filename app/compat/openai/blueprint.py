@@ -16,7 +16,7 @@ from app.schemas.errors import ErrorDetail
 
 blueprint = APIBlueprint("openai", __name__, url_prefix="/v1", tag="OpenAI clients")
 forms = APIBlueprint("openai_forms", __name__, url_prefix="/v1", tag="OpenAI clients")  # what takes no JSON
-ADDRESSES = ("/v1/images", "/v1/models")
+ADDRESSES = ("/v1/images", "/v1/models", "/v1/files", "/v1/batches")
 STATUSES = {422: 400}  # to its clients, what is wrong with a request is a `BadRequestError`
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 

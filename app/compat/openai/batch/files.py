@@ -1,0 +1,102 @@
+"""Uploaded files: in parts in PostgreSQL, read piece by piece and line by line, never whole."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from app.clients import client_of
+from core.batch_tables import Batch, FilePart, StoredFile
+from core.errors import BadInput, Conflict, NotFound
+
+PIECE = 256 * 1024
+LINE_BYTES = 1024 * 1024
+UPLOADED, MADE = "batch", "batch_output"  # purposes
+PREFIX = "file-"
+NAME_CHARS = 255
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a file that is not blank; `end` is where the next begins, in bytes."""
+
+    text: bytes
+    end: int
+
+
+def store(session: Session, stream: IO[bytes], name: str) -> StoredFile:
+    """Keep a file; raises `BadInput` where it is empty."""
+    file = StoredFile(id=uuid.uuid4(), client=client_of(), purpose=UPLOADED, filename=name[-NAME_CHARS:], bytes=0)
+    session.add(file)
+    session.flush()
+    number = 0
+    while piece := stream.read(PIECE):
+        session.execute(insert(FilePart).values(file_id=file.id, number=number, content=piece))
+        file.bytes, number = file.bytes + len(piece), number + 1
+    if not number:
+        raise BadInput("The file is empty: send one with a call a line.", field="file")
+    return file
+
+
+def find_file(session: Session, file_id: str, field: str = "file_id") -> StoredFile:
+    """A file by the id that clients know; raises `NotFound`."""
+    known = id_from(file_id, PREFIX)
+    file = session.get(StoredFile, known) if known else None
+    if file is None:
+        raise NotFound(f"There is no file {file_id!r}.", field=field)
+    return file
+
+
+def id_from(text: str, prefix: str) -> uuid.UUID | None:
+    """Our id, of one that clients know."""
+    try:
+        return uuid.UUID(text.removeprefix(prefix)) if text.startswith(prefix) else None
+    except ValueError:
+        return None
+
+
+def remove(session: Session, file: StoredFile) -> None:
+    """Remove a file; raises `Conflict` while a batch reads it. Results can't be read any more then, images stay."""
+    reading = select(Batch).where(Batch.input_file_id == file.id, Batch.status.in_(("validating", "in_progress")))
+    if any(batch.status == "validating" or batch.lines_read < batch.total for batch in session.scalars(reading)):
+        raise Conflict("A batch is being read from this file: cancel it first, or wait until it is in progress.")
+    session.execute(delete(StoredFile).where(StoredFile.id == file.id))
+
+
+def pieces(session: Session, file_id: uuid.UUID, first: int = 0) -> Iterator[bytes]:
+    """The parts of a file, from one on."""
+    while True:
+        part = select(FilePart.content).where(FilePart.file_id == file_id, FilePart.number == first)
+        if (content := session.scalar(part)) is None:
+            return
+        yield content
+        first += 1
+
+
+def lines(session: Session, file_id: uuid.UUID, start: int = 0) -> Iterator[Line]:
+    """The lines of a file that are not blank, from a byte on at which one begins. Of one that is longer than
+    LINE_BYTES so much is kept, which is no JSON any more."""
+    held, place, skipped = b"", start, 0
+    for piece in _pieces_from(session, file_id, start):
+        *whole, held = (held + piece).split(b"\n")
+        for text in whole:
+            place += len(text) + 1 + skipped
+            skipped = 0
+            if text.strip():
+                yield Line(text[:LINE_BYTES].strip(), place)
+        if len(held) > LINE_BYTES:
+            skipped, held = skipped + len(held) - LINE_BYTES, held[:LINE_BYTES]
+    if held.strip():
+        yield Line(held[:LINE_BYTES].strip(), place + len(held) + skipped)
+
+
+def _pieces_from(session: Session, file_id: uuid.UUID, start: int) -> Iterator[bytes]:
+    first = True
+    for piece in pieces(session, file_id, start // PIECE):
+        yield piece[start % PIECE :] if first else piece
+        first = False
