@@ -32,7 +32,7 @@ BY_STATUS: dict[int, type[ArgusError]] = {
     kind.status: kind for kind in (BadInput, Forbidden, NotFound, WrongMethod, TooLarge, WrongMediaType, TooOften)
 }
 KEPT_HEADERS = ("Allow", "Retry-After")
-FOR_PROGRAMS = ("/v1/", "/sdapi/")
+FOR_PROGRAMS = ("/v1/", "/sdapi/", "/controlnet/", "/internal/", "/queue/")
 
 
 def register(app: APIFlask) -> None:

@@ -27,7 +27,7 @@ from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.publishing import publish_jobs
-from core.requests import cancel_job, new_requests
+from core.requests import cancel_job, cancel_requests, new_requests
 from core.settings import settings
 from core.tables import Image, Job, Request, ServiceClass
 from scheduler.observation.target import latency_target_s
@@ -144,6 +144,15 @@ def abandon(job_id: uuid.UUID) -> None:
         return
     with transaction() as session:
         session.execute(update(Job).where(Job.id == job_id).values(abandoned_at=func.now()))
+
+
+def skip(job_id: uuid.UUID, requests: Sequence[uuid.UUID]) -> int:
+    """Cancel these requests of a job, which goes on; returns how many were open."""
+    with transaction() as session:
+        count = cancel_requests(session, requests)
+        if count:
+            _note(session, job_id, "cancelled", requests=count)
+        return count
 
 
 def purge(job_id: uuid.UUID) -> None:

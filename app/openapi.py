@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.compat.a1111.schemas import A1111Error
+from app.compat.a1111.answers import A1111Error
 from app.compat.openai.schemas import ERROR_BODY as OPENAI_ERROR
 from app.schemas.errors import ERROR_BODY
 

@@ -37,6 +37,16 @@ class ClientAction(Base):
     details: Mapped[dict[str, Any]]  # counts and ids; never prompts
 
 
+class ClientCheckpoint(Base):
+    """The level that a client of the web UI's API chose for its next calls; trimmed when it was long ago."""
+
+    __tablename__ = "client_checkpoint"
+
+    client: Mapped[str] = mapped_column(primary_key=True)
+    level: Mapped[str] = mapped_column(String(64))  # or auto
+    chosen_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
 class Progress(Base):
     """How far a request is that runs, as its worker said last. Unlogged; written and read by `core.progress`."""
 

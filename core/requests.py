@@ -314,17 +314,20 @@ def keep_image(requests: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 
 def cancel_job(session: Session, job: Job) -> int:
     """Cancel what is open of a job; returns how many requests that were. Running ones end at their next step."""
-    open_requests = (
-        update(Request)
-        .where(Request.job_id == job.id, Request.state.in_(OPEN_STATES))
-        .values(state=State.CANCELLED)
-        .returning(Request.id)
-        .execution_options(synchronize_session=False)
-    )
-    count = len(session.execute(open_requests).all())
+    count = _cancel_open(session, Request.job_id == job.id)
     if count and job.cancelled_at is None:
         job.cancelled_at = session.execute(select(func.now())).scalar_one()
     return count
+
+
+def cancel_requests(session: Session, ids: Sequence[uuid.UUID]) -> int:
+    """Cancel those of these requests that are open; returns how many. Their jobs go on."""
+    return _cancel_open(session, Request.id.in_(ids))
+
+
+def _cancel_open(session: Session, which: Any) -> int:
+    mine = update(Request).where(which, Request.state.in_(OPEN_STATES)).values(state=State.CANCELLED)
+    return len(session.execute(mine.returning(Request.id).execution_options(synchronize_session=False)).all())
 
 
 def cancel_abandoned(after: timedelta) -> int:

@@ -17,4 +17,4 @@ from app.compat import a1111, openai
 
 def blueprints() -> list[APIBlueprint]:
     """Each API's routes."""
-    return [openai.blueprint, openai.forms, a1111.blueprint]
+    return [openai.blueprint, openai.forms, a1111.blueprint, a1111.probes]

@@ -75,8 +75,9 @@ def error_responses(body: dict[str, Any], reasons: Mapping[int, str]) -> dict[in
 
 
 def _only_json() -> None:
-    """A page of another site can post plain text without being asked, but not JSON."""
-    if request.method == "POST" and request.mimetype != "application/json":
+    """A page of another site can post plain text without being asked, but not JSON. No body needs no type."""
+    empty = not request.mimetype and not request.content_length
+    if request.method == "POST" and not empty and request.mimetype != "application/json":
         raise WrongMediaType("Send JSON with `Content-Type: application/json`.")
 
 

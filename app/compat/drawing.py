@@ -61,9 +61,13 @@ class Drawing:
     key: str
     sha256: str
 
+    def png(self) -> bytes:
+        """The file as it was drawn."""
+        return ImageStore().get(self.key, self.sha256)
+
     def base64(self, rendering: Rendering = AS_DRAWN) -> str:
         """The file as text."""
-        return b64encode(render(ImageStore().get(self.key, self.sha256), rendering)).decode()
+        return b64encode(render(self.png(), rendering)).decode()
 
     @property
     def origin(self) -> Origin:
@@ -97,8 +101,10 @@ def level_of(model: str | None, family: Family) -> str:
     return model if model and model != family.id else AUTO
 
 
-def draw(wanted: JobIn, source: str) -> list[Drawing]:
+def draw(wanted: JobIn, source: str, previews: int = 0) -> list[Drawing]:
     """Submit a job and wait for its images. Its id is kept in `g.job_id`, for the answer's header.
+
+    `previews` is how many each of them shows on its way.
 
     Raises:
         BadInput and its kinds, TooLarge, TooOften: nothing is stored.
@@ -108,12 +114,19 @@ def draw(wanted: JobIn, source: str) -> list[Drawing]:
     longest, instead = settings().compat_wait_s, "Submit with `POST /v1/jobs`, which answers at once."
     leave = waiting.PLACES_TO_WAIT.take(client_of(), longest, instead)
     try:
-        g.job_id = jobs.submit(wanted, source).job.id
+        g.job_id = jobs.submit(wanted, source, previews).job.id
         _wait(g.job_id)
     finally:
         leave()
     with transaction() as session:
         return _read(session, g.job_id)
+
+
+def finished(job_id: uuid.UUID) -> list[Drawing]:
+    """The drawings of a job that are there, in order."""
+    done = select(Request.id).where(Request.job_id == job_id, Request.state == State.DONE).order_by(Request.position)
+    with transaction() as session:
+        return [drawing_of(session, request_out(session, id)) for id in session.scalars(done).all()]
 
 
 def _wait(job_id: uuid.UUID) -> None:

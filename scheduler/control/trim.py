@@ -1,5 +1,5 @@
 """History that nothing reads any more is deleted: old plans, assignments, workers that have left, replaced predictors,
-idempotency keys of yesterday, what clients did a year ago.
+idempotency keys of yesterday, what clients chose a month and did a year ago.
 
 What is in use stays however old it is: the plan and the predictor in force, the last two assignments of each worker and
 the plans that they name. Requests, images, scores and attempts are the user's: they go with their job, never by age.
@@ -20,6 +20,7 @@ EVERY_S = 3600.0
 MOST = 10_000  # rows of a table at a time: what is left goes with the next turn
 
 KEY_DAYS = 1.0  # how long an `Idempotency-Key` is known
+CHOICE_DAYS = 30.0  # and the checkpoint that a client chose
 
 # In this order: a plan goes when no assignment names it any more, an assignment when its worker has gone.
 STATEMENTS = {
@@ -51,13 +52,15 @@ DELETE FROM idempotency_key WHERE (client, key) IN (
     SELECT client, key FROM idempotency_key WHERE created_at < now() - make_interval(secs => :keys) LIMIT :most
 )
 """,
+    "choices": "DELETE FROM client_checkpoint WHERE chosen_at < now() - make_interval(secs => :choices)",
     "predictors": "DELETE FROM predictor WHERE created_at < now() - make_interval(secs => :seconds) AND NOT in_force",
 }
 
 
 def trim_history() -> dict[str, int]:
     """Delete what is older than the setting `history_days` and not in use; returns how many rows of each kind."""
-    days = {"seconds": settings().history_days, "actions": settings().action_days, "keys": KEY_DAYS}
+    days = {"seconds": settings().history_days, "actions": settings().action_days}
+    days |= {"keys": KEY_DAYS, "choices": CHOICE_DAYS}
     values = {**{name: 86_400 * number for name, number in days.items()}, "most": MOST}
     deleted = {}
     for kind, statement in STATEMENTS.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -95,85 +94,6 @@ def test_the_family_and_its_levels_are_the_models_of_both(client: FlaskClient) -
     there = client.get("/sdapi/v1/sd-models").get_json()
     assert [model["id"] for model in listed["data"]] == ["paper", "exact", "ac-5", "fs-10"]
     assert [model["model_name"] for model in there] == [model["id"] for model in listed["data"]]
-
-
-def test_the_web_ui_is_answered_with_images_parameters_and_infotexts(client: FlaskClient) -> None:
-    wanted = {
-        "prompt": "a red apple",
-        "negative_prompt": "a worm",
-        "seed": 7,
-        "steps": "10",
-        "cfg_scale": 3,
-        "batch_size": 2,
-        "n_iter": 1,
-        "sampler_name": "Euler a",
-        "denoising_strength": 0.7,
-        "enable_hr": False,
-        "override_settings": {"sd_model_checkpoint": "ac-5", "sd_vae": "None"},
-    }
-    with worker(lambda request: draw(request, "ac-5")):
-        answer = client.post(A1111, json=wanted)
-    assert answer.status_code == 200, answer.text
-    body = answer.get_json()
-    assert all(base64.b64decode(image).startswith(PNG) for image in body["images"])
-    used = body["parameters"]
-    assert (used["prompt"], used["steps"], used["width"]) == ("a red apple", 10, 64)
-    info = json.loads(body["info"])
-    assert (info["seed"], info["all_seeds"], info["sd_model_name"]) == (7, [7, 8], "ac-5")
-    assert [told["level"] for told in info["argus"]] == ["ac-5", "ac-5"]
-    prompt, negative, parameters = info["infotexts"][1].splitlines()
-    assert (prompt, negative) == ("a red apple", "Negative prompt: a worm")
-    assert parameters.startswith("Steps: 10, Sampler: Automatic, CFG scale: 3, Seed: 8, Size: 64x64, Model: large, ")
-    assert "Argus level: ac-5" in parameters
-    assert [(row.level_asked, row.guidance, row.seed) for row in stored()] == [("ac-5", 3.0, 7), ("ac-5", 3.0, 8)]
-
-
-WRONG_THERE: list[tuple[dict[str, Any], int, str, str]] = [
-    ({}, 422, "bad_prompt", "prompt"),
-    ({"prompt": "a", "width": 512, "height": 512}, 422, "out_of_range", "width"),
-    ({"prompt": "a", "steps": 51}, 422, "out_of_range", "steps"),
-    ({"prompt": "a", "steps": "many"}, 400, "bad_input", "steps"),
-    ({"prompt": "a", "cfg_scale": 30}, 422, "out_of_range", "cfg_scale"),
-    ({"prompt": "a", "seed": -2}, 422, "out_of_range", "seed"),
-    ({"prompt": "a", "n_iter": 9}, 422, "out_of_range", "n_iter"),
-    ({"prompt": "a", "enable_hr": True}, 400, "bad_input", "enable_hr"),
-    ({"prompt": "a", "styles": ["noir"]}, 400, "bad_input", "styles"),
-    ({"prompt": "a", "alwayson_scripts": {"controlnet": {}}}, 400, "bad_input", "alwayson_scripts"),
-    (
-        {"prompt": "a", "override_settings": {"sd_model_checkpoint": "sd15"}},
-        422,
-        "unknown_level",
-        "override_settings.sd_model_checkpoint",
-    ),
-]
-
-
-@pytest.mark.parametrize(("body", "status", "stable", "field"), WRONG_THERE)
-def test_the_web_ui_s_clients_are_told_what_cannot_be_drawn_in_their_own_words(
-    client: FlaskClient, body: dict[str, Any], status: int, stable: str, field: str
-) -> None:
-    answer = client.post(A1111, json=body, headers={"Accept": "*/*"})
-    assert (answer.status_code, code(answer)) == (status, stable)
-    assert answer.get_json()["errors"].startswith(f"{field}: ")
-    assert rows() == (0, 0)
-
-
-def test_what_the_web_ui_s_clients_ask_beside_images_is_answered_and_changes_nothing(client: FlaskClient) -> None:
-    assert [sampler["name"] for sampler in client.get("/sdapi/v1/samplers").get_json()] == ["Automatic"]
-    options = client.get("/sdapi/v1/options").get_json()
-    assert options["sd_model_checkpoint"] == "paper"
-    assert client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "fs-10"}).get_json() == options
-    assert client.get("/sdapi/v1/cmd-flags").get_json()["api"] is True
-
-
-def test_progress_is_that_of_the_web_ui_s_own_jobs(client: FlaskClient, submit: Callable[..., dict[str, Any]]) -> None:
-    submit(prompt="somebody else's")
-    assert client.get("/sdapi/v1/progress").get_json()["progress"] == 0.0
-    with configured(ARGUS_COMPAT_WAIT_S="0.01"):
-        job = client.post(A1111, json={"prompt": "a", "batch_size": 2}).headers["X-Argus-Job"]
-    draw(client.get(f"/v1/jobs/{job}").get_json()["requests"][0]["id"])
-    told = client.get("/sdapi/v1/progress").get_json()
-    assert (told["progress"], told["state"]["job_count"]) == (0.5, 1)
 
 
 @BOTH

@@ -10,13 +10,14 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from app.compat.a1111.schemas import A1111Error
-from app.compat.conventions import Words, set_up
+from app.compat.a1111.answers import A1111Error
+from app.compat.conventions import REFUSALS, Words, error_responses, set_up
 from app.schemas.errors import ErrorDetail
 
 blueprint = APIBlueprint("a1111", __name__, url_prefix="/sdapi/v1", tag="AUTOMATIC1111 clients")
 SOURCE = "a1111"
-SAMPLER = "Automatic"  # each level brings its own
+ERRORS = error_responses(A1111Error.model_json_schema(), REFUSALS)  # of what draws
+REFUSED = {400: ERRORS[400]}  # of what takes anything else
 FIELDS = {
     "guidance": "cfg_scale",
     "level": "override_settings.sd_model_checkpoint",

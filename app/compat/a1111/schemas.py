@@ -1,26 +1,24 @@
-"""Shapes of the web UI's API, as its modules/api/models.py has them."""
+"""What clients send to `txt2img`. Each field is read, ignored because it means nothing here, or refused unless off."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.compat.drawing import level_of
-from app.schemas.base import AnyWhole, Number, Out, Seed, Whole
+from app.compat.a1111.off import Off, OffAtOne, acting_scripts
+from app.compat.a1111.settings import CHECKPOINT, refuse_settings
+from app.compat.sizes import Sizes
+from app.schemas.base import AnyWhole, Number, Seed, Whole
 from app.schemas.submission import JobIn
-from core.families import Family
+from core.errors import BadInput, OutOfRange
 from core.numbers import RANDOM
 
-Off = Literal[False] | None
-
-
-class Overrides(BaseModel):
-    """Settings for one call; others than this are ignored."""
-
-    sd_model_checkpoint: str | None = Field(
-        default=None, description="A level's id; the family's, `auto` or none: Argus chooses the level."
-    )
+MOST_IMAGES = 64
+READ = {
+    *("prompt", "negative_prompt", "seed", "subseed", "steps", "cfg_scale", "width", "height", "batch_size", "n_iter"),
+    *("override_settings", "send_images"),
+}
 
 
 class Txt2ImgIn(BaseModel):
@@ -31,86 +29,97 @@ class Txt2ImgIn(BaseModel):
     prompt: str = ""
     negative_prompt: str | None = ""
     seed: Seed | None = Field(default=RANDOM, description="Of the first image; -1 is drawn.")
+    subseed: Seed | None = Field(default=RANDOM, description="Means nothing, as `subseed_strength` must be 0.")
     steps: Whole | None = None
     cfg_scale: Number | None = None
     width: Whole | None = None
     height: Whole | None = None
-    batch_size: AnyWhole = Field(default=1, ge=1, le=8)
-    n_iter: AnyWhole = Field(default=1, ge=1, le=8, description="There are `batch_size` × `n_iter` images.")
+    batch_size: AnyWhole = Field(default=1, ge=1)
+    n_iter: AnyWhole = Field(default=1, ge=1, description="There are `batch_size` × `n_iter` images, at most 64.")
+    send_images: bool | None = Field(default=True, description="False: the images are drawn and kept, not sent.")
     sampler_name: str | None = Field(default=None, description="Ignored: each level brings its own.")
-    override_settings: Overrides | None = None
-    enable_hr: Off = None
-    restore_faces: Off = None
-    tiling: Off = None
-    subseed_strength: Number | None = Field(default=None, ge=0, le=0)
-    styles: list[str] | None = Field(default=None, max_length=0)
-    script_name: Literal["", "None"] | None = None
-    alwayson_scripts: dict[str, Any] | None = Field(default=None, max_length=0)
+    scheduler: str | None = Field(default=None, description="Ignored: each level brings its own.")
+    override_settings: dict[str, Any] | None = Field(
+        default=None, description="`sd_model_checkpoint`: a level, or the family. Others as in `POST /options`."
+    )
+    alwayson_scripts: dict[str, Any] | None = Field(default=None, description="Refused unless all are disabled.")
+    enable_hr: Off
+    restore_faces: Off
+    tiling: Off
+    styles: Off
+    subseed_strength: Off
+    seed_resize_from_w: Off
+    seed_resize_from_h: Off
+    script_name: Off
+    refiner_checkpoint: Off
+    infotext: Off
+    s_churn: Off
+    s_min_uncond: Off
+    s_noise: OffAtOne
+    clip_skip: OffAtOne
 
-    def job(self, family: Family) -> JobIn:
-        """The job that this asks for."""
-        checkpoint = self.override_settings.sd_model_checkpoint if self.override_settings else None
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint that this call names."""
+        named = (self.override_settings or {}).get(CHECKPOINT)
+        if named is not None and not isinstance(named, str):
+            raise BadInput("A checkpoint is named by text.", field=f"override_settings.{CHECKPOINT}")
+        return named or None
+
+    def job(self, level: str, sizes: Sizes) -> JobIn:
+        """The job that this asks for.
+
+        Raises:
+            BadInput: a script or setting that would change the image.
+            OutOfRange: more images than one call may ask for.
+        """
+        self._refuse()
         return JobIn(
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
             seed=self.seed,
             steps=self.steps,
             guidance=self.cfg_scale,
-            width=self.width,
-            height=self.height,
+            width=sizes.native[0],
+            height=sizes.native[1],
             n=self.batch_size * self.n_iter,
-            level=level_of(checkpoint, family),
+            level=level,
         )
 
-
-class Txt2ImgOut(Out):
-    """The images, in order of their seeds."""
-
-    images: list[str] = Field(description="PNG files, base64.")
-    parameters: dict[str, Any] = Field(description="What was sent, with what was drawn where nothing was sent.")
-    info: str = Field(description="JSON: seeds, infotexts, and `argus`, which says of each image what drew it and why.")
-
-
-class SdModel(Out):
-    """A name that `sd_model_checkpoint` takes."""
-
-    title: str
-    model_name: str
-    hash: str | None = None
-    sha256: str | None = None
-    filename: str
-    config: str | None = None
+    def _refuse(self) -> None:
+        if (images := self.batch_size * self.n_iter) > MOST_IMAGES:
+            raise OutOfRange(f"{images} images; at most {MOST_IMAGES} come in one call.", field="n_iter")
+        if acting := acting_scripts(self.alwayson_scripts):
+            raise BadInput(
+                f"{', '.join(acting)[:200]} would change the image, and Argus runs no scripts: leave it out, or "
+                "disable it.",
+                field="alwayson_scripts",
+            )
+        refuse_settings(self.override_settings or {}, "override_settings.")
 
 
-class Sampler(Out):
-    """A sampler's name."""
+class OptionsIn(BaseModel):
+    """Options to change; see `POST /options`."""
 
-    name: str
-    aliases: list[str] = []
-    options: dict[str, str] = {}
+    model_config = ConfigDict(extra="allow")
 
-
-class OptionsOut(Out):
-    """Options in force."""
-
-    sd_model_checkpoint: str
-    samples_format: str = "png"
+    sd_model_checkpoint: str | None = Field(default=None, description="A level, or the family.")
 
 
-class ProgressOut(Out):
-    """How far everything is that was sent to these addresses."""
+class PngInfoIn(BaseModel):
+    """An image."""
 
-    progress: float = Field(description="Share of the images of open jobs that are finished; 0 while none is open.")
-    eta_relative: float = Field(default=0.0, description="Not estimated.")
-    state: dict[str, Any]
-    current_image: str | None = None
-    textinfo: str | None = None
+    image: str = Field(description="The file, base64, with `data:…;base64,` before it or without.")
 
 
-class A1111Error(Out):
-    """The web UI's words about an error."""
+class ProgressIn(BaseModel):
+    """What of the progress is wanted."""
 
-    error: str = Field(description="Our stable code; `docs/errors.md` lists all.")
-    detail: str
-    body: str = ""
-    errors: str = Field(description="The detail, with the field at fault.")
+    skip_current_image: bool = Field(default=False, description="Leave out what the image looks like so far.")
+
+
+def ignored(sent: dict[str, Any]) -> list[str]:
+    """Names of the fields that were sent with something in them, and mean nothing here."""
+    return sorted(
+        str(name)[:100] for name, value in sent.items() if name not in READ and value not in (None, "", [], {})
+    )

@@ -1,0 +1,34 @@
+"""What the web UI does with images and Argus does not: refused in words that its clients show."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from app.compat.a1111.blueprint import REFUSED, blueprint
+from core.errors import TextToImageOnly
+
+ADDRESSES = {  # and what they would do
+    "img2img": "make an image from another",
+    "extra-single-image": "enlarge or mend an image",
+    "extra-batch-images": "enlarge or mend images",
+    "interrogate": "describe an image",
+    "create/embedding": "create a textual inversion",
+    "create/hypernetwork": "create a hypernetwork",
+    "train/embedding": "train a textual inversion",
+    "train/hypernetwork": "train a hypernetwork",
+}
+
+
+def _add(address: str, deed: str) -> None:
+    @blueprint.post(f"/{address}", endpoint=address.replace("-", "_").replace("/", "_"))
+    @blueprint.doc(
+        summary=f"Not there: {deed}",
+        description="Whatever the body holds, the answer is 400 `text_to_image_only`.",
+        responses=REFUSED,
+    )
+    def refuse() -> NoReturn:
+        raise TextToImageOnly(f"Text-to-image only: this Argus does not {deed}. Send a prompt to `txt2img`.")
+
+
+for _address, _deed in ADDRESSES.items():
+    _add(_address, _deed)
