@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.rendering import QUALITY, SIDES, Format, Rendering
-from app.schemas.base import Out
+from app.schemas.base import AnyWhole, Out
 
 
 class ImageOut(Out):
@@ -33,17 +33,17 @@ class RenderIn(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    width: int | None = Field(
+    width: AnyWhole | None = Field(
         default=None, ge=SIDES[0], le=SIDES[1], description="Pixels. Without `height`, that follows."
     )
-    height: int | None = Field(
+    height: AnyWhole | None = Field(
         default=None,
         ge=SIDES[0],
         le=SIDES[1],
         description="Pixels. With `width`: the image is resized to cover both, and cut around its centre.",
     )
     format: Format = "png"
-    quality: int = Field(default=QUALITY, ge=0, le=100, description="Of JPEG and WebP.")
+    quality: AnyWhole = Field(default=QUALITY, ge=0, le=100, description="Of JPEG and WebP.")
 
     def rendering(self) -> Rendering:
         """What to make."""

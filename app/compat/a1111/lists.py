@@ -17,6 +17,7 @@ from core.settings import settings
 
 NONE_HERE = {  # the address, and what it would list
     "loras": "LoRAs",
+    "lycos": "LyCORIS networks",
     "prompt-styles": "styles",
     "sd-vae": "VAEs to choose from",
     "sd-modules": "modules to choose from",

@@ -15,6 +15,7 @@ from core.errors import ArgusError, BadInput
 from core.numbers import number
 
 NOTHING = (0.0, "", "none", "false", "[]", "{}")
+UNSET = (*NOTHING, -1.0)  # of what is -1 by default
 SWITCHES = ("enabled", "enable")  # of a script's argument
 
 
@@ -45,6 +46,7 @@ def _checked(off: tuple[Any, ...]) -> BeforeValidator:
 
 
 Off = Annotated[Any, _checked(NOTHING), Field(default=None, description="Refused unless it is off.")]
+OffAtMinusOne = Annotated[Any, _checked(UNSET), Field(default=None, description="Refused unless it is 0 or -1.")]
 OffAtOne = Annotated[Any, _checked((0.0, 1.0, "")), Field(default=None, description="Refused unless it is 0 or 1.")]
 
 

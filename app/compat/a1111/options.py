@@ -12,7 +12,7 @@ from app.clients import client_of
 from app.compat.a1111.blueprint import REFUSED, blueprint
 from app.compat.a1111.checkpoints import checkpoint, level_named
 from app.compat.a1111.schemas import OptionsIn
-from app.compat.a1111.settings import CHECKPOINT, FIXED, refuse_settings
+from app.compat.a1111.settings import CHECKPOINT, SHOWN, refuse_settings
 from app.submission import AUTO
 from core.client_tables import ClientCheckpoint
 from core.database import transaction
@@ -20,9 +20,9 @@ from core.errors import UnknownLevel
 from core.families import Family, load_family
 from core.settings import settings
 
-SHOWN: dict[str, Any] = {"type": "object", "properties": {CHECKPOINT: {"type": "string"}}}
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {CHECKPOINT: {"type": "string"}}}
 OPTIONS: dict[Any, Any] = {
-    200: {"description": "The options in force", "content": {"application/json": {"schema": SHOWN}}}
+    200: {"description": "The options in force", "content": {"application/json": {"schema": SCHEMA}}}
 }
 
 
@@ -75,5 +75,4 @@ def _options() -> dict[str, Any]:
     with transaction() as session:
         level = chosen_level(session, family)
     chosen = checkpoint(family.id if level == AUTO else level, family)
-    fixed = {name: value for name, (value, _) in FIXED.items() if not name.startswith("forge_")}
-    return {CHECKPOINT: chosen.title, "sd_checkpoint_hash": chosen.sha256 or "", **fixed}
+    return {CHECKPOINT: chosen.title, "sd_checkpoint_hash": chosen.sha256 or "", **SHOWN}

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.compat.a1111.off import Off, OffAtOne, acting_scripts
+from app.compat.a1111.off import Off, OffAtMinusOne, OffAtOne, acting_scripts
 from app.compat.a1111.settings import CHECKPOINT, refuse_settings
 from app.compat.sizes import Sizes
 from app.schemas.base import AnyWhole, Number, Seed, Whole
@@ -48,8 +48,8 @@ class Txt2ImgIn(BaseModel):
     tiling: Off
     styles: Off
     subseed_strength: Off
-    seed_resize_from_w: Off
-    seed_resize_from_h: Off
+    seed_resize_from_w: OffAtMinusOne
+    seed_resize_from_h: OffAtMinusOne
     script_name: Off
     refiner_checkpoint: Off
     infotext: Off

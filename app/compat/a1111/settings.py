@@ -1,33 +1,45 @@
-"""The web UI's settings here: which there are, which may be changed, and which would change images and cannot."""
+"""The web UI's settings here: the checkpoint can be chosen; none of those that change images can be, nor need be said.
+
+`DEFAULTS` are what the web UI comes with, by its modules/shared_options.py: clients send them with each call to be sure
+of them, so what says the same is taken. What is about files, the page or images made from images means nothing here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from app.compat.a1111.off import is_off
-from core.errors import BadInput
+from core.errors import ArgusError, BadInput
+from core.numbers import number
 
 CHECKPOINT = "sd_model_checkpoint"
-FIXED: dict[str, tuple[Any, tuple[Any, ...]]] = {  # what it is, and what it may be said to be
-    "sd_vae": ("Automatic", ("automatic", "none", "")),
-    "CLIP_stop_at_last_layers": (1, (0.0, 1.0)),
-    "samples_format": ("png", ("png",)),
-    "eta_noise_seed_delta": (0, (0.0,)),
-    "face_restoration": (False, (0.0, "false")),
-    "tiling": (False, (0.0, "false")),
-    "sd_hypernetwork": ("None", ("none", "")),
-    "token_merging_ratio": (0.0, (0.0,)),
-    "s_churn": (0.0, (0.0,)),
-    "forge_additional_modules": ([], ()),
-    "forge_unet_storage_dtype": ("Automatic", ("automatic", "")),
+SHOWN: dict[str, Any] = {  # by `GET /options` too
+    **{"sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1, "samples_format": "png", "face_restoration": False},
+    **{"tiling": False, "sd_hypernetwork": "None", "eta_noise_seed_delta": 0, "token_merging_ratio": 0.0},
 }
-HARMLESS = (  # what begins like this is about files, the page or other kinds of images, and changes none here
-    *("add_", "directories_", "disable_", "do_not_", "enable_pnginfo", "ESRGAN_", "export_", "font", "grid_", "hide_"),
-    *("img2img_", "inpainting_", "interrogate_", "jpeg_quality", "js_", "keyedit_", "list_", "live_preview", "n_rows"),
+DEFAULTS: dict[str, Any] = {
+    **SHOWN,
+    **{"always_discard_next_to_last_sigma": False, "auto_vae_precision": True, "batch_cond_uncond": True},
+    **{"beta_dist_alpha": 0.6, "beta_dist_beta": 0.6, "cache_fp16_weight": False, "comma_padding_backtrack": 20},
+    **{"ddim_discretize": "uniform", "dont_fix_second_order_samplers_schedule": False, "emphasis": "Original"},
+    **{"enable_batch_seeds": True, "enable_emphasis": True, "enable_quantization": False, "eta_ancestral": 1.0},
+    **{"eta_ddim": 0.0, "extra_networks_default_multiplier": 1.0, "filter_nsfw": False, "forge_additional_modules": []},
+    **{"forge_unet_storage_dtype": "Automatic", "fp8_storage": "Disable", "k_sched_type": "Automatic"},
+    **{"pad_cond_uncond": False, "pad_cond_uncond_v0": False, "persistent_cond_cache": True, "randn_source": "GPU"},
+    **{"rho": 0.0, "s_churn": 0.0, "s_min_uncond": 0.0, "s_min_uncond_all": False, "s_noise": 1.0, "s_tmax": 0.0},
+    **{"s_tmin": 0.0, "sd_lora": "None", "sd_noise_schedule": "Default", "sd_unet": "Automatic", "sdxl_crop_left": 0},
+    **{"sdxl_clip_l_skip": False, "sdxl_crop_top": 0, "sgm_noise_multiplier": False, "sigma_max": 0.0},
+    **{"sigma_min": 0.0, "skip_early_cond": 0.0, "uni_pc_lower_order_final": True, "uni_pc_order": 3},
+    **{"uni_pc_skip_type": "time_uniform", "uni_pc_variant": "bh1", "upcast_attn": False},
+}
+ALSO = {"sd_vae": ("none", ""), "CLIP_stop_at_last_layers": (0.0,), "sd_hypernetwork": ("",), "sd_lora": ("",)}
+OLD = "use_old_"  # begins the names of ways in which earlier versions drew; off by default
+HARMLESS = (  # what begins like this
+    *("add_", "code_former_", "directories_", "disable_", "do_not_", "enable_pnginfo", "ESRGAN_", "export_", "font"),
+    *("face_restoration_model", "forge_inference_memory", "forge_preset", "grid_", "hide_", "img2img_", "inpainting_"),
+    *("initial_noise_multiplier", "interrogate_", "jpeg_quality", "js_", "keyedit_", "list_", "live_preview", "n_rows"),
     *("notification_", "outdir_", "print_", "quicksetting", "return_", "samples_filename", "samples_save", "save_"),
-    *("sd_checkpoint", "sd_vae_", "send_", "show_", "temp_dir", "ui_", "upscal"),
-    *("webp_", "forge_preset", "forge_inference_memory", "override_settings"),
+    *("sd_checkpoint", "sd_vae_", "send_", "show_", "temp_dir", "token_merging_ratio_", "ui_", "upscal", "webp_"),
 )
 
 
@@ -36,10 +48,18 @@ def refuse_settings(wanted: Mapping[str, Any], place: str = "") -> None:
     for name, value in wanted.items():
         if name == CHECKPOINT or name.startswith(HARMLESS):
             continue
-        actual, said = FIXED.get(name, (None, None))
-        if said is None:
+        if name not in DEFAULTS and not name.startswith(OLD):
             raise BadInput(f"Argus has no setting {name[:60]!r}: leave it out.", field=f"{place}{name[:60]}")
-        if value != actual and not is_off(value, said):
+        default = DEFAULTS.get(name, False)
+        if value is not None and _plain(value) not in (_plain(default), *ALSO.get(name, ())):
             raise BadInput(
-                f"It would change the image, and here it is always {actual!r}: leave it out.", field=f"{place}{name}"
+                f"It would change the image, and here it is always {default!r}: leave it out.", field=f"{place}{name}"
             )
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is compared: booleans and numbers in text or not as floats, text in small letters."""
+    try:
+        return number(float(value) if isinstance(value, bool) else value)
+    except ArgusError:
+        return value.strip().lower() if isinstance(value, str) else value

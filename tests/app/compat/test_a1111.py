@@ -102,7 +102,7 @@ def test_wide_seeds_are_drawn_and_told_to_the_last_digit(client: FlaskClient) ->
 OFF: list[dict[str, Any]] = [
     {"enable_hr": False, "hr_scale": 2, "hr_upscaler": "Latent", "firstphase_width": 0},
     {"enable_hr": "false", "tiling": 0, "restore_faces": None},
-    {"subseed_strength": 0.0, "subseed": 9, "seed_resize_from_h": 0, "seed_resize_from_w": -0.0},
+    {"subseed_strength": 0.0, "subseed": 9, "seed_resize_from_h": 0, "seed_resize_from_w": -1},
     {"styles": [], "script_name": "None", "script_args": [], "refiner_checkpoint": "", "infotext": ""},
     {"styles": [""], "script_name": "", "refiner_checkpoint": "None"},
     {"s_churn": 0, "s_tmin": 0, "s_tmax": None, "s_noise": 1, "eta": 1.0, "s_min_uncond": 0, "clip_skip": 1},
@@ -111,7 +111,8 @@ OFF: list[dict[str, Any]] = [
     {"alwayson_scripts": {"ControlNet": {"args": [{"enabled": False, "model": "canny"}]}}},
     {"alwayson_scripts": {"reactor": {"args": ["data:image/png;base64,", False, "0"]}}},
     {"alwayson_scripts": {"soft inpainting": {"args": {"enabled": False, "schedule": 1}}}},
-    {"override_settings": {"CLIP_stop_at_last_layers": 1, "sd_vae": "Automatic", "samples_save": True}},
+    {"override_settings": {"CLIP_stop_at_last_layers": "1", "sd_vae": "Automatic", "samples_save": True}},
+    {"override_settings": {"sd_vae": None, "enable_emphasis": True, "use_old_karras_scheduler_sigmas": 0}},
     {"override_settings": {"forge_additional_modules": [], "eta_noise_seed_delta": 0, "live_previews_enable": True}},
     {"sampler_index": "Euler", "scheduler": "Karras", "sampler_name": "DPM++ 2M", "url": "http://x", "auth": "a:b"},
 ]
@@ -143,6 +144,7 @@ WRONG: list[tuple[dict[str, Any], int, str, str]] = [
     ({"subseed_strength": 0.5}, 400, "bad_input", "subseed_strength"),
     ({"s_churn": 0.3}, 400, "bad_input", "s_churn"),
     ({"s_noise": 0.9}, 400, "bad_input", "s_noise"),
+    ({"seed_resize_from_h": 512}, 400, "bad_input", "seed_resize_from_h"),
     ({"clip_skip": 2}, 400, "bad_input", "clip_skip"),
     ({"refiner_checkpoint": "sdxl"}, 400, "bad_input", "refiner_checkpoint"),
     ({"infotext": "a cat\nSteps: 1"}, 400, "bad_input", "infotext"),
@@ -158,6 +160,13 @@ WRONG: list[tuple[dict[str, Any], int, str, str]] = [
     ),
     ({"override_settings": {"sd_vae": "anime.pt"}}, 400, "bad_input", "override_settings.sd_vae"),
     ({"override_settings": {"randn_source": "NV"}}, 400, "bad_input", "override_settings.randn_source"),
+    (
+        {"override_settings": {"use_old_emphasis_implementation": True}},
+        400,
+        "bad_input",
+        "override_settings.use_old_emphasis_implementation",
+    ),
+    ({"override_settings": {"sharpness": 2}}, 400, "bad_input", "override_settings.sharpness"),
     (
         {"override_settings": {"sd_model_checkpoint": 7}},
         400,
