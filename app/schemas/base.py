@@ -54,6 +54,15 @@ def json_whole(value: int) -> int | str:
     return value if abs(value) <= numbers.SAFE else str(value)
 
 
+def json_wholes(value: Any) -> Any:
+    """Objects and lists with their whole numbers as answers write them."""
+    if isinstance(value, dict):
+        return {name: json_wholes(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [json_wholes(one) for one in value]
+    return json_whole(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 WideInt = Annotated[int, PlainSerializer(json_whole, return_type=int | str)]
 
 

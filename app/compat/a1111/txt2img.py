@@ -15,6 +15,7 @@ from app.compat.a1111.schemas import Txt2ImgIn, ignored
 from app.compat.drawing import Drawing, draw, finished
 from app.compat.sizes import sizes_for
 from app.rendering import Rendering, render
+from app.schemas.base import json_wholes
 from app.schemas.submission import JobIn
 from core.database import transaction
 from core.errors import Cancelled
@@ -42,7 +43,7 @@ def txt2img(wanted: Txt2ImgIn) -> Txt2ImgOut:
     sent = request.get_json()
     return Txt2ImgOut(
         images=[_sent(png, Rendering(*sizes.asked)) for png in pngs] if wanted.send_images is not False else [],
-        parameters={**wanted.model_dump(mode="json"), **used(drawings[0].request, sizes, texts[0])},
+        parameters=json_wholes({**wanted.model_dump(mode="json"), **used(drawings[0].request, sizes, texts[0])}),
         info=written({**info(wanted, family, drawings, sizes, texts), "argus_ignored": ignored(sent)}),
     )
 

@@ -92,11 +92,21 @@ def test_images_are_not_sent_where_they_are_not_wanted(client: FlaskClient) -> N
 
 
 def test_wide_seeds_are_drawn_and_told_to_the_last_digit(client: FlaskClient) -> None:
-    body = txt2img(client, seed=6687881544318117707, subseed=MAX_SEED, batch_size=2).get_json()
+    wide = {"seed": 6687881544318117707, "subseed": MAX_SEED, "override_settings": {"img2img_x": [2**60]}}
+    body = txt2img(client, **wide, batch_size=2).get_json()
     info = json.loads(body["info"])
+    assert not _wide_numbers(body) + _wide_numbers(info)
     assert info["all_seeds"] == ["6687881544318117707", "6687881544318117708"]
     assert info["all_subseeds"] == [str(MAX_SEED)] * 2
     assert (info["seed"], body["parameters"]["seed"]) == ("6687881544318117707",) * 2
+
+
+def _wide_numbers(value: Any) -> list[int]:
+    """Whole numbers in JSON that a reader in JavaScript would round."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [number for one in inner for number in _wide_numbers(one)]
+    return [value] if isinstance(value, int) and abs(value) > 2**53 - 1 else []
 
 
 OFF: list[dict[str, Any]] = [
