@@ -23,6 +23,9 @@ BODIES = (  # by what an address begins with
     ("/v1/batches", OPENAI_ERROR),
 )
 
+PLACE = "#/components/schemas/"
+ERRORS = {"ErrorBody": ERROR_BODY, "OpenAIErrorBody": OPENAI_ERROR, "A1111Error": A1111Error.model_json_schema()}
+
 
 def complete(document: Any) -> Any:
     """The document with these answers wherever an operation does not describe them itself."""
@@ -38,4 +41,36 @@ def complete(document: Any) -> Any:
             for status, reason in reasons.items():
                 operation["responses"].setdefault(str(status), {"description": reason, "content": content})
     document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())  # blueprints may share one
-    return document
+    return _named_once(document)
+
+
+def _named_once(document: Any) -> Any:
+    """The document with each shape under one name of its own: those that generate clients make a class of each.
+
+    APIFlask writes a shape within another as `Outer.Inner`, once for each outer one, and error bodies in full.
+    """
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    bodies = {name: next((body for body, shape in ERRORS.items() if shape == schemas[name]), name) for name in schemas}
+    names = {name: body.rpartition(".")[2] for name, body in bodies.items()}
+    moved = _replaced(document, {f"{PLACE}{old}": f"{PLACE}{new}" for old, new in names.items()})
+    shapes: dict[str, Any] = moved["components"]["schemas"]
+    for old, new in names.items():
+        if shapes.setdefault(new, shapes[old]) != shapes[old]:
+            raise ValueError(f"Two shapes are called {new}: name one of them otherwise.")
+    moved["components"]["schemas"] = {name: shapes[name] for name in sorted(set(names.values()))} | ERRORS
+    for operation in (each for path in moved["paths"].values() for each in path.values() if "responses" in each):
+        for answer in operation["responses"].values():
+            for content in answer.get("content", {}).values():
+                name = next((name for name, body in ERRORS.items() if content["schema"] == body), None)
+                content["schema"] = {"$ref": f"{PLACE}{name}"} if name else content["schema"]
+    return moved
+
+
+def _replaced(part: Any, references: dict[str, str]) -> Any:
+    """A copy with other references."""
+    if isinstance(part, dict):
+        return {
+            key: references.get(value, value) if key == "$ref" else _replaced(value, references)
+            for key, value in part.items()
+        }
+    return [_replaced(one, references) for one in part] if isinstance(part, list) else part

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
+from app import openapi
 from core.settings import ROOT
 
 
@@ -68,3 +70,17 @@ def test_the_page_about_the_api_names_every_route_and_option_and_no_others(clien
     assert told == {(method, path) for path, method, _ in operations(document)}
     options = document["components"]["schemas"]["JobIn"]["properties"]
     assert all(f"`{name}`" in page for name in options)
+
+
+def test_each_shape_has_one_name_and_errors_are_shapes(client: FlaskClient) -> None:
+    """Clients are generated with a class a shape; two of a name are one too many."""
+    document = client.get("/openapi.json").get_json()
+    assert not [name for name in document["components"]["schemas"] if "." in name]
+    refused = document["paths"]["/v1/jobs"]["post"]["responses"]["400"]["content"]["application/json"]["schema"]
+    assert refused == {"$ref": "#/components/schemas/ErrorBody"}
+
+
+def test_two_shapes_of_one_name_are_found() -> None:
+    outer = {"Job.Line": {"type": "string"}, "Page.Line": {"type": "integer"}}
+    with pytest.raises(ValueError, match="Two shapes are called Line"):
+        openapi.complete({"paths": {}, "tags": [], "components": {"schemas": outer}})
