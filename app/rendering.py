@@ -70,12 +70,15 @@ AS_DRAWN = Rendering()
 
 def render(png: bytes, wanted: Rendering) -> bytes:
     """The file that was asked for, made of a stored one: resized to cover it, cut around the centre, encoded."""
-    if wanted.as_drawn:
-        return png
-    with _AT_WORK, Pictures.open(io.BytesIO(png)) as stored:
+    return png if wanted.as_drawn else remade(png, wanted)
+
+
+def remade(file: bytes, wanted: Rendering) -> bytes:
+    """The same of a picture in any format, encoded anew unless it is what was asked for."""
+    with _AT_WORK, Pictures.open(io.BytesIO(file)) as stored:
         size, text = wanted.size(stored.size), _text(stored)
-        if wanted.format == "png" and size == stored.size:
-            return png
+        if wanted.format == "png" == (stored.format or "").lower() and size == stored.size:
+            return file
         return _encoded(ImageOps.fit(stored.convert("RGB"), size, Resampling.LANCZOS), wanted, text)
 
 

@@ -10,8 +10,8 @@ from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
 
 from app.records.images import find_image
-from app.rendering import Rendering, render
-from app.schemas.images import RenderIn
+from app.rendering import Format, Rendering, render
+from app.schemas.images import RenderIn, SizedIn
 from core.database import transaction
 from core.images import ImageStore
 from core.tables import Image
@@ -34,7 +34,23 @@ def read_image(image_id: uuid.UUID, wanted: RenderIn) -> Response:
     The image as PNG, with prompt, seed and level in its text chunks; or resized, as JPEG or as WebP, with the same text
     in its EXIF data. It never changes: keep it.
     """
-    rendering = wanted.rendering()
+    return _answer(image_id, wanted.rendering(wanted.format))
+
+
+@blueprint.get("/<uuid:image_id>.<any(png, jpeg, webp):format>")
+@blueprint.input(SizedIn, location="query", arg_name="wanted")
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="The file")
+@blueprint.doc(responses=ANSWERS)
+def read_image_file(image_id: uuid.UUID, format: Format, wanted: SizedIn) -> Response:
+    """Get an image by the name of a file
+
+    The same, in the format that the ending says: clients name files by it.
+    """
+    return _answer(image_id, wanted.rendering(format))
+
+
+def _answer(image_id: uuid.UUID, rendering: Rendering) -> Response:
+    """The file, or that the client has it."""
     with transaction() as session:
         image = find_image(session, image_id)
     response = Response(mimetype=rendering.mimetype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import g
@@ -111,8 +112,7 @@ def draw(wanted: JobIn, source: str, previews: int = 0) -> list[Drawing]:
         TookTooLong: there are images missing after ARGUS_COMPAT_WAIT_S; the job goes on.
         Cancelled, EngineError, NotFound: a request was cancelled, failed, or removed meanwhile.
     """
-    longest, instead = settings().compat_wait_s, "Submit with `POST /v1/jobs`, which answers at once."
-    leave = waiting.PLACES_TO_WAIT.take(client_of(), longest, instead)
+    leave = take_place()
     try:
         g.job_id = jobs.submit(wanted, source, previews).job.id
         _wait(g.job_id)
@@ -129,6 +129,18 @@ def finished(job_id: uuid.UUID) -> list[Drawing]:
         return [drawing_of(session, request_out(session, id)) for id in session.scalars(done).all()]
 
 
+def take_place() -> Callable[[], None]:
+    """Take a place to wait for images; returns what gives it back. Raises `TooOften`."""
+    instead = "Submit with `POST /v1/jobs`, which answers at once."
+    return waiting.PLACES_TO_WAIT.take(client_of(), settings().compat_wait_s, instead)
+
+
+def took_too_long(job_id: uuid.UUID) -> TookTooLong:
+    """What those are told who have waited for a job as long as they may."""
+    longest = f"{settings().compat_wait_s:g} s"
+    return TookTooLong(f"Job {job_id} is not done after {longest}. It goes on: read /v1/jobs/{job_id}.")
+
+
 def _wait(job_id: uuid.UUID) -> None:
     end = time.monotonic() + settings().compat_wait_s
     with waiting.following(job_id, waiting.hanging_up()) as follower:
@@ -138,8 +150,7 @@ def _wait(job_id: uuid.UUID) -> None:
             follower.wait(left)
     if follower.client_is_gone:
         jobs.abandon(job_id)
-    longest = f"{settings().compat_wait_s:g} s"
-    raise TookTooLong(f"Job {job_id} is not done after {longest}. It goes on: read /v1/jobs/{job_id}.")
+    raise took_too_long(job_id)
 
 
 def _unfinished(job_id: uuid.UUID) -> int:

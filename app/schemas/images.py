@@ -28,8 +28,8 @@ class ImageOut(Out):
     link: str
 
 
-class RenderIn(BaseModel):
-    """How an image is wanted; parameters of other names mean nothing."""
+class SizedIn(BaseModel):
+    """The size in which an image is wanted; parameters of other names mean nothing."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -42,9 +42,14 @@ class RenderIn(BaseModel):
         le=SIDES[1],
         description="Pixels. With `width`: the image is resized to cover both, and cut around its centre.",
     )
-    format: Format = "png"
     quality: AnyWhole = Field(default=QUALITY, ge=0, le=100, description="Of JPEG and WebP.")
 
-    def rendering(self) -> Rendering:
+    def rendering(self, format: Format) -> Rendering:
         """What to make."""
-        return Rendering(self.width, self.height, self.format, self.quality)
+        return Rendering(self.width, self.height, format, self.quality)
+
+
+class RenderIn(SizedIn):
+    """How an image is wanted."""
+
+    format: Format = "png"

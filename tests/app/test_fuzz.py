@@ -54,7 +54,7 @@ class Api:
         job = client.post("/v1/jobs", json={"prompt": "a fox", "n": 2}).get_json()
         request = job["requests"][0]["id"]
         self.client, self.ids = client, {"job_id": job["id"], "request_id": request, "image_id": draw(request)}
-        self.ids["model_id"] = "exact"
+        self.ids |= {"model_id": "exact", "format": "webp"}
         data = {"purpose": "batch", "file": (io.BytesIO(b"{}"), "calls.jsonl")}
         self.ids["file_id"] = file = client.post("/v1/files", data=data).get_json()["id"]
         wanted = {"input_file_id": file, "endpoint": "/v1/images/generations", "completion_window": "24h"}

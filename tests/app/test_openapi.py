@@ -27,7 +27,7 @@ def test_every_route_of_the_apis_is_described_with_its_errors(client: FlaskClien
     document = client.get("/openapi.json").get_json()
     described = {(re.sub(r"{(\w+)}", r"<\1>", path), method.upper()) for path, method, _ in operations(document)}
     routes = {
-        (re.sub(r"<\w+:(\w+)>", r"<\1>", rule.rule), method)
+        (re.sub(r"<[^<>]+:(\w+)>", r"<\1>", rule.rule), method)
         for rule in client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule.startswith(("/v1", "/sdapi"))

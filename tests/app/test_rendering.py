@@ -93,6 +93,17 @@ def test_a_link_gives_the_size_and_format_that_it_names(client: FlaskClient, ima
     assert client.get(image, query_string={"format": "jpeg", "t": "1700000000"}).mimetype == "image/jpeg"
 
 
+@pytest.mark.parametrize(("ending", "made"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
+def test_the_ending_of_a_link_says_the_format(client: FlaskClient, image: str, ending: str, made: str) -> None:
+    answer = client.get(f"{image}.{ending}?width=40&format=gif")
+    assert (answer.mimetype, opened(answer.data).format, opened(answer.data).size) == (
+        f"image/{ending}",
+        made,
+        (40, 40),
+    )
+    assert client.get(f"{image}.gif").status_code == 404
+
+
 def test_each_size_and_format_has_a_tag_of_its_own(client: FlaskClient, image: str) -> None:
     queries = ["", "?width=32", "?format=jpeg", "?format=jpeg&quality=3"]
     tags = [client.get(image + query).headers["ETag"] for query in queries]

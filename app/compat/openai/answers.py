@@ -60,7 +60,8 @@ class Call:
     def told(self, drawing: Drawing) -> Told:
         """What Argus adds to an image."""
         native = _written(self.sizes.native)
-        return Told(**drawing.origin.model_dump(), native_size=native, ignored=self.ignored)
+        fields = drawing.origin.model_dump()
+        return Told(**fields, url=self._link(drawing), native_size=native, ignored=self.ignored)
 
     def usage(self, drawings: Sequence[Drawing]) -> Usage:
         """Tokens of the prompt, once, and of each image that was drawn."""
@@ -77,19 +78,20 @@ class Call:
         )
 
     def _item(self, drawing: Drawing) -> Item:
-        """An image as it was asked for: as base64, by a link, or both."""
-        prompt, form = drawing.request.prompt, self.wanted.response_format
+        """An image as it was asked for: as base64, by a link, or both (`names.is_gpt_image`)."""
+        prompt, form, gpt_image = drawing.request.prompt, self.wanted.response_format, is_gpt_image(self.wanted.model)
         item = Item(argus=self.told(drawing), revised_prompt=prompt if prompt != self.wanted.prompt else None)
-        both = form is None or is_gpt_image(self.wanted.model)
-        if both or form == "b64_json":
+        if form != "url" or gpt_image:
             item.b64_json = drawing.base64(self.rendering)
-        if both or form == "url":
+        if form == "url" or (form is None and not gpt_image):
             item.url = self._link(drawing)
         return item
 
     def _link(self, drawing: Drawing) -> str:
-        id = drawing.origin.image_id
-        return url_for("images.read_image", image_id=id, _external=True, **self.rendering.query())
+        """Where the file is; its ending says the format, which clients name files by."""
+        more = {name: value for name, value in self.rendering.query().items() if name != "format"}
+        id, format = drawing.origin.image_id, self.rendering.format
+        return url_for("images.read_image_file", image_id=id, format=format, _external=True, **more)
 
 
 def call_of(wanted: ImagesIn, family: Family, level: str) -> Call:

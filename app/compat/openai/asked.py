@@ -45,7 +45,7 @@ class ImagesIn(BaseModel):
         "`auto`: as Argus chooses. A level that `model` names wins.",
     )
     response_format: Literal["url", "b64_json"] | None = Field(
-        default=None, description="Left out, and for names of GPT image models: both."
+        default=None, description="Left out: both; for names of GPT image models `b64_json`."
     )
     output_format: Format | None = Field(default=None, description="`png` if left out.")
     output_compression: AnyWhole | None = Field(

@@ -28,5 +28,5 @@ def error_body(error: ErrorDetail, status: int) -> dict[str, Any]:
     return {"error": body.model_dump()}
 
 
-WORDS = Words(ADDRESSES, error_body, statuses=STATUSES, native=("images.read_image",))
+WORDS = Words(ADDRESSES, error_body, statuses=STATUSES, native=("images.read_image", "images.read_image_file"))
 set_up(blueprint, WORDS)

@@ -37,7 +37,10 @@ def names(family: Family) -> list[str]:
 
 
 def is_gpt_image(model: str | None) -> bool:
-    """Whether its clients expect what OpenAI's GPT image models answer: base64, whatever they ask."""
+    """Whether its clients expect what OpenAI's GPT image models answer: base64 in any case, no link unless they ask.
+
+    Open WebUI fetches a link where there is one, and refuses to from one's own network.
+    """
     return (model or "").startswith(GPT_IMAGES)
 
 

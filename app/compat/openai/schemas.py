@@ -19,6 +19,7 @@ NATIVE = Field(description="The size that was drawn, of which the image was made
 class Told(Origin):
     """What Argus adds to an image."""
 
+    url: str = Field(description="The file, in the size and format that were asked.")
     native_size: str = NATIVE
     ignored: list[str] = IGNORED
 

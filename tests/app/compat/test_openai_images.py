@@ -63,6 +63,9 @@ def test_usage_counts_the_prompt_s_tokens_and_what_was_drawn(api: OpenAI) -> Non
         ("url", None, {"url"}),
         ("b64_json", "exact", {"b64_json"}),
         ("url", "dall-e-3", {"url"}),
+        (None, "gpt-image-1", {"b64_json"}),
+        (None, "chatgpt-image-latest", {"b64_json"}),
+        ("b64_json", "gpt-image-1", {"b64_json"}),
         ("url", "gpt-image-1", {"b64_json", "url"}),
     ],
 )
