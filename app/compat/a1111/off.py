@@ -47,7 +47,6 @@ def _checked(off: tuple[Any, ...]) -> BeforeValidator:
 
 Off = Annotated[Any, _checked(NOTHING), Field(default=None, description="Refused unless it is off.")]
 OffAtMinusOne = Annotated[Any, _checked(UNSET), Field(default=None, description="Refused unless it is 0 or -1.")]
-OffAtOne = Annotated[Any, _checked((0.0, 1.0, "")), Field(default=None, description="Refused unless it is 0 or 1.")]
 
 
 def acting_scripts(scripts: Mapping[str, Any] | None) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.compat.a1111.off import Off, OffAtMinusOne, OffAtOne, acting_scripts
-from app.compat.a1111.settings import CHECKPOINT, refuse_settings
+from app.compat.a1111.off import Off, OffAtMinusOne, acting_scripts
+from app.compat.a1111.settings import CHECKPOINT, OTHER_PICTURE, refuse_settings, without_effect
 from app.compat.sizes import Sizes
 from app.schemas.base import AnyWhole, Number, Seed, Whole
 from app.schemas.submission import JobIn
@@ -40,7 +40,9 @@ class Txt2ImgIn(BaseModel):
     sampler_name: str | None = Field(default=None, description="Ignored: each level brings its own.")
     scheduler: str | None = Field(default=None, description="Ignored: each level brings its own.")
     override_settings: dict[str, Any] | None = Field(
-        default=None, description="`sd_model_checkpoint`: a level, or the family. Others as in `POST /options`."
+        default=None,
+        description="`sd_model_checkpoint`: a level, or the family. How a checkpoint is run is the level's own: such "
+        "settings are ignored, and named in `info`.",
     )
     alwayson_scripts: dict[str, Any] | None = Field(default=None, description="Refused unless all are disabled.")
     enable_hr: Off
@@ -53,10 +55,6 @@ class Txt2ImgIn(BaseModel):
     script_name: Off
     refiner_checkpoint: Off
     infotext: Off
-    s_churn: Off
-    s_min_uncond: Off
-    s_noise: OffAtOne
-    clip_skip: OffAtOne
 
     @property
     def checkpoint(self) -> str | None:
@@ -95,7 +93,8 @@ class Txt2ImgIn(BaseModel):
                 "disable it.",
                 field="alwayson_scripts",
             )
-        refuse_settings(self.override_settings or {}, "override_settings.")
+        settings = self.override_settings or {}
+        refuse_settings({name: settings[name] for name in OTHER_PICTURE if name in settings}, "override_settings.")
 
 
 class OptionsIn(BaseModel):
@@ -119,7 +118,7 @@ class ProgressIn(BaseModel):
 
 
 def ignored(sent: dict[str, Any]) -> list[str]:
-    """Names of the fields that were sent with something in them, and mean nothing here."""
-    return sorted(
-        str(name)[:100] for name, value in sent.items() if name not in READ and value not in (None, "", [], {})
-    )
+    """Names of fields with something in them that mean nothing here, and of settings without effect."""
+    fields = [name for name, value in sent.items() if name not in READ and value not in (None, "", [], {})]
+    settings = [f"override_settings.{name}" for name in without_effect(sent.get("override_settings") or {})]
+    return sorted(str(name)[:100] for name in [*fields, *settings])

@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
 }
 ALSO = {"sd_vae": ("none", ""), "CLIP_stop_at_last_layers": (0.0,), "sd_hypernetwork": ("",), "sd_lora": ("",)}
 OLD = "use_old_"  # begins the names of ways in which earlier versions drew; off by default
+OTHER_PICTURE = ("face_restoration", "sd_hypernetwork", "sd_lora", "tiling")  # no matter of how a checkpoint is run
 HARMLESS = (  # what begins like this
     *("add_", "code_former_", "directories_", "disable_", "do_not_", "enable_pnginfo", "ESRGAN_", "export_", "font"),
     *("face_restoration_model", "forge_inference_memory", "forge_preset", "grid_", "hide_", "img2img_", "inpainting_"),
@@ -45,16 +46,27 @@ HARMLESS = (  # what begins like this
 
 def refuse_settings(wanted: Mapping[str, Any], place: str = "") -> None:
     """Refuse settings that would change images; raises `BadInput` naming the first."""
-    for name, value in wanted.items():
-        if name == CHECKPOINT or name.startswith(HARMLESS):
-            continue
+    for name in without_effect(wanted):
         if name not in DEFAULTS and not name.startswith(OLD):
             raise BadInput(f"Argus has no setting {name[:60]!r}: leave it out.", field=f"{place}{name[:60]}")
-        default = DEFAULTS.get(name, False)
-        if value is not None and _plain(value) not in (_plain(default), *ALSO.get(name, ())):
-            raise BadInput(
-                f"It would change the image, and here it is always {default!r}: leave it out.", field=f"{place}{name}"
-            )
+        raise BadInput(
+            f"It would change the image, and here it is always {DEFAULTS.get(name, False)!r}: leave it out.",
+            field=f"{place}{name}",
+        )
+
+
+def without_effect(wanted: Mapping[str, Any]) -> list[str]:
+    """The settings that would change images there and do not here: they say something else than what is so anyway."""
+    return [
+        name
+        for name, value in wanted.items()
+        if name != CHECKPOINT and not name.startswith(HARMLESS) and not _is_so(name, value)
+    ]
+
+
+def _is_so(name: str, value: Any) -> bool:
+    known = name in DEFAULTS or name.startswith(OLD)
+    return known and (value is None or _plain(value) in (_plain(DEFAULTS.get(name, False)), *ALSO.get(name, ())))
 
 
 def _plain(value: Any) -> Any:
