@@ -16,6 +16,8 @@ from core.errors import BadInput, OutOfRange
 MAX_SEED = 2**63 - 1  # what PostgreSQL's bigint and torch's generators take
 RANDOM = -1  # as a seed: one that nobody chose
 SAFE = 2**53 - 1  # the largest whole number that every JSON reader keeps: JavaScript's numbers are doubles
+WRITE = "Write digits, with a point before decimals."
+SEEDS = f"A seed is 0 to {MAX_SEED} (2^63-1), or -1 for a random one."
 SHOWN = 40  # characters of a value that a message repeats
 WRITTEN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
 MOST_DIGITS = 400  # before the point; a double has at most 309
@@ -45,7 +47,7 @@ def whole(value: Any) -> int:
         return value
     exact = _exact(value)
     if exact != exact.to_integral_value():
-        raise BadInput(f"{shown(value)} is no whole number.")
+        raise BadInput(f"{shown(value)} is no whole number: it has decimals.")
     if isinstance(value, float) and abs(value) > SAFE:
         raise BadInput(f"{shown(value)} as a float is not exact: send it as a whole number, or as text.")
     return int(exact)
@@ -57,23 +59,26 @@ def seed(value: Any) -> int:
     Raises:
         BadInput, OutOfRange: as `whole`, or it is outside.
     """
-    found = whole(value)
+    try:
+        found = whole(value)
+    except BadInput as error:  # or one of its kinds
+        raise type(error)(f"{error.message} {SEEDS}") from None
     if not RANDOM <= found <= MAX_SEED:
-        raise OutOfRange(f"{shown(value)} is no seed: 0 to {MAX_SEED} are, and -1 for a random one.")
+        raise OutOfRange(f"{shown(value)} is outside. {SEEDS}")
     return found
 
 
 def _exact(value: Any) -> Decimal:
     """Every digit of a value."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise BadInput(f"{shown(value)} is no number.")
+        raise BadInput(f"{shown(value)} is no number. {WRITE}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise OutOfRange(f"{shown(value)} is no finite number.")
+        raise OutOfRange(f"{shown(value)} is no finite number. {WRITE}")
     text = value.strip() if isinstance(value, str) else repr(value)
     if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
-        raise OutOfRange(f"{shown(value)} is no finite number.")
+        raise OutOfRange(f"{shown(value)} is no finite number. {WRITE}")
     if not WRITTEN.fullmatch(text):
-        raise BadInput(f"{shown(value)} is no number. Write digits, with a point before decimals.")
+        raise BadInput(f"{shown(value)} is no number. {WRITE}")
     exact = Decimal(text)
     if exact.adjusted() > MOST_DIGITS:
         raise OutOfRange(f"{shown(value)} is too large.")
