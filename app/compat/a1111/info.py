@@ -51,7 +51,7 @@ def info(wanted: Txt2ImgIn, family: Family, drawings: list[Drawing], sizes: Size
         "all_seeds": [json_whole(request.seed) for request in requests],
         "subseed": subseeds[0],
         "all_subseeds": subseeds,
-        "batch_size": wanted.batch_size,
+        "batch_size": wanted.batch_size or 1,
         **WITHOUT,
         "sd_model_name": first.origin.level,
         "sd_model_hash": family.models[first.origin.model].short_hash or "",

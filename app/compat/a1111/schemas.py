@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.compat.a1111.off import Off, OffAtMinusOne, acting_scripts
 from app.compat.a1111.settings import CHECKPOINT, OTHER_PICTURE, refuse_settings, without_effect
 from app.compat.sizes import Sizes
-from app.schemas.base import AnyWhole, Number, Seed, Whole
+from app.schemas.base import Number, Seed, Whole
 from app.schemas.submission import JobIn
 from core.errors import BadInput, OutOfRange
 from core.numbers import RANDOM
@@ -26,7 +26,7 @@ class Txt2ImgIn(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    prompt: str = ""
+    prompt: str | None = ""
     negative_prompt: str | None = ""
     seed: Seed | None = Field(default=RANDOM, description="Of the first image; -1 is drawn.")
     subseed: Seed | None = Field(default=RANDOM, description="Means nothing, as `subseed_strength` must be 0.")
@@ -34,8 +34,8 @@ class Txt2ImgIn(BaseModel):
     cfg_scale: Number | None = None
     width: Whole | None = None
     height: Whole | None = None
-    batch_size: AnyWhole = Field(default=1, ge=1)
-    n_iter: AnyWhole = Field(default=1, ge=1, description="There are `batch_size` × `n_iter` images, at most 64.")
+    batch_size: Whole | None = Field(default=1, ge=1)
+    n_iter: Whole | None = Field(default=1, ge=1, description="`batch_size` × `n_iter` are at most 64 images.")
     send_images: bool | None = Field(default=True, description="False: the images are drawn and kept, not sent.")
     sampler_name: str | None = Field(default=None, description="Ignored: each level brings its own.")
     scheduler: str | None = Field(default=None, description="Ignored: each level brings its own.")
@@ -57,6 +57,11 @@ class Txt2ImgIn(BaseModel):
     infotext: Off
 
     @property
+    def images(self) -> int:
+        """How many are wanted."""
+        return (self.batch_size or 1) * (self.n_iter or 1)
+
+    @property
     def checkpoint(self) -> str | None:
         """The checkpoint that this call names."""
         named = (self.override_settings or {}).get(CHECKPOINT)
@@ -73,20 +78,20 @@ class Txt2ImgIn(BaseModel):
         """
         self._refuse()
         return JobIn(
-            prompt=self.prompt,
+            prompt=self.prompt or "",
             negative_prompt=self.negative_prompt,
             seed=self.seed,
             steps=self.steps,
             guidance=self.cfg_scale,
             width=sizes.native[0],
             height=sizes.native[1],
-            n=self.batch_size * self.n_iter,
+            n=self.images,
             level=level,
         )
 
     def _refuse(self) -> None:
-        if (images := self.batch_size * self.n_iter) > MOST_IMAGES:
-            raise OutOfRange(f"{images} images; at most {MOST_IMAGES} come in one call.", field="n_iter")
+        if self.images > MOST_IMAGES:
+            raise OutOfRange(f"{self.images} images; at most {MOST_IMAGES} come in one call.", field="n_iter")
         if acting := acting_scripts(self.alwayson_scripts):
             raise BadInput(
                 f"{', '.join(acting)[:200]} would change the image, and Argus runs no scripts: leave it out, or "

@@ -124,6 +124,7 @@ OFF: list[dict[str, Any]] = [
     {"override_settings": {"CLIP_stop_at_last_layers": "1", "sd_vae": "Automatic", "samples_save": True}},
     {"override_settings": {"sd_vae": None, "enable_emphasis": True, "use_old_karras_scheduler_sigmas": 0}},
     {"override_settings": {"forge_additional_modules": [], "eta_noise_seed_delta": 0, "live_previews_enable": True}},
+    {"batch_size": None, "n_iter": None, "seed": None, "steps": None, "send_images": None, "styles": None},
     {"sampler_index": "Euler", "scheduler": "Karras", "sampler_name": "DPM++ 2M", "url": "http://x", "auth": "a:b"},
 ]
 
@@ -146,6 +147,8 @@ def test_how_a_checkpoint_is_run_is_the_levels_own_and_said_to_be_ignored(client
 
 WRONG: list[tuple[dict[str, Any], int, str, str]] = [
     ({"prompt": ""}, 422, "bad_prompt", "prompt"),
+    ({"prompt": None}, 422, "bad_prompt", "prompt"),
+    ({"batch_size": True}, 400, "bad_input", "batch_size"),
     ({"width": 5000, "height": 512}, 422, "out_of_range", "width"),
     ({"steps": 51}, 422, "out_of_range", "steps"),
     ({"steps": "many"}, 400, "bad_input", "steps"),
@@ -193,6 +196,12 @@ def test_what_cannot_be_drawn_is_refused_with_the_field_in_the_web_ui_s_words(
     assert answer.get_json()["errors"].startswith(f"{field}: ")
     assert "Input should" not in answer.text
     assert rows() == (0, 0)
+
+
+@pytest.mark.parametrize("images", [{"n_iter": 10**4000, "batch_size": 10**4000}, {"n_iter": 0}, {"batch_size": -1}])
+def test_no_number_of_images_breaks_it(client: FlaskClient, images: dict[str, int]) -> None:
+    answer = client.post(A1111, json={"prompt": "a", **images})
+    assert (answer.status_code, code(answer)) == (422, "out_of_range")
 
 
 @pytest.mark.parametrize("name", ["ac-5", "ac-5 [6ce0161689]", "ac-5.safetensors [6ce0161689]", "AC-5", " ac-5.ckpt"])
