@@ -48,6 +48,7 @@ LINE_BYTES = 4096  # of a chunk's size, and of what follows the last chunk
 RECEIVED_BYTES = 4096  # at a time: what waitress takes for a piece grows with its square where chunks are tiny
 IN_MEMORY = 64 * 1024  # of a body; what is longer lies in a temporary file
 ANSWER_BYTES = 1024**3  # an answer is taken from its thread up to this size, in a temporary file beyond a megabyte
+BUFFER_BYTES = 16 * 1024**2  # of an answer, in one of the buffers that it goes through
 LEAVING_S = 10.0  # for what runs when told to stop; the supervisor kills after 15 s
 
 
@@ -127,6 +128,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = Refusal
     parser_class = Parser
     began = 0.0
+    current_outbuf_count = 0
     told = staticmethod(lambda: None)  # when the client hangs up
 
     def on_hang_up(self, tell: Callable[[], None]) -> None:
@@ -134,6 +136,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.told = tell
         if not self.connected:
             tell()
+
+    def write_soon(self, data: Any) -> Any:
+        """Hand over a piece of the answer; to a new buffer now and then, for one keeps all that was ever in it."""
+        if self.current_outbuf_count >= BUFFER_BYTES:
+            self.current_outbuf_count = self.adj.outbuf_high_watermark
+        return super().write_soon(data)
 
     def handle_close(self) -> None:
         """The client has hung up, or is cut off."""

@@ -221,3 +221,38 @@ def test_health_answers_while_all_threads_wait(services: Services, monkeypatch: 
         running.leave()
         thread.join()
         waiting.LEAVING.clear()
+
+
+def test_a_long_answer_is_not_kept_in_memory(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BUFFER_BYTES", 1024**2)
+    piece, pieces, held = b"x" * 256 * 1024, 200, []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(piece) * pieces))])
+        for _ in range(pieces):
+            time.sleep(0.002)  # the client keeps up
+            held.extend(buffer_bytes(running))
+            yield piece
+
+    running = server.make_server(app, server.listening("127.0.0.1", 0))  # type: ignore[arg-type]
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", int(running.effective_port), timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/")
+        assert len(connection.getresponse().read()) == len(piece) * pieces
+        assert 0 < max(held) < len(piece) * pieces / 4
+    finally:
+        connection.close()
+        running.leave()
+        thread.join()
+        waiting.LEAVING.clear()
+
+
+def buffer_bytes(running: server.Server) -> list[int]:
+    """What the buffers of each connection keep in memory, sent or not."""
+    kept = []
+    for channel in list(running.active_channels.values()):
+        files = [getattr(buffer.buf, "file", None) for buffer in list(channel.outbufs) if buffer.buf is not None]
+        kept.append(sum(file.getbuffer().nbytes for file in files if hasattr(file, "getbuffer")))
+    return kept

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.compat.drawing import drawing_of, why_missing
+from app.compat.drawing import Drawing, drawing_of
 from app.compat.openai.batch.calls import answer_to, refusal
 from app.compat.openai.batch.files import lines
 from app.compat.openai.batch.states import EXPIRED
@@ -19,10 +19,10 @@ from app.records.requests import requests_out
 from app.schemas.requests import RequestOut
 from core.batch_tables import Batch, BatchLine
 from core.database import transaction
-from core.errors import ArgusError
+from core.errors import ArgusError, Cancelled, NotFound
 from core.families import Family, load_family
 from core.settings import settings
-from core.tables import Request, State
+from core.tables import Request
 
 CHUNK = 50  # lines of a transaction
 NOT_RUN = {
@@ -32,14 +32,17 @@ NOT_RUN = {
 
 
 def content(batch: Batch, errors: bool) -> Iterator[str]:
-    """The file of answers, or of errors, line by line; within an HTTP request, for links."""
+    """The file of answers, or of errors, line by line; within an HTTP request, for links.
+
+    Rows are read some dozens at a time, pictures one by one, and no transaction is open while a line is on its way.
+    """
     family, number = load_family(settings().family), 0
     while True:
         with transaction() as session:
-            found = _lines_after(session, batch.id, number)
-            told = [_told(session, batch, line, requests, family) for line, requests in found]
-        for line, answer in zip(found, told, strict=True):
-            number = line[0].number
+            found = [(line, _drawn(session, line, made)) for line, made in _lines_after(session, batch.id, number)]
+        for line, drawn in found:
+            answer = _told(batch, line, drawn, family)
+            number = line.number
             is_answer = answer["response"] is not None and answer["response"]["status_code"] == 200
             if is_answer != errors:
                 yield json.dumps(answer, ensure_ascii=False) + "\n"
@@ -63,25 +66,30 @@ def _lines_after(
     return [(line, [known.get(line.first + place) for place in range(line.images)]) for line in found]
 
 
-def _told(
-    session: Session, batch: Batch, line: BatchLine, requests: Sequence[RequestOut | None], family: Family
-) -> dict[str, Any]:
+def _drawn(session: Session, line: BatchLine, requests: Sequence[RequestOut | None]) -> list[Drawing] | ArgusError:
+    """What a line's requests have made, or why that is not all."""
+    made: list[Drawing] = []
+    for request in requests:
+        if request is None:
+            return NotFound("The image was removed.")
+        try:
+            made.append(drawing_of(session, request))
+        except ArgusError as error:
+            return error
+    return made
+
+
+def _told(batch: Batch, line: BatchLine, drawn: list[Drawing] | ArgusError, family: Family) -> dict[str, Any]:
     """A line of a file of results."""
     if line.error is not None:
         return _line(batch, line.number, line.custom_id, line.error)
-    wrong = next((request for request in requests if request is None or request.state != State.DONE), requests[0])
-    if wrong is None:
-        gone = {"code": "not_found", "message": "The image was removed."}
-        return _line(batch, line.number, line.custom_id, None, gone)
-    if wrong.state == State.FAILED:
-        return _line(batch, line.number, line.custom_id, refusal(why_missing(wrong)))
-    if wrong.state != State.DONE:
-        why = NOT_RUN.get(batch.status, NOT_RUN[""])
-        return _line(batch, line.number, line.custom_id, None, why)
+    if isinstance(drawn, Cancelled):
+        return _line(batch, line.number, line.custom_id, None, NOT_RUN.get(batch.status, NOT_RUN[""]))
+    if isinstance(drawn, ArgusError):
+        return _line(batch, line.number, line.custom_id, refusal(drawn))
     try:
-        drawings = [drawing_of(session, request) for request in requests if request is not None]
-        answer = {"status_code": 200, "body": answer_to(line.body, drawings, family)}
-    except ArgusError as error:  # an image that was removed, or is damaged
+        answer = {"status_code": 200, "body": answer_to(line.body, drawn, family)}
+    except ArgusError as error:  # a file that is gone, or damaged
         answer = refusal(error)
     return _line(batch, line.number, line.custom_id, answer)
 

@@ -1,0 +1,133 @@
+"""How much longer does an answer take than its drawing? One image at a time through OpenAI's address, on an idle Argus.
+
+    python -m bench.facade [--calls 60] [--write]
+
+One worker with its defaults beside all services. A call's time is the client's, from sending to the last byte of the
+answer; its drawing is what PostgreSQL says of the same request, from the worker's claim to the stored image. What lies
+between is the overhead: accepting, routing, the message to the worker, and the answer with the image in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import requests
+
+from bench.light_load import environ
+from bench.live.instance import call
+from bench.live.machine import commit, hardware
+from core.client import ArgusClient
+from core.settings import ROOT
+from traces.replay.plan import read_prompts
+
+KEPT, PAGE = ROOT / "docs/results/facade.json", ROOT / "docs/results/facade.md"
+GOAL_MS = 60.0
+FIRST = 5  # calls before those that count
+ANSWERS_S = 300.0
+PARTS = {
+    "accepted to routed": ("accepted_at", "routed_at"),
+    "routed to claimed": ("routed_at", "started_at"),
+    "claimed to stored (drawing)": ("started_at", "stored_at"),
+}
+
+
+def measure(argus: ArgusClient, prompt: str, form: str) -> dict[str, float]:
+    """Milliseconds of one call and of its parts."""
+    body = {"prompt": prompt, "model": "exact", "response_format": form}
+    began = time.perf_counter()
+    answer = requests.post(f"{argus.url}/v1/images/generations", json=body, timeout=ANSWERS_S)
+    took = 1000 * (time.perf_counter() - began)
+    answer.raise_for_status()
+    (item,) = answer.json()["data"]
+    times = argus.get(f"/v1/requests/{item['argus']['request_id']}")["times"]
+    at = {name: datetime.fromisoformat(value).timestamp() for name, value in times.items() if value}
+    parts = {name: 1000 * (at[end] - at[start]) for name, (start, end) in PARTS.items()}
+    drawing = parts["claimed to stored (drawing)"]
+    return {"call": took, **parts, "before and after": took - sum(parts.values()), "overhead": took - drawing}
+
+
+def summary(calls: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Median of each part with its 95 % interval (bootstrap over the calls), and the 95th percentile."""
+    rng = np.random.default_rng(1)
+    found = {}
+    for name in calls[0]:
+        values = np.array([each[name] for each in calls])
+        medians = np.median(rng.choice(values, (2000, len(values))), axis=1)
+        low, high = np.percentile(medians, [2.5, 97.5])
+        p95 = float(np.percentile(values, 95))
+        found[name] = {"median": float(np.median(values)), "low": float(low), "high": float(high), "p95": p95}
+    return found
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page of the results."""
+    run, machine = found["run"], found["hardware"]
+    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
+    lines = [
+        "# An answer through OpenAI's address, and the drawing in it",
+        "",
+        f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores, "
+        f"{versions}; load average before {run['load_before']:.1f}. One worker with its defaults beside all services; "
+        f"{run['calls']} calls of each kind, one at a time, level `exact`. Milliseconds; the interval is 95 % of the "
+        f"median. The goal is an overhead of at most {GOAL_MS:.0f} ms.",
+    ]
+    for form, parts in found["parts"].items():
+        lines += [
+            "",
+            f"## `response_format: {form}`",
+            "",
+            "| part | median | interval | p95 |",
+            "| --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {name} | {part['median']:.1f} | {part['low']:.1f} to {part['high']:.1f} | {part['p95']:.1f} |"
+            for name, part in parts.items()
+        ]
+    return "\n".join([*lines, ""])
+
+
+@click.command()
+@click.option("--calls", default=60, show_default=True, help="Calls of each kind.")
+@click.option("--write", is_flag=True, help="Write docs/results/facade.json and .md.")
+def main(calls: int, write: bool) -> None:
+    """Say what an answer takes beside its drawing."""
+    load_before = os.getloadavg()[0]
+    prompts = read_prompts(ROOT / "profiles" / "embedded" / "quality.csv")
+    with tempfile.TemporaryDirectory(prefix="argus-facade-") as folder:
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
+        settings = environ(Path(folder))
+        call(["up", "--detach"], settings)
+        try:
+            argus = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
+            parts = {}
+            for form in ("url", "b64_json"):
+                taken = [measure(argus, prompts[number % len(prompts)], form) for number in range(FIRST + calls)]
+                parts[form] = summary(taken[FIRST:])
+        finally:
+            call(["down"], settings)
+    run = {
+        "command": "python -m " + " ".join(["bench.facade", *sys.argv[1:]]),
+        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": commit(),
+        "load_before": load_before,
+        "calls": calls,
+    }
+    found = {"run": run, "hardware": hardware(), "parts": parts}
+    if write:
+        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(found), encoding="utf-8")
+    click.echo(page(found))
+
+
+if __name__ == "__main__":
+    main()
