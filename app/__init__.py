@@ -11,8 +11,8 @@ submission checks of a submission; prompts: choices in them
 uploads    files of prompts; plain_json: JSON within bounds
 rendering  a stored image in another size or format
 jobs       submit, cancel, remove; idempotency: sent again, done once
-openapi    what every operation may answer
-errors     how errors are answered; security: headers, tokens, limits
+openapi    what every operation may answer; links: our addresses as clients use them
+errors     how errors are answered; security: headers, tokens, limits; cors: pages of others
 proxies    who calls through proxies; clients: what a client is
 server     waitress; access_log: a line a request
 ========== =======================================================
@@ -55,10 +55,10 @@ def create_app() -> APIFlask:
         HTTP_ERROR_SCHEMA=ERROR_BODY,
     )
     app.json = PlainJson(app)
-    app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks)  # type: ignore[method-assign]
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks, settings().public_path)  # type: ignore[method-assign]
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)
-    app.spec_processor(openapi.complete)
+    openapi.register(app)
     errors.register(app)
     access_log.register(app)
     security.register(app)

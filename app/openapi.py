@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiflask import APIFlask
+from flask import Response, json, request
+
 from app.compat.a1111.answers import A1111Error
 from app.compat.openai.schemas import ERROR_BODY as OPENAI_ERROR
+from app.links import root
 from app.schemas.errors import ERROR_BODY
 
 ALWAYS = {
@@ -27,8 +31,21 @@ PLACE = "#/components/schemas/"
 ERRORS = {"ErrorBody": ERROR_BODY, "OpenAIErrorBody": OPENAI_ERROR, "A1111Error": A1111Error.model_json_schema()}
 
 
+def register(app: APIFlask) -> None:
+    """Complete the app's document; it is made once, and answered with the path at which a proxy has Argus."""
+    app.spec_processor(complete)
+    app.after_request(_below_the_path)
+
+
+def _below_the_path(response: Response) -> Response:
+    if request.endpoint == "openapi.spec" and root():
+        response.set_data(json.dumps({**response.get_json(), "servers": [{"url": root()}]}))
+    return response
+
+
 def complete(document: Any) -> Any:
-    """The document with these answers wherever an operation does not describe them itself."""
+    """The document with these answers wherever an operation does not describe them itself, and where they are."""
+    document["servers"] = [{"url": "/"}]
     for path, methods in document["paths"].items():
         schema = next((body for start, body in BODIES if path.startswith(start)), ERROR_BODY)
         content = {"application/json": {"schema": schema}}

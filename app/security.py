@@ -15,6 +15,9 @@ from flask import Response, g, request
 from flask_limiter import Limiter
 
 from app.clients import client_of
+from app.cors import add_headers as add_cors_headers
+from app.cors import allowed_origin, answer_preflight
+from app.links import root
 from core.errors import BadInput, Forbidden, TooLarge
 from core.services import broker_url
 from core.settings import settings
@@ -40,10 +43,12 @@ SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit", "openai.gener
 def register(app: APIFlask) -> None:
     """Install checks and headers; call it after the routes are there."""
     app.before_request(refuse_other_names)
+    app.before_request(answer_preflight)
     app.before_request(refuse_nul)
     app.before_request(refuse_costly_forms)
     app.before_request(refuse_other_sites)
     app.after_request(add_headers)
+    app.after_request(add_cors_headers)
     app.jinja_env.globals["form_token"] = form_token
     if settings().rate_limit:
         _limit(app)
@@ -85,7 +90,10 @@ def refuse_other_sites() -> None:
         return
     site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get("Origin")
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.host):
+    if allowed_origin():
+        return
+    ours = (request.host, urlsplit(settings().public_url).netloc)
+    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc not in ours):
         raise Forbidden("This came from a page of another site.")
 
 
@@ -113,7 +121,7 @@ def add_headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     if "token" in g:
-        response.set_cookie(COOKIE, g.token, max_age=30 * 86_400, httponly=True, samesite="Strict")
+        response.set_cookie(COOKIE, g.token, max_age=30 * 86_400, httponly=True, samesite="Strict", path=root() or "/")
     return response
 
 

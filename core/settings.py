@@ -7,10 +7,12 @@ start-up with the name in the message. `docs/settings.md` is made from this file
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,7 +56,17 @@ class WebSettings(BaseSettings):
     trusted_proxies: str = Field(
         "",
         description="Proxies in front, addresses or networks, comma separated (`127.0.0.1,10.1.0.0/16`): what their "
-        "`X-Forwarded-For`, `-Proto` and `-Host` say is believed, nobody else's.",
+        "`X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` say is believed, nobody else's.",
+    )
+    public_url: str = Field(
+        "",
+        description="Address at which clients reach Argus through a proxy, with the path below which it is: "
+        "`https://img.example.org/argus`. Its name is one of ARGUS_HOSTS. Empty: as each client calls.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the API from a browser, comma separated: "
+        "`https://studio.example.org,http://localhost:3000`; `*`: any. Cookies are never allowed.",
     )
     rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
     max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
@@ -105,6 +117,31 @@ class WebSettings(BaseSettings):
         networks(value)
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[\w.:\[\]-]+(/[\w.~-]+)*/?", value, re.ASCII):
+            raise ValueError("write it as https://img.example.org or https://img.example.org/argus")
+        return value.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _of_origins(cls, value: str) -> str:
+        for origin in filter(None, (each.strip() for each in value.split(","))):
+            if origin != "*" and not re.fullmatch(r"https?://[\w.:\[\]-]+", origin, re.ASCII):
+                raise ValueError(f"{origin} is no origin: write scheme and name, as https://studio.example.org")
+        return value
+
+    @property
+    def public_path(self) -> str:
+        """The path of `public_url`, without a slash at its end."""
+        return urlsplit(self.public_url).path
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """`cors_origins`, in lower case."""
+        return tuple(origin.strip().lower() for origin in self.cors_origins.split(",") if origin.strip())
+
     @property
     def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
         """`trusted_proxies`, read."""
@@ -112,8 +149,9 @@ class WebSettings(BaseSettings):
 
     @property
     def known_hosts(self) -> tuple[str, ...]:
-        """`hosts` and the address of `host`, in lower case."""
-        listed = (name.strip().strip("[]").lower() for name in (*self.hosts.split(","), self.host))
+        """`hosts`, the address of `host` and the name of `public_url`, in lower case."""
+        public = urlsplit(self.public_url).hostname or ""
+        listed = (name.strip().strip("[]").lower() for name in (*self.hosts.split(","), self.host, public))
         return tuple(name for name in listed if name)
 
 

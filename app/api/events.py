@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apiflask import APIBlueprint, FileSchema
-from flask import Response, request
+from flask import Response, request, stream_with_context
 from sqlalchemy import func, or_, select
 
 from app import waiting
@@ -47,7 +47,8 @@ def follow_job(job_id: uuid.UUID) -> Response:
         find_job(session, job_id)
     since = _since(request.headers.get("Last-Event-ID"))
     leave = waiting.PLACES_TO_WAIT.take(client_of(), LONGEST_S, "Read `GET /v1/jobs/{id}` every few seconds instead.")
-    response = Response(_stream(job_id, since, waiting.hanging_up()), mimetype="text/event-stream")
+    stream = stream_with_context(_stream(job_id, since, waiting.hanging_up()))
+    response = Response(stream, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(leave)

@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from flask import current_app, request
 
 from app import idempotency, jobs
+from app.links import link
 from app.records.jobs import job_links, job_list, job_page
 from app.records.jobs import read_job as read
 from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, PageIn, PurgeIn
@@ -126,7 +127,7 @@ def _accepted(
 ) -> tuple[Accepted, int, dict[str, str]]:
     job = submitted.job
     links = job_links(job.id)
-    lines = [AcceptedRequest(**row._asdict(), link=f"/v1/requests/{row.id}") for row in submitted.requests]
+    lines = [AcceptedRequest(**row._asdict(), link=link(f"/v1/requests/{row.id}")) for row in submitted.requests]
     body = Accepted(
         id=job.id,
         size=job.size,

@@ -6,6 +6,7 @@ import uuid
 
 from sqlalchemy.orm import Session
 
+from app.links import link
 from app.schemas.images import ImageOut
 from core.errors import NotFound
 from core.tables import Image
@@ -27,5 +28,5 @@ def image_out(image: Image) -> ImageOut:
         **{name: getattr(image, name) for name in own},
         score=newest.value if newest else None,
         scorer=newest.scorer if newest else None,
-        link=f"/v1/images/{image.id}",
+        link=link(f"/v1/images/{image.id}"),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.links import link
 from app.records.lines import FROM_USERS, lines, read_lines
 from app.schemas.jobs import JobList, JobOut, JobPage
 from core.errors import NotFound
@@ -58,7 +59,8 @@ def _job_state(counts: Counter[str], unfinished: int) -> Any:
 
 def job_links(job_id: uuid.UUID) -> dict[str, str]:
     """Where a job can be read, followed and seen."""
-    return {"self": f"/v1/jobs/{job_id}", "events": f"/v1/jobs/{job_id}/events", "page": f"/jobs/{job_id}"}
+    paths = {"self": f"/v1/jobs/{job_id}", "events": f"/v1/jobs/{job_id}/events", "page": f"/jobs/{job_id}"}
+    return {name: link(path) for name, path in paths.items()}
 
 
 def counts_of(session: Session, jobs: Iterable[uuid.UUID]) -> dict[uuid.UUID, Counter[str]]:
@@ -77,7 +79,7 @@ def job_page(session: Session, job_id: uuid.UUID, page: int = 1, per_page: int =
     first = (page - 1) * per_page
     rows = lines().where(Request.job_id == job_id).order_by(Request.position).offset(first).limit(per_page)
     if first + per_page < job.size:
-        job.links["next"] = f"/v1/jobs/{job_id}?page={page + 1}&per_page={per_page}"
+        job.links["next"] = link(f"/v1/jobs/{job_id}?page={page + 1}&per_page={per_page}")
     return JobPage(**job.model_dump(), page=page, per_page=per_page, requests=read_lines(session, rows))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, literal, select
 from sqlalchemy.orm import Session
 
+from app.links import link
 from app.schemas.requests import RequestLine
 from core.errors import NotFound
 from core.tables import Image, Job, Request, Score
@@ -58,7 +59,7 @@ def _line(request: Request, image_id: uuid.UUID | None, score: float | None) -> 
         score=score,
         predicted_quality=request.predicted_quality,
         error_code=request.error_code,
-        link=f"/v1/requests/{request.id}",
+        link=link(f"/v1/requests/{request.id}"),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, selectinload
 
+from app.links import link
 from app.prompts.notes import notes
 from app.records.images import image_out
 from app.records.lines import seconds_between
@@ -83,9 +84,9 @@ def _quality(request: Request, image: ImageOut | None) -> QualityOut:
 def _links(request: Request, image: ImageOut | None) -> dict[str, str]:
     """Where the request, its job, its page and its newest image are."""
     links = {
-        "self": f"/v1/requests/{request.id}",
-        "job": f"/v1/jobs/{request.job_id}",
-        "page": f"/requests/{request.id}",
+        "self": link(f"/v1/requests/{request.id}"),
+        "job": link(f"/v1/jobs/{request.job_id}"),
+        "page": link(f"/requests/{request.id}"),
     }
     return {**links, "image": image.link} if image else links
 

@@ -1,6 +1,8 @@
 // What pages do by themselves: count prompts, show the chosen file, follow a job, keep the pixel switch.
 "use strict";
 
+const root = document.documentElement.dataset.root || "";  // the path at which a proxy has Argus
+
 const one = (selector) => document.querySelector(selector);
 
 function form() {
@@ -38,12 +40,12 @@ function follow() {
   // Its own source: then what comes while it loads is loaded after it, and not instead of another's.
   const swap = (address, target) => htmx.ajax("GET", address, { source: target, target, swap: "innerHTML" });
   const listen = () => {
-    const events = new EventSource(`/v1/jobs/${id}/events`);
-    events.addEventListener("job", () => swap(`/jobs/${id}/head`, job));
+    const events = new EventSource(`${root}/v1/jobs/${id}/events`);
+    events.addEventListener("job", () => swap(`${root}/jobs/${id}/head`, job));
     events.addEventListener("request", (event) => {
       const line = JSON.parse(event.data), cell = document.getElementById(`r-${line.id}`);
       const face = [line.state, line.level || "", line.image_id || "", line.score === null ? "" : "scored"].join(" ");
-      if (cell && cell.firstElementChild.dataset.face !== face) swap(`/requests/${line.id}/tile`, cell);
+      if (cell && cell.firstElementChild.dataset.face !== face) swap(`${root}/requests/${line.id}/tile`, cell);
     });
     events.addEventListener("end", () => events.close());
     events.addEventListener("error", () => {
@@ -55,11 +57,11 @@ function follow() {
 }
 
 function pixels() {
-  const root = document.documentElement, box = one("#pixelated");
-  const show = (on) => root.classList.toggle("pixelated", on);
+  const page = document.documentElement, box = one("#pixelated");
+  const show = (on) => page.classList.toggle("pixelated", on);
   show(localStorage.getItem("pixelated") === "yes");
   if (!box) return;
-  box.checked = root.classList.contains("pixelated");
+  box.checked = page.classList.contains("pixelated");
   box.addEventListener("change", () => {
     localStorage.setItem("pixelated", box.checked ? "yes" : "no");
     show(box.checked);

@@ -1,6 +1,8 @@
 // Charts of the dashboard, by minute, from /v1/report; colours are the page's own.
 "use strict";
 
+const root = document.documentElement.dataset.root || "";  // the path at which a proxy has Argus
+
 const charts = document.getElementById("charts");
 const minutes = Number(charts.dataset.minutes);
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -40,7 +42,7 @@ function options(kind, box) {
 }
 
 async function draw() {
-  const answer = await fetch(`/v1/report?minutes=${minutes}`);
+  const answer = await fetch(`${root}/v1/report?minutes=${minutes}`);
   if (!answer.ok) return;
   const rows = filled(await answer.json());
   const fresh = drawn.length === 0;

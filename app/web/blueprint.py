@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, render_template, request, url_for
 
+from app.links import root
 from app.web import filters
 from core.families import load_family
 from core.settings import settings
@@ -23,7 +24,12 @@ def docs() -> str:
 
 @blueprint.app_context_processor
 def _shared() -> dict[str, Any]:
-    return {"asset": asset, "family": load_family(settings().family), "request_path": lambda: request.path}
+    return {
+        "asset": asset,
+        "family": load_family(settings().family),
+        "request_path": lambda: request.path,
+        "root": root,
+    }
 
 
 def asset(name: str) -> str:

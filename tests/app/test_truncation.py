@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app import waiting
+from app import listening
 from tests.app.conftest import configured
 from tests.app.test_compat import A1111, OPENAI, worker
 
@@ -41,7 +41,7 @@ def test_what_fits_is_not_remarked(client: FlaskClient, submit: Callable[..., di
 
 @pytest.mark.parametrize("address", [OPENAI, A1111])
 def test_clients_of_other_apis_are_told(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setattr(waiting, "POLL_S", 0.02)
+    monkeypatch.setattr(listening, "POLL_S", 0.02)
     with worker():
         answer = client.post(address, json={"prompt": LONG}).get_json()
     origin = answer["data"][0]["argus"] if address == OPENAI else json.loads(answer["info"])["argus"][0]

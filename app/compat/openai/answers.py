@@ -15,6 +15,7 @@ from app.compat.openai.names import is_gpt_image
 from app.compat.openai.quality import wish, word_for
 from app.compat.openai.schemas import Heard, ImagesOut, Item, Summary, TokenDetails, Told, Usage
 from app.compat.sizes import Sizes
+from app.links import external
 from app.rendering import Rendering
 from app.schemas.submission import JobIn
 from core.database import transaction
@@ -91,7 +92,7 @@ class Call:
         """Where the file is; its ending says the format, which clients name files by."""
         more = {name: value for name, value in self.rendering.query().items() if name != "format"}
         id, format = drawing.origin.image_id, self.rendering.format
-        return url_for("images.read_image_file", image_id=id, format=format, _external=True, **more)
+        return external(url_for("images.read_image_file", image_id=id, format=format, **more))
 
 
 def call_of(wanted: ImagesIn, family: Family, level: str) -> Call:

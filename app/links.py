@@ -1,0 +1,27 @@
+"""Addresses of ours as the client can use them: below the path at which a proxy has Argus, by its public name."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import has_request_context, request
+
+from core.settings import settings
+
+
+def root() -> str:
+    """The path in front of every address of ours, without a slash at its end; empty where there is none."""
+    return request.script_root if has_request_context() else settings().public_path
+
+
+def link(path: str) -> str:
+    """A path of ours (`/v1/jobs/…`) as a client on the same site asks for it."""
+    return f"{root()}{path}"
+
+
+def external(path: str) -> str:
+    """The whole address of such a path (`link`, `url_for`): by ARGUS_PUBLIC_URL, else by the name that was called."""
+    if public := settings().public_url:
+        called = urlsplit(public)
+        return f"{called.scheme}://{called.netloc}{path}"
+    return f"{request.host_url.rstrip('/')}{path}" if has_request_context() else path
