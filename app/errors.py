@@ -88,8 +88,8 @@ def _http(error: HTTPException) -> Any:
 def _of_status(status: int, message: str) -> ArgusError:
     if status == TooLarge.status:
         return TooLarge(
-            f"More than {settings().max_upload_mb} MB in one request, or {FORM_BYTES // 1_000_000} MB in the fields of "
-            "a form. Split it into several, or send a file."
+            f"More than {settings().max_upload_mb} MB in one request (ARGUS_MAX_UPLOAD_MB), or "
+            f"{FORM_BYTES // 1_000_000} MB in the fields of a form. Split it into several, or send a file."
         )
     if status >= 500:
         return ArgusError("Something went wrong inside Argus.")

@@ -19,6 +19,7 @@ from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
 from core.numbers import MAX_SEED, RANDOM
 from core.prompt_window import window_of
+from core.refusals import refusal
 from core.settings import settings
 
 AUTO = "auto"
@@ -73,7 +74,8 @@ def _count_truncated(rows: list[dict[str, Any]], family: Family) -> None:
 def _check_size(images: int) -> None:
     if images > settings().max_prompts:
         raise TooLarge(
-            f"{images:,} images in one job; at most {settings().max_prompts:,} are taken. Split it into several jobs.",
+            f"{images:,} images in one job; at most {settings().max_prompts:,} are taken (ARGUS_MAX_PROMPTS). "
+            "Split it into several jobs.",
             field="prompts",
         )
 
@@ -122,9 +124,9 @@ def _texts_for(texts: tuple[PromptText, PromptText], seed: int) -> dict[str, str
     }
 
 
-def _custom_id(given: str | int | None, field: str) -> str | None:
-    """The client's own id as text; empty is none. Raises `BadInput`."""
-    text = "" if given is None else str(given).strip()
+def _custom_id(given: str | None, field: str) -> str | None:
+    """The client's own id; empty is none. Raises `BadInput`."""
+    text = (given or "").strip()
     if len(text) > CUSTOM_ID_CHARS or CONTROL.search(text):
         raise BadInput(
             f"An id of yours is at most {CUSTOM_ID_CHARS} characters, none of them a control character.", field=field
@@ -146,7 +148,8 @@ def _size(family: Family, width: tuple[int, str], height: tuple[int, str]) -> tu
 def _within(bounds: tuple[float, float], value: float, field: str) -> float:
     low, high = bounds
     if not low <= value <= high:
-        raise OutOfRange(f"{value:g} is outside {low:g} to {high:g}.", field=field)
+        name = field.rpartition(".")[2]
+        raise OutOfRange(f"`{name}` is {value:g}, which is outside {low:g} to {high:g}.", field=field)
     return value
 
 
@@ -179,13 +182,7 @@ def _drawn(n: int) -> int:
 
 def input_error(error: ValidationError) -> ArgusError:
     """The first thing that pydantic found wrong, as an error of ours: which kind, which field, what to do."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"] if part not in TAGS) or None
-    kind, message = first["type"], str(first["msg"])
-    if kind == "extra_forbidden":
-        return BadInput(f"There is no field `{first['loc'][-1]}` here: check its spelling.", field=field)
-    if kind == "missing":
-        return BadInput(f"`{first['loc'][-1]}` is missing.", field=field)
-    if kind == "string_unicode":
-        return BadPrompt("The text is not valid Unicode (half of a surrogate pair).", field=field)
-    return (OutOfRange if kind in RANGE_ERRORS else BadInput)(f"{message}.", field=field)
+    kind = BadPrompt if first["type"] == "string_unicode" else OutOfRange if first["type"] in RANGE_ERRORS else BadInput
+    return kind(refusal(first), field=field)

@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import BadFamily, UnknownFamily, UnknownLevel
+from core.refusals import refusal
 from core.settings import ROOT
 
 FAMILIES = ROOT / "families"
@@ -248,4 +249,4 @@ def _read(path: str, _changed: int) -> Family:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "levels"
-        raise BadFamily(f"{path}: {place}: {first['msg']}", field=place) from error
+        raise BadFamily(f"{path}: {place}: {refusal(first)}", field=place) from error

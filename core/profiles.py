@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.errors import BadProfile
+from core.refusals import refusal
 from core.step_curve import StepCurve
 
 MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -189,7 +190,7 @@ def parse_profile(data: object, source: str = "profile") -> Profile:
     except ValidationError as e:
         first = e.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "levels"
-        raise BadProfile(f"{source}: {field}: {first['msg']} (got {first['input']!r:.60})", field=field) from e
+        raise BadProfile(f"{source}: {field}: {refusal(first)}", field=field) from e
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import BadSettings
+from core.refusals import refusal
 
 PREFIX = "ARGUS_"
 EXAMPLE = "change-me"  # every password of the example of an earlier version
@@ -299,7 +300,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise BadSettings(f"{name}={first['input']!r}: {first['msg']}.", field=name) from error
+        raise BadSettings(f"{name}={first['input']!r}: {refusal({**first, 'loc': (name,)})}", field=name) from error
     if not (loaded.open or is_loopback(loaded.host)):
         raise BadSettings(
             f"ARGUS_HOST={loaded.host} would serve everybody who reaches the port, and Argus asks nobody who they are. "

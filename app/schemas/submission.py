@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -53,11 +54,23 @@ class Options(In):
     )
 
 
+def _as_text(value: Any) -> Any:
+    """A whole number as the text that writes it."""
+    return str(value) if type(value) is int else value
+
+
+OwnId = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": CUSTOM_ID_CHARS}, {"type": "integer"}]}),
+]
+
+
 class PromptIn(Options):
     """One prompt with options of its own, which win over the job's."""
 
     prompt: str = Field(description="Text, UTF-8, no control characters.")
-    custom_id: str | int | None = Field(
+    custom_id: OwnId | None = Field(
         default=None,
         validation_alias=AliasChoices("custom_id", "id"),
         description="Your own id of this prompt (or `id`), kept to its results as text: at most "
@@ -79,7 +92,8 @@ def not_too_many(values: Any, info: ValidationInfo) -> Any:
     """A list before its entries are looked at; raises `TooLarge` beyond ARGUS_MAX_PROMPTS."""
     if isinstance(values, list) and len(values) > settings().max_prompts:
         raise TooLarge(
-            f"{len(values):,} entries; at most {settings().max_prompts:,} are taken. Split it into several jobs.",
+            f"{len(values):,} entries; at most {settings().max_prompts:,} are taken (ARGUS_MAX_PROMPTS). "
+            "Split it into several jobs.",
             field=info.field_name,
         )
     return values

@@ -72,4 +72,4 @@ def test_own_ids_are_kept_to_the_results(client: FlaskClient, submit: Callable[.
 def test_an_id_that_cannot_be_kept_is_refused(client: FlaskClient, wrong: Any) -> None:
     answer = client.post("/v1/jobs", json={"prompts": [{"prompt": "a", "custom_id": wrong}]})
     assert answer.status_code == 400
-    assert answer.get_json()["error"]["field"].startswith("prompts.0.custom_id")
+    assert answer.get_json()["error"]["field"] == "prompts.0.custom_id"
