@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.numbers import Whole
-from cli.terminal import IN_FILE, OUT_FILE
+from cli.terminal import IN_FILE, JSON_OUT, OUT_FILE, shows_table, write_json
 
 if TYPE_CHECKING:
     from core.families import Family
@@ -30,6 +30,7 @@ class Options:
     out: Path | None
     train: bool
     card: bool
+    json: Path | None
 
 
 @click.command()
@@ -39,9 +40,11 @@ class Options:
     type=IN_FILE,
     help="Prompts, one a line; those after the first COUNT fill the cache. [held-out prompts of the embedded family]",
 )
-@click.option("--count", default=500, show_default=True, help="Prompts to draw.")
-@click.option("--seeds", default=3, show_default=True, help="Seeds a prompt; its quality is their mean.")
-@click.option("--fill", default=500, show_default=True, help="Other prompts that fill the cache of `ac` levels.")
+@click.option("--count", type=Whole(1), default=500, show_default=True, help="Prompts to draw.")
+@click.option("--seeds", type=Whole(1), default=3, show_default=True, help="Seeds a prompt; its quality is their mean.")
+@click.option(
+    "--fill", type=Whole(0), default=500, show_default=True, help="Other prompts that fill the cache of `ac` levels."
+)
 @click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
 @click.option("--threads", type=Whole(1), help="CPU threads to draw with; timing takes one. [all]")
 @click.option("--out", type=OUT_FILE, help="[profiles/<family>/quality.csv, with --train quality-train.csv]")
@@ -51,6 +54,7 @@ class Options:
     help="Draw other prompts than the evaluated ones, at levels without a cache: what the predictor learns from.",
 )
 @click.option("--card", is_flag=True, help="Write figures and pictures of the embedded family into docs/model-card.md.")
+@click.option("--json", type=JSON_OUT, help="Also write each level's mean score and quality as JSON (- is stdout).")
 def evaluate(**given: Any) -> None:
     """Measure what quality every level of a family keeps, by its scorer.
 
@@ -58,7 +62,7 @@ def evaluate(**given: Any) -> None:
     made the embedded family's training table; `python -m scheduler.prediction.store` then trains on it.
     """
     from core.measured import measured_target
-    from workers.measure.evaluate import figures, write_table
+    from workers.measure.evaluate import figures, summary, write_table
 
     options = Options(**given)
     family = _family(options)
@@ -67,7 +71,9 @@ def evaluate(**given: Any) -> None:
     answer = evaluator.run(lines[: options.count], _tell, not options.train)
     table_name = "quality-train.csv" if options.train else "quality.csv"
     write_table(answer, options.out or measured_target(family.id, table_name))
-    if not options.train:
+    if options.json:
+        write_json(options.json, summary(answer))
+    if not options.train and shows_table(options.json):
         click.echo(_write_card(options, family, evaluator, answer) if options.card else figures(answer))
 
 

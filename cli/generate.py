@@ -16,7 +16,7 @@ import click
 from cli.interrupted import offering_to_cancel
 from cli.job_view import follow, show
 from cli.numbers import Number, Seed, Whole
-from cli.terminal import JSON_FILE, PROMPTS_FILE, as_json, make_console, shows_table
+from cli.terminal import ADDRESS, JSON_FILE, PROMPTS_FILE, as_json, make_console, shows_table
 from core.errors import EngineError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _from_here(place: str) -> str:
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
 @click.option("--json", "json_out", type=JSON_FILE, help="Also write the results as JSON (- is stdout).")
-@click.option("--url", help="Address of Argus; default: the one that runs here.")
+@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
 def generate(
     prompts: tuple[str, ...],
     file: Path | None,

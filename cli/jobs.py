@@ -8,13 +8,13 @@ from typing import TextIO
 import click
 
 from cli.numbers import Whole
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import ADDRESS, JSON_FILE, as_json, make_console, shows_table
 
 
 @click.command()
 @click.option("--last", type=Whole(1, 1000), default=20, show_default=True, help="How many, the newest first.")
 @click.option("--json", "out", type=JSON_FILE, help="Write them as JSON (- is stdout).")
-@click.option("--url", help="Address of Argus; default: the one that runs here.")
+@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
 def jobs(last: int, out: TextIO | None, url: str | None) -> None:
     """List jobs, newest first: what was sent and how far it is."""
     from rich.table import Table
@@ -37,7 +37,7 @@ def jobs(last: int, out: TextIO | None, url: str | None) -> None:
 @click.command()
 @click.argument("job", type=click.UUID)
 @click.option("--json", "out", type=JSON_FILE, help="Write the job as JSON (- is stdout).")
-@click.option("--url", help="Address of Argus; default: the one that runs here.")
+@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
 def cancel(job: uuid.UUID, out: TextIO | None, url: str | None) -> None:
     """Cancel what is open of JOB; images that exist stay."""
     from cli.stack import base_url

@@ -5,13 +5,16 @@ Exit status: 0 done, 1 failed, 2 wrong use. A failure is one line, `error [code]
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import sys
 from typing import Any
 
 import click
 
-from core.errors import ArgusError, BadInput, BadSettings, ServiceDown
+from cli.interrupted import INTERRUPTED
+from core.errors import ArgusError, BadFile, BadInput, BadSettings, ServiceDown
 
 # name → where the click command lives, and the line `argus --help` shows.
 COMMANDS = {
@@ -90,10 +93,24 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ArgusError as error:
             raise Failed(error) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise SystemExit(INTERRUPTED) from None
         except Exception as error:
-            if what := _away(error):
-                raise Failed(ServiceDown(f"The {what} does not answer: {str(error).splitlines()[0]}")) from error
+            if known := _known(error):
+                raise Failed(known) from error
             raise
+
+
+def _known(error: Exception) -> ArgusError | None:
+    """What is no fault of ours, in our words: a service that is away, a file that cannot be used."""
+    if what := _away(error):
+        return ServiceDown(f"The {what} does not answer: {str(error).splitlines()[0]}")
+    if isinstance(error, UnicodeDecodeError):
+        return BadFile(f"What was read is not UTF-8 (byte 0x{error.object[error.start]:02X}). Save it as UTF-8.")
+    if isinstance(error, OSError) and error.errno != errno.EPIPE:  # a pipe that ended: click leaves quietly
+        return BadFile(f"{error.filename or 'A file'}: {error.strerror or error}.")
+    return None
 
 
 def _away(error: Exception) -> str | None:
@@ -116,6 +133,9 @@ def argus() -> None:
 
 def main() -> None:
     """Entry point of the `argus` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows a question mark
     try:
         argus(prog_name="argus")
     except BrokenPipeError:  # `argus report | head`

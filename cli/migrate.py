@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 
-from cli.terminal import make_console
+from cli.terminal import JSON_FILE, as_json, make_console, shows_table
 
 
 @click.command()
@@ -12,7 +14,8 @@ from cli.terminal import make_console
 @click.option(
     "--post", "half", flag_value="post", help="The rest, when no process of the version before runs any more."
 )
-def migrate(half: str | None) -> None:
+@click.option("--json", "out", type=JSON_FILE, help="Write what is left as JSON (- is stdout).")
+def migrate(half: str | None, out: TextIO | None) -> None:
     """Bring the database to the newest schema, at once or in halves.
 
     Without downtime: install the new version, `argus migrate --pre`, `argus restart`, `argus migrate --post`. Without
@@ -22,6 +25,9 @@ def migrate(half: str | None) -> None:
     from core.database import migrate as to_newest
 
     left = to_newest(only_pre=half == "pre")
+    as_json(out, {"left": left})
+    if not shows_table(out):
+        return
     console = make_console()
     for name in left:
         console.print(f"left for `argus migrate --post`: {name}", highlight=False)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import socket
+from typing import TextIO
 
 import click
+
+from cli.terminal import JSON_FILE, as_json, shows_table
 
 
 @click.command()
 @click.argument("name", type=click.Choice(["worker", "scheduler", "quality"]))
 @click.option("--device", help="Device of a worker; default: the first of ARGUS_DEVICES.")
-def ping(name: str, device: str | None) -> None:
+@click.option("--json", "out", type=JSON_FILE, help="Write the answer as JSON (- is stdout).")
+def ping(name: str, device: str | None, out: TextIO | None) -> None:
     """Ask a Celery process of this host whether it answers (health checks).
 
     Exit status 1 when it does not within five seconds.
     """
     from core.celery import celery_app
-    from core.devices import local_devices, worker_name
+    from core.devices import checked, local_devices, worker_name
 
-    node = worker_name(device or local_devices()[0]) if name == "worker" else f"{name}@{socket.gethostname()}"
+    node = (
+        worker_name(checked(device) if device else local_devices()[0])
+        if name == "worker"
+        else f"{name}@{socket.gethostname()}"
+    )
     pongs = celery_app().control.ping([node], timeout=5)
-    click.echo(f"{node} {'answers' if pongs else 'does not answer'}")
+    as_json(out, {"node": node, "answers": bool(pongs)})
+    if shows_table(out):
+        click.echo(f"{node} {'answers' if pongs else 'does not answer'}")
     raise SystemExit(0 if pongs else 1)

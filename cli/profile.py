@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import click
 
-from cli.terminal import OUT_FILE, make_console, progress_bar
+from cli.numbers import Whole
+from cli.terminal import JSON_OUT, OUT_FILE, make_console, progress_bar, shows_table, write_json
 
 Progress = Callable[[int, int, str], None]
 
@@ -24,9 +24,11 @@ Progress = Callable[[int, int, str], None]
     help="Build this architecture at full width with random weights: its speed without its checkpoint.",
 )
 @click.option("--sizes", default="1,2,4,8", show_default=True, help="Batch sizes to measure.")
-@click.option("--repeats", default=5, show_default=True, help="Runs of each measurement; the median counts.")
+@click.option(
+    "--repeats", type=Whole(1), default=5, show_default=True, help="Runs of each measurement; the median counts."
+)
 @click.option("--out", type=OUT_FILE, help="Where the profile goes. [profiles/<family>/<device>.json]")
-@click.option("--json", "copy", type=OUT_FILE, help="Write the profile here too.")
+@click.option("--json", "copy", type=JSON_OUT, help="Write the profile here too (- is stdout).")
 def profile(
     name: str | None,
     device: str,
@@ -48,14 +50,14 @@ def profile(
 
     family = random_family(random_weights) if random_weights else load_family(name or settings().family)
     torch.set_num_threads(devices.threads(devices.checked(device)))
-    batches = [int(size) for size in sizes.split(",")]
+    batches = [int(Whole(1, 1024).convert(size, None, None)) for size in sizes.split(",")]
     with _progress(f"{family.id} on {device}") as progress:
         measured = measure(family, devices.torch_device(device), sizes=batches, repeats=repeats, progress=progress)
     target = out or measured_target(family.id, f"{measured['device']}.json")
     for file in filter(None, (target, copy)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    _show(measured, target)
+        write_json(file, measured)
+    if shows_table(copy):
+        _show(measured, target)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.numbers import Number, Whole
-from cli.terminal import IN_FILE, OUT_FILE, make_console, progress_bar, write_json
+from cli.terminal import ADDRESS, IN_FILE, JSON_OUT, OUT_FILE, make_console, progress_bar, shows_table, write_json
 from core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class Options:
     show_default=True,
     help="Seconds to wait for the last.",
 )
-@click.option("--url", help="Address of Argus; default: the one that runs here.")
+@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
 @click.option("--name", help="Name of the run in the output; default: the policy in force.")
-@click.option("--json", "out", type=OUT_FILE, help="Write the figures here for programs.")
+@click.option("--json", "out", type=JSON_OUT, help="Write the figures here for programs (- is stdout).")
 def replay(**given: Any) -> None:
     """Send the arrivals of a trace to a running Argus, on time, and say what became of them."""
     from cli.stack import base_url
@@ -87,7 +87,8 @@ def replay(**given: Any) -> None:
     reference, policy = _reference_and_policy(client)
     figures = _send(options, client, planned, shape, reference)
     name = options.name or policy
-    _show(name, figures)
+    if shows_table(options.out):
+        _show(name, figures)
     if options.out:
         run = {"trace": whole.name, "start_s": options.start_s, "duration_s": shape.duration_s}
         run |= {"scale_to": options.scale_to, "seed": options.seed}

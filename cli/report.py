@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from cli.terminal import OUT_FILE, decimal, make_console
+from cli.terminal import JSON_FILE, OUT_FILE, as_json, decimal, make_console, shows_table
 
 if TYPE_CHECKING:
     from scheduler.observation.report import Figures, Report
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+LONGEST_S = 100 * 366 * UNITS["d"]
+ALLOWED = "a duration such as 90m, 1h30m or 2d, of at most a century, or an ISO time such as 2026-11-27T13:00"
 COLUMNS = (
     *("level", "requests", "p50 s", "p95 s", "p99 s", "denoise s", "violations %", "CLIP", "scored", "predicted"),
     "audited (n)",
@@ -23,28 +24,41 @@ COLUMNS = (
 
 
 class PointInTime(click.ParamType[datetime]):
-    """A time in the past: `10m`, `2h`, `1d` ago, or an ISO time (UTC unless it says otherwise)."""
+    """A time in the past: `90m`, `1h30m`, `2d` ago, or an ISO time (UTC unless it says otherwise)."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value):
-            return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: float(match[1])})
         try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a duration (10m, 2h, 1d) nor an ISO time.", param, ctx)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+            return _ago(value) or _at(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not what this takes: {ALLOWED}.", param, ctx)
+
+
+def _ago(text: str) -> datetime | None:
+    """The time so long ago; none where the text is no duration."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(min|[smhdw])", text.lower())
+    if not parts or re.sub(r"\d+(?:\.\d+)?\s*(?:min|[smhdw])|\s", "", text.lower()):
+        return None
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST_S:
+        raise ValueError(text)
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def _at(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 @click.command()
 @click.option("--last", "--since", "since", type=PointInTime(), default="1h", show_default=True,
-              help="From when on requests were accepted: 10m, 2h, 1d ago or an ISO time (UTC).")  # fmt: skip
+              help="From when on requests were accepted: 90m, 1h30m, 2d ago or an ISO time (UTC).")  # fmt: skip
 @click.option("--until", type=PointInTime(), help="Until when; default now.")
 @click.option("--job", type=click.UUID, help="Only this job.")
-@click.option("--json", "out", type=click.File("w"), help="Also write the figures as JSON to this file (- is stdout).")
+@click.option("--json", "out", type=JSON_FILE, help="Also write the figures as JSON to this file (- is stdout).")
 @click.option("--trace-json", type=OUT_FILE, help="Also write the schedule as a Chrome trace, for ui.perfetto.dev.")
 def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None, trace_json: Path | None) -> None:
     """Throughput, latency, SLO violations and quality of what was served.
@@ -62,10 +76,8 @@ def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None
         made = make_report(session, *window)
         if trace_json is not None:
             write(read_schedule(session, *window), trace_json)
-    if out is not None:
-        json.dump(made.as_dict(), out, indent=1)
-        out.write("\n")
-    if out is None or out.name != "<stdout>":
+    as_json(out, made.as_dict())
+    if shows_table(out):
         _show(made)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TextIO
 
 import click
 
 from cli.rolling import ASKED
 from cli.stack import Running, running
-from cli.terminal import make_console
+from cli.terminal import JSON_FILE, as_json, make_console, shows_table
 from core.errors import Conflict, ServiceDown
 from core.settings import settings
 
@@ -19,14 +20,15 @@ FOUNDATIONS = ("postgres", "valkey")
 
 @click.command()
 @click.argument("names", nargs=-1)
-def restart(names: tuple[str, ...]) -> None:
+@click.option("--json", "out", type=JSON_FILE, help="Write the seconds each took as JSON (- is stdout).")
+def restart(names: tuple[str, ...], out: TextIO | None) -> None:
     """Replace processes one after the other; nothing accepted is lost or refused.
 
     NAMES as `argus status` shows them, or `worker` for all workers; default: all but PostgreSQL and the broker, which
     are replaced only by name. A worker takes nothing new, finishes what it draws or gives it back, and its successor
     serves before the next one is touched. New code takes effect, new settings do not: the supervisor hands on its own.
     """
-    console, here = make_console(), running()
+    console, here = make_console(stderr=not shows_table(out)), running()
     if here is None:
         raise ServiceDown("Argus does not run here; start it with `make up` or `argus up`.")
     asked = chosen(names, here)
@@ -34,7 +36,7 @@ def restart(names: tuple[str, ...]) -> None:
         raise Conflict("A restart is at work already; `argus status` shows it.")
     ask(asked)
     begun = last = time.monotonic()
-    waiting = list(asked)
+    waiting, took = list(asked), dict[str, float]()
     with console.status("replacing …"):
         while waiting:
             left = _left(waiting, begun)
@@ -43,10 +45,12 @@ def restart(names: tuple[str, ...]) -> None:
                     raise Conflict(
                         f"{name} was not replaced; the others are left as they are. See logs/supervisor.log."
                     )
-                console.print(f"  {name}: {time.monotonic() - last:.1f} s", highlight=False)
+                took[name] = round(time.monotonic() - last, 1)
+                console.print(f"  {name}: {took[name]:.1f} s", highlight=False)
                 last = time.monotonic()
             waiting = left
             time.sleep(0.1)
+    as_json(out, {"replaced": took})
     console.print(f"Replaced {len(asked)} processes in {time.monotonic() - begun:.0f} s.")
 
 

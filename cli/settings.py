@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 
-from cli.terminal import make_console
+from cli.terminal import JSON_FILE, as_json, make_console, shows_table
 
 
 @click.command()
-def show_settings() -> None:
-    """List every setting with its value and meaning."""
+@click.option("--json", "out", type=JSON_FILE, help="Write them as JSON (- is stdout).")
+@click.option("--urls", is_flag=True, help="Only the addresses of database and broker in force, with their passwords.")
+def show_settings(out: TextIO | None, urls: bool) -> None:
+    """List every setting with its value and meaning.
+
+    `export $(argus settings --urls)` gives other programs ARGUS_DATABASE_URL and ARGUS_BROKER_URL.
+    """
+    if urls:
+        _show_urls(out)
+        return
+    from rich.markup import escape
     from rich.table import Table
 
-    from core.settings import PREFIX, Settings, settings
+    from core.settings import PREFIX, SECRETS, Settings, settings
 
-    table = Table("setting", "value", "meaning")
+    table, all_of_them = Table("setting", "value", "meaning"), {}
     for name, field in Settings.model_fields.items():
         value = getattr(settings(), name)
-        shown = "…" if name.endswith("_url") and value else str(value)  # an address may carry a password
+        shown = "…" if name in SECRETS and value else str(value)  # an address may carry a password
         changed = value != field.default
-        table.add_row(f"{PREFIX}{name.upper()}", f"[bold]{shown}[/]" if changed else shown, field.description)
-    make_console().print(table)
+        table.add_row(
+            f"{PREFIX}{name.upper()}", f"[bold]{escape(shown)}[/]" if changed else escape(shown), field.description
+        )
+        all_of_them[f"{PREFIX}{name.upper()}"] = {"value": shown, "changed": changed, "meaning": field.description}
+    as_json(out, all_of_them)
+    if shows_table(out):
+        make_console().print(table)
+
+
+def _show_urls(out: TextIO | None) -> None:
+    """A line each, as shells read them."""
+    from core.services import broker_url, database_url
+
+    urls = {"ARGUS_DATABASE_URL": database_url(), "ARGUS_BROKER_URL": broker_url()}
+    as_json(out, urls)
+    if shows_table(out):
+        for name, url in urls.items():
+            click.echo(f"{name}={url}")

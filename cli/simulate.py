@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.numbers import Number, Whole
-from cli.terminal import IN_FILE, OUT_FILE, show_table, write_json
+from cli.terminal import IN_FILE, JSON_OUT, OUT_FILE, show_table, shows_table, write_json
 from core.errors import BadInput, BadProfile
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Options:
     help="Caching levels start from the nearest cached prompt however far it is. Without: as far as similarity allows.",
 )  # fmt: skip
 @click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of arrivals, prompts and predictions.")
-@click.option("--json", "out", type=OUT_FILE, help="Also write the figures as JSON.")
+@click.option("--json", "out", type=JSON_OUT, help="Also write the figures as JSON (- is stdout).")
 @click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")
 @click.option(
     "--trace-json", type=OUT_FILE,
@@ -113,9 +113,10 @@ def simulate(**given: Any) -> None:
         about = {"slo_s": slo_s, "seed": options.seed, "workers": workers, "tick_s": tick_s}
         write_json(options.out, as_json(reports, {"trace": arrivals.name, **about}))
     title = f"{arrivals.name}, SLO {slo_s:.3g} s"
-    beside = options.out.with_suffix(".png") if options.out else Path("simulate.png")
+    beside = options.out.with_suffix(".png") if options.out and shows_table(options.out) else Path("simulate.png")
     plot(reports, options.plot or beside, title)
-    show_table(f"Simulated: {title}, seed {options.seed}", *rows(reports))
+    if shows_table(options.out):
+        show_table(f"Simulated: {title}, seed {options.seed}", *rows(reports))
 
 
 def _of_policy(path: Path, policy: str) -> Path:

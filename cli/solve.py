@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.terminal import IN_FILE, OUT_FILE, make_console, show_table, write_json
+from cli.numbers import Number
+from cli.terminal import IN_FILE, JSON_OUT, make_console, show_table, shows_table, write_json
 from core.errors import BadInstance
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=IN_FILE)
-@click.option("--json", "out", type=OUT_FILE, help="Also write the plan as JSON.")
-@click.option("--time-limit", default=0.9, show_default=True, help="Seconds the solver may take.")
+@click.option("--json", "out", type=JSON_OUT, help="Also write the plan as JSON (- is stdout).")
+@click.option("--time-limit", type=Number(0), default=0.9, show_default=True, help="Seconds the solver may take.")
 def solve(file: Path, out: Path | None, time_limit: float) -> None:
     """Plan the instance in FILE (JSON): workers per model, load per class and level, prices."""
     from scheduler.planning.instance import Instance
@@ -30,7 +31,8 @@ def solve(file: Path, out: Path | None, time_limit: float) -> None:
     plan = solve_instance(Instance.from_json(text), time_limit=time_limit)
     if out:
         write_json(out, plan.to_json())
-    _show_plan(plan)
+    if shows_table(out):
+        _show_plan(plan)
 
 
 def _show_plan(plan: Plan) -> None:

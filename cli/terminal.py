@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,8 +15,36 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+
+class Address(click.ParamType[str]):
+    """Where an Argus is: http://host:port, with the path below which a proxy has it."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The address; wrong use where it is none."""
+        if not re.fullmatch(r"https?://[\w.-]+(:\d{1,5})?(/[\w./~-]*)?|https?://\[[\da-fA-F:.]+\](:\d{1,5})?/?", value):
+            self.fail(f"{value!r} is no address: write it as http://127.0.0.1:8080.", param, ctx)
+        return str(value)
+
+
+class OutFile(click.Path):
+    """A file that is written at the end: told now where it cannot be. Folders on the way are made then."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("the name of a file is empty.", param, ctx)
+        path = super().convert(value, param, ctx)
+        above = next(folder for folder in Path(value).absolute().parents if folder.exists())
+        if str(path) != "-" and not (above.is_dir() and os.access(above, os.W_OK)):
+            self.fail(f"{value!r} cannot be written: {above} is no folder that may be.", param, ctx)
+        return path
+
+
+ADDRESS = Address()
 IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUT_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+OUT_FILE = OutFile(dir_okay=False, writable=True, path_type=Path)
+JSON_OUT = OutFile(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
 PROMPTS_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 JSON_FILE = click.File("w", encoding="utf-8", lazy=False)
 WIDTH = 160  # where there is no terminal (files, pipes): wide enough for tables
@@ -59,14 +89,18 @@ def as_json(out: TextIO | None, data: Any) -> None:
     """Write for programs to what `--json` named."""
     if out is not None:
         out.write(json.dumps(data, indent=1) + "\n")
+        out.flush()
 
 
-def shows_table(out: TextIO | None) -> bool:
+def shows_table(out: TextIO | Path | None) -> bool:
     """Whether standard output is for people: programs have not asked for it."""
     return out is None or out.name not in ("-", "<stdout>")
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write for programs; folders are made."""
+    """Write for programs, to standard output where the path is `-`; folders are made."""
+    if str(path) == "-":
+        click.echo(json.dumps(data, indent=1))
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -79,6 +79,13 @@ def celery_app() -> Celery:
     return _app
 
 
+def __getattr__(name: str) -> Celery:
+    """`celery -A core.celery:app`: for Celery's own commands."""
+    if name == "app":
+        return celery_app()
+    raise AttributeError(name)
+
+
 def publish(queue: str, messages: Sequence[Message]) -> int:
     """Hand messages to the broker, a thousand a round trip; returns how many it took for certain.
 

@@ -11,6 +11,7 @@
     │   ├── KeyReused                 an Idempotency-Key that came before with something else
     │   ├── BadCsv                    a CSV without the column, too long, wrong encoding
     │   ├── TextToImageOnly           an address that would make an image from another
+    │   ├── BadFile                   a file or folder that cannot be read or written (command line)
     │   ├── BadFamily                 a family file that does not parse
     │   ├── BadProfile                a profile or quality table that cannot be used
     │   ├── BadTrace                  a trace with unsorted, negative or missing times
@@ -109,6 +110,11 @@ class BadCsv(BadInput):
     code = "bad_csv"
     status = 422
     help = "Send a UTF-8 CSV with a header that has a `prompt` column."
+
+
+class BadFile(BadInput):
+    code = "bad_file"
+    help = "Check the path, who may read and write it, and the space left."
 
 
 class TextToImageOnly(BadInput):

@@ -196,3 +196,29 @@ def test_quality_lost_is_what_each_image_falls_short_at_the_level_it_was_made_at
     total = made().total
     assert total.quality_lost == pytest.approx(0.1)  # the one above 1 makes up for nothing
     assert total.predicted_quality == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("90m", 5400),
+        ("1h30m", 5400),
+        ("2d", 172_800),
+        ("1d 2h", 93_600),
+        ("90min", 5400),
+        ("1.5h", 5400),
+        ("1w", 604_800),
+    ],
+)
+def test_a_duration_may_have_several_units(said, seconds):
+    from cli.report import PointInTime
+
+    found = PointInTime().convert(said, None, None)
+    assert abs((datetime.now(UTC) - found).total_seconds() - seconds) < 30
+
+
+@pytest.mark.parametrize("said", ["9999999999d", "1h30", "h", "-1h", "soon", "", "1e400d", "0001-01-01T00:00+14:00"])
+def test_what_is_no_time_says_what_is_taken(said):
+    done = CliRunner().invoke(argus, ["report", "--last", said])
+    assert done.exit_code == 2
+    assert "1h30m" in done.output

@@ -236,6 +236,16 @@ def figures(answer: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def summary(answer: Evaluation) -> dict[str, Any]:
+    """The same for programs, by level."""
+    found = {}
+    for name in answer.by_cost:
+        drawn, relative = answer.levels[name], answer.relative(name)
+        means = {"score": float(drawn.scores.mean()), "quality": float(relative.mean())}
+        found[name] = {"seconds": drawn.seconds, **means, "within_2_percent": float((relative >= 0.98).mean())}
+    return {"levels": found}
+
+
 def made_on(device: str, dtype: torch.dtype) -> str:
     """On what, with what and when seconds and pictures were made."""
     used, clock = hardware(device, dtype), "processor time" if device.startswith("cpu") else "wall clock"
