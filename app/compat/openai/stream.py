@@ -12,6 +12,7 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,10 @@ PARTIAL, COMPLETED, ERROR = "image_generation.partial_image", "image_generation.
 NOTHING_NEW = ": drawing\n\n"
 
 
+class _HungUp(Exception):
+    """Nobody reads on."""
+
+
 def stream(call: Call) -> Response:
     """Submit the job and answer with its events; what is wrong with the call is raised before the stream begins."""
     leave = take_place()
@@ -55,17 +60,18 @@ def _followed(
     call: Call, job_id: uuid.UUID, on_hang_up: waiting.OnHangUp | None, leave: Callable[[], None]
 ) -> Iterator[str]:
     """The stream's text. A client that hangs up frees its place at once."""
-    over = False
+    hung_up = True  # unless it comes to an end
     try:
         yield NOTHING_NEW
-        yield from _until_done(call, job_id, on_hang_up)
-        over = True
+        with suppress(_HungUp):
+            yield from _until_done(call, job_id, on_hang_up)
+            hung_up = False
     except ArgusError as error:
-        over = True
+        hung_up = False
         yield _error(error)
     finally:
         leave()
-        if not over:
+        if hung_up and not waiting.LEAVING.is_set():  # else the server has, and the client will be back
             jobs.abandon(job_id)
 
 
@@ -74,7 +80,7 @@ def _until_done(call: Call, job_id: uuid.UUID, on_hang_up: waiting.OnHangUp | No
 
     Raises:
         TookTooLong, Cancelled, EngineError, NotFound: as `app.compat.drawing.draw`, when the others are sent.
-        GeneratorExit: the client has hung up.
+        _HungUp: the client is gone.
     """
     end, images = time.monotonic() + settings().compat_wait_s, _Images(call, job_id)
     with waiting.following(job_id, on_hang_up) as follower:
@@ -83,8 +89,8 @@ def _until_done(call: Call, job_id: uuid.UUID, on_hang_up: waiting.OnHangUp | No
             if images.all_there:
                 break
             if follower.client_is_gone:
-                raise GeneratorExit
-            if (left := end - time.monotonic()) <= 0 or waiting.LEAVING.is_set():
+                raise _HungUp
+            if (left := end - time.monotonic()) <= 0:
                 raise took_too_long(job_id)
             yield NOTHING_NEW
             follower.wait(left)

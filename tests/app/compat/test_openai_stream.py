@@ -17,7 +17,7 @@ from sqlalchemy import update
 from app import waiting
 from core.database import transaction
 from core.progress import write_preview
-from core.tables import Request, State
+from core.tables import Job, Request, State
 from tests.app.compat.openai_client import openai_client, picture_of
 from tests.app.conftest import configured, draw, rows
 from tests.app.test_compat import fail, stop, stored, worker
@@ -139,17 +139,35 @@ def test_what_is_wrong_with_the_call_is_answered_before_a_stream_begins(
     assert rows() == (0, 0)
 
 
+def abandoned() -> bool:
+    """Whether the only job is one that its client has left."""
+    with transaction() as session:
+        (job,) = {row.job_id for row in stored()}
+        return session.get_one(Job, job).abandoned_at is not None
+
+
 def test_who_hangs_up_frees_the_place_and_leaves_the_job(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PLACES_TO_WAIT", waiting.Places(1, 1))
     answer = client.post(GENERATIONS, json={"prompt": "a", "stream": True}, buffered=False)
     assert next(iter(answer.response)).startswith(b":")
     answer.close()
     waiting.PLACES_TO_WAIT.take("127.0.0.1", 1.0, "")()
-    from core.tables import Job
+    assert abandoned()
 
-    with transaction() as session:
-        (job,) = {row.job_id for row in stored()}
-        assert session.get_one(Job, job).abandoned_at is not None
+
+def test_a_stream_whose_server_hears_of_a_hang_up_just_ends(client: FlaskClient) -> None:
+    told: list[Callable[[], None]] = []
+    answer = client.post(
+        GENERATIONS,
+        json={"prompt": "a", "stream": True},
+        buffered=False,
+        environ_overrides={waiting.HANG_UP: told.append},
+    )
+    parts = iter(answer.response)
+    assert next(parts) == next(parts) == b": drawing\n\n"
+    told[0]()
+    assert set(parts) <= {b": drawing\n\n"}
+    assert abandoned()
 
 
 def test_places_are_given_back_when_a_stream_ends(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
