@@ -93,7 +93,7 @@ class ProgressOut(Out):
     progress: float = Field(description="Share of all steps of open work that are done; 0 while none is open.")
     eta_relative: float = Field(description="Seconds left, if it goes on as it did since the first was sent.")
     state: dict[str, Any]
-    current_image: str | None = Field(default=None, description="What the first that runs looks like, base64.")
+    current_image: str | None = Field(default=None, description="What the one that is furthest on looks like, base64.")
     textinfo: str | None = None
 
 

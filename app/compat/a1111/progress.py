@@ -38,8 +38,9 @@ class Work:
 
     @property
     def running(self) -> Any | None:
-        """The first request that runs."""
-        return next((one for one in self.requests if one.state == State.RUNNING), None)
+        """The request that runs and is furthest on."""
+        running = [one for one in self.requests if one.state == State.RUNNING]
+        return max(running, key=lambda one: self._of(one)[0], default=None)
 
     @property
     def ended(self) -> int:
@@ -52,7 +53,7 @@ class Work:
         return done / max(1, sum(self._of(one)[1] for one in self.requests))
 
     def step(self) -> tuple[int, int]:
-        """Steps done and in all of the first that runs."""
+        """Steps done and in all of the one that is furthest on."""
         return self._of(self.running) if self.running is not None else (0, 0)
 
     def _of(self, request: Any) -> tuple[int, int]:

@@ -88,6 +88,8 @@ def test_the_share_is_of_all_steps_and_the_state_of_what_runs(client: FlaskClien
     assert {"skipped", "interrupted", "stopping_generation", "job_timestamp"} <= set(state)
     assert base64.b64decode(told["current_image"]) == b"a preview"
     assert progress(client, "?skip_current_image=true")["current_image"] is None
+    begin(third, 9)
+    assert progress(client)["state"]["sampling_step"] == 9
     draw(str(second.id))
     draw(str(third.id))
     assert progress(client)["progress"] == 0.0
