@@ -217,14 +217,14 @@ def page(found: dict[str, Any]) -> str:
 @click.option("--write", is_flag=True, help="Write docs/results/batches.json and .md.")
 def main(lines: int, write: bool) -> None:
     """Say how much memory the web process takes for a batch."""
-    load_before = os.getloadavg()[0]
+    load_before, at = os.getloadavg()[0], commit()
     with tempfile.TemporaryDirectory(prefix="argus-batches-") as folder:
         home = Path(folder)
         home.chmod(0o755)  # as root, PostgreSQL runs as another user
         found = measure(home, lines)
     command = "python -m " + " ".join(["bench.batches", *sys.argv[1:]])
     measured = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    run = {"command": command, "measured": measured, "commit": commit(), "load_before": load_before}
+    run = {"command": command, "measured": measured, "commit": at, "load_before": load_before}
     found |= {"run": run, "hardware": hardware()}
     if write:
         KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

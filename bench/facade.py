@@ -43,7 +43,7 @@ PARTS = {
 
 def measure(argus: ArgusClient, prompt: str, form: str) -> dict[str, float]:
     """Milliseconds of one call and of its parts."""
-    body = {"prompt": prompt, "model": "exact", "response_format": form}
+    body = {"prompt": prompt, "response_format": form}
     began = time.perf_counter()
     answer = requests.post(f"{argus.url}/v1/images/generations", json=body, timeout=ANSWERS_S)
     took = 1000 * (time.perf_counter() - began)
@@ -78,7 +78,7 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores, "
         f"{versions}; load average before {run['load_before']:.1f}. One worker with its defaults beside all services; "
-        f"{run['calls']} calls of each kind, one at a time, level `exact`. Milliseconds; the interval is 95 % of the "
+        f"{run['calls']} calls of each kind, one at a time. Milliseconds; the interval is 95 % of the "
         f"median. The goal is an overhead of at most {GOAL_MS:.0f} ms.",
     ]
     for form, parts in found["parts"].items():
@@ -101,7 +101,7 @@ def page(found: dict[str, Any]) -> str:
 @click.option("--write", is_flag=True, help="Write docs/results/facade.json and .md.")
 def main(calls: int, write: bool) -> None:
     """Say what an answer takes beside its drawing."""
-    load_before = os.getloadavg()[0]
+    load_before, at = os.getloadavg()[0], commit()
     prompts = read_prompts(ROOT / "profiles" / "embedded" / "quality.csv")
     with tempfile.TemporaryDirectory(prefix="argus-facade-") as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
@@ -118,7 +118,7 @@ def main(calls: int, write: bool) -> None:
     run = {
         "command": "python -m " + " ".join(["bench.facade", *sys.argv[1:]]),
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "commit": commit(),
+        "commit": at,
         "load_before": load_before,
         "calls": calls,
     }

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Integer
 
 from core.client_tables import Preview, Progress
-from core.database import transaction
+from core.database import quick_transaction, transaction
 
 CHANNEL = "argus_job"  # its payload is the id of a job of which there is something new
 KEPT_S = 10.0  # after the end of the request
@@ -26,7 +26,6 @@ TOLD = f"""
 SELECT pg_notify('{CHANNEL}', job_id::text)
 FROM (SELECT DISTINCT job_id FROM told JOIN request ON id = request_id) AS jobs
 """
-QUICKLY = text("SELECT set_config('synchronous_commit', 'off', true)")
 
 WRITE_STEPS = text(
     f"""
@@ -76,16 +75,14 @@ def write_steps(steps: Sequence[Step]) -> None:
         "steps": ([step.steps for step in steps], Integer()),
     }
     bound = (bindparam(name, values, type_=ARRAY(kind)) for name, (values, kind) in columns.items())
-    with transaction() as session:
-        session.execute(QUICKLY)
+    with quick_transaction() as session:
         session.execute(WRITE_STEPS.bindparams(*bound))
 
 
 def write_preview(request_id: uuid.UUID, attempt: int, number: int, image: bytes) -> None:
     """Keep a preview (a JPEG file) of a request, unless the request is no longer that attempt's."""
     values = {"id": request_id, "attempt": attempt, "number": number, "image": image}
-    with transaction() as session:
-        session.execute(QUICKLY)
+    with quick_transaction() as session:
         session.execute(WRITE_PREVIEW, values)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, literal, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from core.celery import publish
-from core.database import transaction
+from core.database import quick_transaction
 from core.families import queue_name
 from core.messages import ROUTER_QUEUE, Generate, Route
 from core.tables import Job, Request
@@ -31,7 +31,7 @@ def publish_requests(requests: Sequence[Request]) -> int:
         sent = publish(queue, [Generate(str(request.id), request.epoch or 0) for request in waiting])
         taken += [request.id for request in waiting[:sent]]
     if taken:
-        with transaction() as session:
+        with quick_transaction() as session:
             session.execute(update(Request).where(is_among(taken)).values(published_at=func.now()))
     return len(taken)
 
@@ -40,6 +40,6 @@ def publish_jobs(jobs: Sequence[uuid.UUID]) -> int:
     """Publish `Route` for jobs with accepted requests, and note when; returns how many the broker took."""
     sent = publish(ROUTER_QUEUE, [Route(str(job)) for job in jobs])
     if sent:
-        with transaction() as session:
+        with quick_transaction() as session:
             session.execute(update(Job).where(Job.id.in_(jobs[:sent])).values(published_at=func.now()))
     return sent

@@ -51,7 +51,7 @@ from sqlalchemy.types import Float, Text
 
 from core.attempts import CANCELLED, LOST, end_attempts, used_up
 from core.claim_statement import CLAIM
-from core.database import single_statement, transaction
+from core.database import quick_transaction, single_statement, transaction
 from core.publishing import publish_requests
 from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
 from core.workers import WorkerIdentity
@@ -121,7 +121,7 @@ def route(choices: Sequence[Choice], epoch: int) -> list[Request]:
         "qualities": ([c.qualities for c in choices], ARRAY(JSONB(none_as_null=True))),
     }
     bound = (bindparam(name, values, type_=kind) for name, (values, kind) in columns.items())
-    with transaction() as session:
+    with quick_transaction() as session:  # a crash of the database takes them back to the router
         moved = {row.id: row.deadline_unreachable for row in session.execute(ROUTE.bindparams(*bound, epoch=epoch))}
     routed = [choice for choice in choices if choice.request.id in moved]
     for choice in routed:

@@ -1,0 +1,28 @@
+"""The benches of answers and of batches: what they measure, in small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import batches, facade
+
+
+def test_a_small_batch_goes_all_the_way(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("batches")
+    for folder in (home, *home.parents[:2]):
+        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
+    found = batches.measure(home, 30)
+    assert list(found["parts"]) == ["at rest", "upload", "reading in", "finalizing", "reading answers"]
+    assert all(10 < part["peak_mb"] < batches.GOAL_MB for part in found["parts"].values())
+    assert found["answers_mb"] > 0
+
+
+def test_a_summary_has_the_median_within_its_interval() -> None:
+    calls = [{"call": float(number), "overhead": 60.0} for number in range(1, 101)]
+    found = facade.summary(calls)
+    assert found["call"]["median"] == 50.5
+    assert 35 < found["call"]["low"] < 50.5 < found["call"]["high"] < 66
+    assert found["call"]["p95"] > 90
+    assert found["overhead"] == {"median": 60.0, "low": 60.0, "high": 60.0, "p95": 60.0}
