@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from urllib.parse import urlsplit
 
 from flask import has_request_context, request
 
 from core.settings import settings
 
+_below: ContextVar[str | None] = ContextVar("below", default=None)
+
 
 def root() -> str:
     """The path in front of every address of ours, without a slash at its end; empty where there is none."""
-    return request.script_root if has_request_context() else settings().public_path
+    if has_request_context():
+        return request.script_root
+    return settings().public_path if (path := _below.get()) is None else path
+
+
+@contextmanager
+def below(path: str) -> Iterator[None]:
+    """Inside, `root` is this path: for what is answered after its request is over, a stream."""
+    before = _below.set(path)
+    try:
+        yield
+    finally:
+        _below.reset(before)
 
 
 def link(path: str) -> str:

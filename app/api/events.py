@@ -15,11 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apiflask import APIBlueprint, FileSchema
-from flask import Response, request, stream_with_context
+from flask import Response, request
 from sqlalchemy import func, or_, select
 
 from app import waiting
 from app.clients import client_of
+from app.links import below, root
 from app.records.jobs import find_job, read_job
 from app.records.lines import lines, read_lines
 from app.schemas.requests import RequestLine
@@ -47,8 +48,7 @@ def follow_job(job_id: uuid.UUID) -> Response:
         find_job(session, job_id)
     since = _since(request.headers.get("Last-Event-ID"))
     leave = waiting.PLACES_TO_WAIT.take(client_of(), LONGEST_S, "Read `GET /v1/jobs/{id}` every few seconds instead.")
-    stream = stream_with_context(_stream(job_id, since, waiting.hanging_up()))
-    response = Response(stream, mimetype="text/event-stream")
+    response = Response(_stream(job_id, since, waiting.hanging_up(), root()), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(leave)
@@ -63,15 +63,16 @@ def _since(event_id: str | None) -> datetime | None:
         return None
 
 
-def _stream(job_id: uuid.UUID, since: datetime | None, on_hang_up: waiting.OnHangUp | None) -> Iterator[str]:
-    """The stream's text: what changed since, then what changes, until nothing more will."""
+def _stream(job_id: uuid.UUID, since: datetime | None, on_hang_up: waiting.OnHangUp | None, path: str) -> Iterator[str]:
+    """The stream's text: what changed since, then what changes, until nothing more will; links begin with `path`."""
     sent: dict[uuid.UUID, tuple[Any, ...]] = {}
     summary: dict[str, Any] = {}
     began = quiet = time.monotonic()
     yield "retry: 2000\n\n"
     with waiting.following(job_id, on_hang_up) as follower:
         while True:
-            now, job, changed, unscored = _changes(job_id, since)
+            with below(path):
+                now, job, changed, unscored = _changes(job_id, since)
             changed = [line for line in changed if sent.get(line.id) != _shown(line)]
             for line in changed:
                 sent[line.id] = _shown(line)
