@@ -15,13 +15,13 @@ from typing import Any
 import psycopg2
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from app import listening
 from app.listening import LISTENER
 from core.database import transaction
 from core.requests import cancel_abandoned
-from core.tables import Job, Request, State
+from core.tables import Job, Request, Score, State
 from tests.app.conftest import draw
 from tests.app.web_process import PATIENCE_S, Web, web_process
 from tests.conftest import Services
@@ -104,6 +104,22 @@ def test_a_listener_that_lost_its_connection_listens_again_and_has_everybody_loo
     draw(str(request.id))
     thread.join(PATIENCE_S)
     assert [answer.status_code for answer in answers] == [200]
+
+
+def test_a_stream_tells_of_a_late_score_though_nobody_looks(client: FlaskClient, patient: None) -> None:
+    job = client.post("/v1/jobs", json={"prompt": "a"}).get_json()
+    image = uuid.UUID(draw(job["requests"][0]["id"], score=None))
+    answer = client.get(job["links"]["events"], buffered=False)
+    blocks = (block.decode() for block in answer.iter_encoded())
+    assert '"score": null' in next(block for block in blocks if "event: request" in block)
+    until(lambda: LISTENER.hears)
+    with transaction() as session:
+        session.add(Score(image_id=image, scorer="paper-clip 1", value=0.7))
+        session.execute(update(Request).values(scored_at=func.now(), score=0.7))
+    rest = list(blocks)
+    assert any('"score": 0.7' in block for block in rest)
+    assert "event: end" in rest[-1]
+    answer.close()
 
 
 def test_hundreds_wait_and_everybody_else_is_answered(database: Services, web: Web) -> None:
