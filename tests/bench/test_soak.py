@@ -22,12 +22,21 @@ def test_a_slow_leak_is_seen():
     found = verdict(samples("scheduler", lambda at: 600 * (1 + 0.04 * at / 3600)), 900)["scheduler"]
     assert not found["flat"]
     assert found["growth"] > 0.02
+    assert found["growth_at_end"] > 0.005
+
+
+def test_what_fills_up_to_a_bound_grows_and_is_flat_at_the_end():
+    found = verdict(samples("scheduler", lambda at: 600 + min(at, 2000) / 50), 900)["scheduler"]
+    assert not found["flat"]
+    assert found["growth_at_end"] == pytest.approx(0)
 
 
 def test_handles_that_are_not_given_back_are_seen():
     found = verdict(samples("web", lambda at: 100, lambda at: 20 + at // 600), 900)["web"]
     assert found["growth"] == 0
     assert not found["flat"]
+    few = verdict(samples("postgres", lambda at: 100, lambda at: 1000 + at // 600), 900)["postgres"]
+    assert few["flat"]
 
 
 def test_a_growth_of_one_process_is_not_another_s():
