@@ -1,8 +1,8 @@
 """`stream: true`: partial images while they are drawn, then each image, as OpenAI's events.
 
-Partial images are the engine's own: what the denoiser expects at an even share of the steps (⅓ and ⅔ for two). An
-image that is drawn before they are written comes without them, as the real API has it. What goes wrong after the first
-byte is an event `error`, which its clients raise.
+Partial images are the engine's own: what the denoiser expects at an even share of the steps (⅓ and ⅔ for two). Those
+that are written just after their image are waited for; later ones are left out, as the real API has it. What goes
+wrong after the first byte is an event `error`, which its clients raise.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from core.database import transaction
 from core.errors import ArgusError
 from core.progress import previews_of
 from core.settings import settings
-from core.tables import OPEN_STATES, Request
+from core.tables import OPEN_STATES, Request, State
 
 PARTIAL, COMPLETED, ERROR = "image_generation.partial_image", "image_generation.completed", "error"
 NOTHING_NEW = ": drawing\n\n"
+LATE_S = 1.0  # previews may come after their image
 
 
 class _HungUp(Exception):
@@ -93,7 +94,7 @@ def _until_done(call: Call, job_id: uuid.UUID, on_hang_up: waiting.OnHangUp | No
             if (left := end - time.monotonic()) <= 0:
                 raise took_too_long(job_id)
             yield NOTHING_NEW
-            follower.wait(left)
+            follower.wait(min(left, LATE_S) if images.late else left)
     if images.failed:
         raise images.failed
 
@@ -108,6 +109,7 @@ class _Images:
     failed: ArgusError | None = None
     _sent: dict[uuid.UUID, int] = field(default_factory=dict)  # the last preview of each
     _ended: set[uuid.UUID] = field(default_factory=set)
+    late: dict[uuid.UUID, float] = field(default_factory=dict)  # done, and since when their previews are waited for
 
     def news(self) -> Iterator[str]:
         """Events since the last time: previews of each image, then the image."""
@@ -117,9 +119,14 @@ class _Images:
         for id, state in rows:
             if id not in self._ended:
                 yield from self._previews(id)
-                if state not in OPEN_STATES:
+                if state not in OPEN_STATES and not (state == State.DONE and self._waits_for_previews(id)):
                     yield from self._image(id)
-        self.all_there = all(state not in OPEN_STATES for _, state in rows)
+        self.all_there = all(id in self._ended for id, _ in rows)
+
+    def _waits_for_previews(self, id: uuid.UUID) -> bool:
+        """Whether previews of an image that is done may still come."""
+        missing = self._sent.get(id, -1) + 1 < (self.call.wanted.partial_images or 0)
+        return missing and time.monotonic() < self.late.setdefault(id, time.monotonic()) + LATE_S
 
     def _previews(self, id: uuid.UUID) -> Iterator[str]:
         if not self.call.wanted.partial_images:
@@ -141,6 +148,7 @@ class _Images:
 
     def _image(self, id: uuid.UUID) -> Iterator[str]:
         self._ended.add(id)
+        self.late.pop(id, None)
         try:
             with transaction() as session:
                 drawing = drawing_of(session, request_out(session, id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import uuid
 from collections.abc import Callable
 
@@ -31,12 +32,26 @@ def draw_with_previews(request: str) -> None:
     id = uuid.UUID(request)
     with transaction() as session:
         session.execute(update(Request).where(Request.id == id).values(state=State.RUNNING, attempts=1))
+    show_previews(id)
+    draw(request)
+
+
+def show_previews(id: uuid.UUID) -> None:
+    with transaction() as session:
         wanted = session.get_one(Request, id).previews
     for number in range(wanted):
         file = io.BytesIO()
         Pictures.new("RGB", (64, 64), COLOURS[number]).save(file, "JPEG")
         write_preview(id, 1, number, file.getvalue())
+
+
+def draw_before_its_previews(request: str) -> None:
+    """As a worker does whose previews are slow."""
     draw(request)
+    with transaction() as session:
+        session.execute(update(Request).where(Request.id == uuid.UUID(request)).values(attempts=1))
+    time.sleep(0.1)
+    show_previews(uuid.UUID(request))
 
 
 @pytest.mark.parametrize("partial", [0, 1, 2, 3])
@@ -61,6 +76,18 @@ def test_partial_images_come_before_the_image_and_usage_with_it(client: FlaskCli
     assert picture_of(last.b64_json).size == (1024, 1024)
     assert last.argus["level"] == "exact"  # type: ignore[attr-defined]
     assert [row.previews for row in stored()] == [partial]
+
+
+def test_previews_that_are_written_just_after_the_image_come_before_it(client: FlaskClient) -> None:
+    with worker(draw_before_its_previews):
+        events = list(openai_client(client).images.generate(prompt="a red apple", stream=True, partial_images=2))
+    assert [event.type.rpartition(".")[2] for event in events] == ["partial_image", "partial_image", "completed"]
+
+
+def test_previews_that_never_come_are_not_waited_for_long(client: FlaskClient) -> None:
+    with worker():
+        events = list(openai_client(client).images.generate(prompt="a red apple", stream=True, partial_images=2))
+    assert [event.type.rpartition(".")[2] for event in events] == ["completed"]
 
 
 def test_each_of_several_images_is_completed(client: FlaskClient) -> None:
