@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
 from core.database import transaction
+from core.errors import ServiceDown
 from core.tables import Attempt, Worker
 
 
@@ -31,9 +32,9 @@ def register(worker: WorkerIdentity, **columns: Any) -> None:
 def end_earlier(name: str) -> None:
     """Any earlier run of the worker of this name has ended, so that what it had is given to others at the next look.
 
-    A database that is away learns it when the worker registers.
+    A database that is away, or not yet known where, learns it when the worker registers.
     """
-    with suppress(OperationalError), transaction() as session:
+    with suppress(OperationalError, ServiceDown), transaction() as session:
         session.execute(update(Worker).where(Worker.name == name).values(state="stopped"))
 
 
