@@ -86,7 +86,7 @@ def draw(prompt: str, seed: int, find: Find) -> str:
     return _Drawing(prompt, seed, find).of(text, 0)
 
 
-@lru_cache(maxsize=256)  # a prompt is drawn for each of its seeds
+@lru_cache(maxsize=16)  # a prompt is drawn for each of its seeds
 def read(prompt: str) -> Text:
     """A prompt's parts; raises `BadPrompt`."""
     if not MARKS.search(prompt) or _is_json(prompt):

@@ -35,8 +35,10 @@ class PromptText:
     @staticmethod
     def of(text: str, field: str, limit: int, *, empty: bool = False, literal: bool = False) -> PromptText:
         """Read a text; raises `BadPrompt`."""
-        longest = limit if literal or not _has_choices(text, field) else MOST_WHITE * limit
-        return PromptText(clean_text(text, field, longest, empty=empty), field, limit, empty, literal)
+        clean = clean_text(text, field, MOST_WHITE * limit, empty=empty)
+        if len(clean) > limit and (literal or not _has_choices(clean, field)):
+            raise BadPrompt(f"{len(clean):,} characters; at most {limit:,} are taken.", field=field)
+        return PromptText(clean, field, limit, empty, literal)
 
     def drawn(self, seed: int) -> tuple[str, str | None]:
         """What is drawn with this seed, and what was written where that is another text; raises `BadPrompt`."""

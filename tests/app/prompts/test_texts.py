@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 
+from app.prompts.language import read
+from app.prompts.texts import PromptText
+from core.errors import BadPrompt
 from tests.app.conftest import code_and_field, configured, rows
 
 PROMPT = "a {red|green|blue|white|black} {fox|cat|dog}"
@@ -66,3 +70,11 @@ def _family(_client: FlaskClient) -> Path:
     from core.settings import settings
 
     return Path(settings().family)
+
+
+def test_a_text_that_is_too_long_is_not_kept_in_memory() -> None:
+    read.cache_clear()
+    for text in ("a" * 5000, "a " * 4000, "{a|b}" * 5000):
+        with pytest.raises(BadPrompt, match="characters; at most"):
+            PromptText.of(text, "prompt", 100)
+    assert read.cache_info().currsize == 0
