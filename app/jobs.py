@@ -73,7 +73,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0) -> Submitted:
     job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title, size=len(rows))
     job.service_class = ServiceClass(wanted.service_class)
     try:
-        with certain_transaction() as session:
+        with certain_transaction(select(Job.id).where(Job.id == job.id)) as session:
             if first := first_job(session, wanted, source, job.id):
                 return _submitted(session, first)
             BACKLOG.admit(session, client_of(), len(rows))

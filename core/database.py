@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
-from sqlalchemy import Engine, Text, cast, create_engine, func, literal, select, text
+from sqlalchemy import Engine, Select, Text, cast, create_engine, func, literal, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import UserDefinedType
@@ -93,30 +93,38 @@ def quick_transaction() -> Iterator[Session]:
 
 
 @contextmanager
-def certain_transaction() -> Iterator[Session]:
-    """`transaction`, whose outcome is looked up where the connection is lost: it raises only if nothing is committed.
+def certain_transaction(evidence: Select[Any]) -> Iterator[Session]:
+    """`transaction`, whose outcome is looked up where the connection is lost while it commits: it raises only if
+    nothing is committed.
+
+    Args:
+        evidence: finds something if, and only if, the transaction was committed.
 
     Raises:
         OutcomeUnknown: the database could not be asked within OUTCOME_S.
     """
-    number = None
+    number, ended = None, False
     try:
         with transaction() as session:
             number = session.scalar(select(cast(func.pg_current_xact_id(), Text)))
             yield session
+            ended = True  # what is raised from here on, the commit raises
     except DBAPIError as error:
-        if number is None or not error.connection_invalidated or not was_committed(number):
+        if number is None or not ended or not error.connection_invalidated or not was_committed(number, evidence):
             raise
 
 
-def was_committed(number: str) -> bool:
-    """Whether a transaction was committed; waits for one that is under way. Raises `OutcomeUnknown`."""
+def was_committed(number: str, evidence: Select[Any]) -> bool:
+    """Whether a transaction was committed; waits for one that is under way. Raises `OutcomeUnknown`.
+
+    Its number alone does not say: PostgreSQL gives it to another transaction after a crash that took this one back.
+    """
     status = select(func.pg_xact_status(cast(literal(number), Xid8)))
     end = time.monotonic() + OUTCOME_S
     while time.monotonic() < end:
-        with suppress(DBAPIError), single_statement() as session:
-            if (found := session.scalar(status)) != "in progress":
-                return bool(found == "committed")
+        with suppress(DBAPIError), transaction() as session:
+            if session.scalar(status) != "in progress":
+                return session.scalar(evidence) is not None
         time.sleep(0.2)
     raise OutcomeUnknown("The database went away during a commit, and nobody can say yet whether it took place.")
 
