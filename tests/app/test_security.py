@@ -123,7 +123,9 @@ def addresses() -> list[str]:
     with configured():
         rules = list(create_app().url_map.iter_rules())
     zero = "00000000-0000-0000-0000-000000000000"
-    filled = ((rule, dict.fromkeys(rule.arguments, zero)) for rule in rules if "GET" in (rule.methods or ()))
+    known = {"format": "png"}
+    read = [rule for rule in rules if "GET" in (rule.methods or ())]
+    filled = ((rule, {name: known.get(name, zero) for name in rule.arguments}) for rule in read)
     return sorted({rule.build(values)[1] for rule, values in filled if (rule.endpoint != "static")})  # type: ignore[index]
 
 

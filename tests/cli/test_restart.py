@@ -89,7 +89,7 @@ class Load(threading.Thread):
             self.slowest = max(self.slowest, time.monotonic() - began)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_everything_is_replaced_under_load_and_nothing_is_lost_or_refused(here: Here) -> None:
     before, load = here.children(), Load(here.web)
     old = {name: psutil.Process(pid) for name, pid in before.items()}
@@ -101,7 +101,7 @@ def test_everything_is_replaced_under_load_and_nothing_is_lost_or_refused(here: 
     finally:
         load.stop.set()
         load.join()
-    end = time.monotonic() + 180
+    end = time.monotonic() + 600
     while here.count(f"SELECT count(*) {MINE} AND state <> 'done'") and time.monotonic() < end:
         time.sleep(0.5)
     print(f"{said}{len(load.jobs)} jobs; the slowest exchange took {load.slowest:.2f} s")

@@ -132,7 +132,7 @@ def test_own_claims_count_though_the_readings_are_older(family: Any) -> None:
     with counted() as seen:
         snapshot = look(reader)
     assert seen == []
-    assert reader.load_now(snapshot).busy_s["large"] == pytest.approx(60 / 300, abs=0.05)
+    assert 0 < reader.load_now(snapshot).busy_s["large"] <= 60 / 300  # less what has passed meanwhile
 
 
 def test_the_database_is_asked_when_what_was_shared_has_expired(family: Any) -> None:

@@ -53,7 +53,15 @@ def test_the_last_two_assignments_of_a_worker_stay_with_their_plans(days_ago: da
     epochs = [add_plan(days_ago) for _ in range(4)]
     for epoch in epochs:
         assign("cpu0@test", epoch, days_ago)
-    assert trim_history() == {"workers": 0, "assignments": 2, "plans": 2, "actions": 0, "keys": 0, "predictors": 0}
+    assert trim_history() == {
+        "workers": 0,
+        "assignments": 2,
+        "plans": 2,
+        "actions": 0,
+        "keys": 0,
+        "choices": 0,
+        "predictors": 0,
+    }
     assert left(Assignment.epoch) == left(Plan.epoch) == epochs[2:]
 
 
@@ -64,7 +72,15 @@ def test_a_worker_that_left_long_ago_goes_with_its_assignments(days_ago: datetim
     join("here@test")
     attempt(submit(1, state=State.QUEUED, level="exact"), boot, "busy@test")
     assign("gone@test", add_plan(days_ago), days_ago)
-    assert trim_history() == {"workers": 1, "assignments": 1, "plans": 1, "actions": 0, "keys": 0, "predictors": 0}
+    assert trim_history() == {
+        "workers": 1,
+        "assignments": 1,
+        "plans": 1,
+        "actions": 0,
+        "keys": 0,
+        "choices": 0,
+        "predictors": 0,
+    }
     assert left(Worker.name) == ["busy@test", "here@test"]
     assert len(left(Request.id)) == 1
 
