@@ -41,7 +41,8 @@ def tried(client: Client, url: str) -> dict[str, Any]:
 def told(client: dict[str, Any]) -> None:
     """Say at once how a client did."""
     for feature in client["features"]:
-        click.echo(f"{feature['outcome']:8} {client['name']}: {feature['feature']}: {feature['detail']}", err=True)
+        seen = str(feature["detail"]).partition("\n")[0]
+        click.echo(f"{feature['outcome']:8} {client['name']}: {feature['feature']}: {seen}", err=True)
 
 
 @click.command()
