@@ -60,7 +60,7 @@ class Limits(_Frozen):
     steps: tuple[int, int]
     guidance: tuple[float, float]
     sizes: tuple[Size, ...]
-    prompt_chars: int = 1000
+    prompt_chars: int = 4000
 
 
 class Model(_Frozen):
