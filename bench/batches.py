@@ -10,14 +10,10 @@ the most resident memory of the web process (VmHWM, set back before each part).
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +22,8 @@ import psycopg2
 import requests
 from PIL import Image as Pictures
 
-from bench.light_load import environ
-from bench.live.machine import commit, hardware
+from bench.live.machine import hardware
+from bench.own import environ, keep, own_home, run_of
 from cli.processes import ARGUS, answers
 from core.database import migrate
 from core.images import ImageStore
@@ -123,11 +119,10 @@ def upload(web: Web, path: Path) -> str:
     return str(_json(requests.post(f"{web.url}/v1/files", data=form(), headers=headers, timeout=PATIENCE_S))["id"])
 
 
-def read_in(web: Web, file: str) -> str:
-    """Make a batch; answers its id when all its lines are read."""
+def make_batch(web: Web, file: str) -> str:
+    """Make a batch of a file; answers its id."""
     wanted = {"input_file_id": file, "endpoint": ADDRESS, "completion_window": "24h"}
-    batch = str(_json(requests.post(f"{web.url}/v1/batches", json=wanted, timeout=PATIENCE_S))["id"])
-    return batch
+    return str(_json(requests.post(f"{web.url}/v1/batches", json=wanted, timeout=PATIENCE_S))["id"])
 
 
 def until(web: Web, batch: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -163,8 +158,8 @@ def measure(home: Path, lines: int) -> dict[str, Any]:
         file, parts["upload"] = web.part(lambda: upload(web, calls))
 
         def take_in() -> str:
-            batch = read_in(web, file)
-            while waiting(connection) < lines:
+            batch = make_batch(web, file)
+            while stored(connection) < lines:
                 time.sleep(1.0)
             return batch
 
@@ -178,8 +173,8 @@ def measure(home: Path, lines: int) -> dict[str, Any]:
     return {"parts": parts, "lines": lines, "file_mb": calls.stat().st_size / 1e6, "answers_mb": size / 1e6}
 
 
-def waiting(connection: Any) -> int:
-    """Requests there are."""
+def stored(connection: Any) -> int:
+    """How many requests there are."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM request")
         return int(cursor.fetchone()[0])
@@ -217,18 +212,11 @@ def page(found: dict[str, Any]) -> str:
 @click.option("--write", is_flag=True, help="Write docs/results/batches.json and .md.")
 def main(lines: int, write: bool) -> None:
     """Say how much memory the web process takes for a batch."""
-    load_before, at = os.getloadavg()[0], commit()
-    with tempfile.TemporaryDirectory(prefix="argus-batches-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # as root, PostgreSQL runs as another user
-        found = measure(home, lines)
-    command = "python -m " + " ".join(["bench.batches", *sys.argv[1:]])
-    measured = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    run = {"command": command, "measured": measured, "commit": at, "load_before": load_before}
-    found |= {"run": run, "hardware": hardware()}
+    run = run_of("bench.batches")
+    with own_home("batches") as home:
+        found = {"run": run, "hardware": hardware(), **measure(home, lines)}
     if write:
-        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        keep(found, KEPT, PAGE, page(found))
     click.echo(page(found))
 
 

@@ -9,23 +9,17 @@ between is the overhead: accepting, routing, the message to the worker, and the 
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import click
 import numpy as np
 import requests
 
-from bench.light_load import environ
-from bench.live.instance import call
-from bench.live.machine import commit, hardware
+from bench.live.machine import hardware
+from bench.own import keep, own_argus, own_home, run_of
 from core.client import ArgusClient
 from core.settings import ROOT
 from traces.replay.plan import read_prompts
@@ -101,31 +95,16 @@ def page(found: dict[str, Any]) -> str:
 @click.option("--write", is_flag=True, help="Write docs/results/facade.json and .md.")
 def main(calls: int, write: bool) -> None:
     """Say what an answer takes beside its drawing."""
-    load_before, at = os.getloadavg()[0], commit()
+    run = run_of("bench.facade", calls=calls)
     prompts = read_prompts(ROOT / "profiles" / "embedded" / "quality.csv")
-    with tempfile.TemporaryDirectory(prefix="argus-facade-") as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
-        settings = environ(Path(folder))
-        call(["up", "--detach"], settings)
-        try:
-            argus = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
-            parts = {}
-            for form in ("url", "b64_json"):
-                taken = [measure(argus, prompts[number % len(prompts)], form) for number in range(FIRST + calls)]
-                parts[form] = summary(taken[FIRST:])
-        finally:
-            call(["down"], settings)
-    run = {
-        "command": "python -m " + " ".join(["bench.facade", *sys.argv[1:]]),
-        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "commit": at,
-        "load_before": load_before,
-        "calls": calls,
-    }
+    parts = {}
+    with own_home("facade") as home, own_argus(home) as argus:
+        for form in ("url", "b64_json"):
+            taken = [measure(argus, prompts[number % len(prompts)], form) for number in range(FIRST + calls)]
+            parts[form] = summary(taken[FIRST:])
     found = {"run": run, "hardware": hardware(), "parts": parts}
     if write:
-        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        keep(found, KEPT, PAGE, page(found))
     click.echo(page(found))
 
 

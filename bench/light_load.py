@@ -9,16 +9,10 @@ share that was late by the server's own promise.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -26,11 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.live.instance import call
 from bench.live.machine import hardware
+from bench.own import keep, own_argus, own_home, run_of
 from core.client import ArgusClient
 from core.families import Family, load_family
-from core.ports import free_port
 from core.settings import ROOT
 from traces.replay.plan import Planned, plan, read_prompts
 from traces.replay.send import Sent, send, wait
@@ -39,13 +32,6 @@ KEPT, PAGE = ROOT / "docs/results/light-load.json", ROOT / "docs/results/light-l
 ALONE = 20  # prompts sent one at a time
 UP_S = 240.0
 DRAIN_S = 120.0
-
-
-def environ(home: Path) -> dict[str, str]:
-    """Settings of the run: ports and a home of its own, everything else as a newcomer has it."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("ARGUS_")}
-    own = {"ARGUS_HOME": home, "ARGUS_PORT": free_port(), "ARGUS_FLOWER_PORT": free_port()}
-    return {**others, **{name: str(value) for name, value in own.items()}}
 
 
 def one_at_a_time(client: ArgusClient, prompts: Sequence[str], bar: Progress) -> list[Sent]:
@@ -128,36 +114,19 @@ def page(found: dict[str, Any]) -> str:
 @click.option("--write", is_flag=True, help="Write docs/results/light-load.json and .md.")
 def main(minutes: float, shares: str, write: bool) -> None:
     """Say how many pictures an idle and a lightly loaded Argus draws at the exact level, and how many come late."""
-    console, load_before = Console(stderr=True), os.getloadavg()[0]
     family = load_family("embedded")
+    run = run_of("bench.light_load", family=family.id, family_version=family.version)
     prompts = read_prompts(ROOT / "profiles" / family.id / "quality.csv")
     parts: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="argus-light-") as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
-        settings = environ(Path(folder))
-        call(["up", "--detach"], settings)
-        try:
-            client = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
-            with Progress(console=console) as bar:
-                alone = one_at_a_time(client, prompts, bar)
-                exact_s, parts["idle, one at a time"] = worker_seconds(alone), figures(alone, family)
-                for share in map(float, shares.split(",")):
-                    sent = at_rate(client, share * 60 / exact_s, minutes, prompts, bar)
-                    parts[f"{share:.0%} of exact capacity, {minutes:g} min"] = figures(sent, family)
-        finally:
-            call(["down"], settings)
-    run = {
-        "command": "python -m " + " ".join(["bench.light_load", *sys.argv[1:]]),
-        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "load_before": load_before,
-        "family": family.id,
-        "family_version": family.version,
-        "exact_s": exact_s,
-    }
+    with own_home("light") as home, own_argus(home) as client, Progress(console=Console(stderr=True)) as bar:
+        alone = one_at_a_time(client, prompts, bar)
+        run["exact_s"], parts["idle, one at a time"] = worker_seconds(alone), figures(alone, family)
+        for share in map(float, shares.split(",")):
+            sent = at_rate(client, share * 60 / run["exact_s"], minutes, prompts, bar)
+            parts[f"{share:.0%} of exact capacity, {minutes:g} min"] = figures(sent, family)
     found = {"run": run, "hardware": hardware(), "parts": parts}
     if write:
-        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        keep(found, KEPT, PAGE, page(found))
     click.echo(page(found))
 
 

@@ -11,14 +11,10 @@ warm-up, over the first fifth; and of the last third alone, where what only fill
 
 from __future__ import annotations
 
-import json
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,9 +24,10 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.light_load import at_rate, environ, figures, one_at_a_time, worker_seconds
-from bench.live.instance import call, children
+from bench.light_load import at_rate, figures, one_at_a_time, worker_seconds
+from bench.live.instance import children
 from bench.live.machine import hardware
+from bench.own import keep, own_argus, own_home, run_of
 from core.client import ArgusClient
 from core.families import load_family
 from core.settings import ROOT
@@ -200,21 +197,13 @@ def soak(minutes: float, share: float, console: Console) -> tuple[list[Sample], 
     """Samples of a run of its own, and what became of its load."""
     family = load_family("embedded")
     prompts = read_prompts(ROOT / "profiles" / family.id / "quality-train.csv")
-    with tempfile.TemporaryDirectory(prefix="argus-soak-") as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs under an id of its own
-        settings = environ(Path(folder))
-        call(["up", "--detach"], settings)
-        try:
-            client = ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
-            with Progress(console=console) as bar:
-                exact_s = worker_seconds(one_at_a_time(client, prompts, bar))
-                fill_caches(client, prompts[-CACHED:])
-                sampler = Sampler(Path(folder))
-                sampler.start()
-                sent = at_rate(client, share * 60 / exact_s, minutes, prompts, bar)
-                sampler.stop()
-        finally:
-            call(["down"], settings)
+    with own_home("soak") as home, own_argus(home) as client, Progress(console=console) as bar:
+        exact_s = worker_seconds(one_at_a_time(client, prompts, bar))
+        fill_caches(client, prompts[-CACHED:])
+        sampler = Sampler(home)
+        sampler.start()
+        sent = at_rate(client, share * 60 / exact_s, minutes, prompts, bar)
+        sampler.stop()
     return sampler.samples, figures(sent, family)
 
 
@@ -226,23 +215,14 @@ def soak(minutes: float, share: float, console: Console) -> tuple[list[Sample], 
 @click.option("--write", is_flag=True, help="Write docs/results/soak.json, .md and the plot.")
 def main(minutes: float, warm_up: float, share: float, note: str, write: bool) -> None:
     """Say whether the memory and handles of any process grow under steady load; status 1 when one does."""
-    samples, load = soak(minutes, share, Console(stderr=True))
     family, warm_up_s = load_family("embedded"), 60 * warm_up
-    run = {
-        "command": "python -m " + " ".join(["bench.soak", *sys.argv[1:]]),
-        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "family": family.id,
-        "family_version": family.version,
-        "minutes": minutes,
-        "warm_up": warm_up,
-        "share": share,
-        "note": note,
-    }
+    about = {"family": family.id, "family_version": family.version, "minutes": minutes, "warm_up": warm_up}
+    run = run_of("bench.soak", **about, share=share, note=note)
+    samples, load = soak(minutes, share, Console(stderr=True))
     found = {"run": run, "hardware": hardware(), "load": load, "processes": verdict(samples, warm_up_s)}
     if write:
         a_minute = [asdict(sample) for sample in samples if sample.at % 60 < EVERY_S]
-        KEPT.write_text(json.dumps({**found, "samples": a_minute}) + "\n", encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        keep({**found, "samples": a_minute}, KEPT, PAGE, page(found))
         plot(samples, warm_up_s, PLOT)
     click.echo(page(found))
     raise SystemExit(0 if all(one["flat"] for one in found["processes"].values()) else 1)

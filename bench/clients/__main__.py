@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tempfile
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import nullcontext
 from subprocess import TimeoutExpired
 from typing import Any
 
@@ -16,9 +14,9 @@ import click
 from bench.clients.clients import CLIENTS, Client
 from bench.clients.environments import run, versions
 from bench.clients.page import page
-from bench.light_load import environ
-from bench.live.instance import call
 from bench.live.machine import hardware
+from bench.own import keep, own_argus, own_home, run_of
+from core.client import ArgusClient
 from core.errors import ServiceDown
 from core.families import load_family
 from core.settings import ROOT
@@ -55,31 +53,16 @@ def main(only: tuple[str, ...], url: str | None, write: bool) -> None:
     if shutil.which("npm") is None:
         click.echo("Node's clients are left out: there is no npm here.", err=True)
         chosen = [client for client in chosen if client.language != "node"]
-    clients = []
-    with tempfile.TemporaryDirectory(prefix="argus-clients-") as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
-        settings = environ(Path(folder))
-        if url is None:
-            call(["up", "--detach"], settings)
-        try:
-            for client in chosen:
-                clients.append(tried(client, url or f"http://127.0.0.1:{settings['ARGUS_PORT']}"))
-                told(clients[-1])
-        finally:
-            if url is None:
-                call(["down"], settings)
-    family, machine = load_family("embedded"), hardware()
-    about = {
-        "command": "python -m " + " ".join(["bench.clients", *sys.argv[1:]]),
-        "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "machine": f"{machine['name']}, {machine['cores']} cores",
-        "family": family.id,
-        "family_version": family.version,
-    }
-    found = {"run": about, "clients": clients}
+    family, machine, clients = load_family("embedded"), hardware(), []
+    run = run_of("bench.clients", family=family.id, family_version=family.version)
+    run["machine"] = f"{machine['name']}, {machine['cores']} cores"
+    with own_home("clients") as home, own_argus(home) if url is None else nullcontext(ArgusClient(url)) as argus:
+        for client in chosen:
+            clients.append(tried(client, argus.url))
+            told(clients[-1])
+    found = {"run": run, "clients": clients}
     if write:
-        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        keep(found, KEPT, PAGE, page(found))
     click.echo(page(found))
     sys.exit(any(feature["outcome"] == "fails" for client in clients for feature in client["features"]))
 

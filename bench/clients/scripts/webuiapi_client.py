@@ -46,7 +46,6 @@ def reads() -> str:
     client.refresh_checkpoints()
     client.interrupt()
     client.skip()
-    client.wait_for_ready() if hasattr(client, "wait_for_ready") else None
     return f"{len(there)} read routes, refresh, interrupt, skip"
 
 
