@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.lock import lock_is_free, only_one
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 from core.errors import Conflict, ServiceDown
 from core.settings import settings
 
@@ -28,8 +28,8 @@ RESTORED = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--json", "out", type=JSON_FILE, help="Write what was written as JSON (- is stdout).")
-def backup(folder: Path, out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write what was written as JSON (- is stdout).")
+def backup(folder: Path, out: Path | None) -> None:
     """Write database, images and measurements into FOLDER.
 
     The folder is new or empty. Argus may run meanwhile: the database is of one moment, and images come after it, so
@@ -43,7 +43,7 @@ def backup(folder: Path, out: TextIO | None) -> None:
     for name in FOLDERS:
         if (settings().home / name).is_dir():
             shutil.copytree(settings().home / name, folder / name)
-    as_json(out, {"folder": str(folder), "images_elsewhere": settings().images or None})
+    write_json(out, {"folder": str(folder), "images_elsewhere": settings().images or None})
     console = make_console(stderr=not shows_table(out))
     console.print(f"Written to {folder}.", soft_wrap=True, highlight=False)
     if settings().images:
@@ -52,8 +52,8 @@ def backup(folder: Path, out: TextIO | None) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "out", type=JSON_FILE, help="Write what was restored as JSON (- is stdout).")
-def restore(folder: Path, out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write what was restored as JSON (- is stdout).")
+def restore(folder: Path, out: Path | None) -> None:
     """Put a backup into a home folder that has no jobs.
 
     It is of the same version of Argus or an older one, which must not run. The schema is brought to the newest
@@ -72,7 +72,7 @@ def restore(folder: Path, out: TextIO | None) -> None:
     for name in FOLDERS:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, settings().home / name, dirs_exist_ok=True)
-    as_json(out, {"folder": str(folder)})
+    write_json(out, {"folder": str(folder)})
     make_console(stderr=not shows_table(out)).print(f"Restored from {folder}.", soft_wrap=True, highlight=False)
 
 

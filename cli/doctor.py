@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import TextIO
+from pathlib import Path
 
 import click
 
 from cli.checks import files, gpus, machine, services, setup
 from cli.checks.finding import Check, Finding
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 from core.errors import ArgusError, BadSettings
 
 CHECKS: dict[str, Check] = {
@@ -30,8 +30,8 @@ CHECKS: dict[str, Check] = {
 @click.command()
 @click.option("--deep", is_flag=True, help="Compare every image with its file, too. Changes nothing.")
 @click.option("--repair", is_flag=True, help="Remove files that no image has, and have missing images drawn again.")
-@click.option("--json", "out", type=JSON_FILE, help="Write the findings as JSON (- is stdout).")
-def doctor(deep: bool, repair: bool, out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write the findings as JSON (- is stdout).")
+def doctor(deep: bool, repair: bool, out: Path | None) -> None:
     """Say what is wrong with this machine or configuration, and what to do.
 
     Looks at Python and packages, settings, disk, memory, weights, profiles, GPU, ports, and, when Argus runs, at
@@ -45,7 +45,7 @@ def doctor(deep: bool, repair: bool, out: TextIO | None) -> None:
         console.print(Text.assemble(mark, f"  {finding.subject}: {finding.text}"), soft_wrap=True)
         found.append(finding)
     wrong = sum(not finding.ok for finding in found)
-    as_json(out, {"wrong": wrong, "findings": [asdict(finding) for finding in found]})
+    write_json(out, {"wrong": wrong, "findings": [asdict(finding) for finding in found]})
     console.print(f"{wrong} wrong." if wrong else "Nothing wrong.")
     raise SystemExit(1 if wrong else 0)
 

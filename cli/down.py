@@ -6,28 +6,28 @@ import os
 import signal
 import time
 from contextlib import suppress
-from typing import TextIO
+from pathlib import Path
 
 import click
 import psutil
 
 from cli.lock import lock_is_free, lock_path
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 from core.errors import Conflict
 
 STOP_S = 90.0  # a supervisor stops its children one after the other
 
 
 @click.command()
-@click.option("--json", "out", type=JSON_FILE, help="Write what was stopped as JSON (- is stdout).")
-def down(out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write what was stopped as JSON (- is stdout).")
+def down(out: Path | None) -> None:
     """Stop the Argus that runs here.
 
     Requests that are being drawn are given a few seconds; what remains is drawn when Argus is up again.
     """
     console = make_console(stderr=not shows_table(out))
     if lock_is_free():
-        as_json(out, {"stopped": None})
+        write_json(out, {"stopped": None})
         console.print("Argus does not run here.")
         return
     pid = int(lock_path().read_text())
@@ -43,5 +43,5 @@ def down(out: TextIO | None) -> None:
             time.sleep(0.1)
         with suppress(psutil.Error):
             psutil.Process(pid).wait(5)  # it has stopped everything and is about to leave
-    as_json(out, {"stopped": pid})
+    write_json(out, {"stopped": pid})
     console.print("Argus is down.")

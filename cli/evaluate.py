@@ -71,8 +71,7 @@ def evaluate(**given: Any) -> None:
     answer = evaluator.run(lines[: options.count], _tell, not options.train)
     table_name = "quality-train.csv" if options.train else "quality.csv"
     write_table(answer, options.out or measured_target(family.id, table_name))
-    if options.json:
-        write_json(options.json, summary(answer))
+    write_json(options.json, summary(answer))
     if not options.train and shows_table(options.json):
         click.echo(_write_card(options, family, evaluator, answer) if options.card else figures(answer))
 

@@ -9,14 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.interrupted import offering_to_cancel
 from cli.job_view import follow, show
 from cli.numbers import Number, Seed, Whole
-from cli.terminal import ADDRESS, JSON_FILE, PROMPTS_FILE, as_json, make_console, shows_table
+from cli.terminal import ADDRESS, JSON_OUT, PROMPTS_FILE, make_console, shows_table, write_json
 from core.errors import EngineError
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def _from_here(place: str) -> str:
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
-@click.option("--json", "json_out", type=JSON_FILE, help="Also write the results as JSON (- is stdout).")
+@click.option("--json", "json_out", type=JSON_OUT, help="Also write the results as JSON (- is stdout).")
 @click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
 def generate(
     prompts: tuple[str, ...],
     file: Path | None,
     out: Path | None,
-    json_out: TextIO | None,
+    json_out: Path | None,
     url: str | None,
     size: str | None,
     **options: Any,
@@ -117,7 +117,7 @@ def generate(
         places = _places(client, lines, out)
     show(console, lines, places)
     results = [{**line, "image": places.get(line["image_id"] or "")} for line in lines]
-    as_json(json_out, {"job": job["id"], "requests": results})
+    write_json(json_out, {"job": job["id"], "requests": results})
     if failed := [line for line in lines if not line["image_id"]]:
         raise EngineError(f"{len(failed)} of {len(lines)} images were not made: {failed[0]['error_code']}.")
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import TextIO
+from pathlib import Path
 
 import click
 
 from cli.numbers import Whole
-from cli.terminal import ADDRESS, JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import ADDRESS, JSON_OUT, make_console, shows_table, write_json
 
 
 @click.command()
 @click.option("--last", type=Whole(1, 1000), default=20, show_default=True, help="How many, the newest first.")
-@click.option("--json", "out", type=JSON_FILE, help="Write them as JSON (- is stdout).")
+@click.option("--json", "out", type=JSON_OUT, help="Write them as JSON (- is stdout).")
 @click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
-def jobs(last: int, out: TextIO | None, url: str | None) -> None:
+def jobs(last: int, out: Path | None, url: str | None) -> None:
     """List jobs, newest first: what was sent and how far it is."""
     from rich.table import Table
 
@@ -23,7 +23,7 @@ def jobs(last: int, out: TextIO | None, url: str | None) -> None:
     from core.client import ArgusClient
 
     found = ArgusClient(url or base_url()).get(f"/v1/jobs?per_page={last}")
-    as_json(out, found)
+    write_json(out, found)
     if shows_table(out):
         table = Table(
             "job", "title", "source", "class", "state", "images", "of", "sent", title=f"{found['total']} jobs"
@@ -36,15 +36,15 @@ def jobs(last: int, out: TextIO | None, url: str | None) -> None:
 
 @click.command()
 @click.argument("job", type=click.UUID)
-@click.option("--json", "out", type=JSON_FILE, help="Write the job as JSON (- is stdout).")
+@click.option("--json", "out", type=JSON_OUT, help="Write the job as JSON (- is stdout).")
 @click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
-def cancel(job: uuid.UUID, out: TextIO | None, url: str | None) -> None:
+def cancel(job: uuid.UUID, out: Path | None, url: str | None) -> None:
     """Cancel what is open of JOB; images that exist stay."""
     from cli.stack import base_url
     from core.client import ArgusClient
 
     found = ArgusClient(url or base_url()).cancel(str(job))
-    as_json(out, found)
+    write_json(out, found)
     if shows_table(out):
         counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items() if count)
         click.echo(f"Job {found['id']} is {found['state']}: {counts}.")

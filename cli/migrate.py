@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from pathlib import Path
 
 import click
 
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 
 
 @click.command()
@@ -14,8 +14,8 @@ from cli.terminal import JSON_FILE, as_json, make_console, shows_table
 @click.option(
     "--post", "half", flag_value="post", help="The rest, when no process of the version before runs any more."
 )
-@click.option("--json", "out", type=JSON_FILE, help="Write what is left as JSON (- is stdout).")
-def migrate(half: str | None, out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write what is left as JSON (- is stdout).")
+def migrate(half: str | None, out: Path | None) -> None:
     """Bring the database to the newest schema, at once or in halves.
 
     Without downtime: install the new version, `argus migrate --pre`, `argus restart`, `argus migrate --post`. Without
@@ -25,7 +25,7 @@ def migrate(half: str | None, out: TextIO | None) -> None:
     from core.database import migrate as to_newest
 
     left = to_newest(only_pre=half == "pre")
-    as_json(out, {"left": left})
+    write_json(out, {"left": left})
     if not shows_table(out):
         return
     console = make_console()

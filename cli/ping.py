@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import socket
-from typing import TextIO
+from pathlib import Path
 
 import click
 
-from cli.terminal import JSON_FILE, as_json, shows_table
+from cli.terminal import JSON_OUT, shows_table, write_json
 
 
 @click.command()
 @click.argument("name", type=click.Choice(["worker", "scheduler", "quality"]))
 @click.option("--device", help="Device of a worker; default: the first of ARGUS_DEVICES.")
-@click.option("--json", "out", type=JSON_FILE, help="Write the answer as JSON (- is stdout).")
-def ping(name: str, device: str | None, out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write the answer as JSON (- is stdout).")
+def ping(name: str, device: str | None, out: Path | None) -> None:
     """Ask a Celery process of this host whether it answers (health checks).
 
     Exit status 1 when it does not within five seconds.
@@ -28,7 +28,7 @@ def ping(name: str, device: str | None, out: TextIO | None) -> None:
         else f"{name}@{socket.gethostname()}"
     )
     pongs = celery_app().control.ping([node], timeout=5)
-    as_json(out, {"node": node, "answers": bool(pongs)})
+    write_json(out, {"node": node, "answers": bool(pongs)})
     if shows_table(out):
         click.echo(f"{node} {'answers' if pongs else 'does not answer'}")
     raise SystemExit(0 if pongs else 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal import JSON_FILE, OUT_FILE, as_json, decimal, make_console, shows_table
+from cli.terminal import JSON_OUT, OUT_FILE, decimal, make_console, shows_table, write_json
 
 if TYPE_CHECKING:
     from scheduler.observation.report import Figures, Report
@@ -58,9 +58,9 @@ def _at(text: str) -> datetime:
               help="From when on requests were accepted: 90m, 1h30m, 2d ago or an ISO time (UTC).")  # fmt: skip
 @click.option("--until", type=PointInTime(), help="Until when; default now.")
 @click.option("--job", type=click.UUID, help="Only this job.")
-@click.option("--json", "out", type=JSON_FILE, help="Also write the figures as JSON to this file (- is stdout).")
+@click.option("--json", "out", type=JSON_OUT, help="Also write the figures as JSON to this file (- is stdout).")
 @click.option("--trace-json", type=OUT_FILE, help="Also write the schedule as a Chrome trace, for ui.perfetto.dev.")
-def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None, trace_json: Path | None) -> None:
+def report(since: datetime, until: datetime | None, job: Any, out: Path | None, trace_json: Path | None) -> None:
     """Throughput, latency, SLO violations and quality of what was served.
 
     Latency counts from acceptance to the stored image. A violation is a request that failed, or was not stored by its
@@ -76,7 +76,7 @@ def report(since: datetime, until: datetime | None, job: Any, out: TextIO | None
         made = make_report(session, *window)
         if trace_json is not None:
             write(read_schedule(session, *window), trace_json)
-    as_json(out, made.as_dict())
+    write_json(out, made.as_dict())
     if shows_table(out):
         _show(made)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TextIO
+from pathlib import Path
 
 import click
 
 from cli.rolling import ASKED
 from cli.stack import Running, running
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 from core.errors import Conflict, ServiceDown
 from core.settings import settings
 
@@ -20,8 +20,8 @@ FOUNDATIONS = ("postgres", "valkey")
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--json", "out", type=JSON_FILE, help="Write the seconds each took as JSON (- is stdout).")
-def restart(names: tuple[str, ...], out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write the seconds each took as JSON (- is stdout).")
+def restart(names: tuple[str, ...], out: Path | None) -> None:
     """Replace processes one after the other; nothing accepted is lost or refused.
 
     NAMES as `argus status` shows them, or `worker` for all workers; default: all but PostgreSQL and the broker, which
@@ -50,7 +50,7 @@ def restart(names: tuple[str, ...], out: TextIO | None) -> None:
                 last = time.monotonic()
             waiting = left
             time.sleep(0.1)
-    as_json(out, {"replaced": took})
+    write_json(out, {"replaced": took})
     console.print(f"Replaced {len(asked)} processes in {time.monotonic() - begun:.0f} s.")
 
 

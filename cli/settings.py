@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from pathlib import Path
 
 import click
 
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 
 
 @click.command()
-@click.option("--json", "out", type=JSON_FILE, help="Write them as JSON (- is stdout).")
+@click.option("--json", "out", type=JSON_OUT, help="Write them as JSON (- is stdout).")
 @click.option("--urls", is_flag=True, help="Only the addresses of database and broker in force, with their passwords.")
-def show_settings(out: TextIO | None, urls: bool) -> None:
+def show_settings(out: Path | None, urls: bool) -> None:
     """List every setting with its value and meaning.
 
     `export $(argus settings --urls)` gives other programs ARGUS_DATABASE_URL and ARGUS_BROKER_URL.
@@ -34,17 +34,17 @@ def show_settings(out: TextIO | None, urls: bool) -> None:
             f"{PREFIX}{name.upper()}", f"[bold]{escape(shown)}[/]" if changed else escape(shown), field.description
         )
         all_of_them[f"{PREFIX}{name.upper()}"] = {"value": shown, "changed": changed, "meaning": field.description}
-    as_json(out, all_of_them)
+    write_json(out, all_of_them)
     if shows_table(out):
         make_console().print(table)
 
 
-def _show_urls(out: TextIO | None) -> None:
+def _show_urls(out: Path | None) -> None:
     """A line each, as shells read them."""
     from core.services import broker_url, database_url
 
     urls = {"ARGUS_DATABASE_URL": database_url(), "ARGUS_BROKER_URL": broker_url()}
-    as_json(out, urls)
+    write_json(out, urls)
     if shows_table(out):
         for name, url in urls.items():
             click.echo(f"{name}={url}")

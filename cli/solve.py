@@ -29,8 +29,7 @@ def solve(file: Path, out: Path | None, time_limit: float) -> None:
     except UnicodeDecodeError as e:
         raise BadInstance(f"{file} is not UTF-8: {e}", field="instance") from e
     plan = solve_instance(Instance.from_json(text), time_limit=time_limit)
-    if out:
-        write_json(out, plan.to_json())
+    write_json(out, plan.to_json())
     if shows_table(out):
         _show_plan(plan)
 

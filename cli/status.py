@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.stack import Running, running, welcome
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 from core.errors import ServiceDown
 from core.settings import settings
 
@@ -24,8 +25,8 @@ TABLES = {
 
 
 @click.command()
-@click.option("--json", "out", type=JSON_FILE, help="Write the same as JSON (- is stdout).")
-def status(out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write the same as JSON (- is stdout).")
+def status(out: Path | None) -> None:
     """Say what runs: addresses, processes, workers, queues.
 
     Exit status 1 when Argus does not run here, or something of it is away; then it says why.
@@ -33,7 +34,7 @@ def status(out: TextIO | None) -> None:
     console = make_console(stderr=not shows_table(out))
     here = running()
     if here is None:
-        as_json(out, {"running": False})
+        write_json(out, {"running": False})
         console.print("Argus does not run here; start it with `make up` or `argus up`.")
         raise SystemExit(1)
     found: dict[str, list[list[str]]] = {"processes": _processes(here)}
@@ -43,7 +44,7 @@ def status(out: TextIO | None) -> None:
             found[name] = read()
         except ServiceDown as error:
             away.append(error.message)
-    as_json(out, _for_programs(here, found, away))
+    write_json(out, _for_programs(here, found, away))
     _show(console, here, found, away)
     raise SystemExit(1 if away else 0)
 

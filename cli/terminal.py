@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -46,7 +46,6 @@ IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT_FILE = OutFile(dir_okay=False, writable=True, path_type=Path)
 JSON_OUT = OutFile(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
 PROMPTS_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-JSON_FILE = click.File("w", encoding="utf-8", lazy=False)
 WIDTH = 160  # where there is no terminal (files, pipes): wide enough for tables
 
 
@@ -85,22 +84,16 @@ def progress_bar() -> Progress:
     return rich.Progress(*columns, *clocks, console=Console(stderr=True))
 
 
-def as_json(out: TextIO | None, data: Any) -> None:
-    """Write for programs to what `--json` named."""
-    if out is not None:
-        out.write(json.dumps(data, indent=1) + "\n")
-        out.flush()
+def shows_table(out: Path | None) -> bool:
+    """Whether standard output is for people: programs have not asked for it by `--json -`."""
+    return str(out) != "-"
 
 
-def shows_table(out: TextIO | Path | None) -> bool:
-    """Whether standard output is for people: programs have not asked for it."""
-    return out is None or out.name not in ("-", "<stdout>")
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write for programs, to standard output where the path is `-`; folders are made."""
-    if str(path) == "-":
-        click.echo(json.dumps(data, indent=1))
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+def write_json(out: Path | None, data: Any) -> None:
+    """Write for programs to what `--json` named, if it did, `-` being standard output; folders are made."""
+    text = json.dumps(data, indent=1) + "\n"
+    if not shows_table(out):
+        click.echo(text, nl=False)
+    elif out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")

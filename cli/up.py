@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
 from cli import processes
 from cli.lock import only_one
 from cli.stack import Running, running, started, welcome
-from cli.terminal import JSON_FILE, as_json, make_console, shows_table
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 from core.errors import ArgusError
 from core.home import make_private
 from core.postgres import unprivileged
@@ -32,8 +33,8 @@ WORKER_S = 180.0  # how long the first job waits for a worker
 @click.command()
 @click.option("--detach", is_flag=True, help="Start in the background and return when it is up.")
 @click.option("--first-job/--no-first-job", default=True, help="Draw a first small job of real prompts.")
-@click.option("--json", "out", type=JSON_FILE, help="Write addresses and processes as JSON once up (- is stdout).")
-def up(detach: bool, first_job: bool, out: TextIO | None) -> None:
+@click.option("--json", "out", type=JSON_OUT, help="Write addresses and processes as JSON once up (- is stdout).")
+def up(detach: bool, first_job: bool, out: Path | None) -> None:
     """Start Argus and keep it running until Ctrl-C.
 
     Database and broker (unless ARGUS_DATABASE_URL and ARGUS_BROKER_URL name others), web, beat, scheduler, a generation
@@ -42,21 +43,21 @@ def up(detach: bool, first_job: bool, out: TextIO | None) -> None:
     """
     console = make_console(stderr=not shows_table(out))
     if here := running():
-        as_json(out, asdict(here))
+        write_json(out, asdict(here))
         console.print(f"Argus runs already (process {here.pid}): {here.web}", soft_wrap=True)
         return
     make_private(settings().home.absolute(), unprivileged())
     if detach:
         here = _detach(console)
         welcome(console, here)
-        as_json(out, asdict(here))
+        write_json(out, asdict(here))
         if first_job:
             _first_job(console, here.web)
         return
     with only_one(), _until_stopped(), started(console) as stack:
         stack.bring_up()
         welcome(console, stack.state)
-        as_json(out, asdict(stack.state))
+        write_json(out, asdict(stack.state))
         if first_job:
             _first_job(console, stack.state.web, stack.watch)
         console.print("It stays up until Ctrl-C or `make down`.")
