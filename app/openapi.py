@@ -19,16 +19,14 @@ ALWAYS = {
 }
 WITH_INPUT = {422: "A value out of range"}
 WITH_BODY = {413: "More than one request may carry", 415: "A body of another type than this address takes"}
-BODIES = (  # by what an address begins with
-    ("/sdapi/", A1111Error.model_json_schema()),
-    *((address, OPENAI_ERROR) for address in ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations")),
-    ("/v1/models", OPENAI_ERROR),
-    ("/v1/files", OPENAI_ERROR),
-    ("/v1/batches", OPENAI_ERROR),
-)
-
 PLACE = "#/components/schemas/"
-ERRORS = {"ErrorBody": ERROR_BODY, "OpenAIErrorBody": OPENAI_ERROR, "A1111Error": A1111Error.model_json_schema()}
+A1111_ERROR = A1111Error.model_json_schema()
+ERRORS = {"ErrorBody": ERROR_BODY, "OpenAIErrorBody": OPENAI_ERROR, "A1111Error": A1111_ERROR}
+OPENAI_ADDRESSES = (
+    *("/v1/images/generations", "/v1/images/edits", "/v1/images/variations"),
+    *("/v1/models", "/v1/files", "/v1/batches"),
+)
+BODIES = (("/sdapi/", A1111_ERROR), (OPENAI_ADDRESSES, OPENAI_ERROR))  # by what an address begins with
 
 
 def register(app: APIFlask) -> None:

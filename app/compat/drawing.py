@@ -10,6 +10,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from flask import g
 from pydantic import Field
@@ -20,7 +21,7 @@ from app import jobs, waiting
 from app.clients import client_of
 from app.records.images import find_image
 from app.records.jobs import find_job
-from app.records.requests import request_out
+from app.records.requests import requests_out
 from app.rendering import AS_DRAWN, Rendering, render
 from app.schemas.base import Out, WideInt
 from app.schemas.requests import TRUNCATED, RequestOut
@@ -70,7 +71,7 @@ class Drawing:
         """The file as text."""
         return b64encode(render(self.png(), rendering)).decode()
 
-    @property
+    @cached_property
     def origin(self) -> Origin:
         request, image = self.request, self.request.images[0]
         return Origin(
@@ -124,9 +125,9 @@ def draw(wanted: JobIn, source: str, previews: int = 0) -> list[Drawing]:
 
 def finished(job_id: uuid.UUID) -> list[Drawing]:
     """The drawings of a job that are there, in order."""
-    done = select(Request.id).where(Request.job_id == job_id, Request.state == State.DONE).order_by(Request.position)
     with transaction() as session:
-        return [drawing_of(session, request_out(session, id)) for id in session.scalars(done).all()]
+        done = requests_out(session, Request.job_id == job_id, Request.state == State.DONE)
+        return [drawing_of(session, request) for request in done]
 
 
 def take_place() -> Callable[[], None]:
@@ -162,8 +163,7 @@ def _unfinished(job_id: uuid.UUID) -> int:
 def _read(session: Session, job_id: uuid.UUID) -> list[Drawing]:
     """The job's drawings in order; raises why there is one missing."""
     find_job(session, job_id)
-    ids = session.scalars(select(Request.id).where(Request.job_id == job_id).order_by(Request.position)).all()
-    return [drawing_of(session, request_out(session, id)) for id in ids]
+    return [drawing_of(session, request) for request in requests_out(session, Request.job_id == job_id)]
 
 
 def drawing_of(session: Session, request: RequestOut) -> Drawing:

@@ -1,7 +1,8 @@
 """The API of AUTOMATIC1111's web UI: `POST /sdapi/v1/txt2img`, and what its clients ask before and meanwhile.
 
 Shapes as in https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/api. Its clients send dozens of fields:
-those that mean nothing here are ignored, those that would have made another image are refused unless they are off.
+those that mean nothing here and those of how a checkpoint is run (each level brings its own) are ignored, those that
+ask for another picture than the words do are refused unless they are off.
 """
 
 from __future__ import annotations

@@ -12,10 +12,9 @@ from PIL.Image import Image
 from app.compat.a1111.answers import PngInfoOut
 from app.compat.a1111.blueprint import REFUSED, blueprint
 from app.compat.a1111.schemas import PngInfoIn
+from app.rendering import EXIF_FOLDER, USER_COMMENT, UTF_16
 from core.errors import BadInput
 from core.infotext import NAME, read_infotext
-
-EXIF_FOLDER, USER_COMMENT, MARK = 0x8769, 0x9286, b"UNICODE\0"
 
 
 @blueprint.post("/png-info")
@@ -53,6 +52,6 @@ def _texts(data: bytes) -> dict[str, str]:
 
 def _user_comment(picture: Image) -> dict[str, str]:
     comment = picture.getexif().get_ifd(EXIF_FOLDER).get(USER_COMMENT)
-    if not isinstance(comment, bytes) or not comment.startswith(MARK):
+    if not isinstance(comment, bytes) or not comment.startswith(UTF_16):
         return {}
-    return {NAME: comment.removeprefix(MARK).decode("utf-16-be", errors="replace")}
+    return {NAME: comment.removeprefix(UTF_16).decode("utf-16-be", errors="replace")}

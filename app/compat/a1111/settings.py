@@ -1,7 +1,9 @@
-"""The web UI's settings here: the checkpoint can be chosen; none of those that change images can be, nor need be said.
+"""The web UI's settings here: the checkpoint can be chosen; of those that change images none has an effect.
 
-`DEFAULTS` are what the web UI comes with, by its modules/shared_options.py: clients send them with each call to be sure
-of them, so what says the same is taken. What is about files, the page or images made from images means nothing here.
+As options they are refused by name; sent with a call, those of how a checkpoint is run are ignored and named, and those
+of `OTHER_PICTURE` refused. `DEFAULTS` are what the web UI comes with, by its modules/shared_options.py: clients send
+them with each call to be sure of them, so what says the same is taken. What is about files, the page or images made
+from images means nothing here.
 """
 
 from __future__ import annotations
