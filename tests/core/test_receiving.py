@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -84,8 +86,24 @@ def received(services: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receive
     app.conf.task_default_queue = QUEUE
     with redis.Redis.from_url(services.broker_url) as broker:
         broker.delete(QUEUE, UNREADABLE, COUNT)
-        with start_worker(app, pool="solo", perform_ping_check=False, queues=[QUEUE], shutdown_timeout=30):
+        with (
+            _log_levels_kept(),
+            start_worker(app, pool="solo", perform_ping_check=False, queues=[QUEUE], shutdown_timeout=30),
+        ):
             yield made
+
+
+@contextmanager
+def _log_levels_kept() -> Iterator[None]:
+    """Celery's test worker sets the root logger to ERROR and leaves it so: tests after it in this process saw no
+    warning."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 def test_a_newer_message_is_put_aside_and_the_consumer_goes_on(services: Any, received: Received) -> None:
