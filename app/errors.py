@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from apiflask import APIFlask, HTTPError
-from flask import Response, jsonify, make_response, render_template, request
+from flask import Response, g, jsonify, make_response, render_template, request
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from app.links import link, root
 from app.ops.refusals import REFUSED
 from app.security import FORM_BYTES
 from app.submission import input_error
 from core.errors import (
+    PROBLEM_TYPE,
     ArgusError,
     BadInput,
     Forbidden,
@@ -44,14 +47,20 @@ def register(app: APIFlask) -> None:
 
 
 def answer(error: ArgusError) -> Response:
-    """The error as JSON, or as a page where a browser asked for one."""
-    body = render_template("error.html", error=error) if wants_page() else jsonify(error.as_dict())
-    response = make_response(body)
+    """The error as a problem in JSON, or as a page where a browser asked for one."""
+    response = make_response(render_template("error.html", error=error) if wants_page() else _problem(error))
     response.status_code = error.status
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if error.status == TooOften.status:
         REFUSED.labels(error.code).inc()
+    return response
+
+
+def _problem(error: ArgusError) -> Response:
+    """The error by RFC 9457. Its instance is the address that was called and the id of its lines in the logs."""
+    response = jsonify(error.as_problem(f"{link(quote(request.path))}#{g.get('http_id', '')}", root()))
+    response.mimetype = PROBLEM_TYPE
     return response
 
 

@@ -11,6 +11,7 @@ from app.compat.a1111.answers import A1111Error
 from app.compat.openai.schemas import ERROR_BODY as OPENAI_ERROR
 from app.links import root
 from app.schemas.errors import ERROR_BODY
+from core.errors import PROBLEM_TYPE
 
 ALWAYS = {
     400: "A parameter that cannot be",
@@ -21,7 +22,8 @@ WITH_INPUT = {422: "A value out of range"}
 WITH_BODY = {413: "More than one request may carry", 415: "A body of another type than this address takes"}
 PLACE = "#/components/schemas/"
 A1111_ERROR = A1111Error.model_json_schema()
-ERRORS = {"ErrorBody": ERROR_BODY, "OpenAIErrorBody": OPENAI_ERROR, "A1111Error": A1111_ERROR}
+PROBLEM = "Problem"
+ERRORS = {PROBLEM: ERROR_BODY, "OpenAIErrorBody": OPENAI_ERROR, "A1111Error": A1111_ERROR}
 OPENAI_ADDRESSES = (
     *("/v1/images/generations", "/v1/images/edits", "/v1/images/variations"),
     *("/v1/models", "/v1/files", "/v1/batches"),
@@ -46,7 +48,7 @@ def complete(document: Any) -> Any:
     document["servers"] = [{"url": "/"}]
     for path, methods in document["paths"].items():
         schema = next((body for start, body in BODIES if path.startswith(start)), ERROR_BODY)
-        content = {"application/json": {"schema": schema}}
+        content = {PROBLEM_TYPE if schema is ERROR_BODY else "application/json": {"schema": schema}}
         for method, operation in methods.items():
             if method == "parameters":
                 continue
@@ -75,10 +77,19 @@ def _named_once(document: Any) -> Any:
     moved["components"]["schemas"] = {name: shapes[name] for name in sorted(set(names.values()))} | ERRORS
     for operation in (each for path in moved["paths"].values() for each in path.values() if "responses" in each):
         for answer in operation["responses"].values():
-            for content in answer.get("content", {}).values():
-                name = next((name for name, body in ERRORS.items() if content["schema"] == body), None)
-                content["schema"] = {"$ref": f"{PLACE}{name}"} if name else content["schema"]
+            _name_error(answer)
     return moved
+
+
+def _name_error(answer: dict[str, Any]) -> None:
+    """Have an answer that is an error refer to its shape, and a problem be of its own media type."""
+    bodies = {}
+    for kind, content in answer.get("content", {}).items():
+        name = next((name for name, body in ERRORS.items() if content["schema"] == body), None)
+        content["schema"] = {"$ref": f"{PLACE}{name}"} if name else content["schema"]
+        bodies[PROBLEM_TYPE if content["schema"] == {"$ref": f"{PLACE}{PROBLEM}"} else kind] = content
+    if bodies:
+        answer["content"] = bodies
 
 
 def _replaced(part: Any, references: dict[str, str]) -> Any:

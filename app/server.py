@@ -19,6 +19,7 @@ import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
@@ -28,8 +29,9 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from app import access_log, waiting
 from app.compat.conventions import words_at
+from app.links import link, root
 from app.schemas.errors import ErrorDetail
-from core.errors import ArgusError, BadInput, TooLarge
+from core.errors import PROBLEM_TYPE, ArgusError, BadInput, TooLarge
 from core.memory import give_memory_back
 from core.settings import settings
 
@@ -64,12 +66,17 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
             error = TooLarge(f"More than {limit} in one request.")
         elif found.code == 500:
             error = ArgusError("Something went wrong inside Argus.")
-        told, status = error.as_dict(), error.status
-        if words := words_at(getattr(self.request, "path", "")):
-            told, status = words.tell(ErrorDetail(**told["error"]), status)
+        path, status, kind = getattr(self.request, "path", ""), error.status, PROBLEM_TYPE
+        words = words_at(path)
+        if words:
+            kind, status = "application/json", words.statuses.get(status, status)
+        http_id = access_log.refused(status)
+        told = error.as_problem(f"{link(quote(path))}#{http_id}", root())
+        if words:
+            told, _ = words.tell(ErrorDetail.model_validate(error), error.status)
         self.status = f"{status} {found.reason if status == found.code else 'Refused'}"
         body = json.dumps(told).encode()
-        self.response_headers += [("Content-Type", "application/json"), (access_log.HEADER, access_log.refused(status))]
+        self.response_headers += [("Content-Type", kind), (access_log.HEADER, http_id)]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from core.errors import kinds
+from core.errors import PAGE, kinds
 from core.settings import PREFIX, ROOT, Settings
 
 DECISIONS = """# Decisions
@@ -33,9 +33,16 @@ def settings_page() -> str:
 def errors_page() -> str:
     """Every error with code, status and what to do."""
     lines = ["| code | HTTP status | what to do |", "| --- | --- | --- |"]
-    lines += [f"| `{kind.code}` | {kind.status} | {kind.help} |" for kind in sorted(kinds(), key=lambda k: k.code)]
+    lines += [
+        f'| <a id="{kind.code}"></a>`{kind.code}` | {kind.status} | {kind.help} |'
+        for kind in sorted(kinds(), key=lambda kind: kind.code)
+    ]
     head = (
-        'An error is answered as `{"error": {"code", "message", "field"}}`; the code is stable, the message may change.'
+        "An error is answered by RFC 9457, as `application/problem+json`: `type` (this page of the running Argus, "
+        f"`{PAGE}#code`), `title`, `status`, `detail`, `instance` (with the `X-Request-ID` of the logs), and of ours "
+        "`code`, `field` (the part of the input at fault) and `help` (what to do). The code is stable, the words may "
+        'change. `error` has `{"code", "message", "field"}` as before version 0.2. The addresses of OpenAI and '
+        "AUTOMATIC1111 answer errors as their clients know them."
     )
     return _page("Errors", head, lines, "core/errors.py")
 

@@ -84,8 +84,9 @@ class ArgusClient:
 def _as_error(answer: requests.Response) -> ArgusError:
     """The error that Argus answered, with its own code."""
     try:
-        told = answer.json()["error"]
-        code, message, field = told["code"], told["message"], told.get("field")
+        told = answer.json()
+        told = told if "detail" in told else {**told["error"], "detail": told["error"]["message"]}  # before version 0.2
+        code, message, field = told["code"], told["detail"], told.get("field")
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServiceDown(f"{answer.url} answered {answer.status_code}; that is not Argus, or it is broken.")
     kind = next((kind for kind in kinds() if kind.code == code), ArgusError)

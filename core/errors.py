@@ -50,6 +50,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+PAGE = "/docs/errors"  # of a running Argus: what each code means
+PROBLEM_TYPE = "application/problem+json"
+
 
 class ArgusError(Exception):
     """Base of all errors shown to users. `field` names the part of the input at fault, where there is one;
@@ -65,9 +68,29 @@ class ArgusError(Exception):
         self.field = field
         self.retry_after_s = retry_after_s
 
-    def as_dict(self) -> dict[str, Any]:
-        """The body of an error answer: `{"error": {"code", "message", "field"}}`."""
-        return {"error": {"code": self.code, "message": self.message, "field": self.field}}
+    @classmethod
+    def title(cls) -> str:
+        """What this kind of error is called: its code as words."""
+        return cls.code.replace("_", " ").capitalize()
+
+    def as_problem(self, instance: str, root: str = "") -> dict[str, Any]:
+        """The body of an error answer by RFC 9457, with our code, field and what to do; `error` is the body of before.
+
+        Args:
+            instance: what names this one answer.
+            root: the path in front of every address of this server.
+        """
+        return {
+            "type": f"{root}{PAGE}#{self.code}",
+            "title": self.title(),
+            "status": self.status,
+            "detail": self.message,
+            "instance": instance,
+            "code": self.code,
+            "field": self.field,
+            "help": self.help,
+            "error": {"code": self.code, "message": self.message, "field": self.field},
+        }
 
 
 class BadInput(ArgusError):

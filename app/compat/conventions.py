@@ -97,4 +97,5 @@ def _told(response: Response, words: Words) -> Response:
         error = ErrorDetail(**response.get_json()["error"])
         body, response.status_code = words.tell(error, response.status_code)
         response.set_data(json.dumps(body))
+        response.mimetype = "application/json"
     return response

@@ -102,10 +102,12 @@ def rows() -> tuple[int, int]:
 def code_and_field(answer: Any) -> tuple[int, str, str | None]:
     """Status, code and field of an error answer, which has nothing else but a message that says something."""
     body = answer.get_json()
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"code", "message", "field"}
-    assert len(body["error"]["message"]) > 10
-    return answer.status_code, body["error"]["code"], body["error"]["field"]
+    assert answer.mimetype == "application/problem+json"
+    assert set(body) == {"type", "title", "status", "detail", "instance", "code", "field", "help", "error"}
+    assert body["error"] == {"code": body["code"], "message": body["detail"], "field": body["field"]}
+    assert len(body["detail"]) > 10
+    assert body["status"] == answer.status_code
+    return answer.status_code, body["code"], body["field"]
 
 
 @pytest.fixture

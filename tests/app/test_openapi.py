@@ -76,8 +76,8 @@ def test_each_shape_has_one_name_and_errors_are_shapes(client: FlaskClient) -> N
     """Clients are generated with a class a shape; two of a name are one too many."""
     document = client.get("/openapi.json").get_json()
     assert not [name for name in document["components"]["schemas"] if "." in name]
-    refused = document["paths"]["/v1/jobs"]["post"]["responses"]["400"]["content"]["application/json"]["schema"]
-    assert refused == {"$ref": "#/components/schemas/ErrorBody"}
+    refused = document["paths"]["/v1/jobs"]["post"]["responses"]["400"]["content"]
+    assert refused == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def test_two_shapes_of_one_name_are_found() -> None:

@@ -173,7 +173,7 @@ class _Images:
 
 
 def _error(error: ArgusError) -> str:
-    body, _ = WORDS.tell(ErrorDetail(**error.as_dict()["error"]), error.status)
+    body, _ = WORDS.tell(ErrorDetail.model_validate(error), error.status)
     return _text(ERROR, body)
 
 

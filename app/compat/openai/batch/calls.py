@@ -30,7 +30,7 @@ def answer_to(body: dict[str, Any], drawings: Sequence[Drawing], family: Family)
 
 def refusal(error: ArgusError) -> dict[str, Any]:
     """Status and body of the answer to a call that cannot be drawn."""
-    body, status = WORDS.tell(ErrorDetail(**error.as_dict()["error"]), error.status)
+    body, status = WORDS.tell(ErrorDetail.model_validate(error), error.status)
     return {"status_code": status, "body": body}
 
 
