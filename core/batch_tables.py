@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.tables import Base
+from core.tenant_tables import tenant_column
 
 
 class StoredFile(Base):
@@ -28,6 +29,7 @@ class StoredFile(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     client: Mapped[str]
+    tenant: Mapped[str] = tenant_column()
     purpose: Mapped[str] = mapped_column(String(16))  # batch, batch_output
     filename: Mapped[str]
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -60,6 +62,7 @@ class Batch(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     client: Mapped[str]
+    tenant: Mapped[str] = tenant_column()
     input_file_id: Mapped[uuid.UUID]
     labels: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB(none_as_null=True))
     status: Mapped[str] = mapped_column(String(16))  # as in `app/compat/openai/batch/states.py`

@@ -103,8 +103,8 @@ class Claim:
 
 def new_requests(session: Session, job: Job, rows: Sequence[dict[str, Any]], deadline_at: datetime) -> None:
     """Write a job's requests in `accepted`; `rows` hold what differs between them."""
-    shared: dict[str, Any] = {"job_id": job.id, "family": job.family, "service_class": job.service_class}
-    shared |= {"state": State.ACCEPTED, "accepted_at": job.created_at, "deadline_at": deadline_at}
+    shared: dict[str, Any] = {name: getattr(job, name) for name in ("family", "tenant", "service_class")}
+    shared |= {"job_id": job.id, "state": State.ACCEPTED, "accepted_at": job.created_at, "deadline_at": deadline_at}
     session.execute(insert(Request), [{**row, **shared} for row in rows])
 
 

@@ -2,8 +2,11 @@
 
 ::
 
-    job 1─n request 1─n attempt 1─1 image 1─n score
-    plan 1─n assignment n─1 worker     profile     predictor     cached_latent 1─1 latent_use     latent_total
+    tenant 1─n job 1─n request 1─n attempt 1─1 image 1─n score        here; tenants in `core.tenant_tables`
+    plan 1─n assignment n─1 worker     profile     predictor           `core.plan_tables`
+    cached_latent 1─1 latent_use     latent_total                      `core.latent_tables`
+
+What names no table of its own here is in `core.client_tables`, `core.batch_tables`; `core.all_tables` has every one.
 
 The states of a request and every move between them are drawn in `core.requests`. All times are timezone-aware UTC.
 Latency counts from `accepted_at` to `stored_at`.
@@ -15,30 +18,42 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, String, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from core.latent_tables import EMBEDDING_WIDTH as EMBEDDING_WIDTH
+from core.latent_tables import CachedLatent as CachedLatent
+from core.latent_tables import LatentTotal as LatentTotal
+from core.latent_tables import LatentUse as LatentUse
+from core.plan_tables import ASSIGNMENT_FORMAT as ASSIGNMENT_FORMAT
+from core.plan_tables import Assignment as Assignment
+from core.plan_tables import Plan as Plan
+from core.plan_tables import Predictor as Predictor
+from core.plan_tables import Profile as Profile
+from core.plan_tables import Worker as Worker
 from core.request_indexes import request_indexes
 from core.states import OPEN_STATES as OPEN_STATES
 from core.states import Base as Base
 from core.states import ServiceClass as ServiceClass
 from core.states import State as State
 from core.states import column_of
-
-EMBEDDING_WIDTH = 384  # MiniLM sentence embedding
+from core.tenant_tables import tenant_column
 
 
 class Job(Base):
     """Requests submitted together: a form post, a CSV, a batch."""
 
     __tablename__ = "job"
-    __table_args__ = (Index("ix_job_abandoned", "abandoned_at", postgresql_where="abandoned_at is not null"),)
+    __table_args__ = (
+        Index("ix_job_abandoned", "abandoned_at", postgresql_where="abandoned_at is not null"),
+        Index("ix_job_tenant_created", "tenant", "created_at"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     family: Mapped[str]
     source: Mapped[str] = mapped_column(String(16))  # web, api, csv, cli, openai, a1111, replay
     client: Mapped[str | None]  # who sent it; none: Argus itself, or before version 0.4
+    tenant: Mapped[str] = tenant_column()  # whose it is
     title: Mapped[str | None]
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     size: Mapped[int]  # number of requests
@@ -61,6 +76,7 @@ class Request(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     position: Mapped[int]  # place in the job, from 0
+    tenant: Mapped[str] = tenant_column()  # its job's
 
     family: Mapped[str]
     prompt: Mapped[str]
@@ -197,139 +213,3 @@ class Score(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     image: Mapped[Image] = relationship(back_populates="scores")
-
-
-class Plan(Base):
-    """An epoch: what was seen, what was decided and why. Failed ticks are rows too."""
-
-    __tablename__ = "plan"
-    __table_args__ = (Index("ix_plan_family_epoch", "family", text("epoch DESC")),)
-
-    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    family: Mapped[str] = mapped_column(server_default="")  # empty: by a scheduler of the version before
-    policy: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(32))  # the solver's word, or failed
-    in_force: Mapped[bool] = mapped_column(default=False, index=True)
-    observed: Mapped[dict[str, Any]]  # demand, backlog, workers, forecast
-    decided: Mapped[dict[str, Any]]  # workers by model, load by level, prices
-    reason: Mapped[str]
-    seconds: Mapped[float]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-
-
-ASSIGNMENT_FORMAT = 1  # raised when a worker of the version before would misread the row
-
-
-class Assignment(Base):
-    """Which models a worker was told to hold, and whether it does. A worker follows the newest that it can read."""
-
-    __tablename__ = "assignment"
-    __table_args__ = (Index("ix_assignment_worker_id", "worker", text("id DESC")),)
-
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    epoch: Mapped[int] = mapped_column(ForeignKey("plan.epoch", ondelete="CASCADE"))
-    worker: Mapped[str]
-    models: Mapped[list[str]]
-    queues: Mapped[list[str]]
-    reason: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    applied_at: Mapped[datetime | None]  # the worker's own word
-    verified_at: Mapped[datetime | None]  # seen in active_queues
-    format: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  # see ASSIGNMENT_FORMAT
-
-
-class Worker(Base):
-    """A worker process, by its Celery name; the row outlives the process."""
-
-    __tablename__ = "worker"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    boot: Mapped[uuid.UUID]  # new at every start
-    device: Mapped[str]  # cuda:0, cpu:0
-    device_type: Mapped[str]  # as in profiles
-    family: Mapped[str]
-    state: Mapped[str] = mapped_column(String(16))  # starting, ready, stopped
-    models: Mapped[list[str]]  # held
-    queues: Mapped[list[str]]  # consumed
-    stats: Mapped[dict[str, Any]]
-    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Profile(Base):
-    """A measured profile, as the file had it when it came into force."""
-
-    __tablename__ = "profile"
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    family: Mapped[str]
-    device: Mapped[str]
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
-    content: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Predictor(Base):
-    """A quality predictor with the figures it was accepted on; the newest in force is the one that routes."""
-
-    __tablename__ = "predictor"
-
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    family: Mapped[str]
-    family_version: Mapped[str]
-    in_force: Mapped[bool] = mapped_column(default=False)
-    reason: Mapped[str]  # first, drift
-    figures: Mapped[dict[str, Any]]
-    content: Mapped[bytes]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class CachedLatent(Base):
-    """An intermediate latent that a similar prompt may start from (NIRVANA, approximate caching)."""
-
-    __tablename__ = "cached_latent"
-    __table_args__ = (
-        Index(
-            "ix_cached_latent_embedding",
-            "embedding",
-            postgresql_using="hnsw",
-            postgresql_ops={"embedding": "halfvec_cosine_ops"},
-        ),
-        Index("ix_cached_latent_kind", "family", "model", "version", "width", "height", "steps", "scheduler"),
-        Index("ix_cached_latent_key", "key"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    family: Mapped[str]
-    model: Mapped[str]
-    version: Mapped[str]
-    width: Mapped[int]
-    height: Mapped[int]
-    steps: Mapped[int]
-    scheduler: Mapped[str]
-    k: Mapped[int]  # step index the latent was taken at
-    embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_WIDTH))
-    key: Mapped[str]
-    bytes: Mapped[int]
-    uses: Mapped[int] = mapped_column(default=0)  # by workers of the version before
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class LatentUse(Base):
-    """What a cached latent has saved; apart, because a change to `cached_latent` is one to its vector index."""
-
-    __tablename__ = "latent_use"
-    __table_args__ = (Index("ix_latent_use_coldest", "steps_saved", "latent_id"),)
-
-    latent_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    steps_saved: Mapped[int] = mapped_column(BigInteger, server_default="0")  # uses × k
-
-
-class LatentTotal(Base):
-    """The one row that says how many cached latents there are. Triggers keep it and the rows of `latent_use`."""
-
-    __tablename__ = "latent_total"
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    entries: Mapped[int] = mapped_column(BigInteger)
-    bytes: Mapped[int] = mapped_column(BigInteger)

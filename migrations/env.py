@@ -3,11 +3,9 @@
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-import core.batch_tables
-import core.client_tables  # noqa: F401 - tables
+from core.all_tables import Base
 from core.database import sqlalchemy_url
 from core.services import migration_url
-from core.tables import Base
 
 
 def run() -> None:

@@ -104,9 +104,7 @@ def empty_tables(services: Services) -> None:
     """Every table without rows, ids from 1 again. The role that Argus itself runs with has no right to that."""
     import psycopg2
 
-    import core.batch_tables
-    import core.client_tables  # noqa: F401 - tables
-    from core.tables import Base
+    from core.all_tables import Base
 
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     with psycopg2.connect(services.superuser_url) as connection, connection.cursor() as cursor:

@@ -28,6 +28,7 @@ from core.publishing import publish_jobs
 from core.requests import new_requests
 from core.settings import settings
 from core.tables import OPEN_STATES, Image, Job, Request, ServiceClass, State
+from core.tenant_tables import ITSELF
 from scheduler.control.missing_files import is_whole
 
 log = structlog.get_logger(__name__)
@@ -123,7 +124,7 @@ def _ordered(session: Session, image: Image, request: Request) -> uuid.UUID:
     """A job with one request, for the same picture."""
     now = datetime.now(UTC)
     about = {"source": SOURCE, "title": TITLE, "service_class": ServiceClass.BATCH, "size": 1, "created_at": now}
-    job = Job(id=uuid.uuid4(), family=request.family, **about)
+    job = Job(id=uuid.uuid4(), family=request.family, tenant=ITSELF, **about)
     session.add(job)
     session.flush()
     image.redraw_id = uuid.uuid4()

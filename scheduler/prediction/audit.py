@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from core.families import Family
 from core.requests import new_requests
 from core.tables import Job, Request, ServiceClass
+from core.tenant_tables import ITSELF
 
 SOURCE = "audit"
 LOOK_BACK = timedelta(hours=24)
@@ -92,6 +93,7 @@ def order_audits(session: Session, family: Family, most: int, within: timedelta 
     job = Job(
         id=uuid.uuid4(),
         family=family.id,
+        tenant=ITSELF,
         source=SOURCE,
         service_class=ServiceClass.BATCH,
         size=len(originals),
