@@ -14,6 +14,7 @@ jobs       submit, cancel, remove; idempotency: sent again, done once
 openapi    what every operation may answer; links: our addresses as clients use them
 errors     how errors are answered; security: headers, tokens, limits; cors: pages of others
 proxies    who calls through proxies; clients: what a client is
+access     keys, what they may do, whose rows are whose; keyring: keys as the database has them
 server     waitress; access_log: a line a request
 ========== =======================================================
 """
@@ -35,12 +36,13 @@ def create_app() -> APIFlask:
     """The Flask app, with the settings in force."""
     from apiflask import APIFlask
 
-    from app import access_log, api, compat, errors, openapi, ops, security, web
+    from app import access, access_log, api, compat, errors, openapi, ops, security, web
     from app.plain_json import PlainJson
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
     from core.log import set_up_logging
     from core.settings import settings
+    from core.web_secret import web_secret
 
     set_up_logging()
     app = APIFlask("app", title="Argus", version="1", docs_path=None, json_errors=False)
@@ -49,12 +51,16 @@ def create_app() -> APIFlask:
         MAX_CONTENT_LENGTH=megabytes,
         MAX_FORM_MEMORY_SIZE=security.FORM_BYTES,
         DESCRIPTION=ABOUT,
+        **access.COOKIE,
+        SESSION_COOKIE_SECURE=settings().public_url.startswith("https"),
+        SESSION_COOKIE_PATH=settings().public_path or "/",
         VALIDATION_ERROR_STATUS_CODE=400,
         VALIDATION_ERROR_DESCRIPTION="Not what this address takes; `field` says where",
         VALIDATION_ERROR_SCHEMA=ERROR_BODY,
         HTTP_ERROR_SCHEMA=ERROR_BODY,
     )
     app.json = PlainJson(app)
+    app.secret_key = web_secret()
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks, settings().public_path)  # type: ignore[method-assign]
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)
@@ -62,4 +68,5 @@ def create_app() -> APIFlask:
     errors.register(app)
     access_log.register(app)
     security.register(app)
+    access.register(app)
     return app

@@ -13,7 +13,7 @@ import structlog
 from apiflask import APIFlask
 from flask import Response, g, request
 
-from app.clients import client_of
+from app.clients import address_of
 
 log = structlog.get_logger("argus.access")
 HEADER = "X-Request-ID"
@@ -51,7 +51,14 @@ def _end(response: Response) -> Response:
             route=request.url_rule.rule if request.url_rule else NO_ROUTE,
             status=response.status_code,
             ms=round(1000 * (time.monotonic() - g.began), 1),
-            client=client_of(),
+            client=address_of(),
+            **_key(),
             **ids,
         )
     return response
+
+
+def _key() -> dict[str, str]:
+    """The id of the key that was sent, where one was."""
+    who = g.get("caller")
+    return {"key": who.key.id} if who and who.key else {}

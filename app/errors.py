@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 from apiflask import APIFlask, HTTPError
-from flask import Response, g, jsonify, make_response, render_template, request
+from flask import Response, g, jsonify, make_response, redirect, render_template, request, url_for
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
@@ -25,6 +25,7 @@ from core.errors import (
     ServiceDown,
     TooLarge,
     TooOften,
+    Unauthorized,
     WrongMediaType,
     WrongMethod,
 )
@@ -35,6 +36,7 @@ BY_STATUS: dict[int, type[ArgusError]] = {
     kind.status: kind for kind in (BadInput, Forbidden, NotFound, WrongMethod, TooLarge, WrongMediaType, TooOften)
 }
 KEPT_HEADERS = ("Allow", "Retry-After")
+BY_PASSWORD = ("/sdapi/", "/internal/", "/queue/", "/login_check")  # of the web UI, whose clients know no other way
 FOR_PROGRAMS = ("/v1/", "/sdapi/", "/controlnet/", "/internal/", "/queue/")
 
 
@@ -48,13 +50,26 @@ def register(app: APIFlask) -> None:
 
 def answer(error: ArgusError) -> Response:
     """The error as a problem in JSON, or as a page where a browser asked for one."""
+    if error.status == Unauthorized.status and wants_page():
+        return make_response(ask_to_sign_in())
     response = make_response(render_template("error.html", error=error) if wants_page() else _problem(error))
     response.status_code = error.status
+    if error.status == Unauthorized.status:
+        way = "Basic" if request.path.startswith(BY_PASSWORD) else "Bearer"
+        response.headers["WWW-Authenticate"] = f'{way} realm="Argus"'
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if error.status == TooOften.status:
         REFUSED.labels(error.code).inc()
     return response
+
+
+def ask_to_sign_in() -> Any:
+    """Lead to the form that asks for a key, and from there back; a part of a page leads the whole of it there."""
+    part = "HX-Request" in request.headers
+    back = None if part or request.method != "GET" else link(request.full_path.rstrip("?"))
+    place = url_for("web.sign_in", next=back)
+    return ("", Unauthorized.status, {"HX-Redirect": place}) if part else redirect(place, 303)
 
 
 def _problem(error: ArgusError) -> Response:

@@ -14,8 +14,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.access import caller, owned
 from app.backlog import BACKLOG
-from app.clients import client_of
+from app.clients import actor_of, client_of
 from app.idempotency import HEADER, first_job
 from app.listening import LISTENER
 from app.prompts.texts import clean_text
@@ -71,6 +72,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0) -> Submitted:
     rows = [{"id": uuid.uuid4(), "previews": previews, **row} for row in rows_of(wanted, family)]
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title, size=len(rows))
+    job.tenant = caller().tenant
     job.service_class = ServiceClass(wanted.service_class)
     try:
         with certain_transaction(select(Job.id).where(Job.id == job.id)) as session:
@@ -174,11 +176,12 @@ def purge(job_id: uuid.UUID) -> None:
 
 def _note(session: Session, job_id: uuid.UUID, action: str, **details: Any) -> None:
     """Record who does this, with what is done."""
-    session.add(ClientAction(client=client_of(), action=action, job_id=job_id, details=details))
+    session.add(ClientAction(client=actor_of(), action=action, job_id=job_id, details=details))
 
 
 def _locked(session: Session, job_id: uuid.UUID) -> Job:
-    job = session.get(Job, job_id, with_for_update=True)
+    """A job of the caller's; raises `NotFound`."""
+    job = session.scalar(owned(select(Job).where(Job.id == job_id)).with_for_update())
     if job is None:
         raise NotFound(f"There is no job {job_id}.", field="id")
     return job

@@ -15,7 +15,8 @@ from core.errors import PROBLEM_TYPE
 
 ALWAYS = {
     400: "A parameter that cannot be",
-    403: "A page of another site, or a name that is not in ARGUS_HOSTS",
+    401: "Keys are demanded, and none that is good was sent",
+    403: "The key may not do this; a page of another site, or a name that is not in ARGUS_HOSTS",
     503: "PostgreSQL or the image store cannot be reached; nothing was accepted",
 }
 WITH_INPUT = {422: "A value out of range"}

@@ -16,7 +16,9 @@
     │   ├── BadProfile                a profile or quality table that cannot be used
     │   ├── BadTrace                  a trace with unsorted, negative or missing times
     │   └── BadInstance               a planning instance that cannot be solved as written
+    ├── Unauthorized (401)            keys are demanded, and none that is good was sent
     ├── Forbidden (403)               a page of another site, or one that has expired, tried to change something
+    │   └── MissingScope              the key that was sent may do less than this
     ├── NotFound (404)                no such job, request, image or address
     │   └── ModelNotFound             a model that clients of OpenAI name and that is not here
     ├── WrongMethod (405)             the address exists, but not for this method
@@ -165,10 +167,21 @@ class BadInstance(BadInput):
     help = "Correct the named field of the instance."
 
 
+class Unauthorized(ArgusError):
+    code = "unauthorized"
+    status = 401
+    help = "Send a key as `Authorization: Bearer argus_…`; whoever runs this Argus makes one (`argus keys create`)."
+
+
 class Forbidden(ArgusError):
     code = "forbidden"
     status = 403
     help = "Load the page again and send it from there; programs use `/v1` without `Origin`."
+
+
+class MissingScope(Forbidden):
+    code = "missing_scope"
+    help = "Use a key with the scope that the message names (`argus keys create --scopes`)."
 
 
 class NotFound(ArgusError):

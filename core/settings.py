@@ -23,7 +23,7 @@ from core.web_settings import WebSettings, is_loopback
 
 PREFIX = "ARGUS_"
 EXAMPLE = "change-me"  # every password of the example of an earlier version
-SECRETS = ("database_url", "migration_url", "broker_url")
+SECRETS = ("database_url", "migration_url", "broker_url", "api_key", "secret")
 ROOT = Path(__file__).resolve().parents[1]  # the folder of all packages: a checkout, or site-packages
 CHECKOUT = (ROOT / "pyproject.toml").is_file()
 
@@ -107,7 +107,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
 
     Raises:
         BadSettings: a variable that is no setting, a value out of range, or an address open to others without
-            ARGUS_OPEN; the message names it.
+            ARGUS_KEYS or ARGUS_OPEN; the message names it.
     """
     given = os.environ if environ is None else environ
     names = {key for key in given if key.startswith(PREFIX)}
@@ -121,10 +121,10 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise BadSettings(f"{name}={first['input']!r}: {refusal({**first, 'loc': (name,)})}", field=name) from error
-    if not (loaded.open or is_loopback(loaded.host)):
+    if not (loaded.keys or loaded.open or is_loopback(loaded.host)):
         raise BadSettings(
-            f"ARGUS_HOST={loaded.host} would serve everybody who reaches the port, and Argus asks nobody who they are. "
-            "Put a proxy that does in front and leave ARGUS_HOST alone, or consent with ARGUS_OPEN=yes.",
+            f"ARGUS_HOST={loaded.host} would serve everybody who reaches the port. Demand keys with ARGUS_KEYS=yes "
+            "(`argus keys create TENANT` makes one), or consent to that with ARGUS_OPEN=yes.",
             field="ARGUS_HOST",
         )
     if example := next((name for name in SECRETS if EXAMPLE in getattr(loaded, name)), None):

@@ -16,16 +16,28 @@ class WebSettings(BaseSettings):
 
     host: str = Field(
         "127.0.0.1",
-        description="Address that web and Flower listen on. One that is not of this machine alone needs ARGUS_OPEN.",
+        description="Address that web and Flower listen on. One that is not of this machine alone needs ARGUS_KEYS, or "
+        "ARGUS_OPEN.",
     )
     hosts: str = Field(
         "localhost,127.0.0.1,::1",
         description="Names by which clients may call this Argus (the Host header), comma separated; `.example.org`: a "
         "domain and all below it, `*`: any. The address of ARGUS_HOST is always one.",
     )
+    keys: bool = Field(
+        False,
+        description="Demand a key of everybody (`argus keys create`). Without it keys are demanded once there is one.",
+    )
+    api_key: str = Field("", description="Key that the commands of `argus` send, where keys are demanded.")
+    secret: str = Field(
+        "",
+        description="Signs the cookies of who has signed in; the same for all web processes. Empty: the file "
+        "`home`/secret, made at first start.",
+    )
     open: bool = Field(
         False,
-        description="Consent to serve everybody who reaches the port, where ARGUS_HOST is not a loopback address.",
+        description="Consent to serve everybody who reaches the port, where ARGUS_HOST is not a loopback address and "
+        "no keys are demanded.",
     )
     port: int = Field(8080, ge=1, le=65535, description="Port of the web app and the API.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")

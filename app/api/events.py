@@ -19,12 +19,14 @@ from flask import Response, request
 from sqlalchemy import func, or_, select
 
 from app import waiting
+from app.access import needs
 from app.clients import client_of
 from app.links import below, root
 from app.records.jobs import find_job, read_job
 from app.records.lines import lines, read_lines
 from app.schemas.requests import RequestLine
 from core.database import transaction
+from core.keys import Scope
 from core.tables import Request, State
 
 blueprint = APIBlueprint("events", __name__, url_prefix="/v1/jobs", tag="Jobs")
@@ -36,6 +38,7 @@ TIMES = (Request.routed_at, Request.started_at, Request.stored_at, Request.score
 
 
 @blueprint.get("/<uuid:job_id>/events")
+@needs(Scope.READ)
 @blueprint.output(FileSchema(type="string"), content_type="text/event-stream", description="Events, as they happen")
 @blueprint.doc(responses={429: "Too many follow jobs already"})
 def follow_job(job_id: uuid.UUID) -> Response:

@@ -9,11 +9,13 @@ from typing import Any
 from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
 
+from app.access import needs
 from app.records.images import find_image
 from app.rendering import Format, Rendering, render
 from app.schemas.images import RenderIn, SizedIn
 from core.database import transaction
 from core.images import ImageStore
+from core.keys import Scope
 from core.tables import Image
 
 blueprint = APIBlueprint("images", __name__, url_prefix="/v1/images", tag="Requests and images")
@@ -25,6 +27,7 @@ ANSWERS: dict[int | str, Any] = {
 
 
 @blueprint.get("/<uuid:image_id>")
+@needs(Scope.READ)
 @blueprint.input(RenderIn, location="query", arg_name="wanted")
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="The file")
 @blueprint.doc(responses=ANSWERS)
@@ -38,6 +41,7 @@ def read_image(image_id: uuid.UUID, wanted: RenderIn) -> Response:
 
 
 @blueprint.get("/<uuid:image_id>.<any(png, jpeg, webp):format>")
+@needs(Scope.READ)
 @blueprint.input(SizedIn, location="query", arg_name="wanted")
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="The file")
 @blueprint.doc(responses=ANSWERS)

@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from flask import current_app, request
 
 from app import idempotency, jobs
+from app.access import needs
 from app.links import link
 from app.records.jobs import job_links, job_list, job_page
 from app.records.jobs import read_job as read
@@ -17,6 +18,7 @@ from app.schemas.submission import JobIn, KeyIn, UploadIn
 from app.uploads import read_upload
 from core.database import transaction
 from core.errors import WrongMediaType
+from core.keys import Scope
 
 blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag="Jobs")
 EXAMPLES = {
@@ -50,6 +52,7 @@ blueprint.before_request(_only_json)
 
 
 @blueprint.post("")
+@needs(Scope.SUBMIT)
 @blueprint.input(JobIn, arg_name="job", examples=EXAMPLES)
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
@@ -63,6 +66,7 @@ def submit_job(job: JobIn, key: KeyIn) -> Any:
 
 
 @blueprint.post("/csv")
+@needs(Scope.SUBMIT)
 @blueprint.input(UploadIn, location="form_and_files", arg_name="upload")
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
@@ -81,6 +85,7 @@ def upload_job(upload: UploadIn, key: KeyIn) -> Any:
 
 
 @blueprint.get("")
+@needs(Scope.READ)
 @blueprint.input(PageIn, location="query", arg_name="where")
 @blueprint.output(JobList)
 def list_jobs(where: PageIn) -> Any:
@@ -93,6 +98,7 @@ def list_jobs(where: PageIn) -> Any:
 
 
 @blueprint.get("/<uuid:job_id>")
+@needs(Scope.READ)
 @blueprint.input(PageIn, location="query", arg_name="where")
 @blueprint.output(JobPage)
 def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
@@ -105,6 +111,7 @@ def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
 
 
 @blueprint.delete("/<uuid:job_id>")
+@needs(Scope.SUBMIT)
 @blueprint.input(PurgeIn, location="query", arg_name="how")
 @blueprint.output(JobOut, 200, description="Cancelled; the job as it stands now")
 @blueprint.doc(responses={204: "Removed (`purge=true`)"})

@@ -6,6 +6,7 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
+from app.access import needs
 from app.records.levels import levels_out
 from app.records.plan import plan_page
 from app.records.report import report_out
@@ -14,12 +15,14 @@ from app.schemas.plan import PlanPage
 from app.schemas.report import ReportOut, WindowIn
 from core.database import transaction
 from core.families import load_family
+from core.keys import Scope
 from core.settings import settings
 
 blueprint = APIBlueprint("levels", __name__, url_prefix="/v1", tag="Levels and plan")
 
 
 @blueprint.get("/levels")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(LevelsOut)
 def read_levels() -> Any:
     """Levels of the family served
@@ -31,6 +34,7 @@ def read_levels() -> Any:
 
 
 @blueprint.get("/plan")
+@needs(Scope.READ)
 @blueprint.output(PlanPage)
 def read_plan() -> Any:
     """The plan in force
@@ -42,6 +46,7 @@ def read_plan() -> Any:
 
 
 @blueprint.get("/report")
+@needs(Scope.READ)
 @blueprint.input(WindowIn, location="query", arg_name="window")
 @blueprint.output(ReportOut)
 def read_report(window: WindowIn) -> Any:

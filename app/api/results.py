@@ -12,9 +12,11 @@ from typing import Any
 from apiflask import APIBlueprint, FileSchema
 from flask import Response
 
+from app.access import needs
 from app.links import external, link
 from app.records.jobs import find_job, job_page
 from core.database import transaction
+from core.keys import Scope
 
 blueprint = APIBlueprint("results", __name__, url_prefix="/v1/jobs", tag="Jobs")
 PAGE = 1000  # requests read at a time
@@ -25,6 +27,7 @@ COLUMNS = (
 
 
 @blueprint.get("/<uuid:job_id>/results.csv")
+@needs(Scope.READ)
 @blueprint.output(FileSchema(type="string"), content_type="text/csv", description="A row a request, with a header")
 def results_csv(job_id: uuid.UUID) -> Response:
     """Get a job's results as CSV
@@ -35,6 +38,7 @@ def results_csv(job_id: uuid.UUID) -> Response:
 
 
 @blueprint.get("/<uuid:job_id>/results.jsonl")
+@needs(Scope.READ)
 @blueprint.output(FileSchema(type="string"), content_type="application/jsonl", description="An object a line")
 def results_jsonl(job_id: uuid.UUID) -> Response:
     """Get a job's results as JSON lines

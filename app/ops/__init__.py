@@ -8,11 +8,13 @@ from time import time
 from flask import Blueprint, Response, jsonify
 from sqlalchemy import select
 
+from app.access import needs, public
 from app.ops.metrics import exposition
 from core.database import transaction
 from core.errors import ServiceDown
 from core.families import load_family
 from core.images import ImageStore
+from core.keys import Scope
 from core.services import broker_answers, broker_url
 from core.settings import settings
 from scheduler.observation.flow import ticks, work_flows
@@ -21,12 +23,14 @@ blueprint = Blueprint("ops", __name__)
 
 
 @blueprint.get("/healthz")
+@public
 def alive() -> Response:
     """This process answers."""
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/readyz")
+@public
 def ready() -> tuple[Response, int]:
     """PostgreSQL and the broker answer, images can be stored, the scheduler ticks, nobody waits for an idle worker; 503
     names what is wrong. Jobs are still accepted without the broker, and without the store their images wait."""
@@ -42,6 +46,7 @@ def ready() -> tuple[Response, int]:
 
 
 @blueprint.get("/metrics")
+@needs(Scope.METRICS)
 def metrics() -> Response:
     """Prometheus metrics, read from PostgreSQL now."""
     body, mimetype = exposition()

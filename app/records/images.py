@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.access import owned
 from app.links import link
 from app.schemas.images import ImageOut
 from core.errors import NotFound
@@ -13,8 +15,8 @@ from core.tables import Image
 
 
 def find_image(session: Session, image_id: uuid.UUID) -> Image:
-    """The image's row; raises `NotFound`."""
-    image = session.get(Image, image_id)
+    """The image's row, if the caller may see it; raises `NotFound`."""
+    image = session.scalar(owned(select(Image).where(Image.id == image_id)))
     if image is None:
         raise NotFound(f"There is no image {image_id}.", field="id")
     return image

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.access import owned
 from app.links import link
 from app.records.lines import FROM_USERS, lines, read_lines
 from app.schemas.jobs import JobList, JobOut, JobPage
@@ -18,8 +19,8 @@ from core.tables import OPEN_STATES, Job, Request, State
 
 
 def find_job(session: Session, job_id: uuid.UUID) -> Job:
-    """The job; raises `NotFound`."""
-    job = session.get(Job, job_id)
+    """The job, if the caller may see it; raises `NotFound`."""
+    job = session.scalar(owned(select(Job).where(Job.id == job_id)))
     if job is None:
         raise NotFound(f"There is no job {job_id}.", field="id")
     return job
@@ -84,9 +85,9 @@ def job_page(session: Session, job_id: uuid.UUID, page: int = 1, per_page: int =
 
 
 def job_list(session: Session, page: int = 1, per_page: int = 100) -> JobList:
-    """Jobs that somebody sent, newest first."""
-    total = session.scalar(select(func.count()).select_from(Job).where(FROM_USERS)) or 0
-    newest = select(Job).where(FROM_USERS).order_by(Job.created_at.desc()).offset((page - 1) * per_page).limit(per_page)
-    jobs = session.scalars(newest).all()
+    """Jobs that somebody sent, as far as the caller may see them, newest first."""
+    total = session.scalar(owned(select(func.count()).select_from(Job).where(FROM_USERS))) or 0
+    newest = owned(select(Job).where(FROM_USERS)).order_by(Job.created_at.desc())
+    jobs = session.scalars(newest.offset((page - 1) * per_page).limit(per_page)).all()
     counts = counts_of(session, [job.id for job in jobs])
     return JobList(total=total, page=page, per_page=per_page, jobs=[_job_out(job, counts[job.id]) for job in jobs])

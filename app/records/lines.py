@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, literal, select
 from sqlalchemy.orm import Session
 
+from app.access import owned
 from app.links import link
 from app.schemas.requests import RequestLine
 from core.errors import NotFound
@@ -18,7 +19,8 @@ FROM_USERS = Job.source != "audit"  # audits are Argus's own second drawings, no
 
 
 def lines() -> Select[Any]:
-    """Requests (and their jobs) with their newest image and its score; narrow it, then `read_lines`."""
+    """Requests (and their jobs) that the caller may see, with their newest image and its score; narrow it, then
+    `read_lines`."""
     image = (
         select(Image.id, Image.request_id, Image.created_at)
         .where(Image.request_id == Request.id)
@@ -27,7 +29,7 @@ def lines() -> Select[Any]:
         .lateral("newest")
     )
     score = select(Score.value).where(Score.image_id == image.c.id).order_by(Score.created_at.desc()).limit(1).lateral()
-    return (
+    whole = (
         select(Request, image.c.id, score.c.value)
         .select_from(Request)
         .join(Job)
@@ -35,6 +37,7 @@ def lines() -> Select[Any]:
         .outerjoin(score, literal(True))
         .execution_options(populate_existing=True)
     )
+    return owned(whole)
 
 
 def read_lines(session: Session, query: Select[Any]) -> list[RequestLine]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.access import caller
 from app.schemas.report import MinuteOut, ReportOut
 from scheduler.observation.report import make_report
 
@@ -14,16 +15,18 @@ MINUTES = """
 SELECT date_trunc('minute', accepted_at) AS minute, count(*) AS accepted, count(stored_at) AS stored,
        count(*) FILTER (WHERE violated) AS violations,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_s) AS latency_p95_s, avg(score) AS score_mean
-FROM report_request WHERE source <> 'audit' AND accepted_at >= :since AND accepted_at < :until GROUP BY 1 ORDER BY 1
+FROM report_request WHERE source <> 'audit' AND accepted_at >= :since AND accepted_at < :until
+AND (CAST(:tenant AS text) IS NULL OR job_id IN (SELECT id FROM job WHERE tenant = :tenant)) GROUP BY 1 ORDER BY 1
 """
 
 
 def report_out(session: Session, minutes: int) -> ReportOut:
-    """Figures of the requests accepted in the last so many minutes, and the same by minute."""
+    """Figures of the requests that the caller may see, accepted in the last so many minutes, and the same by minute."""
     until = datetime.now(UTC)
     since = until - timedelta(minutes=minutes)
-    made = make_report(session, since, until)
-    rows = session.execute(text(MINUTES), {"since": since, "until": until}).mappings()
+    whose = None if caller().sees_all else caller().tenant
+    made = make_report(session, since, until, tenant=whose)
+    rows = session.execute(text(MINUTES), {"since": since, "until": until, "tenant": whose}).mappings()
     return ReportOut(
         since=since,
         until=until,

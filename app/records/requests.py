@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, selectinload
 
+from app.access import owned
 from app.links import link
 from app.prompts.notes import notes
 from app.records.images import image_out
@@ -35,9 +36,9 @@ def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
 
 
 def requests_out(session: Session, *which: ColumnElement[bool]) -> list[RequestOut]:
-    """Everything about some requests, in the order of their jobs."""
+    """Everything about some requests that the caller may see, in the order of their jobs."""
     whole = (selectinload(Request.tries), selectinload(Request.images).selectinload(Image.scores))
-    query = select(Request).where(*which).order_by(Request.job_id, Request.position).options(*whole)
+    query = owned(select(Request).where(*which)).order_by(Request.job_id, Request.position).options(*whole)
     return [_out(request) for request in session.scalars(query)]
 
 

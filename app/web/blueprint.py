@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, render_template, request, session, url_for
 
+from app.access import SESSION_KEY, public
 from app.links import root
 from app.web import filters
 from core.families import load_family
@@ -17,6 +18,7 @@ STATIC = Path(__file__).resolve().parents[1] / "static"
 
 
 @blueprint.get("/docs")
+@public
 def docs() -> str:
     """The interactive API documentation."""
     return render_template("docs.html")
@@ -28,6 +30,7 @@ def _shared() -> dict[str, Any]:
         "asset": asset,
         "family": load_family(settings().family),
         "request_path": lambda: request.path,
+        "signed_in": lambda: session.get(SESSION_KEY),
         "root": root,
     }
 

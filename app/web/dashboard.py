@@ -7,23 +7,27 @@ from typing import Any
 
 from flask import render_template, request
 
+from app.access import needs
 from app.records.plan import UNROUTED, plan_page
 from app.records.report import report_out
 from app.schemas.plan import PlanPage
 from app.schemas.report import ReportOut
 from app.web.blueprint import blueprint
 from core.database import transaction
+from core.keys import Scope
 
 WINDOWS = (15, 60, 360, 1440)
 
 
 @blueprint.get("/dashboard")
+@needs(Scope.READ)
 def dashboard() -> str:
     """The page; charts are drawn by `app/static/dashboard.js` from `/v1/report`."""
     return render_template("dashboard.html", windows=WINDOWS, **_figures())
 
 
 @blueprint.get("/dashboard/figures")
+@needs(Scope.READ)
 def dashboard_figures() -> str:
     """Everything on it but the charts."""
     return render_template("_figures.html", **_figures())

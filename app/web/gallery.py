@@ -6,14 +6,17 @@ from datetime import datetime
 
 from flask import render_template, request
 
+from app.access import needs
 from app.records import lines
 from app.web.blueprint import blueprint
 from core.database import transaction
+from core.keys import Scope
 
 PER_PAGE = 60
 
 
 @blueprint.get("/gallery")
+@needs(Scope.READ)
 def gallery() -> str:
     """Images, the newest first; `?level=` keeps one level, `?before=` goes on where a page ended."""
     level, before = request.args.get("level") or None, _time(request.args.get("before"))

@@ -8,17 +8,20 @@ from typing import Any
 from flask import redirect, render_template, request, url_for
 
 from app import jobs
+from app.access import needs
 from app.records.jobs import job_page, read_job
 from app.security import check_form
 from app.uploads.files import ASSUMED, WESTERN
 from app.web.blueprint import blueprint
 from core.database import transaction
+from core.keys import Scope
 
 PER_PAGE = 60
 MOST_PAGES = 1_000_000  # the database counts no further than 2⁶³ rows
 
 
 @blueprint.get("/jobs/<uuid:job_id>")
+@needs(Scope.READ)
 def job(job_id: uuid.UUID) -> str:
     """The job with one page of its images; `app/static/argus.js` follows its events."""
     page = min(max(1, request.args.get("page", 1, int)), MOST_PAGES)
@@ -29,6 +32,7 @@ def job(job_id: uuid.UUID) -> str:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/head")
+@needs(Scope.READ)
 def job_head(job_id: uuid.UUID) -> str:
     """State, counts and progress."""
     with transaction() as session:
@@ -37,6 +41,7 @@ def job_head(job_id: uuid.UUID) -> str:
 
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel")
+@needs(Scope.SUBMIT)
 def cancel_job(job_id: uuid.UUID) -> Any:
     """Cancel what is open."""
     check_form()

@@ -8,11 +8,13 @@ from datetime import datetime
 
 from flask import render_template
 
+from app.access import needs
 from app.records.lines import request_line
 from app.records.requests import request_out
 from app.schemas.requests import TimesOut
 from app.web.blueprint import blueprint
 from core.database import transaction
+from core.keys import Scope
 
 STAGES = (
     ("routing", "accepted_at", "routed_at"),
@@ -34,6 +36,7 @@ class Stage:
 
 
 @blueprint.get("/requests/<uuid:request_id>")
+@needs(Scope.READ)
 def request_page(request_id: uuid.UUID) -> str:
     """What was asked, what it got, and why."""
     with transaction() as session:
@@ -42,6 +45,7 @@ def request_page(request_id: uuid.UUID) -> str:
 
 
 @blueprint.get("/requests/<uuid:request_id>/tile")
+@needs(Scope.READ)
 def request_tile(request_id: uuid.UUID) -> str:
     """The request's tile in a grid."""
     with transaction() as session:

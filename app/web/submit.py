@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 
 from app import jobs
+from app.access import needs
 from app.errors import answer
 from app.records.jobs import job_list
 from app.records.levels import levels_out
@@ -23,6 +24,7 @@ from app.web.blueprint import blueprint
 from core.database import transaction
 from core.errors import ArgusError, BadInput
 from core.families import load_family
+from core.keys import Scope
 from core.settings import settings
 from scheduler.observation.target import latency_target_s
 
@@ -31,12 +33,14 @@ PLAIN = ("prompts", "size", FIELD)  # fields of the form that are not options of
 
 
 @blueprint.get("/")
+@needs(Scope.READ)
 def home() -> str:
     """The form."""
     return _page({})
 
 
 @blueprint.post("/")
+@needs(Scope.SUBMIT)
 def submit() -> Any:
     """Take the form; what is wrong is shown above it, with everything still filled in."""
     check_form()
@@ -48,6 +52,7 @@ def submit() -> Any:
 
 
 @blueprint.get("/recent")
+@needs(Scope.READ)
 def recent() -> str:
     """The list of jobs sent last."""
     with transaction() as session:

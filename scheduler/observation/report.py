@@ -23,6 +23,7 @@ WINDOW = """
 FROM report_request r
 WHERE r.source <> 'audit' AND r.accepted_at >= :since AND r.accepted_at < :until
   AND (CAST(:job AS uuid) IS NULL OR r.job_id = CAST(:job AS uuid))
+  AND (CAST(:tenant AS text) IS NULL OR r.job_id IN (SELECT id FROM job WHERE tenant = :tenant))
 """
 FIGURES = f"""
 count(*) AS requests, count(r.stored_at) AS images,
@@ -112,9 +113,11 @@ class Report:
         }
 
 
-def make_report(session: Session, since: datetime, until: datetime, job: str | None = None) -> Report:
-    """Read the report of requests accepted in [since, until), of one job when `job` is its id."""
-    values = {"since": since, "until": until, "job": job}
+def make_report(
+    session: Session, since: datetime, until: datetime, job: str | None = None, tenant: str | None = None
+) -> Report:
+    """Read the report of requests accepted in [since, until), of one job when `job` is its id, of one tenant."""
+    values = {"since": since, "until": until, "job": job, "tenant": tenant}
     session.execute(text(f"SET LOCAL work_mem = '{MEMORY}'"))
     rows = [dict(row) for row in session.execute(text(REPORT), values).mappings()]
     total = next(row for row in rows if row["whole"])

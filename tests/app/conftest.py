@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,16 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image as Picture
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
+from app.keyring import KEYRING
 from core.database import transaction
 from core.families import Family, load_family
 from core.images import ImageStore
+from core.keys import USUAL, Scope, create_key
 from core.settings import settings
 from core.tables import Attempt, Image, Job, Request, Score, State
+from core.tenant_tables import ApiKey, Tenant
 from tests.conftest import Services, environment
 
 FAMILY = """
@@ -167,3 +172,33 @@ def draw(request_id: str, level: str = "exact", score: float | None = 0.8) -> st
             session.add(Score(image_id=image_id, scorer="paper-clip 1", value=score))
             request.scored_at = now
     return str(image_id)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Keys of two tenants, by name: `submit`, `read`, `both`, `metrics`, `admin` of `ours`, and `foreign`."""
+
+    texts: dict[str, str]
+
+    def bearer(self, name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.texts[name]}"}
+
+    def basic(self, name: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + b64encode(f"anybody:{self.texts[name]}".encode()).decode()}
+
+
+@pytest.fixture
+def keys(client: FlaskClient) -> Iterator[Held]:
+    """Keys, which are demanded from now on."""
+    scopes = {"submit": (Scope.SUBMIT,), "read": (Scope.READ,), "both": USUAL, "metrics": (Scope.METRICS,)}
+    scopes |= {"admin": (Scope.ADMIN,)}
+    with transaction() as session:
+        session.add_all([Tenant(name="ours"), Tenant(name="theirs")])
+        session.flush()
+        held = {name: str(create_key(session, "ours", name, granted)[1]) for name, granted in scopes.items()}
+        held["foreign"] = str(create_key(session, "theirs", "foreign")[1])
+    KEYRING.forget()
+    yield Held(held)
+    with transaction() as session:
+        session.execute(delete(ApiKey))
+    KEYRING.forget()

@@ -9,10 +9,12 @@ from typing import Any
 
 import psutil
 
+from app.access import needs
 from app.compat.a1111.answers import Embeddings, Memory, Sampler, Scheduler, Scripts, SdModel, Thing, Upscaler
 from app.compat.a1111.blueprint import blueprint
 from app.compat.a1111.checkpoints import checkpoints
 from core.families import load_family
+from core.keys import Scope
 from core.settings import settings
 
 NONE_HERE = {  # the address, and what it would list
@@ -33,6 +35,7 @@ KEPT = ("unload-checkpoint", "reload-checkpoint")
 
 
 @blueprint.get("/sd-models")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(list[SdModel])  # type: ignore[arg-type]  # APIFlask takes lists; its types do not say so
 def list_models() -> list[SdModel]:
     """List models
@@ -43,6 +46,7 @@ def list_models() -> list[SdModel]:
 
 
 @blueprint.get("/samplers")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(list[Sampler])  # type: ignore[arg-type]  # as above
 def list_samplers() -> list[Sampler]:
     """List samplers
@@ -53,6 +57,7 @@ def list_samplers() -> list[Sampler]:
 
 
 @blueprint.get("/schedulers")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(list[Scheduler])  # type: ignore[arg-type]  # as above
 def list_schedulers() -> list[Scheduler]:
     """List noise schedules
@@ -63,6 +68,7 @@ def list_schedulers() -> list[Scheduler]:
 
 
 @blueprint.get("/upscalers")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(list[Upscaler])  # type: ignore[arg-type]  # as above
 def list_upscalers() -> list[Upscaler]:
     """List upscalers
@@ -73,6 +79,7 @@ def list_upscalers() -> list[Upscaler]:
 
 
 @blueprint.get("/scripts")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(Scripts)
 def list_scripts() -> Scripts:
     """List scripts
@@ -83,6 +90,7 @@ def list_scripts() -> Scripts:
 
 
 @blueprint.get("/embeddings")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(Embeddings)
 def list_embeddings() -> Embeddings:
     """List textual inversions
@@ -93,6 +101,7 @@ def list_embeddings() -> Embeddings:
 
 
 @blueprint.get("/memory")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(Memory)
 def read_memory() -> Memory:
     """Read memory
@@ -104,6 +113,7 @@ def read_memory() -> Memory:
 
 
 @blueprint.get("/cmd-flags")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.doc(responses={200: "Flags"})
 def read_flags() -> dict[str, Any]:
     """Read command-line flags
@@ -115,6 +125,7 @@ def read_flags() -> dict[str, Any]:
 
 def _add_empty_list(address: str, things: str) -> None:
     @blueprint.get(f"/{address}", endpoint=f"list_{address.replace('-', '_')}")
+    @needs(Scope.READ, Scope.SUBMIT)
     @blueprint.output(list[Thing])  # type: ignore[arg-type]  # as above
     @blueprint.doc(summary=f"List {things}", description="There are none: the list is empty.")
     def empty() -> list[Thing]:
@@ -123,6 +134,7 @@ def _add_empty_list(address: str, things: str) -> None:
 
 def _add_nothing_to_do(address: str, why: str) -> None:
     @blueprint.post(f"/{address}", endpoint=address.replace("-", "_"))
+    @needs(Scope.SUBMIT)
     @blueprint.doc(summary=f"Nothing to do: {address}", description=why, responses={200: "Nothing was changed"})
     def nothing() -> dict[str, Any]:
         return {}

@@ -8,6 +8,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.access import needs
 from app.clients import client_of
 from app.compat.a1111.blueprint import REFUSED, blueprint
 from app.compat.a1111.checkpoints import checkpoint, level_named
@@ -18,6 +19,7 @@ from core.client_tables import ClientCheckpoint
 from core.database import transaction
 from core.errors import UnknownLevel
 from core.families import Family, load_family
+from core.keys import Scope
 from core.settings import settings
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {CHECKPOINT: {"type": "string"}}}
@@ -33,6 +35,7 @@ def chosen_level(session: Session, family: Family) -> str:
 
 
 @blueprint.get("/options")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.doc(responses=OPTIONS)
 def read_options() -> dict[str, Any]:
     """Read options
@@ -43,6 +46,7 @@ def read_options() -> dict[str, Any]:
 
 
 @blueprint.post("/options")
+@needs(Scope.SUBMIT)
 @blueprint.input(OptionsIn, arg_name="wanted", example={CHECKPOINT: "exact"})
 @blueprint.doc(responses=OPTIONS | REFUSED)
 def write_options(wanted: OptionsIn) -> dict[str, Any]:

@@ -9,15 +9,18 @@ import warnings
 from PIL import Image as Pictures
 from PIL.Image import Image
 
+from app.access import needs
 from app.compat.a1111.answers import PngInfoOut
 from app.compat.a1111.blueprint import REFUSED, blueprint
 from app.compat.a1111.schemas import PngInfoIn
 from app.rendering import EXIF_FOLDER, USER_COMMENT, UTF_16
 from core.errors import BadInput
 from core.infotext import NAME, read_infotext
+from core.keys import Scope
 
 
 @blueprint.post("/png-info")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.input(PngInfoIn, arg_name="asked")
 @blueprint.output(PngInfoOut)
 @blueprint.doc(responses=REFUSED)

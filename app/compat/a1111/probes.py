@@ -7,32 +7,38 @@ from typing import Any
 from apiflask import APIBlueprint
 from sqlalchemy import func, select
 
+from app.access import needs, public
 from core.database import transaction
 from core.infotext import program
+from core.keys import Scope
 from core.tables import OPEN_STATES, Request
 
 probes = APIBlueprint("a1111_probes", __name__, enable_openapi=False)
 
 
 @probes.get("/internal/ping")
+@public
 def ping() -> dict[str, Any]:
     """It is there."""
     return {}
 
 
 @probes.get("/internal/sysinfo")
+@needs(Scope.READ, Scope.SUBMIT)
 def read_sysinfo() -> dict[str, Any]:
     """Name and version; nothing about the machine."""
     return {"Version": program(), "Commandline": ["--api"], "Extensions": []}
 
 
 @probes.get("/login_check")
+@needs(Scope.READ, Scope.SUBMIT)
 def check_login() -> dict[str, Any]:
     """Nobody has to log in: names and passwords that are sent are ignored."""
     return {}
 
 
 @probes.get("/queue/status")
+@needs(Scope.READ, Scope.SUBMIT)
 def read_queue() -> dict[str, Any]:
     """How long the queue is: all requests that are open, of everybody."""
     with transaction() as session:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import jobs
+from app.access import needs
 from app.clients import client_of
 from app.compat.a1111.answers import ProgressOut
 from app.compat.a1111.blueprint import REFUSED, SOURCE, blueprint
@@ -23,6 +24,7 @@ from app.compat.a1111.info import TIMESTAMP
 from app.compat.a1111.schemas import ProgressIn
 from core.client_tables import Progress
 from core.database import transaction
+from core.keys import Scope
 from core.progress import newest_preview, progress_of
 from core.tables import OPEN_STATES, Job, Request, State
 
@@ -64,6 +66,7 @@ class Work:
 
 
 @blueprint.get("/progress")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.input(ProgressIn, location="query", arg_name="how")
 @blueprint.output(ProgressOut)
 @blueprint.doc(responses=REFUSED)
@@ -89,6 +92,7 @@ def read_progress(how: ProgressIn) -> ProgressOut:
 
 
 @blueprint.post("/interrupt")
+@needs(Scope.SUBMIT)
 @blueprint.doc(responses={200: "Nothing of this client is open any more"})
 def interrupt() -> dict[str, Any]:
     """Stop
@@ -104,6 +108,7 @@ def interrupt() -> dict[str, Any]:
 
 
 @blueprint.post("/skip")
+@needs(Scope.SUBMIT)
 @blueprint.doc(responses={200: "Skipped, if there was anything"})
 def skip() -> dict[str, Any]:
     """Skip an image

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from app.access import needs
 from app.compat.a1111.blueprint import REFUSED, blueprint
 from core.errors import TextToImageOnly
+from core.keys import Scope
 
 ADDRESSES = {  # and what they would do
     "img2img": "make an image from another",
@@ -21,6 +23,7 @@ ADDRESSES = {  # and what they would do
 
 def _add(address: str, deed: str) -> None:
     @blueprint.post(f"/{address}", endpoint=address.replace("-", "_").replace("/", "_"))
+    @needs(Scope.SUBMIT)
     @blueprint.doc(
         summary=f"Not there: {deed}",
         description="Whatever the body holds, the answer is 400 `text_to_image_only`.",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from app.access import needs
 from app.compat.conventions import error_responses
 from app.compat.openai.blueprint import forms
 from app.compat.openai.schemas import ERROR_BODY
 from core.errors import TextToImageOnly
+from core.keys import Scope
 
 REFUSED = error_responses(ERROR_BODY, {400: "Always: text to image only"})
 
 
 @forms.post("/images/edits")
+@needs(Scope.SUBMIT)
 @forms.doc(responses=REFUSED)
 def edit() -> NoReturn:
     """Not there: edit an image
@@ -23,6 +26,7 @@ def edit() -> NoReturn:
 
 
 @forms.post("/images/variations")
+@needs(Scope.SUBMIT)
 @forms.doc(responses=REFUSED)
 def vary() -> NoReturn:
     """Not there: vary an image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
+from app.access import needs
 from app.compat.conventions import REFUSALS, error_responses
 from app.compat.drawing import draw
 from app.compat.openai.answers import call_of
@@ -13,6 +14,7 @@ from app.compat.openai.names import level_named
 from app.compat.openai.schemas import ERROR_BODY, ImagesOut
 from app.compat.openai.stream import stream
 from core.families import load_family
+from core.keys import Scope
 from core.settings import settings
 
 EXAMPLES = {
@@ -27,6 +29,7 @@ ERRORS = error_responses(ERROR_BODY, {**SAID, 404: "No such model"})
 
 
 @blueprint.post("/images/generations")
+@needs(Scope.SUBMIT)
 @blueprint.input(ImagesIn, arg_name="wanted", examples=EXAMPLES)
 @blueprint.output(ImagesOut, description="The images are there")
 @blueprint.doc(responses={**ERRORS, 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}})

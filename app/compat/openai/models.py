@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from app.access import needs
 from app.compat.conventions import error_responses
 from app.compat.openai.blueprint import blueprint
 from app.compat.openai.names import level_named, names
 from app.compat.openai.schemas import ERROR_BODY, ModelOut, ModelsOut
 from core.families import load_family
+from core.keys import Scope
 from core.settings import settings
 
 
 @blueprint.get("/models")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(ModelsOut)
 def list_models() -> ModelsOut:
     """List models
@@ -21,6 +24,7 @@ def list_models() -> ModelsOut:
 
 
 @blueprint.get("/models/<model_id>")
+@needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(ModelOut)
 @blueprint.doc(responses=error_responses(ERROR_BODY, {404: "No such model"}))
 def read_model(model_id: str) -> ModelOut:

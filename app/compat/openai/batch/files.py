@@ -10,6 +10,7 @@ from typing import IO
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from app.access import caller, owned
 from app.clients import client_of
 from core.batch_tables import Batch, FilePart, StoredFile
 from core.errors import BadInput, Conflict, NotFound
@@ -31,7 +32,8 @@ class Line:
 
 def store(session: Session, stream: IO[bytes], name: str) -> StoredFile:
     """Keep a file; raises `BadInput` where it is empty."""
-    file = StoredFile(id=uuid.uuid4(), client=client_of(), purpose=UPLOADED, filename=name[-NAME_CHARS:], bytes=0)
+    whose = {"client": client_of(), "tenant": caller().tenant}
+    file = StoredFile(id=uuid.uuid4(), **whose, purpose=UPLOADED, filename=name[-NAME_CHARS:], bytes=0)
     session.add(file)
     session.flush()
     number = 0
@@ -46,7 +48,7 @@ def store(session: Session, stream: IO[bytes], name: str) -> StoredFile:
 def find_file(session: Session, file_id: str, field: str = "file_id") -> StoredFile:
     """A file by the id that clients know; raises `NotFound`."""
     known = id_from(file_id, PREFIX)
-    file = session.get(StoredFile, known) if known else None
+    file = session.scalar(owned(select(StoredFile).where(StoredFile.id == known))) if known else None
     if file is None:
         raise NotFound(f"There is no file {file_id!r}.", field=field)
     return file

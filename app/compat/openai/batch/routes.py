@@ -10,6 +10,7 @@ from flask import Response, request, stream_with_context
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from app.access import needs, owned
 from app.compat.conventions import error_responses
 from app.compat.openai.batch import files, results, states
 from app.compat.openai.batch.keeper import KEEPER
@@ -34,6 +35,7 @@ from app.compat.openai.schemas import ERROR_BODY
 from core.batch_tables import Batch, StoredFile
 from core.database import transaction
 from core.errors import NotFound
+from core.keys import Scope
 from core.settings import settings
 
 NO_FILE = error_responses(ERROR_BODY, {404: "No such file"})
@@ -49,6 +51,7 @@ def _allow_large() -> None:
 
 
 @forms.post("/files")
+@needs(Scope.SUBMIT)
 @forms.input(FileIn, location="form_and_files", arg_name="sent")
 @forms.output(FileOut)
 def upload_file(sent: FileIn) -> FileOut:
@@ -64,6 +67,7 @@ def upload_file(sent: FileIn) -> FileOut:
 
 
 @blueprint.get("/files")
+@needs(Scope.READ)
 @blueprint.input(FilesIn, location="query", arg_name="where")
 @blueprint.output(FilesOut)
 @blueprint.doc(responses=NO_FILE)
@@ -74,7 +78,7 @@ def list_files(where: FilesIn) -> FilesOut:
     """
     with transaction() as session:
         after = files.find_file(session, where.after, "after") if where.after else None
-        query = select(StoredFile)
+        query = owned(select(StoredFile))
         if where.purpose:
             query = query.where(StoredFile.purpose == where.purpose)
         rows, more = _page(session, query, StoredFile, after, where.limit, where.order == "asc")
@@ -83,6 +87,7 @@ def list_files(where: FilesIn) -> FilesOut:
 
 
 @blueprint.get("/files/<file_id>")
+@needs(Scope.READ)
 @blueprint.output(FileOut)
 @blueprint.doc(responses=NO_FILE)
 def read_file(file_id: str) -> FileOut:
@@ -95,6 +100,7 @@ def read_file(file_id: str) -> FileOut:
 
 
 @blueprint.get("/files/<file_id>/content")
+@needs(Scope.READ)
 @blueprint.output(FileSchema(type="string"), content_type="application/octet-stream", description="The file")
 @blueprint.doc(responses=NO_FILE)
 def read_content(file_id: str) -> Response:
@@ -112,6 +118,7 @@ def read_content(file_id: str) -> Response:
 
 
 @blueprint.delete("/files/<file_id>")
+@needs(Scope.SUBMIT)
 @blueprint.output(FileDeleted)
 @blueprint.doc(responses={**NO_FILE, **error_responses(ERROR_BODY, {409: "A batch is being read from it"})})
 def delete_file(file_id: str) -> FileDeleted:
@@ -125,6 +132,7 @@ def delete_file(file_id: str) -> FileDeleted:
 
 
 @blueprint.post("/batches")
+@needs(Scope.SUBMIT)
 @blueprint.input(BatchIn, arg_name="wanted")
 @blueprint.output(BatchOut)
 @blueprint.doc(responses=NO_FILE)
@@ -141,6 +149,7 @@ def create_batch(wanted: BatchIn) -> BatchOut:
 
 
 @blueprint.get("/batches")
+@needs(Scope.READ)
 @blueprint.input(BatchesIn, location="query", arg_name="where")
 @blueprint.output(BatchesOut)
 @blueprint.doc(responses=NO_BATCH)
@@ -151,12 +160,13 @@ def list_batches(where: BatchesIn) -> BatchesOut:
     """
     with transaction() as session:
         after = states.find_batch(session, where.after) if where.after else None
-        rows, more = _page(session, select(Batch), Batch, after, where.limit, False)
+        rows, more = _page(session, owned(select(Batch)), Batch, after, where.limit, False)
         found = [_batch_out(session, row) for row in rows]
     return BatchesOut(data=found, first_id=_first(found), last_id=_last(found), has_more=more)
 
 
 @blueprint.get("/batches/<batch_id>")
+@needs(Scope.READ)
 @blueprint.output(BatchOut)
 @blueprint.doc(responses=NO_BATCH)
 def read_batch(batch_id: str) -> BatchOut:
@@ -173,6 +183,7 @@ def read_batch(batch_id: str) -> BatchOut:
 
 
 @forms.post("/batches/<batch_id>/cancel")
+@needs(Scope.SUBMIT)
 @forms.output(BatchOut)
 @forms.doc(responses=NO_BATCH)
 def cancel_batch(batch_id: str) -> BatchOut:

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.access import caller, owned
 from app.clients import client_of
 from app.compat.openai.batch.files import MADE, UPLOADED, find_file, id_from, lines
 from app.compat.openai.batch.validation import check
@@ -58,7 +59,8 @@ def create(session: Session, input_file: str, labels: dict[str, str] | None) -> 
         raise BadInput("This is a file of results; send one of purpose `batch`.", field="input_file_id")
     now = now_of(session)
     window = timedelta(seconds=settings().batch_window_s)
-    batch = Batch(id=uuid.uuid4(), client=client_of(), input_file_id=file.id, labels=labels, status=VALIDATING)
+    batch = Batch(id=uuid.uuid4(), client=client_of(), tenant=caller().tenant, labels=labels, status=VALIDATING)
+    batch.input_file_id = file.id
     batch.created_at, batch.expires_at = now, now + window
     batch.total = batch.completed = batch.failed = batch.lines_read = batch.bytes_read = 0
     session.add(batch)
@@ -69,7 +71,7 @@ def create(session: Session, input_file: str, labels: dict[str, str] | None) -> 
 def find_batch(session: Session, batch_id: str) -> Batch:
     """A batch by the id that clients know; raises `NotFound`."""
     known = id_from(batch_id, PREFIX)
-    batch = session.get(Batch, known) if known else None
+    batch = session.scalar(owned(select(Batch).where(Batch.id == known))) if known else None
     if batch is None:
         raise NotFound(f"There is no batch {batch_id!r}.", field="batch_id")
     return batch
@@ -83,7 +85,7 @@ def validate(session: Session, batch: Batch) -> None:
         return
     family, title = load_family(settings().family), f"{PREFIX}{batch.id.hex}"
     job = Job(id=uuid.uuid4(), client=batch.client, family=family.id, source="openai", title=title, size=0)
-    job.service_class, job.created_at = ServiceClass.BATCH, batch.created_at
+    job.tenant, job.service_class, job.created_at = batch.tenant, ServiceClass.BATCH, batch.created_at
     session.add(job)
     session.flush()
     batch.status, batch.in_progress_at, batch.job_id = IN_PROGRESS, now_of(session), job.id
@@ -150,7 +152,7 @@ def _end(session: Session, batch: Batch, status: str, now: datetime) -> None:
 def _file(session: Session, batch: Batch, kind: str, size: int) -> uuid.UUID:
     name = f"{PREFIX}{batch.id.hex}_{kind}.jsonl"
     made: dict[str, Any] = {"purpose": MADE, "filename": name, "bytes": size, "batch_id": batch.id}
-    file = StoredFile(id=uuid.uuid4(), client=batch.client, **made)
+    file = StoredFile(id=uuid.uuid4(), client=batch.client, tenant=batch.tenant, **made)
     session.add(file)
     session.flush()
     return file.id
