@@ -1,4 +1,4 @@
-"""Pages of docs/ that are made from others: settings and errors from the code, the index of decisions from its pages.
+"""Pages of docs/ made from others: settings, errors, report views from the code, the index of decisions from its pages.
 
 `python -m bench.docs` writes them, `--check` says (exit status 1) which differ from what the code says now.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.errors import PAGE, kinds
 from core.settings import PREFIX, ROOT, Settings
+from migrations.report_comments import merged
 
 DECISIONS = """# Decisions
 
@@ -17,6 +18,36 @@ A page for each choice that was hard to make or would be hard to take back: cont
 and what is bad. The third line of a page is its date and status; one that no longer holds keeps its page and names the
 one that replaced it. Numbers are given by subject: 00 ground and data, 01 planning, 02 engine, 03 live scheduling,
 04 the house, 05 faults. Made by `make docs`."""
+
+REPORTS = """# Reports in SQL
+
+After this page you can ask PostgreSQL how Argus served: by level, model, tenant, hour and job, what quality it cost and
+what device time it saved.
+
+```sh
+argus psql --report -c "SELECT level, requests, violation_rate, quality_lost, device_saved_s FROM report_level"
+argus psql --report -c "SELECT hour, accepted, images, latency_p95_s FROM report_hour ORDER BY hour DESC LIMIT 24"
+argus psql --report -c "SELECT tenant, images, device_s / 3600 AS hours FROM report_tenant"
+argus psql --report -c "SELECT id, done, open, latency_mean_s FROM report_job ORDER BY created_at DESC LIMIT 10"
+argus psql --report -c "SELECT level, avg(measured_quality), count(*) FROM report_audit GROUP BY level"
+argus psql --report -c "SELECT prompt, latency_s FROM report_request WHERE accepted_at > now() - interval '1 h' LIMIT 5"
+argus psql --report --json - -c "SELECT * FROM report_minute"
+```
+
+`argus psql` alone asks for SQL; `\\d+ report_level` in it tells what this page tells. `--report` is the role
+`argus_report`, which reads these views and nothing else; `argus settings --urls` has its address, for Grafana and other
+programs. With a database of your own, ARGUS_REPORT_URL names such a role ([roles.sql](../migrations/roles.sql) makes
+it).
+
+These views are a contract: columns stay, or are announced in [CHANGELOG.md](../CHANGELOG.md). Tables may change with
+any version. None counts what Argus draws for itself (audits), but `report_audit`.
+
+Views by job, level, model, tenant and hour, and `report_usage`, are read from sums that are kept as requests end, and
+are up to ten seconds behind. They count what happened, also after a job is purged; a request counts in the hour in
+which it was accepted. `report_request`, `report_minute` and `report_audit` read the rows there are: narrow the first by
+`accepted_at` or `hour`, which have an index.
+
+Made from `migrations/report_comments.py` by `make docs`, as the comments in the database are."""
 
 
 def settings_page() -> str:
@@ -47,6 +78,15 @@ def errors_page() -> str:
     return _page("Errors", head, lines, "core/errors.py")
 
 
+def reports_page() -> str:
+    """Every report view with its columns."""
+    lines = [REPORTS]
+    for name, (about, columns) in merged().items():
+        lines += ["", f"## {name}", "", about, "", "| column | meaning |", "| --- | --- |"]
+        lines += [f"| `{column}` | {meaning} |" for column, meaning in columns.items()]
+    return "\n".join([*lines, ""])
+
+
 def decisions_page() -> str:
     """Every decision with date and status, as its own page says them."""
     lines = ["| no. | date | status | decision |", "| --- | --- | --- | --- |"]
@@ -62,7 +102,12 @@ def _page(title: str, head: str, lines: list[str], source: str) -> str:
     return "\n".join([f"# {title}", "", head, f"Made from `{source}` by `make docs`.", "", *lines, ""])
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page, "decisions/README.md": decisions_page}
+PAGES = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "reports.md": reports_page,
+    "decisions/README.md": decisions_page,
+}
 
 
 def outdated(folder: Path = ROOT / "docs") -> list[str]:

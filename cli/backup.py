@@ -106,10 +106,9 @@ def use_postgres(program: str, address: URL, words: Sequence[str]) -> None:
 
     The password goes by the environment: arguments can be read by everybody.
     """
-    from core.postgres import postgres_binaries
+    from core.postgres import client_variables, postgres_binaries
 
-    about = {"HOST": address.host, "PORT": address.port, "USER": address.username, "PASSWORD": address.password}
-    known = {f"PG{name}": str(value) for name, value in {**about, "DATABASE": address.database}.items() if value}
+    known = client_variables(address.render_as_string(hide_password=False))
     done = subprocess.run(
         [str(postgres_binaries() / program), *words], env={**os.environ, **known}, capture_output=True, text=True
     )

@@ -46,6 +46,7 @@ COMMANDS = {
         "Send the arrivals of a trace to a running Argus, on time, and say what became of them.",
     ),
     "report": ("cli.report:report", "Throughput, latency, SLO violations and quality of what was served."),
+    "psql": ("cli.psql:psql", "Run SQL in the database of Argus; --report: as a role that only reads."),
     "doctor": ("cli.doctor:doctor", "Say what is wrong with this machine or configuration, and what to do."),
     "settings": ("cli.settings:show_settings", "List every setting with its value and meaning."),
     "run": ("cli.run:run", "Run one process of Argus in the foreground (containers, systemd)."),

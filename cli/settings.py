@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 def show_settings(out: Path | None, urls: bool) -> None:
     """List every setting with its value and meaning.
 
-    `export $(argus settings --urls)` gives other programs ARGUS_DATABASE_URL and ARGUS_BROKER_URL.
+    `export $(argus settings --urls)` gives other programs ARGUS_DATABASE_URL, ARGUS_BROKER_URL
+    and, where it is known, ARGUS_REPORT_URL.
     """
     if urls:
         _show_urls(out)
@@ -41,9 +43,12 @@ def show_settings(out: Path | None, urls: bool) -> None:
 
 def _show_urls(out: Path | None) -> None:
     """A line each, as shells read them."""
-    from core.services import broker_url, database_url
+    from core.errors import ServiceDown
+    from core.services import broker_url, database_url, report_url
 
     urls = {"ARGUS_DATABASE_URL": database_url(), "ARGUS_BROKER_URL": broker_url()}
+    with suppress(ServiceDown):  # a database of one's own may have no such role
+        urls["ARGUS_REPORT_URL"] = report_url()
     write_json(out, urls)
     if shows_table(out):
         for name, url in urls.items():

@@ -108,18 +108,19 @@ class Stack:
 
     def _start_services(self) -> None:
         database, broker = settings().database_url, settings().broker_url
-        migration = settings().migration_url or database
+        migration, report = settings().migration_url or database, settings().report_url
         if not database:
             child, superuser = postgres(self.home)
             self.supervisor.start(child)
             roles = make_roles(self.home, superuser)
-            database, migration = roles.app, roles.owner
+            database, migration, report = roles.app, roles.owner, roles.report
         if not broker:
             child, broker = services.valkey(self.home)
             self.supervisor.start(child)
         if not services.broker_answers(broker):
             raise ServiceDown("The broker of ARGUS_BROKER_URL does not answer.", field="ARGUS_BROKER_URL")
-        services.remember_addresses(self.home, database, migration, broker)
+        addresses = {"database_url": database, "migration_url": migration, "report_url": report}
+        services.remember_addresses(self.home, **addresses, broker_url=broker)
 
     def write_state(self, ready: bool) -> None:
         self.state = replace(self._changed(), ready=ready)

@@ -13,13 +13,14 @@ from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from core.messages import FORMAT_HEADER, SCHEDULER_QUEUE, CheckFiles, Learn, Message, Reconcile, Tick
+from core.messages import FORMAT_HEADER, SCHEDULER_QUEUE, CheckFiles, Fold, Learn, Message, Reconcile, Tick
 from core.services import broker_url
 from core.settings import settings
 
 log = structlog.get_logger(__name__)
 RECONCILE_S = 2.0
 FILES_S = 10.0
+FOLD_S = 5.0
 LEARN_S = 60.0
 TRANSPORT = "core.transport:Transport"
 PIPELINE = 1000  # messages a round trip to the broker
@@ -55,6 +56,7 @@ def make_celery() -> Celery:
             "tick": {"task": Tick.task, "schedule": settings().tick_s, "options": _beat(SCHEDULER_QUEUE)},
             "reconcile": {"task": Reconcile.task, "schedule": RECONCILE_S, "options": _beat(SCHEDULER_QUEUE)},
             "files": {"task": CheckFiles.task, "schedule": FILES_S, "options": _beat(SCHEDULER_QUEUE)},
+            "fold": {"task": Fold.task, "schedule": FOLD_S, "options": _beat(SCHEDULER_QUEUE)},
             "learn": {"task": Learn.task, "schedule": LEARN_S, "options": _beat(SCHEDULER_QUEUE)},
         },
         beat_schedule_filename=str(settings().run_folder / "beat.schedule"),

@@ -12,6 +12,7 @@ Escalate   quality worker   router                         `router`
 Tick       beat, worker     scheduler                      `scheduler`
 Reconcile  beat, worker     scheduler                      `scheduler`
 CheckFiles beat             scheduler                      `scheduler`
+Fold       beat             scheduler                      `scheduler`
 Learn      beat             scheduler                      `scheduler`
 ========== ================ ============================== =====================
 
@@ -93,6 +94,13 @@ class CheckFiles(Message):
     """Compare some rows of images with the files of the store: remove what no row names, draw again what is gone."""
 
     task: ClassVar[str] = "argus.check_files"
+
+
+@dataclass(frozen=True)
+class Fold(Message):
+    """Add what became of requests to the sums that reports read."""
+
+    task: ClassVar[str] = "argus.fold"
 
 
 @dataclass(frozen=True)

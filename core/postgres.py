@@ -103,6 +103,15 @@ def postgres_binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
+def client_variables(url: str) -> dict[str, str]:
+    """The environment by which PostgreSQL's own programs find this database."""
+    from sqlalchemy import make_url
+
+    address = make_url(url)
+    about = {"HOST": address.host, "PORT": address.port, "USER": address.username, "PASSWORD": address.password}
+    return {f"PG{name}": str(value) for name, value in {**about, "DATABASE": address.database}.items() if value}
+
+
 def unprivileged() -> int | None:
     """Id to run PostgreSQL as where Argus is root, which it refuses."""
     return settings().postgres_uid if os.geteuid() == 0 else None

@@ -30,6 +30,11 @@ def migration_url() -> str:
     return settings().migration_url or settings().database_url or _address("migration_url")
 
 
+def report_url() -> str:
+    """Address of PostgreSQL for one who only reads reports; raises `ServiceDown` when it is not known."""
+    return settings().report_url or _address("report_url")
+
+
 def broker_url() -> str:
     """Address of Redis or Valkey; raises `ServiceDown` when none is configured and none of ours runs."""
     return settings().broker_url or _address("broker_url")
@@ -45,12 +50,12 @@ def _address(name: str) -> str:
         ) from None
 
 
-def remember_addresses(home: Path, database: str, migration: str, broker: str) -> None:
+def remember_addresses(home: Path, **addresses: str) -> None:
     """Write where services of `home` listen, readable by the owner only (the addresses carry passwords)."""
     path = home / "run" / ADDRESSES
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_text(json.dumps({"database_url": database, "migration_url": migration, "broker_url": broker}))
+    path.write_text(json.dumps({name: address for name, address in addresses.items() if address}))
 
 
 def valkey(home: Path) -> tuple[Child, str]:

@@ -23,7 +23,7 @@ from core.web_settings import WebSettings, is_loopback
 
 PREFIX = "ARGUS_"
 EXAMPLE = "change-me"  # every password of the example of an earlier version
-SECRETS = ("database_url", "migration_url", "broker_url", "api_key", "secret")
+SECRETS = ("database_url", "migration_url", "report_url", "broker_url", "api_key", "secret")
 ROOT = Path(__file__).resolve().parents[1]  # the folder of all packages: a checkout, or site-packages
 CHECKOUT = (ROOT / "pyproject.toml").is_file()
 
@@ -51,6 +51,11 @@ class PlaceSettings(BaseSettings):
     migration_url: str = Field(
         "",
         description="The same database as a role that owns its tables, for `argus run migrate`. Empty: `database_url`.",
+    )
+    report_url: str = Field(
+        "",
+        description="The same database as a role that reads the views of docs/reports.md, for `argus psql --report`. "
+        "Empty: that of Argus's own.",
     )
     postgres_uid: int = Field(
         61000,

@@ -1,5 +1,6 @@
 -- Who may do what in the database of Argus: argus_owner owns the schema and migrates it, argus_app reads and writes rows,
--- argus_report reads them (Grafana). None is a superuser, makes roles or reads files of the server.
+-- argus_report reads the report views (Grafana, `argus psql --report`). None is a superuser, makes roles or reads files of
+-- the server.
 --
 -- Run by a superuser in that database, as often as one likes: `argus up` does at every start of its own PostgreSQL, the
 -- container of docker-compose.yml at its first. It also hands over what an earlier version made as superuser.
@@ -56,9 +57,20 @@ $$;
 GRANT USAGE, CREATE ON SCHEMA public TO argus_owner;
 GRANT USAGE ON SCHEMA public TO argus_app, argus_report;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO argus_app;
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO argus_report;
+REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM argus_report;
+DO $$
+DECLARE
+    view record;
+BEGIN
+    FOR view IN SELECT oid::regclass AS name FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'v' AND relname LIKE 'report\_%'
+    LOOP
+        EXECUTE format('GRANT SELECT ON %s TO argus_report', view.name);
+    END LOOP;
+END
+$$;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO argus_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE argus_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO argus_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE argus_owner IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO argus_app;
-ALTER DEFAULT PRIVILEGES FOR ROLE argus_owner IN SCHEMA public GRANT SELECT ON TABLES TO argus_report;
+ALTER DEFAULT PRIVILEGES FOR ROLE argus_owner IN SCHEMA public REVOKE SELECT ON TABLES FROM argus_report;

@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, learn. Each calls one function."""
+"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, fold, learn. Each calls one function."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from core.batching import Batcher
 from core.database import patiently
 from core.families import Family
-from core.messages import CheckFiles, Escalate, Learn, Reconcile, Route, Tick
+from core.messages import CheckFiles, Escalate, Fold, Learn, Reconcile, Route, Tick
 from core.one_at_a_time import OneAtATime
 from core.receiving import receive
+from core.tally import fold
 from scheduler.control.escalate import escalate
 from scheduler.control.files import FilesAndRows
 from scheduler.control.lost_workers import LostWorkers
@@ -56,5 +57,6 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     receive(app, Tick, lambda: alone("tick", ticked))
     receive(app, Reconcile, reconcile_rows)
     receive(app, CheckFiles, lambda: alone("files", files.turn))
+    receive(app, Fold, lambda: alone("fold", fold))
     receive(app, Learn, learn)
     return alone

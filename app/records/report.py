@@ -15,8 +15,8 @@ MINUTES = """
 SELECT date_trunc('minute', accepted_at) AS minute, count(*) AS accepted, count(stored_at) AS stored,
        count(*) FILTER (WHERE violated) AS violations,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_s) AS latency_p95_s, avg(score) AS score_mean
-FROM report_request WHERE source <> 'audit' AND accepted_at >= :since AND accepted_at < :until
-AND (CAST(:tenant AS text) IS NULL OR job_id IN (SELECT id FROM job WHERE tenant = :tenant)) GROUP BY 1 ORDER BY 1
+FROM report_request WHERE accepted_at >= :since AND accepted_at < :until
+AND (CAST(:tenant AS text) IS NULL OR tenant = :tenant) GROUP BY 1 ORDER BY 1
 """
 
 

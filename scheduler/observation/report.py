@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 MEMORY = "64MB"  # for the sorts behind the percentiles of a day
 # The quality predicted for the level that was used, which may have changed since the request was routed.
 RELATIVE = "coalesce(CAST(r.qualities ->> r.level AS float), r.predicted_quality)"
-# Audits are requests of the scheduler itself, drawn a second time to measure quality: they are not traffic.
 WINDOW = """
 FROM report_request r
-WHERE r.source <> 'audit' AND r.accepted_at >= :since AND r.accepted_at < :until
+WHERE r.accepted_at >= :since AND r.accepted_at < :until
   AND (CAST(:job AS uuid) IS NULL OR r.job_id = CAST(:job AS uuid))
-  AND (CAST(:tenant AS text) IS NULL OR r.job_id IN (SELECT id FROM job WHERE tenant = :tenant))
+  AND (CAST(:tenant AS text) IS NULL OR r.tenant = :tenant)
 """
 FIGURES = f"""
 count(*) AS requests, count(r.stored_at) AS images,

@@ -1,4 +1,4 @@
-"""The page for users of Celery and SQL: every command on it is run, and its tables say what the database says."""
+"""The pages for users of Celery and SQL: every command on them is run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from core.database import transaction
 from core.ports import free_port
-from core.postgres import postgres_binaries
+from core.postgres import make_roles, postgres_binaries
 from core.settings import ROOT
+from core.tally import fold
 from tests.live.conftest import Stack
 
-PAGE = (ROOT / "docs" / "integrations.md").read_text()
+PAGE = "".join((ROOT / "docs" / name).read_text() for name in ("integrations.md", "reports.md"))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 NEEDS = {"curl", "redis-cli"}  # programs that are not ours; where one is missing, what it would ask is asked otherwise
 
@@ -27,7 +26,8 @@ NEEDS = {"curl", "redis-cli"}  # programs that are not ours; where one is missin
 def shell(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a shell beside a running Argus, Flower with it."""
     port = str(free_port())
-    mine = {**stack.env, "ARGUS_FLOWER_PORT": port, "FLOWER_BASIC_AUTH": "me:secret"}
+    report = make_roles(stack.services.home, stack.services.superuser_url).report
+    mine = {**stack.env, "ARGUS_FLOWER_PORT": port, "FLOWER_BASIC_AUTH": "me:secret", "ARGUS_REPORT_URL": report}
     stack.env.update(mine)
     stack.start("flower", "cli.launch", "run", "flower")
     tools = tmp_path_factory.mktemp("bin")
@@ -74,6 +74,7 @@ def test_every_command_on_the_page_works(stack: Stack, shell: dict[str, str]) ->
     job = stack.submit()
     stack.publish(job)
     stack.wait_done(job)
+    fold()
     exports = [line for line in COMMANDS if line.startswith("export")]
     answers = {line: run(shell, *exports, line) for line in COMMANDS if line not in exports}
     assert "cpu0@test" in answers["celery -A core.celery:app inspect ping"]
@@ -91,14 +92,3 @@ def _answers(shell: dict[str, str]) -> bool:
         return requests.get(f"http://127.0.0.1:{shell['ARGUS_FLOWER_PORT']}/healthcheck", timeout=2).ok
     except requests.RequestException:
         return False
-
-
-@pytest.mark.parametrize("view", ["report_request", "report_level", "report_minute"])
-def test_the_columns_of_each_view_are_on_the_page(stack: Stack, view: str) -> None:
-    listed = PAGE.partition(f"`{view}`, a row")[2].partition("\n`")[0]
-    asked = text(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = :view ORDER BY ordinal_position"
-    )
-    with transaction() as session:
-        known = list(session.scalars(asked, {"view": view}))
-    assert re.findall(r"^\| `(\w+)`", listed, re.MULTILINE) == known
