@@ -54,8 +54,10 @@ def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
     if (job.prompt is None) == (job.prompts is None):
         raise BadInput("Send either `prompt` or `prompts`.", field="prompts")
     if job.prompt is not None:
-        yield "", PromptIn(prompt=job.prompt)
+        yield "", PromptIn(prompt=job.prompt, custom_id=job.custom_id)
         return
+    if job.custom_id is not None:
+        raise BadInput("Of several prompts each has an id of its own: put it beside the prompt.", field="custom_id")
     if not job.prompts:
         raise BadInput("`prompts` is empty: send at least one.", field="prompts")
     for position, item in enumerate(job.prompts):

@@ -26,7 +26,6 @@ from app.rendering import AS_DRAWN, Rendering, render
 from app.schemas.base import Out, WideInt
 from app.schemas.requests import TRUNCATED, RequestOut
 from app.schemas.submission import JobIn
-from app.submission import AUTO
 from core.database import transaction
 from core.errors import ArgusError, Cancelled, EngineError, NotFound, TookTooLong, kinds
 from core.families import Family
@@ -96,11 +95,6 @@ class Drawing:
 def model_names(family: Family) -> list[str]:
     """What these APIs call models: the family, of which Argus chooses a level, and each level."""
     return [family.id, *family.levels]
-
-
-def level_of(model: str | None, family: Family) -> str:
-    """The level that a model's name asks for; `jobs.submit` refuses one that there is not."""
-    return model if model and model != family.id else AUTO
 
 
 def draw(wanted: JobIn, source: str, previews: int = 0) -> list[Drawing]:

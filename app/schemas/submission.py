@@ -120,6 +120,11 @@ class JobIn(JobOptions):
     """A submission: one `prompt` or many `prompts`, each once for every seed."""
 
     prompt: str | None = Field(default=None, description="The only prompt. Either this or `prompts`.")
+    custom_id: OwnId | None = Field(
+        default=None,
+        validation_alias=AliasChoices("custom_id", "id"),
+        description="Your own id of the only prompt; of several, each has its own in `prompts`.",
+    )
     prompts: Annotated[list[AnyPrompt], Field(fail_fast=True), BeforeValidator(not_too_many)] | None = Field(
         default=None, description="Prompts: texts, or objects with options of their own."
     )

@@ -68,6 +68,13 @@ def test_own_ids_are_kept_to_the_results(client: FlaskClient, submit: Callable[.
     assert "sku-1" in client.get(request["links"]["page"]).text
 
 
+def test_an_only_prompt_has_its_own_id_beside_it(client: FlaskClient, submit: Callable[..., dict[str, Any]]) -> None:
+    (request,) = submit(prompt="a", custom_id="sku-9")["requests"]
+    assert request["custom_id"] == "sku-9"
+    answer = client.post("/v1/jobs", json={"prompts": ["a", "b"], "custom_id": "sku-9"})
+    assert (answer.status_code, answer.get_json()["error"]["field"]) == (400, "custom_id")
+
+
 @pytest.mark.parametrize("wrong", ["x" * 256, "a\0b", True, 1.5, ["a"]])
 def test_an_id_that_cannot_be_kept_is_refused(client: FlaskClient, wrong: Any) -> None:
     answer = client.post("/v1/jobs", json={"prompts": [{"prompt": "a", "custom_id": wrong}]})

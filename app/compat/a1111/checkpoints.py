@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from app.compat.a1111.answers import SdModel
-from app.compat.drawing import level_of, model_names
+from app.compat.aliases import level_meant
+from app.compat.drawing import model_names
 from app.submission import AUTO
 from core.families import Family
 
@@ -15,7 +16,7 @@ LEFT_TO_ARGUS = ("", AUTO, "automatic", "none")
 
 
 def level_named(checkpoint: str | None, family: Family) -> str:
-    """The level that a checkpoint's name asks for: title, name or file name, with a hash or without.
+    """The level that a checkpoint's name asks for: title, name, file name or alias, with a hash or without.
 
     An unknown name is answered as it is: `jobs.submit` refuses it and names those there are.
     """
@@ -25,7 +26,7 @@ def level_named(checkpoint: str | None, family: Family) -> str:
     if plain.lower() in LEFT_TO_ARGUS:
         return AUTO
     known = {name.lower(): name for name in model_names(family)}
-    return level_of(known.get(plain.lower(), plain), family)
+    return level_meant(known.get(plain.lower(), plain), family) or plain
 
 
 def checkpoints(family: Family) -> list[SdModel]:

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.compat.a1111.off import Off, OffAtMinusOne, acting_scripts
-from app.compat.a1111.settings import CHECKPOINT, OTHER_PICTURE, refuse_settings, without_effect
+from app.compat.a1111.settings import CHECKPOINT, FORMAT, FORMATS, OTHER_PICTURE, refuse_settings, without_effect
 from app.compat.sizes import Sizes
+from app.rendering import Format
 from app.schemas.base import Number, Seed, Whole
 from app.schemas.submission import JobIn
 from core.errors import BadInput, OutOfRange
@@ -41,8 +42,8 @@ class Txt2ImgIn(BaseModel):
     scheduler: str | None = Field(default=None, description="Ignored: each level brings its own.")
     override_settings: dict[str, Any] | None = Field(
         default=None,
-        description="`sd_model_checkpoint`: a level, or the family. How a checkpoint is run is the level's own: such "
-        "settings are ignored, and named in `info`.",
+        description="`sd_model_checkpoint`: a level, or the family. `samples_format`: png, jpg or webp. How a "
+        "checkpoint is run is the level's own: such settings are ignored, and named in `info`.",
     )
     alwayson_scripts: dict[str, Any] | None = Field(default=None, description="Refused unless all are disabled.")
     enable_hr: Off
@@ -68,6 +69,14 @@ class Txt2ImgIn(BaseModel):
         if named is not None and not isinstance(named, str):
             raise BadInput("A checkpoint is named by text.", field=f"override_settings.{CHECKPOINT}")
         return named or None
+
+    @property
+    def format(self) -> Format:
+        """What the images are sent as: the setting `samples_format` of this call, in the web UI's words."""
+        named = (self.override_settings or {}).get(FORMAT) or "png"
+        if not isinstance(named, str) or named.strip().lower() not in FORMATS:
+            raise BadInput("Images are sent as png, jpg or webp.", field=f"override_settings.{FORMAT}")
+        return FORMATS[named.strip().lower()]
 
     def job(self, level: str, sizes: Sizes) -> JobIn:
         """The job that this asks for.
@@ -125,5 +134,6 @@ class ProgressIn(BaseModel):
 def ignored(sent: dict[str, Any]) -> list[str]:
     """Names of fields with something in them that mean nothing here, and of settings without effect."""
     fields = [name for name, value in sent.items() if name not in READ and value not in (None, "", [], {})]
-    settings = [f"override_settings.{name}" for name in without_effect(sent.get("override_settings") or {})]
+    overridden = {name: value for name, value in (sent.get("override_settings") or {}).items() if name != FORMAT}
+    settings = [f"override_settings.{name}" for name in without_effect(overridden)]
     return sorted(str(name)[:100] for name in [*fields, *settings])

@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.rendering import Format
 from core.errors import ArgusError, BadInput
 from core.numbers import number
 
 CHECKPOINT = "sd_model_checkpoint"
+FORMAT = "samples_format"
+FORMATS: dict[str, Format] = {"": "png", "png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
 SHOWN: dict[str, Any] = {  # by `GET /options` too
-    **{"sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1, "samples_format": "png", "face_restoration": False},
+    **{"sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1, FORMAT: "png", "face_restoration": False},
     **{"tiling": False, "sd_hypernetwork": "None", "eta_noise_seed_delta": 0, "token_merging_ratio": 0.0},
 }
 DEFAULTS: dict[str, Any] = {

@@ -40,12 +40,13 @@ def txt2img(wanted: Txt2ImgIn) -> Txt2ImgOut:
     """
     family = load_family(settings().family)
     sizes = sizes_for(family, wanted.width, wanted.height, "width")
+    rendering = Rendering(*sizes.asked, format=wanted.format)
     drawings = _drawn(wanted.job(_level(wanted, family), sizes))
     pngs = [drawing.png() for drawing in drawings]
     texts = [infotext_of(drawing, png) for drawing, png in zip(drawings, pngs, strict=True)]
     sent = request.get_json()
     return Txt2ImgOut(
-        images=[_sent(png, Rendering(*sizes.asked)) for png in pngs] if wanted.send_images is not False else [],
+        images=[_sent(png, rendering) for png in pngs] if wanted.send_images is not False else [],
         parameters=json_wholes({**wanted.model_dump(mode="json"), **used(drawings[0].request, sizes, texts[0])}),
         info=written({**info(wanted, family, drawings, sizes, texts), "argus_ignored": ignored(sent)}),
     )

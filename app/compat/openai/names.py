@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
+from app.compat.aliases import level_meant
 from app.compat.drawing import model_names
 from app.submission import AUTO
 from core.errors import ModelNotFound
@@ -16,16 +15,8 @@ GPT_IMAGES = ("gpt-image-", "chatgpt-image-")
 def level_named(model: str | None, family: Family) -> str:
     """The level that a model's name asks for, or `auto`; raises `ModelNotFound`."""
     name = model or AUTO
-    if (found := _level(name, family)) is not None:
+    if (found := level_meant(name, family)) is not None:
         return found
-    for pattern, target in settings().aliases:
-        if fnmatchcase(name.lower(), pattern.lower()):
-            if (found := _level(target, family)) is not None:
-                return found
-            raise ModelNotFound(
-                f"ARGUS_MODEL_ALIASES has {name!r} mean {target!r}, which family {family.id} does not have.",
-                field="model",
-            )
     known = ", ".join((AUTO, *names(family)))
     raise ModelNotFound(f"There is no model {name[:80]!r}. Use one of: {known}; or ARGUS_MODEL_ALIASES.", field="model")
 
@@ -42,9 +33,3 @@ def is_gpt_image(model: str | None) -> bool:
     Open WebUI fetches a link where there is one, and refuses to from one's own network.
     """
     return (model or "").startswith(GPT_IMAGES)
-
-
-def _level(name: str, family: Family) -> str | None:
-    if name in (AUTO, family.id):
-        return AUTO
-    return name if name in family.levels else None

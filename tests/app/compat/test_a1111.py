@@ -91,6 +91,25 @@ def test_images_are_not_sent_where_they_are_not_wanted(client: FlaskClient) -> N
     assert len(json.loads(body["info"])["infotexts"]) == 1
 
 
+@pytest.mark.parametrize(("named", "format"), [("jpg", "JPEG"), ("webp", "WEBP"), ("PNG", "PNG"), (None, "PNG")])
+def test_images_are_sent_in_the_format_of_the_call(client: FlaskClient, named: str | None, format: str) -> None:
+    answer = txt2img(client, override_settings={"samples_format": named}).get_json()
+    assert Pillow.open(io.BytesIO(base64.b64decode(answer["images"][0]))).format == format
+    assert json.loads(answer["info"])["argus_ignored"] == []
+
+
+def test_a_format_that_there_is_not_is_refused(client: FlaskClient) -> None:
+    answer = client.post(A1111, json={"prompt": "a", "override_settings": {"samples_format": "tiff"}})
+    assert answer.status_code == 400
+    assert "samples_format" in answer.text
+
+
+def test_aliases_of_models_are_checkpoints_too(client: FlaskClient) -> None:
+    with configured(ARGUS_MODEL_ALIASES="dreamshaper*=fs-10"):
+        txt2img(client, override_settings={"sd_model_checkpoint": "dreamshaper_8.safetensors [879db523c3]"})
+    assert [row.level_asked for row in stored()] == ["fs-10"]
+
+
 def test_wide_seeds_are_drawn_and_told_to_the_last_digit(client: FlaskClient) -> None:
     wide = {"seed": 6687881544318117707, "subseed": MAX_SEED, "override_settings": {"img2img_x": [2**60]}}
     body = txt2img(client, **wide, batch_size=2).get_json()

@@ -1,0 +1,35 @@
+"""Names of other servers' models that stand for a level here: ARGUS_MODEL_ALIASES."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from app.submission import AUTO
+from core.errors import ModelNotFound
+from core.families import Family
+from core.settings import settings
+
+
+def level_meant(name: str, family: Family) -> str | None:
+    """The level that a name means, or `auto`: its own, the family's, or by the first alias that fits; else None.
+
+    Raises:
+        ModelNotFound: an alias fits, and means what the family does not have.
+    """
+    if (found := _level(name, family)) is not None:
+        return found
+    for pattern, target in settings().aliases:
+        if fnmatchcase(name.lower(), pattern.lower()):
+            if (found := _level(target, family)) is not None:
+                return found
+            raise ModelNotFound(
+                f"ARGUS_MODEL_ALIASES has {name!r} mean {target!r}, which family {family.id} does not have.",
+                field="model",
+            )
+    return None
+
+
+def _level(name: str, family: Family) -> str | None:
+    if name in (AUTO, family.id):
+        return AUTO
+    return name if name in family.levels else None
