@@ -6,13 +6,13 @@ Its state stays; every move of that is in `core.requests`. Each function is one 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
-from sqlalchemy.types import Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.types import Float, Text
 
-from core.database import transaction
+from core.database import quick_transaction, transaction
 from core.tables import Request, ServiceClass, State
 
 SET_ASIDE = "set aside, as not all that waited could be in time: served when there is room"
@@ -23,8 +23,29 @@ FROM unnest(:ids, :levels) AS c(id, level)
 WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
 """
 )
+KEEP_PREDICTIONS = text(
+    """
+WITH free AS (SELECT id FROM request WHERE id = ANY(:ids) AND qualities IS NULL FOR UPDATE SKIP LOCKED)
+UPDATE request r SET predicted_quality = p.quality, qualities = p.qualities
+FROM free JOIN unnest(:ids, :predicted, :qualities) AS p(id, quality, qualities) USING (id)
+WHERE r.id = free.id
+"""
+)
 
-SET_ASIDE = "set aside, as not all that waited could be in time: served when there is room"
+
+def keep_predictions(predictions: Iterable[tuple[uuid.UUID, float | None, dict[str, float]]]) -> None:
+    """Keep what is predicted of requests that were queued before it was known: quality at their level, and by level.
+
+    It waits for nobody: a row that somebody holds stays without, and level means stand in.
+    """
+    ids, predicted, qualities = map(list, zip(*predictions, strict=True))
+    statement = KEEP_PREDICTIONS.bindparams(
+        bindparam("ids", ids, type_=ARRAY(UUID())),
+        bindparam("predicted", predicted, type_=ARRAY(Float())),
+        bindparam("qualities", qualities, type_=ARRAY(JSONB())),
+    )
+    with quick_transaction() as session:
+        session.execute(statement)
 
 
 def change_levels(levels: Mapping[uuid.UUID, str], epoch: int, note: str) -> set[uuid.UUID]:

@@ -5,15 +5,16 @@
     Route(job) ─▶ read accepted rows ─▶ predict ─▶ choose ─▶ commit (level, why) ─▶ publish Generate
 
 It runs off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`): a lone
-request waits for no batch to fill. Hard constraints come first: a level asked for by name, then the floor. Without a
-profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
+request waits for no batch to fill. Hard constraints come first: a level asked for by name, then the floor. A request
+whose level does not depend on its prompt is sent first and predicted after: while demand fits, none waits until it is
+read. Without a profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -24,15 +25,36 @@ from core.database import transaction
 from core.families import Family
 from core.messages import SCHEDULER_QUEUE, Tick
 from core.publishing import publish_requests
+from core.queued_requests import keep_predictions
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass, State
 from scheduler.control import reasons
 from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request
 from scheduler.policies import Epoch, Policy
+from scheduler.policies.unread import route_unread
 from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
 BATCH = 500  # requests of one commit: a job of thousands lets others in between
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is predicted of a request at the policy's levels: the mean quality (L,), the same as decisions take it
+    (`held_to_floors`), and the cosine to the nearest cached prompt."""
+
+    mean: np.ndarray
+    quality: np.ndarray
+    similarity: float
+
+    def by_level(self, policy: Policy) -> dict[str, float]:
+        """The quality that decisions take, by level."""
+        return dict(zip(policy.levels, (round(float(value), 4) for value in self.quality), strict=True))
+
+    def expected(self, level: str, policy: Policy) -> float | None:
+        """The mean at a level; None at one that the policy does not know."""
+        known = policy.index.get(level)
+        return None if known is None else round(float(self.mean[known]), 4)
 
 
 class Router:
@@ -50,54 +72,103 @@ class Router:
             with transaction() as session:
                 snapshot = self.reader.snapshot(session)
                 self.predictions.refresh(session)
-            sent = route(self.choose(batch, snapshot), snapshot.epoch.number if snapshot.epoch else 0)
+            unread = self.choose_unread(batch, snapshot)
+            sent = self._send(unread, snapshot)
+            chosen = {choice.request.id for choice in unread}
+            sent += self._send(self.choose([row for row in batch if row.id not in chosen], snapshot), snapshot)
             if not sent:  # somebody else had them
                 break
-            publish_requests([r for r in sent if not r.deadline_unreachable])  # the others are found by their rows
-            routed += len(sent)
-            if any(not snapshot.is_served(request.level) for request in sent):
-                publish(SCHEDULER_QUEUE, [Tick()])  # a level that nobody serves was asked for: do not wait for beat
+            routed += sent
+            self._predict_sent(unread, snapshot)
         return routed
+
+    def choose_unread(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:
+        """A level for each request whose level is the same whatever its prompt."""
+        policy = snapshot.policy
+        if policy is None:
+            return []
+        try:
+            return [choice for request in requests if (choice := self._choice(request, None, policy, snapshot))]
+        except Exception:
+            log.exception("routing before prompts are read failed")
+            return []
 
     def choose(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:
         """A level for each request, under the plan in force."""
         policy = snapshot.policy
-        if policy is None:
+        if policy is None or not requests:
             return [self._without_plan(request, reasons.NO_PROFILE) for request in requests]
         try:
-            means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
-            mean, similarity = self.predictions.predict(requests, means)
-            quality = self.predictions.held_to_floors(requests, mean, list(means))
-            seen = zip(requests, quality, similarity, strict=True)
-            choices = [self._choice(request, row, near, policy, snapshot) for request, row, near in seen]
-            return [_expecting(choice, row, policy) for choice, row in zip(choices, mean, strict=True)]
+            seen = zip(requests, self._seen(requests, policy), strict=True)
+            return [choice for request, one in seen if (choice := self._choice(request, one, policy, snapshot))]
         except Exception:
             log.exception("routing failed")
             return [self._without_plan(request, reasons.FAILED) for request in requests]
 
-    def _choice(self, request: Request, quality: np.ndarray, near: float, policy: Policy, snapshot: Snapshot) -> Choice:
-        known = dict(zip(policy.levels, (round(float(value), 4) for value in quality), strict=True))
+    def _send(self, choices: Sequence[Choice], snapshot: Snapshot) -> int:
+        """Commit and publish; returns how many of the requests were still to be routed."""
+        if not choices:
+            return 0
+        sent = route(choices, snapshot.epoch.number if snapshot.epoch else 0)
+        publish_requests([r for r in sent if not r.deadline_unreachable])  # the others are found by their rows
+        if any(not snapshot.is_served(request.level) for request in sent):
+            publish(SCHEDULER_QUEUE, [Tick()])  # a level that nobody serves was asked for: do not wait for beat
+        return len(sent)
+
+    def _predict_sent(self, choices: Sequence[Choice], snapshot: Snapshot) -> None:
+        """Predict what was sent unread: plans, re-alignment and late binding go by it."""
+        policy = snapshot.policy
+        if policy is None or not choices:
+            return
+        try:
+            seen = self._seen([choice.request for choice in choices], policy)
+            keep_predictions(
+                (choice.request.id, one.expected(choice.level, policy), one.by_level(policy))
+                for choice, one in zip(choices, seen, strict=True)
+            )
+        except Exception:  # level means stand in
+            log.exception("predictions of what was sent failed")
+
+    def _seen(self, requests: Sequence[Request], policy: Policy) -> list[Seen]:
+        means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
+        mean, similarity = self.predictions.predict(requests, means)
+        quality = self.predictions.held_to_floors(requests, mean, list(means))
+        return [Seen(*row) for row in zip(mean, quality, similarity.tolist(), strict=True)]
+
+    def _choice(self, request: Request, seen: Seen | None, policy: Policy, snapshot: Snapshot) -> Choice | None:
+        """The level, and why; None where that takes to have `seen` the request."""
         interactive = request.service_class == ServiceClass.INTERACTIVE
         by_policy = interactive and request.level_asked == "auto"
         if request.level_asked != "auto":
             level, note = request.level_asked, reasons.ASKED_FOR
         elif snapshot.epoch is None or not interactive:
             level, note = self.family.reference, reasons.BATCH if snapshot.epoch else reasons.NO_PLAN
+        elif routed := self._by_policy(request, seen, policy, snapshot, snapshot.epoch):
+            level, note = routed
         else:
-            level, note = self._by_policy(request, known, near, policy, snapshot, snapshot.epoch)
+            return None
         if request.level_asked == "auto" and not snapshot.is_served(level):
+            if seen is None:
+                return None
             note = reasons.not_served(level)
-            level = self._best_served(known, snapshot, request.min_quality or 0.0)
+            level = self._best_served(seen.by_level(policy), snapshot, request.min_quality or 0.0)
         if interactive:
             self.reader.count_routed(level, by_policy)
-        return Choice(request, level, note, known.get(level), known)
+        if seen is None:
+            return Choice(request, level, note)
+        return Choice(request, level, note, seen.expected(level, policy), seen.by_level(policy))
 
     def _by_policy(
-        self, request: Request, known: dict[str, float], near: float, policy: Policy, snapshot: Snapshot, epoch: Epoch
-    ) -> tuple[str, str]:
+        self, request: Request, seen: Seen | None, policy: Policy, snapshot: Snapshot, epoch: Epoch
+    ) -> tuple[str, str] | None:
         load = self.reader.load_now(snapshot)
-        level = policy.route(as_request(request, list(known.values()), float(near)), epoch, load)
-        return level, reasons.routed(level, self.family.reference, known.get(level), epoch, load)
+        if seen is None:
+            level = route_unread(policy, as_request(request, policy.cluster.quality), epoch, load)
+            quality = None
+        else:
+            level = policy.route(as_request(request, seen.quality.tolist(), seen.similarity), epoch, load)
+            quality = seen.by_level(policy).get(level)
+        return None if level is None else (level, reasons.routed(level, self.family.reference, quality, epoch, load))
 
     def _best_served(self, known: dict[str, float], snapshot: Snapshot, floor: float) -> str:
         """The best level that somebody serves; the reference level when it is nobody's, or none reaches the floor."""
@@ -114,9 +185,3 @@ class Router:
         query = select(Request).where(*waiting).order_by(Request.accepted_at, Request.position).limit(BATCH)
         with transaction() as session:
             return list(session.scalars(query))
-
-
-def _expecting(choice: Choice, mean: np.ndarray, policy: Policy) -> Choice:
-    """The choice with the mean (L,) that is predicted at its level, where a floor made it a lower bound."""
-    known = policy.index.get(choice.level)
-    return choice if known is None else replace(choice, quality=round(float(mean[known]), 4))

@@ -31,6 +31,39 @@ def test_thousands_are_routed_and_each_is_published_once(family, database):
     assert depth(database, "exact") + depth(database, "fs-4") == 2_000
 
 
+def test_while_demand_fits_requests_are_sent_before_their_prompts_are_read(family, database, monkeypatch):
+    join()
+    Scheduler(family).tick()
+    router, job = Router(family), submit(3)
+    sent_when_read = []
+    read = router.predictions.predict
+
+    def predict(rows, means):
+        sent_when_read.append(depth(database, "exact"))
+        return read(rows, means)
+
+    monkeypatch.setattr(router.predictions, "predict", predict)
+    assert router.route([job]) == 3
+    assert sent_when_read == [3]
+    rows = requests(job)
+    assert {row.level for row in rows} == {"exact"}
+    assert all(row.qualities["exact"] == row.predicted_quality == 1.0 for row in rows)
+
+
+def test_requests_whose_prompts_cannot_be_read_are_sent_all_the_same(family, database, monkeypatch):
+    join()
+    Scheduler(family).tick()
+    router, job = Router(family), submit(2)
+
+    def predict(rows, means):
+        raise RuntimeError("no encoder")
+
+    monkeypatch.setattr(router.predictions, "predict", predict)
+    assert router.route([job]) == 2
+    assert depth(database, "exact") == 2
+    assert [row.qualities for row in requests(job)] == [None, None]
+
+
 def test_a_level_asked_for_and_a_floor_are_kept_whatever_the_load(family):
     join()
     submit(400)
