@@ -22,7 +22,7 @@ WINDOW_S = 300  # over which the rate of finishing is measured
 LONGEST_S = 3600  # nobody is told to come back later than that
 WAITING = text(
     "SELECT coalesce(job.client, '') AS client, count(*) AS waiting FROM request JOIN job ON job.id = request.job_id "
-    "WHERE request.state IN ('accepted', 'queued') GROUP BY 1"
+    "WHERE request.state IN ('accepted', 'queued', 'paused') GROUP BY 1"
 )
 FINISHED = text(
     "SELECT count(*) / greatest(30, extract(epoch FROM now() - min(stored_at))) FROM request "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -21,19 +22,31 @@ from app.idempotency import HEADER, first_job
 from app.listening import LISTENER
 from app.prompts.texts import clean_text
 from app.schemas.submission import TITLE_CHARS, JobIn
-from app.submission import rows_of
+from app.submission import each_row
 from core.client_tables import ClientAction
 from core.database import certain_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.publishing import publish_jobs
-from core.requests import cancel_job, cancel_requests, new_requests
+from core.requests import copy_requests
+from core.row_spool import RowSpool
 from core.settings import settings
 from core.tables import Image, Job, Request, ServiceClass
+from core.user_moves import cancel_job, cancel_requests
 from scheduler.observation.target import latency_target_s
 
 log = structlog.get_logger(__name__)
+LISTED = 10_000  # requests of a job that the answer to its submission lists
+BREATH, BREATH_S = 200, 0.002  # after so many rows, so long, other threads of this process are let run
+
+
+@dataclass
+class Checked:
+    """What is known of a job that was checked: the steps, widths and heights in it, and its first requests."""
+
+    shapes: set[tuple[int, int, int]] = field(default_factory=set)
+    first: list[Submission] = field(default_factory=list)
 
 
 class Submission(NamedTuple):
@@ -48,7 +61,7 @@ class Submission(NamedTuple):
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job whose rows are committed, with its requests in order."""
+    """A job whose rows are committed, with its first requests in order."""
 
     job: Job
     accepted_at: datetime
@@ -57,38 +70,55 @@ class Submitted:
     requests: Sequence[Submission]
 
 
-def submit(wanted: JobIn, source: str, previews: int = 0) -> Submitted:
+def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = None) -> Submitted:
     """Check a job, commit its rows in one transaction, publish `Route`.
 
     A broker that is away changes nothing for the client: `published` is false, and reconciliation publishes it later.
-    Sent again (`app.idempotency`), it is the job of the first time. `previews` is how many each request
-    shows on its way (`core.progress`).
+    Sent again (`app.idempotency`), it is the job of the first time.
+
+    Args:
+        previews: how many each request shows on its way (`core.progress`).
+        most: images that the job may have; left out ARGUS_MAX_PROMPTS.
 
     Raises:
         BadInput and its kinds, TooLarge, TooMuchWaiting, OperationalError: nothing is stored.
         OutcomeUnknown: the database went away, and did not come back to say; the message names the job.
     """
     family = load_family(settings().family)
-    rows = [{"id": uuid.uuid4(), "previews": previews, **row} for row in rows_of(wanted, family)]
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
-    job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title, size=len(rows))
-    job.tenant = caller().tenant
-    job.service_class = ServiceClass(wanted.service_class)
-    try:
-        with certain_transaction(select(Job.id).where(Job.id == job.id)) as session:
-            if first := first_job(session, wanted, source, job.id):
-                return _submitted(session, first)
-            BACKLOG.admit(session, client_of(), len(rows))
-            job.created_at = session.execute(select(func.now())).scalar_one()
-            deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, rows))
-            session.add(job)
-            session.flush()
-            new_requests(session, job, rows, deadline_at)
-            _note(session, job.id, "created", source=source, requests=len(rows))
-    except OutcomeUnknown as error:
-        raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
-    requests = [Submission(*(row[name] for name in Submission._fields)) for row in rows]
-    return Submitted(job, job.created_at, deadline_at, _publish(job), requests)
+    job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title)
+    job.tenant, job.service_class = caller().tenant, ServiceClass(wanted.service_class)
+    with RowSpool() as rows:
+        checked = _check(wanted, family, previews, most or settings().max_prompts, rows)
+        job.size = rows.count
+        try:
+            with certain_transaction(select(Job.id).where(Job.id == job.id)) as session:
+                if first := first_job(session, wanted, source, job.id):
+                    return _submitted(session, first)
+                BACKLOG.admit(session, client_of(), rows.count)
+                job.created_at = session.execute(select(func.now())).scalar_one()
+                deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))
+                session.add(job)
+                session.flush()
+                copy_requests(session, job, rows, deadline_at)
+                note(session, job.id, "created", source=source, requests=rows.count)
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
+    return Submitted(job, job.created_at, deadline_at, _publish(job), checked.first)
+
+
+def _check(wanted: JobIn, family: Family, previews: int, most: int, rows: RowSpool) -> Checked:
+    """Check a job, its rows being written down; other requests go on meanwhile."""
+    checked = Checked()
+    for row in each_row(wanted, family, most):
+        row |= {"id": uuid.uuid4(), "previews": previews}
+        rows.add(row)
+        checked.shapes.add((row["steps"], row["width"], row["height"]))
+        if rows.count <= LISTED:
+            checked.first.append(Submission(*(row[name] for name in Submission._fields)))
+        if rows.count % BREATH == 0:
+            time.sleep(BREATH_S)
+    return checked
 
 
 def _publish(job: Job) -> bool:
@@ -107,19 +137,19 @@ def _submitted(session: Session, job_id: uuid.UUID) -> Submitted:
         raise NotFound(f"Job {job_id}, which this key made, was removed.", field=HEADER)
     told = [getattr(Request, name) for name in Submission._fields]
     mine = select(Request.deadline_at, *told).where(Request.job_id == job_id)
-    rows = session.execute(mine.order_by(Request.position)).all()
+    rows = session.execute(mine.order_by(Request.position).limit(LISTED)).all()
     requests = [Submission(*row[1:]) for row in rows]
     return Submitted(job, job.created_at, rows[0].deadline_at, job.published_at is not None, requests)
 
 
-def _patience_s(session: Session, wanted: JobIn, family: Family, rows: Sequence[dict[str, Any]]) -> float:
+def _patience_s(session: Session, wanted: JobIn, family: Family, shapes: Iterable[tuple[int, int, int]]) -> float:
     """Seconds from acceptance to deadline: as asked, the batch window, or the SLO, longer where a request takes longer
     at the reference level than a usual one."""
     if wanted.deadline_s is not None:
         return wanted.deadline_s
     if ServiceClass(wanted.service_class) is ServiceClass.BATCH:
         return settings().batch_window_s
-    lengths = [family.lengths((family.reference,), row["steps"], row["width"], row["height"]) for row in rows]
+    lengths = [family.lengths((family.reference,), *shape) for shape in shapes]
     return latency_target_s(session, family) * max([1.0, *(each for one in lengths for each in one)])
 
 
@@ -132,9 +162,9 @@ def cancel(job_id: uuid.UUID) -> int:
         NotFound: there is no such job.
     """
     with transaction() as session:
-        count = cancel_job(session, _locked(session, job_id))
+        count = cancel_job(session, locked(session, job_id))
         if count:
-            _note(session, job_id, "cancelled", requests=count)
+            note(session, job_id, "cancelled", requests=count)
         return count
 
 
@@ -153,7 +183,7 @@ def skip(job_id: uuid.UUID, requests: Sequence[uuid.UUID]) -> int:
     with transaction() as session:
         count = cancel_requests(session, requests)
         if count:
-            _note(session, job_id, "cancelled", requests=count)
+            note(session, job_id, "cancelled", requests=count)
         return count
 
 
@@ -164,23 +194,23 @@ def purge(job_id: uuid.UUID) -> None:
         NotFound: there is no such job.
     """
     with transaction() as session:
-        job = _locked(session, job_id)
+        job = locked(session, job_id)
         found = select(Image.id, Image.key).join(Request).where(Request.job_id == job_id)
         images = session.execute(found).all()
-        _note(session, job_id, "removed", requests=job.size, images=[str(image.id) for image in images])
+        note(session, job_id, "removed", requests=job.size, images=[str(image.id) for image in images])
         session.execute(delete(Job).where(Job.id == job_id))
     store = ImageStore()
     for image in images:
         store.delete(image.key)
 
 
-def _note(session: Session, job_id: uuid.UUID, action: str, **details: Any) -> None:
+def note(session: Session, job_id: uuid.UUID, action: str, **details: Any) -> None:
     """Record who does this, with what is done."""
     session.add(ClientAction(client=actor_of(), action=action, job_id=job_id, details=details))
 
 
-def _locked(session: Session, job_id: uuid.UUID) -> Job:
-    """A job of the caller's; raises `NotFound`."""
+def locked(session: Session, job_id: uuid.UUID) -> Job:
+    """A job of the caller's, which nobody else changes meanwhile; raises `NotFound`."""
     job = session.scalar(owned(select(Job).where(Job.id == job_id)).with_for_update())
     if job is None:
         raise NotFound(f"There is no job {job_id}.", field="id")

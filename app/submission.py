@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,30 +24,42 @@ from core.refusals import refusal
 from core.settings import settings
 
 AUTO = "auto"
+COUNTED = 500  # rows whose tokens are counted at once
 RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", OutOfRange.code}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
 
 
 def rows_of(job: JobIn, family: Family) -> list[dict[str, Any]]:
-    """The columns of each request of a job, in order: prompts, and within a prompt its seeds.
+    """The columns of each request of a job, in order: prompts, and within a prompt its seeds. Raises as `each_row`."""
+    return list(each_row(job, family, settings().max_prompts))
+
+
+def each_row(job: JobIn, family: Family, most: int) -> Iterator[dict[str, Any]]:
+    """The same, one after the other: nobody has to hold all of them.
+
+    Args:
+        most: images of a job.
 
     Raises:
         BadInput: no prompts, or fields that exclude each other.
         BadPrompt, OutOfRange, UnknownLevel: with the field at fault.
-        TooLarge: more images than ARGUS_MAX_PROMPTS.
+        TooLarge: more images than that.
     """
     if job.seeds is not None and (job.n != 1 or job.seed is not None):
         raise BadInput("`seeds` lists every seed itself: send it without `n` and `seed`.", field="seeds")
-    prompts = list(_prompts(job))
-    _check_size(len(prompts) * (len(job.seeds) if job.seeds else job.n))
-    rows = []
-    for place, item in prompts:
-        columns, texts = _columns(item, job, family, place), _texts(item, job, family, place)
-        rows += [{**columns, **_texts_for(texts, seed), "seed": seed} for seed in _seeds(item, job, place)]
-    for position, row in enumerate(rows):
-        row["position"] = position
-    _count_truncated(rows, family)
-    return rows
+    prompts = _prompts(job)
+    _check_size((1 if job.prompts is None else len(job.prompts)) * (len(job.seeds) if job.seeds else job.n), most)
+    rows = (row for place, item in prompts for row in _rows(item, job, family, place))
+    numbered = ({**row, "position": position} for position, row in enumerate(rows))
+    while some := list(islice(numbered, COUNTED)):
+        _count_truncated(some, family)
+        yield from some
+
+
+def _rows(item: PromptIn, job: JobIn, family: Family, place: str) -> Iterator[dict[str, Any]]:
+    """Those of one prompt."""
+    columns, texts = _columns(item, job, family, place), _texts(item, job, family, place)
+    return ({**columns, **_texts_for(texts, seed), "seed": seed} for seed in _seeds(item, job, place))
 
 
 def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
@@ -54,14 +67,13 @@ def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
     if (job.prompt is None) == (job.prompts is None):
         raise BadInput("Send either `prompt` or `prompts`.", field="prompts")
     if job.prompt is not None:
-        yield "", PromptIn(prompt=job.prompt, custom_id=job.custom_id)
-        return
+        return iter([("", PromptIn(prompt=job.prompt, custom_id=job.custom_id))])
     if job.custom_id is not None:
         raise BadInput("Of several prompts each has an id of its own: put it beside the prompt.", field="custom_id")
     if not job.prompts:
         raise BadInput("`prompts` is empty: send at least one.", field="prompts")
-    for position, item in enumerate(job.prompts):
-        yield f"prompts.{position}.", PromptIn(prompt=item) if isinstance(item, str) else item
+    objects = (PromptIn(prompt=item) if isinstance(item, str) else item for item in job.prompts)
+    return ((f"prompts.{position}.", item) for position, item in enumerate(objects))
 
 
 def _count_truncated(rows: list[dict[str, Any]], family: Family) -> None:
@@ -73,11 +85,11 @@ def _count_truncated(rows: list[dict[str, Any]], family: Family) -> None:
         row["truncated_tokens"], row["negative_truncated_tokens"] = (counts.get(row[name]) for name in names)
 
 
-def _check_size(images: int) -> None:
-    if images > settings().max_prompts:
+def _check_size(images: int, most: int) -> None:
+    if images > most:
         raise TooLarge(
-            f"{images:,} images in one job; at most {settings().max_prompts:,} are taken (ARGUS_MAX_PROMPTS). "
-            "Split it into several jobs.",
+            f"{images:,} images in one job; at most {most:,} are taken (ARGUS_MAX_PROMPTS; of a file "
+            "ARGUS_MAX_FILE_PROMPTS). Split it into several jobs.",
             field="prompts",
         )
 

@@ -30,7 +30,11 @@ COMMANDS = {
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
     "jobs": ("cli.jobs:jobs", "List jobs, newest first: what was sent and how far it is."),
-    "cancel": ("cli.jobs:cancel", "Cancel what is open of JOB; images that exist stay."),
+    "cancel": ("cli.moves:cancel", "Cancel what is open of JOB, or what is selected; images that exist stay."),
+    "pause": ("cli.moves:pause", "Have nothing more of JOB begin for now; what runs is drawn."),
+    "resume": ("cli.moves:resume", "Go on with what is paused of JOB."),
+    "retry": ("cli.moves:retry", "Draw again what failed or was cancelled of JOB: same ids, same seeds."),
+    "reorder": ("cli.moves:reorder", "Say what of the background work is drawn first."),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
     "evaluate": ("cli.evaluate:evaluate", "Measure what quality every level of a family keeps, by its scorer."),
     "solve": (

@@ -35,9 +35,10 @@ LOST_TOGETHER = 2  # workers that a request may lose in company before it is sus
 
 
 def used_up() -> ColumnElement[bool]:
-    """Whether the attempts of a `Request` are used up."""
+    """Whether the attempts of a `Request` since it was last accepted are used up."""
     counted = or_(Attempt.outcome == FAILED, and_(Attempt.outcome == LOST, Attempt.alone))
-    used = select(func.count()).where(Attempt.request_id == Request.id, counted).correlate(Request).scalar_subquery()
+    mine = (Attempt.request_id == Request.id, Attempt.number > Request.attempts_before)
+    used = select(func.count()).where(*mine, counted).correlate(Request).scalar_subquery()
     return used >= settings().max_attempts
 
 

@@ -36,6 +36,10 @@ class ArgusClient:
         """Cancel what is open of a job; returns it as it stands then."""
         return self._json("DELETE", f"/v1/jobs/{job_id}")
 
+    def move(self, name: str, asked: dict[str, Any], job_id: str | None = None) -> dict[str, Any]:
+        """Cancel, pause, resume, retry or reorder what is asked for, of a job or of all; returns how many that were."""
+        return self._json("POST", f"/v1/jobs/{job_id}/{name}" if job_id else f"/v1/requests/{name}", json=asked)
+
     def get(self, path: str) -> dict[str, Any]:
         """The JSON at a path such as `/v1/plan`."""
         return self._json("GET", path)

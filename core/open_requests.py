@@ -18,7 +18,7 @@ from core.tables import Job, Request, ServiceClass, State
 SHOWN = (  # of a request that waits: just what decides, because every claim reads some dozens of them
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality, Request.service_class),
     *(Request.attempts, Request.level, Request.level_asked, Request.urgent, Request.qualities),
-    *(Request.steps, Request.width, Request.height),
+    *(Request.steps, Request.width, Request.height, Request.priority),
 )
 
 
@@ -31,7 +31,7 @@ def waiting(family: Family, levels: Sequence[str], background: bool, most: int) 
     """Queued requests of these levels (their columns `SHOWN`), earliest deadline first.
 
     Those with a latency target that can still be met; or the `background`: those whose deadline no level can meet any
-    more, then batch work.
+    more, then batch work, each by priority.
     """
     values = {"levels": list(levels), "family": family.id, "most": most}
     with single_statement() as session:
@@ -48,13 +48,18 @@ def _first_of_each_level(background: bool) -> Select[Any]:
         select(*SHOWN)
         .where(Request.state == State.QUEUED, Request.family == bindparam("family"), Request.level == one_level.c.id)
         .where(~in_foreground() if background else in_foreground())
-        .order_by(*([Request.service_class.desc()] if background else []), Request.deadline_at, Request.id)
+        .order_by(*_order(Request, background))
         .limit(most)
         .lateral()
     )
     row = first.c
-    order = (*([row.service_class.desc()] if background else []), row.deadline_at, row.id)
-    return select(*row).select_from(one_level.join(first, true())).order_by(*order).limit(most)
+    return select(*row).select_from(one_level.join(first, true())).order_by(*_order(row, background)).limit(most)
+
+
+def _order(row: Any, background: bool) -> tuple[Any, ...]:
+    """Columns of a row in the order of its index."""
+    classes = (row.service_class.desc(), row.priority.desc()) if background else ()
+    return (*classes, row.deadline_at, row.id)
 
 
 def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> list[Request]:

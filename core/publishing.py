@@ -13,7 +13,11 @@ from core.celery import publish
 from core.database import quick_transaction
 from core.families import queue_name
 from core.messages import ROUTER_QUEUE, Generate, Route
+from core.queues import depths
 from core.tables import Job, Request
+
+WINDOW = 2_000  # messages that wait in a queue, about
+FEW = 20  # are published without asking how many wait
 
 
 def is_among(requests: Sequence[uuid.UUID]) -> ColumnElement[bool]:
@@ -22,12 +26,18 @@ def is_among(requests: Sequence[uuid.UUID]) -> ColumnElement[bool]:
 
 
 def publish_requests(requests: Sequence[Request]) -> int:
-    """Publish `Generate` for queued requests, a connection a queue, and note when; returns how many the broker took."""
+    """Publish `Generate` for queued requests, a connection a queue, and note when; returns how many the broker took.
+
+    A message is a place in line for whichever request is most urgent then, so no queue is given more than `WINDOW`:
+    rows without a message get one from reconciliation, as places become free.
+    """
     by_queue: defaultdict[str, list[Request]] = defaultdict(list)
     for request in requests:
         by_queue[queue_name(request.family, request.level or "")].append(request)
     taken: list[uuid.UUID] = []
+    deep = depths(by_queue) if len(requests) > FEW else None
     for queue, waiting in by_queue.items():
+        waiting = waiting[: max(0, WINDOW - deep[queue])] if deep else waiting
         sent = publish(queue, [Generate(str(request.id), request.epoch or 0) for request in waiting])
         taken += [request.id for request in waiting[:sent]]
     if taken:

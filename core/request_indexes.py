@@ -16,16 +16,22 @@ def request_indexes() -> tuple[Index, ...]:
     return (
         # Counts by state and level: the snapshot, the tick, metrics, jobs not routed yet.
         Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
+        # The router: interactive requests first, then in the order in which they came.
+        Index(
+            "ix_request_unrouted",
+            *("family", text("service_class DESC"), "accepted_at", "position"),
+            postgresql_where="state = 'accepted'",
+        ),
         # Claims: the most urgent of each level. The tick: all of them.
         Index(
             "ix_request_waiting",
             *("family", "level", "deadline_at", "id"),
             postgresql_where=f"state = 'queued' AND {FOREGROUND}",
         ),
-        # Claims of what fills idle workers: missed deadlines, then batch work.
+        # Claims of what fills idle workers: missed deadlines, then batch work, each by its priority.
         Index(
-            "ix_request_background",
-            *("family", "level", text("service_class DESC"), "deadline_at", "id"),
+            "ix_request_idle",
+            *("family", "level", text("service_class DESC"), text("priority DESC"), "deadline_at", "id"),
             postgresql_where=f"state = 'queued' AND NOT ({FOREGROUND})",
         ),
         # Missed deadlines that are owed a start.

@@ -11,11 +11,14 @@
                        C          │        E        │             │
                                   └──────redraw─────┼──────G──────┘
                                                     │
-             accepted, queued, running ──cancel H──▶ cancelled
+     accepted, queued, running, paused ──cancel H──▶ cancelled
+                      accepted, queued ──PAUSE K──▶ paused ──RESUME L──▶ accepted (queued, where it has an image)
+                     failed, cancelled ──RETRY M──▶ accepted
                                   queued ──keep_image I──▶ done
                                  running ──release E, attempts used up──▶ failed
 
-    A  `new_requests`          the app commits a job's rows
+    A  `new_requests`,         the app commits a job's rows
+       `copy_requests`
     B  `route`                 the router has chosen a level
     C  `return_to_router`      no live worker serves the level it waits at
     D  `claim`                 a worker takes it: a new attempt begins (`core.claim_statement`)
@@ -28,8 +31,12 @@
     H  `cancel_job`, `cancel`, the user does not want it any more, or hung up before it began
        `cancel_abandoned`
     I  `keep_image`            it was redrawn and cannot be in time any more: done, with the image it has
+    K  `PAUSE`                 the user wants nothing of it to begin for now
+    L  `RESUME`                and now does again; its deadline is as much later
+    M  `RETRY`                 the user wants it again: the same id and seed, its attempts counted anew
 
-What changes about a request while it is queued, its level above all, is in `core.queued_requests`.
+Those that users ask for of many requests (H, K, L, M) are in `core.user_moves`. What changes about a request while it
+is queued, its level above all, is in `core.queued_requests`.
 
 A row in `running` belongs to its newest attempt. Every later move names that attempt, so a worker that was given up
 for lost and comes back finds its moves without effect. Functions with a `session` are part of the caller's transaction;
@@ -42,9 +49,9 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Table, bindparam, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Float, Text
@@ -53,7 +60,8 @@ from core.attempts import CANCELLED, LOST, end_attempts, used_up
 from core.claim_statement import CLAIM
 from core.database import quick_transaction, single_statement, transaction
 from core.publishing import publish_requests
-from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
+from core.row_spool import RowSpool
+from core.tables import Attempt, Image, Job, Request, State
 from core.workers import WorkerIdentity
 
 TO_BLAME = " It had the device to itself then, as often as it may: it is taken to be the cause."
@@ -103,9 +111,19 @@ class Claim:
 
 def new_requests(session: Session, job: Job, rows: Sequence[dict[str, Any]], deadline_at: datetime) -> None:
     """Write a job's requests in `accepted`; `rows` hold what differs between them."""
+    shared = _shared(job, deadline_at)
+    session.execute(insert(Request), [{**row, **shared} for row in rows])
+
+
+def copy_requests(session: Session, job: Job, rows: RowSpool, deadline_at: datetime) -> None:
+    """The same, however many they are."""
+    rows.copy_into(session, cast(Table, Request.__table__), _shared(job, deadline_at))
+
+
+def _shared(job: Job, deadline_at: datetime) -> dict[str, Any]:
     shared: dict[str, Any] = {name: getattr(job, name) for name in ("family", "tenant", "service_class")}
     shared |= {"job_id": job.id, "state": State.ACCEPTED, "accepted_at": job.created_at, "deadline_at": deadline_at}
-    session.execute(insert(Request), [{**row, **shared} for row in rows])
+    return shared
 
 
 # B, C
@@ -304,24 +322,6 @@ def keep_image(requests: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 
 
 # H
-
-
-def cancel_job(session: Session, job: Job) -> int:
-    """Cancel what is open of a job; returns how many requests that were. Running ones end at their next step."""
-    count = _cancel_open(session, Request.job_id == job.id)
-    if count and job.cancelled_at is None:
-        job.cancelled_at = session.execute(select(func.now())).scalar_one()
-    return count
-
-
-def cancel_requests(session: Session, ids: Sequence[uuid.UUID]) -> int:
-    """Cancel those of these requests that are open; returns how many. Their jobs go on."""
-    return _cancel_open(session, Request.id.in_(ids))
-
-
-def _cancel_open(session: Session, which: Any) -> int:
-    mine = update(Request).where(which, Request.state.in_(OPEN_STATES)).values(state=State.CANCELLED)
-    return len(session.execute(mine.returning(Request.id).execution_options(synchronize_session=False)).all())
 
 
 def cancel_abandoned(after: timedelta) -> int:

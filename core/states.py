@@ -23,17 +23,19 @@ class Base(DeclarativeBase):
 
 
 class State(enum.StrEnum):
-    """Where a request is. `accepted`, `queued` and `running` are open; the others are final."""
+    """Where a request is. `done`, `failed`, `cancelled` are ends, though it may be accepted again; others are open."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-OPEN_STATES = (State.ACCEPTED, State.QUEUED, State.RUNNING)
+ACTIVE_STATES = (State.ACCEPTED, State.QUEUED, State.RUNNING)
+OPEN_STATES = (*ACTIVE_STATES, State.PAUSED)
 
 
 class ServiceClass(enum.StrEnum):

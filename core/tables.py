@@ -32,6 +32,7 @@ from core.plan_tables import Predictor as Predictor
 from core.plan_tables import Profile as Profile
 from core.plan_tables import Worker as Worker
 from core.request_indexes import request_indexes
+from core.states import ACTIVE_STATES as ACTIVE_STATES
 from core.states import OPEN_STATES as OPEN_STATES
 from core.states import Base as Base
 from core.states import ServiceClass as ServiceClass
@@ -57,6 +58,7 @@ class Job(Base):
     title: Mapped[str | None]
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     size: Mapped[int]  # number of requests
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # as it was reordered last
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     published_at: Mapped[datetime | None]  # Route(job) handed to the broker
     cancelled_at: Mapped[datetime | None]
@@ -104,6 +106,10 @@ class Request(Base):
     qualities: Mapped[dict[str, Any] | None]  # predicted relative quality by level, for re-alignment and late binding
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    attempts_before: Mapped[int] = mapped_column(
+        default=0, server_default=text("0")
+    )  # it was accepted again: not counted
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # among background work of its class
     deadline_unreachable: Mapped[bool] = mapped_column(default=False)  # set aside: served when there is room
     urgent: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # batch work out of slack
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -113,6 +119,7 @@ class Request(Base):
     accepted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     routed_at: Mapped[datetime | None]
     published_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     denoised_at: Mapped[datetime | None]
     stored_at: Mapped[datetime | None]

@@ -58,12 +58,13 @@ class WebSettings(BaseSettings):
     )
     rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
     max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
+    max_file_prompts: int = Field(100_000, ge=1, description="Most prompts in one job that is sent as a file.")
     max_waiting: int = Field(
-        100_000,
+        500_000,
         ge=1,
         description="Most requests that wait; beyond, submissions are answered 429 with the time until there is room.",
     )
-    max_waiting_client: int = Field(50_000, ge=1, description="Most of them by one client.")
+    max_waiting_client: int = Field(200_000, ge=1, description="Most of them by one client.")
     max_upload_mb: int = Field(16, ge=1, description="Most megabytes of one HTTP request.")
     max_file_mb: int = Field(200, ge=1, description="Most megabytes of a file of calls for a batch (`/v1/files`).")
     compat_wait_s: float = Field(

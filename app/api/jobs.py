@@ -8,17 +8,19 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import current_app, request
 
-from app import idempotency, jobs
+from app import idempotency, jobs, moves
 from app.access import needs
 from app.links import link
 from app.records.jobs import job_links, job_list, job_page
 from app.records.jobs import read_job as read
-from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, PageIn, PurgeIn
+from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, JobPageIn, PageIn, PurgeIn
+from app.schemas.selection import MoveIn
 from app.schemas.submission import JobIn, KeyIn, UploadIn
 from app.uploads import read_upload
 from core.database import transaction
 from core.errors import WrongMediaType
 from core.keys import Scope
+from core.settings import settings
 
 blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag="Jobs")
 EXAMPLES = {
@@ -80,7 +82,7 @@ def upload_job(upload: UploadIn, key: KeyIn) -> Any:
     """
     found = read_upload(upload.file.stream, upload.file.filename or "")
     with found.naming_lines():
-        submitted = jobs.submit(found.into(upload.job()), "csv")
+        submitted = jobs.submit(found.into(upload.job()), "csv", most=settings().max_file_prompts)
     return _accepted(submitted, found.ignored, found.notes)
 
 
@@ -99,15 +101,16 @@ def list_jobs(where: PageIn) -> Any:
 
 @blueprint.get("/<uuid:job_id>")
 @needs(Scope.READ)
-@blueprint.input(PageIn, location="query", arg_name="where")
+@blueprint.input(JobPageIn, location="query", arg_name="where")
 @blueprint.output(JobPage)
-def read_job(job_id: uuid.UUID, where: PageIn) -> Any:
+def read_job(job_id: uuid.UUID, where: JobPageIn) -> Any:
     """Read a job
 
-    State, counts, and one page of its requests in order; `links.next` is the next page.
+    State, counts, and one page of its requests, or of those that are selected, in order; `links.next` is the next
+    page.
     """
     with transaction() as session:
-        return job_page(session, job_id, where.page, where.per_page)
+        return job_page(session, job_id, where.page, where.per_page, where)
 
 
 @blueprint.delete("/<uuid:job_id>")
@@ -121,7 +124,7 @@ def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
     Cancels what is open: waiting requests at once, running ones at their next denoising step. Images that exist stay,
     and a second call changes nothing. `purge=true` also removes rows and image files.
     """
-    jobs.cancel(job_id)
+    moves.move("cancel", MoveIn(), job_id)
     if how.purge:
         jobs.purge(job_id)
         return current_app.response_class(status=204)

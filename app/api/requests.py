@@ -1,4 +1,4 @@
-"""`/v1/requests`: everything about one request."""
+"""`/v1/requests`: those that are selected, and everything about one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ from apiflask import APIBlueprint
 
 from app.access import needs
 from app.records.requests import request_out
-from app.schemas.requests import RequestOut
+from app.records.selection import request_list
+from app.schemas.requests import RequestList, RequestOut
+from app.schemas.selection import ListIn
 from core.database import transaction
 from core.keys import Scope
 
 blueprint = APIBlueprint("requests", __name__, url_prefix="/v1/requests", tag="Requests and images")
+
+
+@blueprint.get("")
+@needs(Scope.READ)
+@blueprint.input(ListIn, location="query", arg_name="wanted")
+@blueprint.output(RequestList)
+def list_requests(wanted: ListIn) -> Any:
+    """List requests of all jobs, newest first
+
+    Those that are selected: by state, level, class, time, or a text in the prompt. `links.next` goes on where this list
+    ends.
+    """
+    with transaction() as session:
+        return request_list(session, wanted)
 
 
 @blueprint.get("/<uuid:request_id>")

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,7 +14,9 @@ from sqlalchemy.orm import Session
 from app.access import owned
 from app.links import link
 from app.records.lines import FROM_USERS, lines, read_lines
+from app.records.selection import conditions, written
 from app.schemas.jobs import JobList, JobOut, JobPage
+from app.schemas.selection import Selection
 from core.errors import NotFound
 from core.tables import OPEN_STATES, Job, Request, State
 
@@ -41,6 +44,7 @@ def _job_out(job: Job, counts: Counter[str]) -> JobOut:
         service_class=job.service_class,
         state=_job_state(counts, unfinished),
         size=job.size,
+        priority=job.priority,
         counts={state.value: counts[state] for state in State},
         progress=1.0 - unfinished / job.size if job.size else 1.0,
         created_at=job.created_at,
@@ -52,7 +56,10 @@ def _job_out(job: Job, counts: Counter[str]) -> JobOut:
 
 def _job_state(counts: Counter[str], unfinished: int) -> Any:
     if unfinished:
-        return "waiting" if counts[State.ACCEPTED] + counts[State.QUEUED] == sum(counts.values()) else "running"
+        if unfinished == counts[State.PAUSED]:
+            return "paused"
+        waiting = counts[State.ACCEPTED] + counts[State.QUEUED] + counts[State.PAUSED]
+        return "waiting" if waiting == sum(counts.values()) else "running"
     if counts[State.CANCELLED]:
         return "cancelled"
     return "done" if counts[State.DONE] else "failed"
@@ -74,14 +81,20 @@ def counts_of(session: Session, jobs: Iterable[uuid.UUID]) -> dict[uuid.UUID, Co
     return found
 
 
-def job_page(session: Session, job_id: uuid.UUID, page: int = 1, per_page: int = 100) -> JobPage:
-    """A job and one page of its requests, in order; raises `NotFound`."""
-    job = read_job(session, job_id)
-    first = (page - 1) * per_page
-    rows = lines().where(Request.job_id == job_id).order_by(Request.position).offset(first).limit(per_page)
-    if first + per_page < job.size:
-        job.links["next"] = link(f"/v1/jobs/{job_id}?page={page + 1}&per_page={per_page}")
-    return JobPage(**job.model_dump(), page=page, per_page=per_page, requests=read_lines(session, rows))
+def job_page(
+    session: Session, job_id: uuid.UUID, page: int = 1, per_page: int = 100, selection: Selection | None = None
+) -> JobPage:
+    """A job and one page of those of its requests that are selected, in order; raises `NotFound`."""
+    job, which = read_job(session, job_id), conditions(selection or Selection())
+    mine, first = (Request.job_id == job_id, *which), (page - 1) * per_page
+    selected = (session.scalar(select(func.count()).select_from(Request).where(*mine)) or 0) if which else job.size
+    rows = lines().where(*mine).order_by(Request.position).offset(first).limit(per_page)
+    if first + per_page < selected:
+        said = written(selection) if selection else {}
+        said |= {"page": str(page + 1), "per_page": str(per_page)}
+        job.links["next"] = link(f"/v1/jobs/{job_id}?{urlencode(said)}")
+    found = read_lines(session, rows)
+    return JobPage(**job.model_dump(), page=page, per_page=per_page, selected=selected, requests=found)
 
 
 def job_list(session: Session, page: int = 1, per_page: int = 100) -> JobList:

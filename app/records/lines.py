@@ -42,10 +42,11 @@ def lines() -> Select[Any]:
 
 def read_lines(session: Session, query: Select[Any]) -> list[RequestLine]:
     """The requests that a query made by `lines` finds."""
-    return [_line(*row) for row in session.execute(query)]
+    return [line_of(*row) for row in session.execute(query)]
 
 
-def _line(request: Request, image_id: uuid.UUID | None, score: float | None) -> RequestLine:
+def line_of(request: Request, image_id: uuid.UUID | None, score: float | None) -> RequestLine:
+    """A row of such a query."""
     return RequestLine(
         id=request.id,
         position=request.position,

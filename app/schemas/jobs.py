@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.base import AnyWhole, Out, WideInt
 from app.schemas.requests import TRUNCATED, RequestLine
+from app.schemas.selection import Selection
 
 
 class PageIn(BaseModel):
@@ -19,6 +20,10 @@ class PageIn(BaseModel):
 
     page: AnyWhole = Field(default=1, ge=1, le=1_000_000, description="From 1.")
     per_page: AnyWhole = Field(default=100, ge=1, le=1000, description="Entries a page.")
+
+
+class JobPageIn(Selection, PageIn):
+    """Which of a job's requests, and where in their list."""
 
 
 class PurgeIn(BaseModel):
@@ -53,7 +58,7 @@ class Accepted(Out):
     notes: list[str] = Field(default=[], description="What was assumed of an upload.")
     ignored_columns: list[str] = Field(default=[], description="Columns of an upload that are no options.")
     links: dict[str, str]
-    requests: list[AcceptedRequest]
+    requests: list[AcceptedRequest] = Field(description="The first 10,000 of them.")
 
 
 class JobOut(Out):
@@ -64,10 +69,12 @@ class JobOut(Out):
     source: str
     family: str
     service_class: str
-    state: Literal["waiting", "running", "done", "failed", "cancelled"] = Field(
-        description="waiting: nothing started; done: nothing open (see `counts`); failed: nothing open and no image."
+    state: Literal["waiting", "running", "paused", "done", "failed", "cancelled"] = Field(
+        description="waiting: nothing started; paused: what is open is paused; done: nothing open (see `counts`); "
+        "failed: nothing open and no image."
     )
     size: int
+    priority: int = Field(description="Higher goes first, among background work of its class.")
     counts: dict[str, int]
     progress: float = Field(description="Share of requests that are done, failed or cancelled.")
     created_at: datetime
@@ -81,6 +88,7 @@ class JobPage(JobOut):
 
     page: int
     per_page: int
+    selected: int = Field(description="How many of its requests there are on all pages.")
     requests: list[RequestLine]
 
 

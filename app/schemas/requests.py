@@ -38,6 +38,13 @@ class RequestLine(Out):
     link: str
 
 
+class RequestList(Out):
+    """Requests of all jobs, the newest first."""
+
+    requests: list[RequestLine]
+    links: dict[str, str] = Field(description="`next`: the list goes on there.")
+
+
 class AttemptOut(Out):
     """One try of a worker. Times in seconds."""
 

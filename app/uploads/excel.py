@@ -1,6 +1,6 @@
 """The first sheet of an .xlsx as rows of texts. An .xlsx is packed XML: what it would unpack to is looked at before.
 
-openpyxl reads the sheet row by row, and the table of its texts at once; both are bounded by what ARGUS_MAX_PROMPTS
+openpyxl reads the sheet row by row, and the table of its texts at once; both are bounded by what ARGUS_MAX_FILE_PROMPTS
 prompts could need. What a formula made is taken, as the program that wrote the file last computed it.
 """
 
@@ -47,7 +47,7 @@ def rows_of(stream: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
         try:
             sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
             sheet.reset_dimensions()  # as the file says; a row or a column may be anywhere
-            most = SPREAD * settings().max_prompts
+            most = SPREAD * settings().max_file_prompts
             for number, row in enumerate(sheet.iter_rows(max_col=MOST_COLUMNS + 1, values_only=True), start=1):
                 if number > most:
                     raise TooLarge(f"The sheet has more than {most:,} rows. Split it into several.", field="file")
@@ -80,13 +80,14 @@ def _check_size(stream: IO[bytes]) -> None:
 
 def _check_part(packed: zipfile.ZipFile, part: zipfile.ZipInfo) -> None:
     """Raises `TooLarge` for a part with more elements than such a sheet, or the table of its texts, could have."""
-    marks, most = 0, MARKS * settings().max_prompts
+    marks, most = 0, MARKS * settings().max_file_prompts
     with packed.open(part) as text:
         while piece := text.read(2**20):
             marks += piece.count(b"<")
             if marks > most:
-                raise TooLarge(f"The workbook has a sheet or texts for more than {settings().max_prompts:,} prompts. "
-                               "Save the sheet that you mean alone.", field="file")  # fmt: skip
+                prompts = f"{settings().max_file_prompts:,} prompts"
+                raise TooLarge(f"The workbook has a sheet or texts for more than {prompts}. Save the sheet that you "
+                               "mean alone.", field="file")  # fmt: skip
 
 
 def _text(value: Any) -> str:

@@ -36,7 +36,7 @@ def read_upload(stream: IO[bytes], filename: str) -> Upload:
 
     Raises:
         BadCsv, BadInput: what is wrong, with line and column.
-        TooLarge: more prompts than ARGUS_MAX_PROMPTS.
+        TooLarge: more prompts than ARGUS_MAX_FILE_PROMPTS.
     """
     start = stream.read(4)
     stream.seek(0)
@@ -120,10 +120,10 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
 
     Raises:
         BadCsv: a line that is longer than any prompt with its options.
-        TooLarge: more lines than ARGUS_MAX_PROMPTS prompts have.
+        TooLarge: more lines than ARGUS_MAX_FILE_PROMPTS prompts have.
     """
     for number in count(1):
-        if number > LINES * settings().max_prompts:
+        if number > LINES * settings().max_file_prompts:
             raise TooLarge(f"More than {number - 1:,} lines in one file. Split it into several.", field="file")
         line = text.readline(LINE_CHARS)
         if len(line) == LINE_CHARS:

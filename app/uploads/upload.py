@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from app.submission import input_error
 from core.errors import ArgusError, TooLarge
 from core.settings import settings
 
+BREATH, BREATH_S = 200, 0.002  # after so many prompts, so long, other threads of this process are let run
+
 
 class Upload:
     """Prompts in order. `unit` is what a place in the file is called (Line 7, Row 7, Entry 7), `columns` the names that
@@ -21,29 +24,31 @@ class Upload:
 
     def __init__(self, unit: str = "Line") -> None:
         self.unit = unit
-        self.prompts: list[PromptIn] = []
+        self.prompts: list[PromptIn | str] = []  # those with options of their own are objects
         self.places: list[int] = []
         self.columns: dict[str, str] = {}
         self.ignored: list[str] = []
         self.notes: list[str] = []
 
     def add(self, prompt: PromptIn, place: int) -> None:
-        """Take one more; raises `TooLarge` beyond ARGUS_MAX_PROMPTS."""
-        if len(self.prompts) >= settings().max_prompts:
+        """Take one more; raises `TooLarge` beyond ARGUS_MAX_FILE_PROMPTS."""
+        most = settings().max_file_prompts
+        if len(self.prompts) >= most:
             raise TooLarge(
-                f"More than {settings().max_prompts:,} prompts in one file (ARGUS_MAX_PROMPTS). Split it into several.",
-                field="file",
+                f"More than {most:,} prompts in one file (ARGUS_MAX_FILE_PROMPTS). Split it into several.", field="file"
             )
-        self.prompts.append(prompt)
+        if len(self.prompts) % BREATH == BREATH - 1:
+            time.sleep(BREATH_S)
+        self.prompts.append(prompt if len(prompt.model_fields_set) > 1 else prompt.prompt)
         self.places.append(place)
 
     def into(self, job: JobIn) -> JobIn:
         """The job with these prompts."""
         return job.model_copy(update={"prompts": list(self.prompts)})
 
-    def as_json(self) -> list[dict[str, Any]]:
+    def as_json(self) -> list[str | dict[str, Any]]:
         """The prompts as `POST /v1/jobs` takes them."""
-        return [prompt.model_dump(exclude_none=True) for prompt in self.prompts]
+        return [one if isinstance(one, str) else one.model_dump(exclude_none=True) for one in self.prompts]
 
     @contextmanager
     def at(self, place: int) -> Iterator[None]:

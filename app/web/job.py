@@ -6,11 +6,14 @@ import uuid
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
+from pydantic import ValidationError
 
-from app import jobs
+from app import moves
 from app.access import needs
 from app.records.jobs import job_page, read_job
-from app.security import check_form
+from app.schemas.selection import MoveIn, ReorderIn
+from app.security import FIELD, check_form
+from app.submission import input_error
 from app.uploads.files import ASSUMED, WESTERN
 from app.web.blueprint import blueprint
 from core.database import transaction
@@ -40,10 +43,15 @@ def job_head(job_id: uuid.UUID) -> str:
     return render_template("_job_head.html", job=found)
 
 
-@blueprint.post("/jobs/<uuid:job_id>/cancel")
+@blueprint.post("/jobs/<uuid:job_id>/<any(cancel, pause, resume, retry, reorder):move>")
 @needs(Scope.SUBMIT)
-def cancel_job(job_id: uuid.UUID) -> Any:
-    """Cancel what is open."""
+def move_requests(job_id: uuid.UUID, move: str) -> Any:
+    """Do it to those of the job's requests that the form selects; a field left empty selects nothing."""
     check_form()
-    jobs.cancel(job_id)
+    said = {name: value for name, value in request.form.items() if value.strip() and name != FIELD}
+    try:
+        asked = (ReorderIn if move == "reorder" else MoveIn).model_validate(said)
+    except ValidationError as error:
+        raise input_error(error) from None
+    moves.move(move, asked, job_id)
     return redirect(url_for("web.job", job_id=job_id), 303)

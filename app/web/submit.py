@@ -83,7 +83,8 @@ def _submit_file(form: FormIn, file: FileStorage) -> tuple[jobs.Submitted, str |
         form = form.model_copy(update={"title": file.filename[:200]})
     found = read_upload(file.stream, file.filename or "")
     with found.naming_lines():
-        return jobs.submit(found.into(form.job()), "csv"), WESTERN if found.notes else None
+        submitted = jobs.submit(found.into(form.job()), "csv", most=settings().max_file_prompts)
+        return submitted, WESTERN if found.notes else None
 
 
 def _options() -> dict[str, str]:

@@ -21,7 +21,7 @@ from core.families import Family
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, ScoreImage
 from core.open_requests import in_foreground
 from core.progress import forget_ended
-from core.publishing import publish_jobs, publish_requests
+from core.publishing import WINDOW, publish_jobs, publish_requests
 from core.queues import depths
 from core.requests import cancel_abandoned, return_to_router
 from core.tables import Image, Request, State
@@ -34,7 +34,7 @@ UNCLAIMED = timedelta(seconds=10)
 UNSCORED = timedelta(seconds=10)
 ABANDONED = timedelta(seconds=30)  # in which clients that send a call again have done so
 LOOK_BACK = timedelta(hours=1)  # images older than this that nobody could score stay without
-BATCH = 5_000  # rows published at once of one kind
+BATCH = 5_000  # rows looked at, images and jobs published at once
 IN_FLIGHT = 32  # messages between queue and claim at one time, at most
 
 
@@ -87,7 +87,7 @@ def publish_again(family: Family) -> int:
     lossy = _lossy_levels(family, _waiting_by_level(family), deep)
     which = or_(unsent, and_(overdue, Request.level.in_(lossy)))
     with transaction() as session:
-        rows = select(Request).where(*_foreground(family), which).order_by(Request.deadline_at).limit(BATCH)
+        rows = select(Request).where(*_foreground(family), which).order_by(Request.deadline_at).limit(WINDOW)
         requests = list(session.scalars(rows))
     return publish_requests(requests)
 

@@ -7,7 +7,9 @@
 It runs off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`): a lone
 request waits for no batch to fill. Hard constraints come first: a level asked for by name, then the floor. A request
 whose level does not depend on its prompt is sent first and predicted after: while demand fits, none waits until it is
-read. Without a profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
+read. Interactive requests go before batch work, of which nothing is predicted unless it has a floor: a hundred thousand
+prompts would keep the embedding busy for minutes. Without a profile, a plan or a worker it sends to the reference
+level, so nothing is ever stuck.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from scheduler.policies.unread import route_unread
 from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
-BATCH = 500  # requests of one commit: a job of thousands lets others in between
+BATCH = 200  # requests of one commit: a job of thousands lets others in between
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ class Router:
         self.predictions = QualityPredictions(family)
 
     def route(self, job_ids: Sequence[uuid.UUID]) -> int:
-        """Route all accepted requests of these jobs; returns how many."""
+        """Route all accepted requests, of these jobs and of others that came meanwhile; returns how many."""
         routed = 0
-        while batch := self._accepted(job_ids):
+        while batch := self._accepted():
             with transaction() as session:
                 snapshot = self.reader.snapshot(session)
                 self.predictions.refresh(session)
@@ -110,14 +112,14 @@ class Router:
         if not choices:
             return 0
         sent = route(choices, snapshot.epoch.number if snapshot.epoch else 0)
-        publish_requests([r for r in sent if not r.deadline_unreachable])  # the others are found by their rows
+        publish_requests([r for r in sent if _is_urgent(r)])  # the others are found by their rows
         if any(not snapshot.is_served(request.level) for request in sent):
             publish(SCHEDULER_QUEUE, [Tick()])  # a level that nobody serves was asked for: do not wait for beat
         return len(sent)
 
     def _predict_sent(self, choices: Sequence[Choice], snapshot: Snapshot) -> None:
         """Predict what was sent unread: plans, re-alignment and late binding go by it."""
-        policy = snapshot.policy
+        policy, choices = snapshot.policy, [choice for choice in choices if _may_move(choice.request)]
         if policy is None or not choices:
             return
         try:
@@ -180,8 +182,20 @@ class Router:
             return Choice(request, request.level_asked, reasons.ASKED_FOR)
         return Choice(request, self.family.reference, why)
 
-    def _accepted(self, job_ids: Sequence[uuid.UUID]) -> list[Request]:
-        waiting = (Request.job_id.in_(job_ids), Request.state == State.ACCEPTED, Request.family == self.family.id)
-        query = select(Request).where(*waiting).order_by(Request.accepted_at, Request.position).limit(BATCH)
+    def _accepted(self) -> list[Request]:
+        """The next to route: interactive ones first."""
+        waiting = (Request.state == State.ACCEPTED, Request.family == self.family.id)
+        order = (Request.service_class.desc(), Request.accepted_at, Request.position)
+        query = select(Request).where(*waiting).order_by(*order).limit(BATCH)
         with transaction() as session:
             return list(session.scalars(query))
+
+
+def _is_urgent(request: Request) -> bool:
+    """Whether its place in line is a message; background work is found by idle workers."""
+    return request.service_class == ServiceClass.INTERACTIVE and not request.deadline_unreachable
+
+
+def _may_move(request: Request) -> bool:
+    """Whether something must be known of it at other levels; means stand for batch work that becomes urgent."""
+    return request.service_class == ServiceClass.INTERACTIVE or request.min_quality is not None

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core.database import transaction
 from core.families import Family
 from core.publishing import publish_jobs
-from core.tables import OPEN_STATES, Job, Request
+from core.tables import ACTIVE_STATES, Job, Request
 from scheduler.prediction.audit import LOOK_BACK, SOURCE, Audited, audited, order_audits
 from scheduler.prediction.features import Features
 from scheduler.prediction.offsets import offsets_of
@@ -67,7 +67,7 @@ class Learner:
 
     def _audit(self) -> uuid.UUID | None:
         with transaction() as session:
-            busy = session.scalar(select(func.count()).where(Request.state.in_(OPEN_STATES)))
+            busy = session.scalar(select(func.count()).where(Request.state.in_(ACTIVE_STATES)))
             newest = session.scalar(select(func.max(Job.created_at)).where(Job.source != SOURCE))
             if newest is None:
                 return None

@@ -54,7 +54,7 @@ class Api:
         job = client.post("/v1/jobs", json={"prompt": "a fox", "n": 2}).get_json()
         request = job["requests"][0]["id"]
         self.client, self.ids = client, {"job_id": job["id"], "request_id": request, "image_id": draw(request)}
-        self.ids |= {"model_id": "exact", "format": "webp"}
+        self.ids |= {"model_id": "exact", "format": "webp", "move": "pause"}
         data = {"purpose": "batch", "file": (io.BytesIO(b"{}"), "calls.jsonl")}
         self.ids["file_id"] = file = client.post("/v1/files", data=data).get_json()["id"]
         wanted = {"input_file_id": file, "endpoint": "/v1/images/generations", "completion_window": "24h"}
@@ -179,7 +179,7 @@ def test_no_headers_method_or_body_break_an_address(api: Api) -> None:
 
 def test_no_form_breaks_the_page(api: Api) -> None:
     api.client.set_cookie("argus_token", "t")
-    job = f"/jobs/{api.ids['job_id']}/cancel"
+    job = f"/jobs/{api.ids['job_id']}/reorder"
 
     @given(st.sampled_from(["/", job, "/v1/jobs/csv"]), FORMS, st.none() | FILES)
     @cases(0.1)

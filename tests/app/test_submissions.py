@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -124,3 +125,25 @@ def test_prompts_in_any_script_are_taken(client: FlaskClient) -> None:
     prompts = ["一个红苹果", "तीन बिल्लियाँ", "👩🏽‍🚀 in space", "ثلاث قطط"]
     job = client.post("/v1/jobs", json={"prompts": prompts}).get_json()
     assert [client.get(r["link"]).get_json()["prompt"] for r in job["requests"]] == prompts
+
+
+def lines_of(count: int) -> io.BytesIO:
+    return io.BytesIO(b"".join(b'{"prompt": "fox %d", "seed": %d}\n' % (n, n) for n in range(count)))
+
+
+def test_a_file_may_have_more_prompts_than_a_body_and_the_answer_lists_the_first(client: FlaskClient) -> None:
+    with configured(ARGUS_MAX_PROMPTS="3"):
+        answer = client.post("/v1/jobs/csv", data={"file": (lines_of(11_000), "many.jsonl")})
+        assert answer.status_code == 202, answer.text
+    job = answer.get_json()
+    assert (job["size"], len(job["requests"]), rows()) == (11_000, 10_000, (1, 11_000))
+    last = client.get(f"{job['links']['self']}?per_page=1000&page=11").get_json()["requests"][-1]
+    assert (last["prompt"], last["seed"], last["position"]) == ("fox 10999", 10_999, 10_999)
+
+
+def test_a_file_with_a_fault_in_its_last_line_stores_nothing_and_names_it(client: FlaskClient) -> None:
+    lines = lines_of(2_000).read() + b'{"prompt": "fox", "steps": 999}\n'
+    answer = client.post("/v1/jobs/csv", data={"file": (io.BytesIO(lines), "many.jsonl")})
+    assert code_and_field(answer)[1:] == ("out_of_range", "steps")
+    assert "Line 2001" in answer.get_json()["error"]["message"]
+    assert rows() == (0, 0)

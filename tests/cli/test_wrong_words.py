@@ -69,6 +69,9 @@ def wrong(option: click.Option, folder: Path) -> list[str]:
     return list(WORDS if isinstance(kind, click.types.StringParamType) else NUMBERS)
 
 
+JOB = "00000000-0000-0000-0000-000000000000"
+
+
 def around(verb: str, option: str, folder: Path) -> list[str]:
     """What else a verb wants, so that the option is what it stumbles over."""
     wants = {
@@ -76,7 +79,8 @@ def around(verb: str, option: str, folder: Path) -> list[str]:
         "solve": [str(folder / "empty")],
         "backup": [str(folder / "copy")],
         "restore": [str(folder)],
-        "cancel": ["00000000-0000-0000-0000-000000000000"],
+        **{key: [JOB] for key in ("cancel", "pause", "resume", "retry")},
+        "reorder": [JOB, "--to", "first"],
         "run": ["worker"],
         "ping": ["worker"],
         "simulate": ["--trace", str(folder / "trace.csv"), "--profile", str(folder / "profile.json")],
@@ -90,6 +94,8 @@ def around(verb: str, option: str, folder: Path) -> list[str]:
 
 #: What has no wrong value: words for people, and where nothing runs these are never looked at.
 FREE = {("replay", "--name"), ("simulate", "--seed")}
+MOVES = ("cancel", "pause", "resume", "retry", "reorder")
+FREE |= {(verb, option) for option in ("--prompt", "--tenant") for verb in MOVES}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from core import attempts, requests
+from core import attempts, requests, user_moves
 from core.database import transaction
 from core.requests import Choice, Claim
 from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State, Worker
@@ -88,6 +88,12 @@ class World:
         left = [a.id for a in open_attempts(worker.identity, earlier=False) if a.id not in at_hand]
         requests.release(left, "returned", "not recorded", "worker_lost")
 
+    def moves(self, job: uuid.UUID, move: user_moves.Move) -> int:
+        with transaction() as session:
+            moved = user_moves.make(session, move, job, ())
+            assert user_moves.remaining(session, move, job, ()) == 0
+        return moved
+
     def crashes(self, place: int) -> None:
         self.late += self.workers[place].claims
         self.workers[place] = start(NAMES[place])
@@ -97,6 +103,8 @@ class World:
         for place in range(len(self.workers)):
             self.crashes(place)
         self.lost.take_back()
+        for job in self.jobs:
+            self.moves(job, user_moves.RESUME)
         self.routes("exact")
         for row in self.rows(State.QUEUED):
             self.ends(self.claims(self.workers[0], row), "finished")
@@ -163,7 +171,8 @@ def image_of(claim: Claim, image_id: uuid.UUID | None = None) -> Image:
 def agrees(row: Request, tries: list[Attempt], its_images: list[uuid.UUID], most: int = 3) -> None:
     """A request's row with its attempts, and with the attempts that its images are of."""
     opened = [tried for tried in tries if tried.outcome is None]
-    used = sum(tried.outcome == "failed" or (tried.outcome == "lost" and tried.alone) for tried in tries)
+    since = [tried for tried in tries if tried.number > row.attempts_before]
+    used = sum(tried.outcome == "failed" or (tried.outcome == "lost" and tried.alone) for tried in since)
     assert [tried.number for tried in tries] == list(range(1, row.attempts + 1))
     assert sorted(its_images) == sorted(tried.id for tried in tries if tried.outcome == "done")
     if row.state == State.RUNNING:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from core import requests
+from core import requests, user_moves
 from core.database import transaction
 from core.settings import settings
 from core.tables import Job, Request, State
 from core.workers import beat
 from tests.conftest import environment
-from tests.core.request_world import LEVELS, NAMES, Running, World, images, silence
+from tests.core.request_world import LEVELS, MODELS, NAMES, Running, World, images, silence
 from tests.fuzz import examples
 
 HOW = ["finished", "finished, and the answer was lost", "failed", "device_failed", "returned", "cancelled"]
@@ -126,7 +126,17 @@ class Life(World, RuleBasedStateMachine):
     @rule()
     def cancel_a_job(self) -> None:
         with transaction() as session:
-            requests.cancel_job(session, session.get_one(Job, self.jobs[-1]))
+            user_moves.cancel_job(session, session.get_one(Job, self.jobs[-1]))
+
+    @rule(number=NUMBERS, move=st.sampled_from([user_moves.PAUSE, user_moves.RESUME, user_moves.RETRY]))
+    def the_user_moves_a_job(self, number: int, move: user_moves.Move) -> None:
+        """Paused, resumed, or tried again: a worker that still holds what was cancelled is let finish."""
+        self.moves(self.jobs[number % len(self.jobs)], move)
+
+    @rule()
+    def a_message_for_what_is_paused_is_late(self) -> None:
+        for row in self.rows(State.PAUSED):
+            assert requests.claim(row.id, self.workers[0].identity, MODELS, LEVELS) is None
 
     @invariant()
     def rows_agree(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from core.tables import State
+from core import publishing
+from core.publishing import publish_requests
+from core.tables import ServiceClass, State
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from tests.live.rows import depth, join, requests, submit
@@ -83,3 +85,30 @@ def test_what_is_past_its_deadline_stays_set_aside_when_it_is_routed_again(famil
     assert {row.deadline_unreachable for row in requests(late)} == {True}
     assert {row.deadline_unreachable for row in requests(early)} == {False}
     assert depth(database, "exact") + depth(database, "fs-4") == 1
+
+
+def test_an_interactive_request_is_routed_before_thousands_of_batch_work(family, database):
+    join()
+    Scheduler(family).tick()
+    many, urgent = submit(1_000, service_class=ServiceClass.BATCH), submit(1)
+    assert Router(family).route([many]) == 1_001
+    first = requests(urgent)[0].routed_at
+    assert sum(row.routed_at > first for row in requests(many)) >= 800  # others of its batch are as early
+
+
+def test_batch_work_is_found_by_its_row_and_takes_no_place_in_line(family, database):
+    join()
+    Scheduler(family).tick()
+    job = submit(300, service_class=ServiceClass.BATCH)
+    Router(family).route([job])
+    assert {(row.level, row.qualities, row.predicted_quality) for row in requests(job)} == {("exact", None, None)}
+    assert depth(database, "exact") == 0
+
+
+def test_no_queue_is_given_more_messages_than_the_window(family, database, monkeypatch):
+    monkeypatch.setattr(publishing, "WINDOW", 100)
+    job = submit(250)
+    Router(family).route([job])
+    assert 100 <= depth(database, "exact") <= 300
+    assert publish_requests(requests(job)) == 0
+    assert sum(row.published_at is None for row in requests(job)) > 0

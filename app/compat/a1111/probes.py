@@ -11,7 +11,7 @@ from app.access import needs, public
 from core.database import transaction
 from core.infotext import program
 from core.keys import Scope
-from core.tables import OPEN_STATES, Request
+from core.tables import ACTIVE_STATES, Request
 
 probes = APIBlueprint("a1111_probes", __name__, enable_openapi=False)
 
@@ -42,5 +42,5 @@ def check_login() -> dict[str, Any]:
 def read_queue() -> dict[str, Any]:
     """How long the queue is: all requests that are open, of everybody."""
     with transaction() as session:
-        size = session.scalar(select(func.count()).where(Request.state.in_(OPEN_STATES))) or 0
+        size = session.scalar(select(func.count()).where(Request.state.in_(ACTIVE_STATES))) or 0
     return {"msg": "estimation", "rank": 0, "queue_size": size, "rank_eta": None, "queue_eta": None}

@@ -77,7 +77,7 @@ def test_a_cell_far_away_costs_nothing(family: Family) -> None:
     far = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
     bomb = changed(content, SHEET, sheet.replace("</sheetData>", far).encode())
     began = time.monotonic()
-    with configured(ARGUS_MAX_PROMPTS="1000"), pytest.raises(TooLarge, match="rows"):
+    with configured(ARGUS_MAX_FILE_PROMPTS="1000"), pytest.raises(TooLarge, match="rows"):
         read_upload(io.BytesIO(bomb), "p.xlsx")
     assert time.monotonic() - began < 20
 
@@ -87,7 +87,7 @@ def test_a_cell_far_away_costs_nothing(family: Family) -> None:
 def test_what_unpacks_to_far_more_is_refused_before(family: Family, name: str, part: bytes) -> None:
     content = changed(workbook(["prompt"], ["a cat"]), name, part)
     assert len(content) < 2_000_000
-    with configured(ARGUS_MAX_PROMPTS="1000"), pytest.raises(TooLarge):
+    with configured(ARGUS_MAX_FILE_PROMPTS="1000"), pytest.raises(TooLarge):
         read_upload(io.BytesIO(content), "p.xlsx")
 
 

@@ -27,9 +27,9 @@ from app.compat.openai.batch.validation import check
 from core.batch_tables import Batch, StoredFile
 from core.errors import BadInput, NotFound
 from core.families import load_family
-from core.requests import cancel_job
 from core.settings import settings
 from core.tables import OPEN_STATES, Job, Request, ServiceClass
+from core.user_moves import cancel_job
 
 VALIDATING, IN_PROGRESS, CANCELLING = OPEN = ("validating", "in_progress", "cancelling")
 COMPLETED, FAILED, EXPIRED, CANCELLED = "completed", "failed", "expired", "cancelled"

@@ -1,0 +1,96 @@
+"""A selection of requests, of a job or of all: the query of a list, and the body of what is to happen to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.schemas.base import AnyWhole, ClassName, Flag, Out
+from core.states import State
+
+MOST_IDS, MOST_WORDS = 1000, 20
+TEXT_CHARS = 200
+MOST_PRIORITY = 1000
+
+
+def _listed(value: Any) -> Any:
+    """Words with commas between them as a list; a list as it is."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _words(kind: str, **more: Any) -> tuple[Any, ...]:
+    """What makes a list one that may be written with commas, as queries and forms have to."""
+    return BeforeValidator(_listed), WithJsonSchema({"type": "string", "description": kind, **more})
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise PydanticCustomError("bad_input", "the text has a control character")
+    return value
+
+
+Time = Annotated[datetime, AfterValidator(_in_utc)]
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+
+
+Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(_printable)]
+
+
+class Selection(BaseModel):
+    """Which requests: those that fulfil all that is said. Left out: whatever it is; lists are written with commas."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Annotated[list[UUID], *_words("Ids of requests.")] | None = Field(
+        default=None, max_length=MOST_IDS, description=f"Ids of requests, at most {MOST_IDS:,}."
+    )
+    state: Annotated[list[State], *_words("States.")] | None = Field(
+        default=None, max_length=MOST_WORDS, description=f"States: {', '.join(State)}."
+    )
+    level: Annotated[list[Name], *_words("Ids of levels.")] | None = Field(
+        default=None, max_length=MOST_WORDS, description="Levels used, or chosen so far (`GET /v1/levels`)."
+    )
+    service_class: ClassName | None = Field(default=None, description="`interactive` or `batch`.")
+    tenant: Name | None = Field(default=None, description="Whose they are; other than your own for `admin`.")
+    since: Time | None = Field(default=None, description="Accepted at this time or later (ISO, UTC unless it says).")
+    until: Time | None = Field(default=None, description="Accepted before this time.")
+    prompt: Text | None = Field(default=None, description="What the prompt contains, in any case.")
+
+
+class ListIn(Selection):
+    """Which requests, and where in their list."""
+
+    limit: AnyWhole = Field(default=100, ge=1, le=1000, description="At most so many.")
+    after: str | None = Field(default=None, max_length=100, description="Where the list before ended (`links.next`).")
+
+
+class MoveIn(Selection):
+    """Which requests something is to happen to."""
+
+    dry_run: Flag = Field(default=False, description="Only say how many that would be.")
+
+
+class ReorderIn(MoveIn):
+    """Which requests are to get which priority."""
+
+    priority: Literal["first", "last"] | Annotated[AnyWhole, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] = Field(
+        description=f"A whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}, 0 at first; or `first`, `last`: before, "
+        "or behind, all that waits of its class."
+    )
+
+
+class Moved(Out):
+    """What happened to how many requests."""
+
+    move: str = Field(description="cancel, pause, resume, retry or reorder.")
+    dry_run: bool
+    requests: int = Field(description="How many it changed; with `dry_run`, would change.")
+    jobs: int = Field(description="Of how many jobs they are.")

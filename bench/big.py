@@ -1,0 +1,173 @@
+"""A file of 100,000 prompts beside interactive work: how long it takes, what it costs the web process and the others.
+
+    python -m bench.big [--prompts 100000] [--minutes 3] [--share 0.3] [--write]
+
+One Argus as `make up` starts it. Poisson arrivals of interactive requests at a share of the exact capacity for some
+minutes; then the same arrivals again, and beside them the file, as JSON lines with ids and seeds of its own. Then the
+job is paused, resumed and cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import psutil
+import requests
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.light_load import at_rate, one_at_a_time, worker_seconds
+from bench.live.machine import hardware
+from bench.own import keep, own_argus, own_home, run_of
+from core.client import ArgusClient
+from core.families import load_family
+from core.settings import ROOT
+from traces.replay.plan import read_prompts
+from traces.replay.send import Sent
+
+KEPT, PAGE = ROOT / "docs/results/big.json", ROOT / "docs/results/big.md"
+AFTER_S = 5.0  # into the arrivals the file is sent
+PATIENCE_S = 600.0
+MB = 2**20
+
+
+def write_file(path: Path, prompts: Sequence[str], size: int) -> None:
+    """So many prompts, a line each, all different."""
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(size):
+            text = f"{prompts[number % len(prompts)]}, version {number // len(prompts)}"
+            file.write(json.dumps({"prompt": text, "custom_id": f"row-{number}", "seed": number}) + "\n")
+
+
+def web_process(home: Path) -> psutil.Process:
+    """The process that takes the file."""
+    children = json.loads((home / "run" / "argus.json").read_text())["children"]
+    return psutil.Process(children["web"])
+
+
+def memory_mb(process: psutil.Process) -> tuple[float, float]:
+    """Resident now, and at most so far."""
+    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    known = {name: value for name, _, value in (line.partition(":") for line in status)}
+    return tuple(int(known[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+
+
+class Upload(threading.Thread):
+    """Sends the file in the background, and keeps what became of it."""
+
+    def __init__(self, client: ArgusClient, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.client, self.path = client, path
+        self.seconds, self.job = 0.0, dict[str, Any]()
+
+    def run(self) -> None:
+        time.sleep(AFTER_S)
+        begun = time.monotonic()
+        with self.path.open("rb") as file:
+            answer = requests.post(f"{self.client.url}/v1/jobs/csv", files={"file": file}, timeout=PATIENCE_S)
+        self.seconds = time.monotonic() - begun
+        answer.raise_for_status()
+        self.job = answer.json()
+
+
+def until_routed(client: ArgusClient, job_id: str) -> float:
+    """Seconds until no request of a job waits for the router."""
+    begun = time.monotonic()
+    while client.job(job_id)["counts"]["accepted"] and time.monotonic() < begun + PATIENCE_S:
+        time.sleep(1.0)
+    return time.monotonic() - begun
+
+
+def moves(client: ArgusClient, job_id: str) -> dict[str, float]:
+    """Seconds that each move of the whole job takes."""
+    found = {}
+    for name in ("pause", "resume", "cancel"):
+        begun = time.monotonic()
+        client.move(name, {}, job_id)
+        found[name] = time.monotonic() - begun
+    return found
+
+
+def latencies(sent: Sequence[Sent]) -> dict[str, Any]:
+    """Of those that were drawn, in seconds from the intended arrival."""
+    known = [one.latency_s or 0.0 for one in sent if one.done]
+    return {
+        "requests": len(sent),
+        "done": len(known),
+        "p50_s": statistics.median(known),
+        "p95_s": float(np.percentile(known, 95)),
+        "late": sum(one.violated for one in sent) / len(sent),
+    }
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page of the results."""
+    run, machine, file = found["run"], found["hardware"], found["file"]
+    alone, beside = found["without"], found["with"]
+    rows = [
+        f"| {name} | {part['requests']} | {part['done']} | {part['p50_s']:.2f} | {part['p95_s']:.2f} "
+        f"| {part['late']:.1%} |"
+        for name, part in (("without the file", alone), ("beside it", beside))
+    ]
+    moved = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found["moves"].items())
+    return "\n".join(
+        [
+            f"# A file of {file['prompts']:,} prompts",
+            "",
+            f"`{run['command']}`, {run['measured']}, commit {run['commit']}, family {run['family']}. Everything on "
+            f"{machine['name']}, {machine['cores']} cores; load average before {run['load_before']:.2f}.",
+            "",
+            f"- Accepted in **{file['seconds']:.1f} s** ({file['mb']:.1f} MB of JSON lines), as one job; all of it was "
+            f"routed {file['routed_s']:.0f} s after the arrivals had ended.",
+            f"- The web process had {file['before_mb']:.0f} MB before and **{file['peak_mb']:.0f} MB** at most.",
+            f"- Interactive requests meanwhile ({run['share']:.0%} of the exact capacity, the same arrivals): p95 "
+            f"**{beside['p95_s'] / alone['p95_s']:.2f}** of what it is without the file.",
+            f"- Moves of the whole job: {moved}.",
+            "",
+            "| interactive requests | sent | drawn | p50, s | p95, s | late |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+@click.command()
+@click.option("--prompts", default=100_000, show_default=True, help="Lines of the file.")
+@click.option("--minutes", default=3.0, show_default=True, help="Length of each part with arrivals.")
+@click.option("--share", default=0.3, show_default=True, help="Arrivals as a share of the exact capacity.")
+@click.option("--write", is_flag=True, help="Write docs/results/big.json and .md.")
+def main(prompts: int, minutes: float, share: float, write: bool) -> None:
+    """Say what a file of many prompts costs, and whom."""
+    family = load_family("embedded")
+    run = run_of("bench.big", family=family.id, share=share)
+    known = read_prompts(ROOT / "profiles" / family.id / "quality.csv")
+    with own_home("big") as home, own_argus(home) as client, Progress(console=Console(stderr=True)) as bar:
+        path, web = home / "prompts.jsonl", web_process(home)
+        write_file(path, known, prompts)
+        per_minute = share * 60 / worker_seconds(one_at_a_time(client, known, bar))
+        without = latencies(at_rate(client, per_minute, minutes, known, bar))
+        before, upload = memory_mb(web)[0], Upload(client, path)
+        upload.start()
+        beside = latencies(at_rate(client, per_minute, minutes, known, bar))
+        upload.join(PATIENCE_S)
+        peak = memory_mb(web)[1]
+        file = {"prompts": prompts, "mb": path.stat().st_size / MB, "seconds": upload.seconds, "peak_mb": peak}
+        file |= {"before_mb": before, "routed_s": until_routed(client, upload.job["id"])}
+        moved = moves(client, upload.job["id"])
+    found = {"run": run, "hardware": hardware(), "file": file, "without": without, "with": beside, "moves": moved}
+    if write:
+        keep(found, KEPT, PAGE, page(found))
+    click.echo(page(found))
+
+
+if __name__ == "__main__":
+    main()

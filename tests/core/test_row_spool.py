@@ -1,0 +1,49 @@
+"""Rows that are written down and copied in are the rows that were meant."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from core.database import transaction
+from core.requests import copy_requests
+from core.row_spool import RowSpool, _written
+from core.tables import Job, Request, State
+
+PLAIN: dict[str, Any] = {"width": 64, "height": 64, "steps": 8, "guidance": 2.5, "min_quality": None}
+AWKWARD = ["a\tb", "line\nline", "\\N", "\\.", "back\\slash", "\r", "ünï 🦊", "'quotes' \"too\"", "{a,b}", ""]
+
+
+def test_any_text_is_copied_as_it_is_and_what_no_row_says_is_the_default(database: object) -> None:
+    now = datetime.now(UTC)
+    job = Job(id=uuid.uuid4(), family="toy", source="api", size=len(AWKWARD), created_at=now, tenant="default")
+    with RowSpool() as rows, transaction() as session:
+        for place, text in enumerate(AWKWARD):
+            rows.add({"id": uuid.uuid4(), "position": place, "prompt": text, "seed": 2**63 - 1, **PLAIN})
+        session.add(job)
+        session.flush()
+        copy_requests(session, job, rows, now + timedelta(seconds=9))
+    with transaction() as session:
+        found = session.scalars(select(Request).order_by(Request.position)).all()
+    assert [row.prompt for row in found] == AWKWARD
+    first = found[0]
+    assert (first.state, first.deadline_at - first.accepted_at) == (State.ACCEPTED, timedelta(seconds=9))
+    assert (first.seed, first.guidance, first.min_quality, first.attempts) == (2**63 - 1, 2.5, None, 0)
+    assert (first.level_asked, first.negative_prompt, first.urgent, first.tenant) == ("auto", "", False, "default")
+
+
+@given(st.text())
+def test_a_value_is_one_cell_of_one_line(text: str) -> None:
+    written = _written(text)
+    assert not set(written) & set("\t\n\r")
+
+
+def test_what_copy_has_no_words_for_is_refused() -> None:
+    with pytest.raises(TypeError):
+        _written({"a": 1})
