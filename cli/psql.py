@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -56,4 +57,12 @@ def _rows(url: str, sql: str) -> list[dict[str, Any]]:
             raise
         except DBAPIError as error:
             raise BadInput(str(error.orig).splitlines()[0], field="-c") from error
-        return [dict(row) for row in answer.mappings()] if answer.returns_rows else []
+        rows = answer.mappings() if answer.returns_rows else ()
+        return [{name: _for_json(value) for name, value in row.items()} for row in rows]
+
+
+def _for_json(value: Any) -> Any:
+    """Numbers, lists and objects as they are; what JSON has no word for as text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else str(value)

@@ -13,6 +13,7 @@ from core.settings import settings
 
 LOW_PRIORITY = 10  # niceness of the monitor: it gives way to what makes images
 FLOWER_KEEPS = {"FLOWER_MAX_TASKS": "1000", "FLOWER_MAX_WORKERS": "500", "FLOWER_PURGE_OFFLINE_WORKERS": "3600"}
+FLOWER_LOOKS = {"FLOWER_READ_ONLY": "true"}  # as --read_only: what it would steer follows the plan
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -64,12 +65,12 @@ def beat() -> int:
 
 
 def flower() -> int:
-    """Celery's monitor. A password is set with FLOWER_BASIC_AUTH=user:password.
+    """Celery's monitor. A password is set with FLOWER_BASIC_AUTH=user:password; any other option of it likewise.
 
-    It keeps every task it hears of, 6 kB each, up to a limit: its own is 100,000.
+    It keeps every task it hears of, 6 kB each, up to a limit: its own is 100,000. It looks and does not steer.
     """
     os.environ.update(ONE_THREAD)
-    for name, value in FLOWER_KEEPS.items():
+    for name, value in {**FLOWER_KEEPS, **FLOWER_LOOKS}.items():
         os.environ.setdefault(name, value)
     give_memory_back()
     os.nice(LOW_PRIORITY)

@@ -42,11 +42,14 @@ def test_it_is_psql_as_the_role_that_was_asked_for(urls: dict[str, str]) -> None
     assert refused.returncode != 0
 
 
+SQL = "SELECT 1 AS one, '50%' AS share, 0.5 AS half, date '2026-11-27' AS day"
+
+
 def test_rows_come_as_json(tmp_path: Path) -> None:
     out = tmp_path / "rows.json"
-    done = CliRunner().invoke(argus, ["psql", "--report", "--json", str(out), "-c", "SELECT 1 AS one, '50%' AS share"])
+    done = CliRunner().invoke(argus, ["psql", "--report", "--json", str(out), "-c", SQL])
     assert done.exit_code == 0, done.output
-    assert json.loads(out.read_text()) == [{"one": 1, "share": "50%"}]
+    assert json.loads(out.read_text()) == [{"one": 1, "share": "50%", "half": 0.5, "day": "2026-11-27"}]
 
 
 @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nowhere", "", "SELECT '\0'"])

@@ -92,3 +92,14 @@ def _answers(shell: dict[str, str]) -> bool:
         return requests.get(f"http://127.0.0.1:{shell['ARGUS_FLOWER_PORT']}/healthcheck", timeout=2).ok
     except requests.RequestException:
         return False
+
+
+def test_flower_shows_and_does_not_steer(stack: Stack, shell: dict[str, str]) -> None:
+    import requests
+
+    stack.wait_for(lambda: _answers(shell), "Flower")
+    base = f"http://127.0.0.1:{shell['ARGUS_FLOWER_PORT']}/api"
+    for path in ("worker/shutdown/cpu0@test", "worker/pool/grow/cpu0@test", "task/async-apply/argus.tick"):
+        answer = requests.post(f"{base}/{path}", auth=("me", "secret"), json={}, timeout=30)
+        assert answer.status_code == 403, (path, answer.status_code)
+    assert stack.worker_state("cpu0@test") == "ready"
