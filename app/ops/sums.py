@@ -7,11 +7,11 @@ A label set that has seen nothing yet is told as zero, so that a rate over it be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, product
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.utils import floatToGoString
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
@@ -115,13 +115,15 @@ class _Counts:
     def buckets(self, measure: str, key: Key) -> list[tuple[str, float]]:
         """Upper bounds as Prometheus writes them, and how many are not above each."""
         upto = list(accumulate(self._found[measure, key]))
-        return [(floatToGoString(self._bounds[place]), upto[place]) for place in self._told] + [("+Inf", upto[-1])]
+        told = [(str(self._bounds[place]), float(upto[place])) for place in self._told]
+        return [*told, ("+Inf", float(upto[-1]))]
 
 
 def _counts(session: Session) -> _Counts:
     counts = _Counts(session.scalar(text("SELECT tally_bounds()")))
-    of = (BUCKETS.c.measure, *(TALLY.c[name] for name in BY), BUCKETS.c.bucket)
+    of = [BUCKETS.c.measure, *(TALLY.c[name] for name in BY), BUCKETS.c.bucket]
     query = select(*of, func.sum(BUCKETS.c.n)).join(TALLY).where(*ALL_TIME).group_by(*of)
-    for measure, level, service_class, bucket, n in session.execute(query):
+    rows: Iterable[Any] = session.execute(query)
+    for measure, level, service_class, bucket, n in rows:
         counts.add(measure, (level, service_class), bucket, int(n))
     return counts
