@@ -45,7 +45,7 @@ any version. None counts what Argus draws for itself (audits), but `report_audit
 Views by job, level, model, tenant and hour, and `report_usage`, are read from sums that are kept as requests end, and
 are up to ten seconds behind. They count what happened, also after a job is purged; a request counts in the hour in
 which it was accepted. `report_request`, `report_minute` and `report_audit` read the rows there are: narrow the first by
-`accepted_at` or `hour`, which have an index.
+`accepted_at`, which has an index.
 
 Made from `migrations/report_comments.py` by `make docs`, as the comments in the database are."""
 

@@ -33,10 +33,12 @@ VARIANTS = {
 LEFT_OUT = re.compile(
     r"/events|/v1/images/|/content|results|archive|\.zip|/static/|file|batch|model_id|checkpoint|/tile"
 )
+OF_ROWS = ("report_request", "report_plan")  # a row a request, a row a plan: nobody reads all
 VIEWS = {
-    "report_request": ("SELECT * FROM report_request ORDER BY accepted_at DESC LIMIT 100",
-                       "SELECT * FROM report_request WHERE hour = date_trunc('hour', now()) - interval '5 hours'"),
+    "report_request": ("SELECT * FROM report_request WHERE accepted_at > now() - interval '1 hour' ORDER BY hour",
+                       "SELECT * FROM report_request WHERE accepted_at > now() - interval '1 day' AND violated"),
     "report_job": ("SELECT * FROM report_job ORDER BY created_at DESC LIMIT 100",),
+    "report_plan": ("SELECT * FROM report_plan ORDER BY epoch DESC LIMIT 100",),
     "report_usage": ("SELECT hour, level, sum(images) FROM report_usage GROUP BY 1, 2",),
     "report_audit": ("SELECT level, avg(measured_quality), count(*) FROM report_audit GROUP BY level",),
 }  # fmt: skip
@@ -79,7 +81,7 @@ def read_all(report: Connection) -> dict[str, dict[str, Any]]:
     with report.cursor() as cursor:
         cursor.execute(REPORTS)
         for (view,) in cursor.fetchall():
-            whole = () if view == "report_request" else (f"SELECT * FROM {view}",)
+            whole = () if view in OF_ROWS else (f"SELECT * FROM {view}",)
             for statement in (*whole, *VIEWS.get(view, ())):
 
                 def read(statement: str = statement) -> int:

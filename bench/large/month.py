@@ -27,6 +27,9 @@ WITH numbered AS (
     SELECT i, i %% 200 = 0 AS audit, CASE WHEN i %% 200 = 0 THEN i - 1 ELSE i END AS original,
            CASE WHEN i <= %(big)s THEN 0
                 ELSE i / 1000 * 20 + 1 + width_bucket(i %% 1000, %(jobs_at)s::bigint[]) END AS job,
+           CASE WHEN i <= %(big)s THEN i - 1
+                ELSE i %% 1000 - coalesce((%(jobs_at)s::bigint[])[width_bucket(i %% 1000, %(jobs_at)s::bigint[])], 0)
+                END AS place,
            now() - make_interval(secs => %(days)s * 86400.0 * (1 - i / %(rows)s::float)) AS accepted
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) i
 ), known AS (
@@ -46,7 +49,7 @@ INSERT INTO request (id, job_id, position, tenant, family, prompt, negative_prom
     guidance, level_asked, deadline_at, service_class, state, level, epoch, predicted_quality, qualities, worker,
     attempts, accepted_at, routed_at, published_at, started_at, denoised_at, stored_at, scored_at, score, error_code,
     deadline_unreachable, custom_id)
-SELECT md5('request' || i)::uuid, job_id, i, tenant, %(family)s,
+SELECT md5('request' || i)::uuid, job_id, CASE WHEN audit THEN i ELSE place END, tenant, %(family)s,
     'a picture of thing number ' || original * 7919 %% %(prompts)s || ' on a table by a window, oil on canvas', '',
     original, 64, 64, 30, 4.0, CASE WHEN audit THEN %(reference)s ELSE 'auto' END, accepted + interval '12 seconds',
     CASE WHEN audit OR job = 0 THEN 'batch' ELSE 'interactive' END, state, level, 1, 0.97, %(qualities)s::jsonb,
