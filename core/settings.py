@@ -87,6 +87,11 @@ class Settings(SchedulingSettings, EngineSettings, PlaceSettings, WebSettings): 
         gt=0,
         description="Size at which a log file of `argus up` is put aside; three older ones are kept of each.",
     )
+    otlp_url: str = Field(
+        "",
+        description="OpenTelemetry collector that traces of requests are sent to, OTLP over HTTP: "
+        "`http://collector:4318/v1/traces`. Needs the extra `argus[traces]`. Empty: none are made.",
+    )
     log_json: bool = Field(False, description="One JSON object a line instead of text for people.")
 
     @property

@@ -20,6 +20,7 @@ from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from scheduler.control.trim import Trimmer
 from scheduler.observation.flow import note_tick
+from scheduler.observation.tracing import make_tracing
 from scheduler.prediction.retrain import Learner
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     routing.predictions.warm_up()
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime(HUNG_S)
-    trim, lost_workers, files = Trimmer(), LostWorkers(), FilesAndRows(family)
+    trim, lost_workers, files, tracing = Trimmer(), LostWorkers(), FilesAndRows(family), make_tracing()
 
     def check_score(request_id: str) -> None:
         patiently(lambda: escalate(routing.reader, uuid.UUID(request_id)))
@@ -52,11 +53,16 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
         alone("learn", learner.learn)
         alone("trim", trim)
 
+    def sum_up() -> None:
+        alone("fold", fold)
+        if tracing is not None:
+            alone("traces", tracing.turn)
+
     receive(app, Route, lambda job_id: router.do(uuid.UUID(job_id)))
     receive(app, Escalate, check_score)
     receive(app, Tick, lambda: alone("tick", ticked))
     receive(app, Reconcile, reconcile_rows)
     receive(app, CheckFiles, lambda: alone("files", files.turn))
-    receive(app, Fold, lambda: alone("fold", fold))
+    receive(app, Fold, sum_up)
     receive(app, Learn, learn)
     return alone
