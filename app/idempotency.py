@@ -48,7 +48,9 @@ def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -
     """
     if not has_request_context():
         return None
-    digest = hashlib.sha256(f"{source} {wanted.model_dump_json()}".encode()).hexdigest()
+    if HEADER not in request.headers and TRIES not in request.headers:
+        return None
+    digest = _digest(source, wanted)
     if (text := request.headers.get(HEADER)) is not None:
         if not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
             raise BadInput(f"The key has 1 to {MOST_CHARS} printable ASCII characters.", field=HEADER)
@@ -59,6 +61,15 @@ def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -
         return first
     session.add(IdempotencyKey(client=client_of(), key=f"{TRY}{job_id}", digest=digest, job_id=job_id))
     return None
+
+
+def _digest(source: str, wanted: JobIn) -> str:
+    """Of all that was submitted, a prompt at a time."""
+    found = hashlib.sha256(f"{source} {wanted.model_copy(update={'prompts': None}).model_dump_json()}".encode())
+    for prompt in wanted.prompts or ():
+        found.update(prompt.encode() if isinstance(prompt, str) else prompt.model_dump_json().encode())
+        found.update(b"\n")
+    return found.hexdigest()
 
 
 def _join(session: Session, digest: str) -> uuid.UUID | None:

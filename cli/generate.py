@@ -18,6 +18,7 @@ from cli.job_view import follow, show
 from cli.numbers import Number, Seed, Whole
 from cli.terminal import ADDRESS, JSON_OUT, PROMPTS_FILE, make_console, shows_table, write_json
 from core.errors import EngineError
+from core.file_names import image_file_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -160,13 +161,12 @@ def _pixels(size: str | None) -> dict[str, int]:
 
 
 def _save(client: ArgusClient, lines: Sequence[Line], folder: Path) -> dict[str, str]:
-    """Write the images as `<position>-<own id, or words of the prompt>-<seed>.png`; returns the paths by image id."""
+    """Write the images under their names (`core.file_names`); returns the paths by image id."""
     folder.mkdir(parents=True, exist_ok=True)
     places = {}
     for line in lines:
         if line["image_id"]:
-            words = re.sub(r"\W+", "-", (line["custom_id"] or line["prompt"]).lower()).strip("-")[:40]
-            path = folder / f"{line['position']:04d}-{words}-{line['seed']}.png"
+            path = folder / image_file_name(line["position"], line["custom_id"], line["prompt"], line["seed"])
             path.write_bytes(client.image(line["image_id"]))
             places[line["image_id"]] = str(path)
     return places

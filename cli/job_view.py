@@ -24,17 +24,35 @@ def follow(
 
     `meanwhile` is called between two looks.
     """
+    until_done(console, client, job, meanwhile)
+    return _scored(client, job["id"], meanwhile)
+
+
+def until_done(
+    console: Console, client: ArgusClient, job: dict[str, Any], meanwhile: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Show a bar, with the time that is left, until nothing of the job is open; returns it as it is then."""
     from rich import progress as rich
 
     columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
     with rich.Progress(*columns, rich.TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("drawing", total=job["size"])
         while (state := client.job(job["id"]))["progress"] < 1.0:
-            bar.update(task, completed=round(state["progress"] * state["size"]))
+            left = f"drawing, {time_left(state)} left" if state.get("eta") else "drawing"
+            bar.update(task, completed=round(state["progress"] * state["size"]), description=left)
             meanwhile()
             time.sleep(POLL_S)
-        bar.update(task, completed=job["size"], description="scoring")
-        return _scored(client, job["id"], meanwhile)
+    return state
+
+
+def time_left(job: dict[str, Any]) -> str:
+    """When a job will be done: `2 min`, `1.5 h`; a dash where nobody knows."""
+    seconds = job["eta"]["seconds"] if job.get("eta") else None
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _scored(client: ArgusClient, job_id: str, meanwhile: Callable[[], None]) -> list[Line]:

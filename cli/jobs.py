@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cli.job_view import time_left
 from cli.numbers import Whole
 from cli.terminal import ADDRESS, JSON_OUT, make_console, shows_table, write_json
 
@@ -25,9 +26,9 @@ def jobs(last: int, out: Path | None, url: str | None) -> None:
     write_json(out, found)
     if shows_table(out):
         table = Table(
-            "job", "title", "source", "class", "state", "images", "of", "sent", title=f"{found['total']} jobs"
+            "job", "title", "source", "class", "state", "images", "of", "left", "sent", title=f"{found['total']} jobs"
         )
         for job in found["jobs"]:
             about = (job["id"], job["title"] or "–", job["source"], job["service_class"], job["state"])
-            table.add_row(*about, str(job["counts"]["done"]), str(job["size"]), job["created_at"][:19])
+            table.add_row(*about, str(job["counts"]["done"]), str(job["size"]), time_left(job), job["created_at"][:19])
         make_console().print(table)

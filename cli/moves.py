@@ -13,9 +13,7 @@ import click
 from cli.report import PointInTime
 from cli.terminal import ADDRESS, JSON_OUT, shows_table, write_json
 
-OPTIONS = (
-    click.argument("job", type=click.UUID, required=False),
-    click.option("--all", "of_all", is_flag=True, help="Of all jobs, instead of JOB."),
+FILTERS = (
     click.option("--state", help="Only requests in these states, with commas: accepted,queued,running,paused,failed,…"),
     click.option("--level", help="Only requests at these levels, with commas."),
     click.option("--class", "service_class", type=click.Choice(["interactive", "batch"]), help="Only of this class."),
@@ -23,6 +21,11 @@ OPTIONS = (
     click.option("--until", type=PointInTime(), help="Only accepted before."),
     click.option("--tenant", help="Only of this tenant."),
     click.option("--prompt", help="Only with this text in the prompt."),
+)
+OPTIONS = (
+    click.argument("job", type=click.UUID, required=False),
+    click.option("--all", "of_all", is_flag=True, help="Of all jobs, instead of JOB."),
+    *FILTERS,
     click.option("--dry-run", is_flag=True, help="Only say how many that would be."),
     click.option("--json", "out", type=JSON_OUT, help="Write what was done as JSON (- is stdout)."),
     click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here."),
@@ -78,9 +81,8 @@ def _do(name: str, job: uuid.UUID | None, of_all: bool, out: Path | None, url: s
 
     if (job is None) == (not of_all):
         raise click.UsageError("Name a JOB, or say --all.")
-    said = {option: _written(value) for option, value in asked.items() if value not in (None, False)}
     client = ArgusClient(url or base_url())
-    found = client.move(name, said, str(job) if job else None)
+    found = client.move(name, written(asked), str(job) if job else None)
     write_json(out, found)
     if shows_table(out):
         click.echo(_told(found))
@@ -90,8 +92,10 @@ def _do(name: str, job: uuid.UUID | None, of_all: bool, out: Path | None, url: s
         click.echo(f"Job {job} is {state['state']}: {counts}.")
 
 
-def _written(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+def written(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was said of options that select, as the API takes it."""
+    said = {name: value for name, value in asked.items() if value not in (None, False)}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in said.items()}
 
 
 def _told(found: dict[str, Any]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -57,6 +59,12 @@ class ArgusClient:
     def image(self, image_id: str) -> bytes:
         """The PNG file of an image."""
         return self._call("GET", f"/v1/images/{image_id}").content
+
+    @contextmanager
+    def stream(self, path: str, query: dict[str, Any]) -> Iterator[IO[bytes]]:
+        """An answer as a file that is read as it comes."""
+        with self._call("GET", path, params=query, stream=True) as answer:
+            yield cast(IO[bytes], answer.raw)
 
     def _json(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         answer = self._call(method, path, **given)

@@ -16,10 +16,10 @@ def request_indexes() -> tuple[Index, ...]:
     return (
         # Counts by state and level: the snapshot, the tick, metrics, jobs not routed yet.
         Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
-        # The router: interactive requests first, then in the order in which they came.
+        # The router: those of each class in the order in which they are drawn.
         Index(
             "ix_request_unrouted",
-            *("family", text("service_class DESC"), "accepted_at", "position"),
+            *("family", "service_class", text("priority DESC"), "deadline_at", "position"),
             postgresql_where="state = 'accepted'",
         ),
         # Claims: the most urgent of each level. The tick: all of them.

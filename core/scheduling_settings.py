@@ -31,7 +31,13 @@ class SchedulingSettings(BaseSettings):
         30.0,
         gt=0,
         description="Days that plans, assignments, workers that left and replaced predictors are kept. Requests and "
-        "images stay until their job is purged.",
+        "images stay until their job is purged, or ARGUS_RETENTION_DAYS are over.",
+    )
+    retention_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days after which jobs that have ended are removed with their images, where their tenant has no "
+        "number of its own. 0: never.",
     )
     action_days: float = Field(
         365.0, gt=0, description="Days that it is kept who created, cancelled and removed which job (`client_action`)."

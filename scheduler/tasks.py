@@ -15,6 +15,7 @@ from core.tally import fold
 from scheduler.control.escalate import escalate
 from scheduler.control.files import FilesAndRows
 from scheduler.control.lost_workers import LostWorkers
+from scheduler.control.prune import prune
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
@@ -52,6 +53,7 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     def learn() -> None:
         alone("learn", learner.learn)
         alone("trim", trim)
+        alone("prune", prune)
 
     def sum_up() -> None:
         alone("fold", fold)

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from app.access import owned
 from app.links import link
+from app.records.eta import ETAS
 from app.records.lines import FROM_USERS, lines, read_lines
 from app.records.selection import conditions, written
-from app.schemas.jobs import JobList, JobOut, JobPage
+from app.schemas.jobs import EtaOut, JobList, JobOut, JobPage
 from app.schemas.selection import Selection
 from core.errors import NotFound
 from core.tables import OPEN_STATES, Job, Request, State
@@ -31,11 +32,12 @@ def find_job(session: Session, job_id: uuid.UUID) -> Job:
 
 def read_job(session: Session, job_id: uuid.UUID) -> JobOut:
     """A job with the counts of its requests; raises `NotFound`."""
-    return _job_out(find_job(session, job_id), counts_of(session, [job_id])[job_id])
+    return _job_out(session, find_job(session, job_id), counts_of(session, [job_id])[job_id])
 
 
-def _job_out(job: Job, counts: Counter[str]) -> JobOut:
+def _job_out(session: Session, job: Job, counts: Counter[str]) -> JobOut:
     unfinished = sum(counts[state] for state in OPEN_STATES)
+    eta = ETAS.of(session, job.id) if unfinished > counts[State.PAUSED] else None
     return JobOut(
         id=job.id,
         title=job.title,
@@ -47,6 +49,7 @@ def _job_out(job: Job, counts: Counter[str]) -> JobOut:
         priority=job.priority,
         counts={state.value: counts[state] for state in State},
         progress=1.0 - unfinished / job.size if job.size else 1.0,
+        eta=EtaOut.model_validate(eta) if eta else None,
         created_at=job.created_at,
         published_at=job.published_at,
         cancelled_at=job.cancelled_at,
@@ -113,4 +116,5 @@ def job_list(session: Session, page: int = 1, per_page: int = 100) -> JobList:
     newest = owned(select(Job).where(FROM_USERS)).order_by(Job.created_at.desc())
     jobs = session.scalars(newest.offset((page - 1) * per_page).limit(per_page)).all()
     counts = counts_of(session, [job.id for job in jobs])
-    return JobList(total=total, page=page, per_page=per_page, jobs=[_job_out(job, counts[job.id]) for job in jobs])
+    found = [_job_out(session, job, counts[job.id]) for job in jobs]
+    return JobList(total=total, page=page, per_page=per_page, jobs=found)

@@ -61,6 +61,14 @@ class Accepted(Out):
     requests: list[AcceptedRequest] = Field(description="The first 10,000 of them.")
 
 
+class EtaOut(Out):
+    """When a job will be done, from what was measured in the last five minutes."""
+
+    seconds: float = Field(description="Until nothing of it is open, or just what is paused.")
+    ahead: int = Field(description="Requests of its class that go first.")
+    images_per_minute: float = Field(description="The rate that this is taken from: its own, or that of its class.")
+
+
 class JobOut(Out):
     """A job and the counts of its requests by state."""
 
@@ -77,6 +85,7 @@ class JobOut(Out):
     priority: int = Field(description="Higher goes first, among background work of its class.")
     counts: dict[str, int]
     progress: float = Field(description="Share of requests that are done, failed or cancelled.")
+    eta: EtaOut | None = Field(default=None, description="None once it is done, and while nothing was drawn lately.")
     created_at: datetime
     published_at: datetime | None
     cancelled_at: datetime | None

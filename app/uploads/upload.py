@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,13 +18,30 @@ from core.settings import settings
 BREATH, BREATH_S = 200, 0.002  # after so many prompts, so long, other threads of this process are let run
 
 
+class Packed(Sequence[PromptIn]):
+    """Prompts that were checked, as text of a tenth of their size; each is an object while it is looked at."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def add(self, prompt: PromptIn) -> None:
+        """Take one more."""
+        self.written.append(prompt.model_dump_json(exclude_unset=True))
+
+    def __len__(self) -> int:
+        return len(self.written)
+
+    def __getitem__(self, place: Any) -> Any:
+        return PromptIn.model_validate_json(self.written[place])
+
+
 class Upload:
     """Prompts in order. `unit` is what a place in the file is called (Line 7, Row 7, Entry 7), `columns` the names that
     its columns have where they are not those of our options, `ignored` those that are no options."""
 
     def __init__(self, unit: str = "Line") -> None:
         self.unit = unit
-        self.prompts: list[PromptIn | str] = []  # those with options of their own are objects
+        self.prompts = Packed()
         self.places: list[int] = []
         self.columns: dict[str, str] = {}
         self.ignored: list[str] = []
@@ -39,16 +56,16 @@ class Upload:
             )
         if len(self.prompts) % BREATH == BREATH - 1:
             time.sleep(BREATH_S)
-        self.prompts.append(prompt if len(prompt.model_fields_set) > 1 else prompt.prompt)
+        self.prompts.add(prompt)
         self.places.append(place)
 
     def into(self, job: JobIn) -> JobIn:
         """The job with these prompts."""
-        return job.model_copy(update={"prompts": list(self.prompts)})
+        return job.model_copy(update={"prompts": self.prompts})
 
-    def as_json(self) -> list[str | dict[str, Any]]:
+    def as_json(self) -> list[dict[str, Any]]:
         """The prompts as `POST /v1/jobs` takes them."""
-        return [one if isinstance(one, str) else one.model_dump(exclude_none=True) for one in self.prompts]
+        return [prompt.model_dump(exclude_none=True) for prompt in self.prompts]
 
     @contextmanager
     def at(self, place: int) -> Iterator[None]:

@@ -30,6 +30,7 @@ from scheduler.observation.queries import live_workers
 
 log = structlog.get_logger(__name__)
 UNROUTED = timedelta(seconds=3)
+UNROUTED_ROWS = 1_000
 UNCLAIMED = timedelta(seconds=10)
 UNSCORED = timedelta(seconds=10)
 ABANDONED = timedelta(seconds=30)  # in which clients that send a call again have done so
@@ -65,7 +66,8 @@ def route_again() -> int:
     """Jobs with requests that no router has taken, and `Route` not waiting in its queue."""
     waiting = (Request.state == State.ACCEPTED, Request.accepted_at < func.now() - UNROUTED)
     with transaction() as session:
-        jobs = list(session.scalars(select(Request.job_id).where(*waiting).distinct().limit(BATCH)))
+        some = select(Request.job_id).where(*waiting).limit(UNROUTED_ROWS)  # one message has the router take all
+        jobs = list(set(session.scalars(some)))
     deep = depths([ROUTER_QUEUE]) if jobs else None
     if deep is None or deep[ROUTER_QUEUE] >= len(jobs):
         return 0

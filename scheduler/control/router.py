@@ -7,9 +7,9 @@
 It runs off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`): a lone
 request waits for no batch to fill. Hard constraints come first: a level asked for by name, then the floor. A request
 whose level does not depend on its prompt is sent first and predicted after: while demand fits, none waits until it is
-read. Interactive requests go before batch work, of which nothing is predicted unless it has a floor: a hundred thousand
-prompts would keep the embedding busy for minutes. Without a profile, a plan or a worker it sends to the reference
-level, so nothing is ever stuck.
+read. Interactive requests go before batch work. Of that no more is queued than workers may come to soon: the rest stays
+accepted, in the order in which it is drawn, and reconciliation asks again; and nothing is predicted of it unless it has
+a floor. Without a profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core.celery import publish
 from core.database import transaction
@@ -31,6 +32,7 @@ from core.queued_requests import keep_predictions
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass, State
 from scheduler.control import reasons
+from scheduler.observation.queries import background_by_level
 from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request
 from scheduler.policies import Epoch, Policy
 from scheduler.policies.unread import route_unread
@@ -38,6 +40,7 @@ from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
 BATCH = 200  # requests of one commit: a job of thousands lets others in between
+AHEAD, AHEAD_OF_WORKER = 256, 64  # batch work that is queued: at least, and for each worker
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,13 @@ class Router:
     def route(self, job_ids: Sequence[uuid.UUID]) -> int:
         """Route all accepted requests, of these jobs and of others that came meanwhile; returns how many."""
         routed = 0
-        while batch := self._accepted():
+        while True:
             with transaction() as session:
                 snapshot = self.reader.snapshot(session)
                 self.predictions.refresh(session)
+                batch = self._accepted(session, max(AHEAD, AHEAD_OF_WORKER * len(snapshot.workers)))
+            if not batch:
+                break
             unread = self.choose_unread(batch, snapshot)
             sent = self._send(unread, snapshot)
             chosen = {choice.request.id for choice in unread}
@@ -182,13 +188,18 @@ class Router:
             return Choice(request, request.level_asked, reasons.ASKED_FOR)
         return Choice(request, self.family.reference, why)
 
-    def _accepted(self) -> list[Request]:
-        """The next to route: interactive ones first."""
+    def _accepted(self, session: Session, ahead: int) -> list[Request]:
+        """The next to route: interactive ones, then batch work while no more than `ahead` of it is queued."""
         waiting = (Request.state == State.ACCEPTED, Request.family == self.family.id)
-        order = (Request.service_class.desc(), Request.accepted_at, Request.position)
-        query = select(Request).where(*waiting).order_by(*order).limit(BATCH)
-        with transaction() as session:
-            return list(session.scalars(query))
+        order = (Request.priority.desc(), Request.deadline_at, Request.position)
+        query = select(Request).where(*waiting).order_by(*order)
+        interactive = query.where(Request.service_class == ServiceClass.INTERACTIVE).limit(BATCH)
+        if found := list(session.scalars(interactive)):
+            return found
+        room = ahead - sum(background_by_level(session, self.family).values())
+        if room <= 0:
+            return []
+        return list(session.scalars(query.where(Request.service_class == ServiceClass.BATCH).limit(min(room, BATCH))))
 
 
 def _is_urgent(request: Request) -> bool:

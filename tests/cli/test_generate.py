@@ -43,7 +43,7 @@ def test_a_file_and_arguments_are_one_job_with_own_ids_in_the_results(site: str,
     assert done.exit_code == 0, done.output
     results = json.loads(done.stdout)["requests"]
     assert [row["custom_id"] for row in results] == [None, "sku-1"]
-    assert Path(results[1]["image"]).name == "0001-sku-1-7.png"
+    assert Path(results[1]["image"]).name == "000001-sku-1-7.png"
     assert "Windows-1252" in done.stderr
     assert [(row.prompt, row.negative_prompt) for row in newest()] == [("a {red} fox", "blur"), ("ein Bär", "blur")]
 

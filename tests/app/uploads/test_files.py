@@ -51,7 +51,7 @@ def test_a_csv_becomes_one_batch_job_in_its_order(client: FlaskClient) -> None:
 )
 def test_what_spreadsheets_write_is_read(content: bytes, family: Family) -> None:
     upload = read_upload(io.BytesIO(content), "prompts.csv")
-    assert [getattr(p, "prompt", p) for p in upload.prompts] == ["a cat"]
+    assert [p.prompt for p in upload.prompts] == ["a cat"]
     assert upload.notes == []
 
 

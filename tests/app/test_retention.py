@@ -1,0 +1,128 @@
+"""Jobs go when their days are over: rows and files, some at a time, those of a tenant by its own number of days."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+
+from cli.main import argus
+from core.client_tables import ClientAction
+from core.database import transaction
+from core.errors import NotFound
+from core.images import ImageStore
+from core.tables import Image, Job, Request
+from core.tenant_tables import Tenant
+from scheduler.control import prune
+from tests.app.conftest import configured, draw, rows
+
+Submit = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ended(client: FlaskClient, submit: Submit) -> Callable[..., uuid.UUID]:
+    """A job of two that has ended so many days ago, of a tenant."""
+
+    def made(days: float, tenant: str = "default") -> uuid.UUID:
+        job = submit(prompts=["a", "b"])
+        for request in job["requests"]:
+            draw(request["id"])
+        at = func.now() - timedelta(days=days)
+        with transaction() as session:
+            mine = update(Job).where(Job.id == uuid.UUID(job["id"]))
+            session.execute(mine.values(created_at=at, tenant=tenant))
+        return uuid.UUID(job["id"])
+
+    return made
+
+
+def jobs() -> set[uuid.UUID]:
+    with transaction() as session:
+        return set(session.scalars(select(Job.id)))
+
+
+def test_nothing_goes_by_age_unless_a_setting_or_a_tenant_says_so(ended: Callable[..., uuid.UUID]) -> None:
+    ended(5000)
+    assert prune.prune() == 0
+    assert prune.prunable() == []
+
+
+def test_what_is_older_than_it_is_kept_goes_with_its_files_and_the_trace_stays(ended: Callable[..., uuid.UUID]) -> None:
+    old, young = ended(31), ended(29)
+    with transaction() as session:
+        keys = dict(session.execute(select(Image.key, Request.job_id).join(Request)).all())
+    with configured(ARGUS_RETENTION_DAYS="30"):
+        found = prune.prunable()
+        assert [(one.tenant, one.jobs, one.requests, one.images) for one in found] == [("default", 1, 2, 2)]
+        assert found[0].bytes > 0
+        assert prune.prune() == 2
+        assert prune.prune() == 0
+    assert jobs() == {young}
+    for key, job in keys.items():
+        if job == old:
+            with pytest.raises(NotFound):
+                ImageStore().get(key)
+        else:
+            assert ImageStore().get(key)
+    with transaction() as session:
+        last = session.scalars(select(ClientAction).order_by(ClientAction.id.desc())).first()
+    assert last is not None
+    assert (last.client, last.action, last.job_id) == ("argus", "removed", old)
+
+
+def test_a_tenant_keeps_its_jobs_as_long_as_it_says(ended: Callable[..., uuid.UUID]) -> None:
+    short, long = ended(3, "short"), ended(300, "long")
+    ended(300)
+    with transaction() as session:
+        session.add_all([Tenant(name="short", retention_days=2), Tenant(name="long", retention_days=0)])
+    with configured(ARGUS_RETENTION_DAYS="30"):
+        assert prune.prune() == 4
+    assert jobs() == {long}
+    assert short not in jobs()
+
+
+def test_a_job_that_is_not_over_stays_however_old_it_is(ended: Callable[..., uuid.UUID]) -> None:
+    job = ended(100)
+    with transaction() as session:
+        first = select(Request.id).where(Request.job_id == job).limit(1).scalar_subquery()
+        session.execute(update(Request).where(Request.id == first).values(state="paused"))
+    assert prune.prune(days=30) == 0
+
+
+def test_a_turn_that_ends_in_the_middle_goes_on_with_the_next(
+    ended: Callable[..., uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "PORTION", 1)
+    ended(100)
+    assert prune.prune(days=30, most_s=0.0) == 1
+    assert rows() == (1, 1)
+    assert prune.prune(days=30) == 1
+    assert rows() == (0, 0)
+
+
+def test_a_store_that_is_away_leaves_orphans_not_rows(
+    ended: Callable[..., uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(100)
+
+    def away(*_: object) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(ImageStore, "delete", away)
+    assert prune.prune(days=30) == 2
+    assert rows() == (0, 0)
+
+
+def test_the_command_says_what_would_go_and_does_it(ended: Callable[..., uuid.UUID]) -> None:
+    ended(100)
+    told = CliRunner().invoke(argus, ["prune", "--days", "30", "--dry-run"])
+    assert (told.exit_code, "Would be removed" in told.output, len(jobs())) == (0, True, 1)
+    done = CliRunner().invoke(argus, ["prune", "--days", "30", "--json", "-"])
+    assert done.exit_code == 0, done.output
+    assert jobs() == set()
