@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos clients docs house soak clean
+.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos clients docs site house soak clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ chaos: install ## An hour of faults under load, a thousand of them, into docs/re
 
 soak: install ## An hour of steady load: memory and handles of every process stay flat; MINUTES=15 shortens it
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),60) --write
+
+site: install ## Build docs/ as a site into build/site; a link that leads nowhere fails
+	@$(BIN)/python -m properdocs build --quiet
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs

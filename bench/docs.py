@@ -44,7 +44,7 @@ any version. None counts what Argus draws for itself (audits), but `report_audit
 
 Views by job, level, model, tenant and hour, and `report_usage`, are read from sums that are kept as requests end, and
 are up to ten seconds behind. They count what happened, also after a job is purged; a request counts in the hour in
-which it was accepted. `report_request`, `report_minute` and `report_audit` read the rows there are: narrow the first by
+which it was accepted, at its first end; one that was retried counts again. `report_request`, `report_minute` and `report_audit` read the rows there are: narrow the first by
 `accepted_at`, which has an index.
 
 Made from `migrations/report_comments.py` by `make docs`, as the comments in the database are."""
@@ -57,7 +57,10 @@ def settings_page() -> str:
         default = field.default
         shown = default.relative_to(ROOT) if isinstance(default, Path) else default
         lines.append(f"| `{PREFIX}{name.upper()}` | {f'`{shown}`' if str(shown) else ''} | {field.description} |")
-    head = "Settings are environment variables. An unknown one, or a malformed value, stops start-up with its name."
+    head = (
+        "After this page you know what can be changed, and how: by environment variables. An unknown one, or a "
+        "malformed value, stops start-up with its name."
+    )
     return _page("Settings", head, lines, "core/settings.py")
 
 
@@ -69,7 +72,8 @@ def errors_page() -> str:
         for kind in sorted(kinds(), key=lambda kind: kind.code)
     ]
     head = (
-        "An error is answered by RFC 9457, as `application/problem+json`: `type` (this page of the running Argus, "
+        "After this page your program knows each error and what to do about it. It is answered by RFC 9457, as "
+        "`application/problem+json`: `type` (this page of the running Argus, "
         f"`{PAGE}#code`), `title`, `status`, `detail`, `instance` (with the `X-Request-ID` of the logs), and of ours "
         "`code`, `field` (the part of the input at fault) and `help` (what to do). The code is stable, the words may "
         'change. `error` has `{"code", "message", "field"}` as before version 0.2. The addresses of OpenAI and '

@@ -65,7 +65,7 @@ class Sums:
             of_class = (row["accepted"] for key, row in self._rows.items() if key[1] == service_class)
             accepted.add_metric([service_class], sum(of_class))
         yield accepted
-        yield self._counter("requests_final", "Requests that ended, each at its first end.", "state", ENDS)
+        yield self._counter("requests_final", "Requests that ended; one that is retried counts again.", "state", ENDS)
         violations = "Requests that failed, or were stored after their deadline."
         yield self._counter("slo_violations", violations, "reason", ("failed", "late"))
         yield self._plain("images", "Images stored.", "images")

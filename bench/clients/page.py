@@ -7,8 +7,8 @@ from typing import Any
 
 POINTING = """# Clients
 
-Point what you have at Argus. The address of a default installation is `http://127.0.0.1:8080`; no key is needed there,
-and clients that want one are given any text.
+After this page the programs that you have draw with Argus. Its address in a default installation is
+`http://127.0.0.1:8080`; no key is needed there, and clients that want one are given any text.
 
 | client | where to point it |
 | --- | --- |
