@@ -17,7 +17,8 @@ from core.settings import ROOT
 from core.tally import fold
 from tests.live.conftest import Stack
 
-PAGE = "".join((ROOT / "docs" / name).read_text() for name in ("integrations.md", "reports.md"))
+PAGES = ("integrations.md", "reports.md", "monitoring.md")
+PAGE = "".join((ROOT / "docs" / name).read_text() for name in PAGES)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 NEEDS = {"curl", "redis-cli"}  # programs that are not ours; where one is missing, what it would ask is asked otherwise
 
