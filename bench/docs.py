@@ -44,8 +44,8 @@ any version. None counts what Argus draws for itself (audits), but `report_audit
 
 Views by job, level, model, tenant and hour, and `report_usage`, are read from sums that are kept as requests end, and
 are up to ten seconds behind. They count what happened, also after a job is purged; a request counts in the hour in
-which it was accepted, at its first end; one that was retried counts again. `report_request`, `report_minute` and `report_audit` read the rows there are: narrow the first by
-`accepted_at`, which has an index.
+which it was accepted, at its first end; one that was retried counts again. `report_request`, `report_minute` and
+`report_audit` read the rows there are: narrow the first by `accepted_at`, which has an index.
 
 Made from `migrations/report_comments.py` by `make docs`, as the comments in the database are."""
 
