@@ -1,4 +1,8 @@
-"""The image store: any fsspec URL, a folder by default. Files are PNG, named by date and image id."""
+"""The image store: any fsspec URL, a folder by default. Files are PNG, named by date and image id.
+
+Beside each lies a thumbnail, made when it is stored, or when it is first asked for; it goes with the image. Nothing
+says that it is there, so it may be missing, and an image whose thumbnail could not be stored is stored all the same.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
+THUMBNAIL = ".thumb.webp"  # ends the name of what a list shows
+THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 256, 80  # pixels of the longer side, at most
 PROBE = ".probe-"  # begins that of one that only shows whether files can be
 
 
@@ -47,7 +53,10 @@ class ImageStore:
         Raises:
             StoreDown: the store is full, read-only or away; nothing of the image is left in it.
         """
-        return self.write(f"{datetime.now(UTC):%Y/%m/%d}/{image_id}.png", encode_png(image, text or {}))
+        stored = self.write(f"{datetime.now(UTC):%Y/%m/%d}/{image_id}.png", encode_png(image, text or {}))
+        with suppress(StoreDown):
+            self.write(thumbnail_key(stored.key), encode_thumbnail(image))
+        return stored
 
     def write(self, key: str, data: bytes) -> Stored:
         """Store a file whole or not at all, in the place of any other; raises `StoreDown`."""
@@ -81,6 +90,18 @@ class ImageStore:
         if sha256 is not None and digest(data) != sha256:
             raise NotFound(f"The image file {key} is damaged.")
         return data
+
+    def thumbnail(self, key: str, sha256: str) -> bytes:
+        """A small WebP of an image; made and kept where there is none yet. Raises as `get`."""
+        from PIL import Image as Pictures
+
+        with suppress(NotFound):
+            return self.get(thumbnail_key(key))
+        with Pictures.open(io.BytesIO(self.get(key, sha256))) as image:
+            made = encode_thumbnail(image)
+        with suppress(StoreDown):
+            self.write(thumbnail_key(key), made)
+        return made
 
     def size(self, key: str) -> int | None:
         """Bytes of a file; None when it is gone. Raises `StoreDown` when the store does not answer."""
@@ -134,14 +155,27 @@ class ImageStore:
         return True
 
     def delete(self, key: str) -> None:
-        """Remove a file; one that is gone already is no error."""
-        path = f"{self._root}/{key}"
-        if self._fs.exists(path):
-            self._fs.rm_file(path)
+        """Remove a file, with its thumbnail; one that is gone already is no error."""
+        for path in (f"{self._root}/{key}", f"{self._root}/{thumbnail_key(key)}"):
+            if self._fs.exists(path):
+                self._fs.rm_file(path)
 
     def path(self, key: str) -> str:
         """Full path or URL of a key, for people."""
         return f"{self._root}/{key}"
+
+
+def thumbnail_key(key: str) -> str:
+    """Where the thumbnail of an image lies."""
+    return f"{key.removesuffix('.png')}{THUMBNAIL}"
+
+
+def encode_thumbnail(image: Image) -> bytes:
+    """A WebP of at most THUMBNAIL_SIDE pixels a side, without text."""
+    small, sink = image.convert("RGB"), io.BytesIO()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    small.save(sink, "WEBP", quality=THUMBNAIL_QUALITY, method=2)
+    return sink.getvalue()
 
 
 def digest(data: bytes) -> str:

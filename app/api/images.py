@@ -53,21 +53,43 @@ def read_image_file(image_id: uuid.UUID, format: Format, wanted: SizedIn) -> Res
     return _answer(image_id, wanted.rendering(format))
 
 
+@blueprint.get("/<uuid:image_id>/thumbnail")
+@needs(Scope.READ)
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="image/webp", description="The file")
+@blueprint.doc(responses={304: ANSWERS[304]})
+def read_thumbnail(image_id: uuid.UUID) -> Response:
+    """Get a thumbnail
+
+    A WebP of at most 256 pixels a side, made when the image was stored. It never changes: keep it.
+    """
+    with transaction() as session:
+        image = find_image(session, image_id)
+    response = _kept(image, f"{image.sha256}-thumbnail", "image/webp")
+    if response.status_code != 304:
+        response.set_data(ImageStore().thumbnail(image.key, image.sha256))
+    return response
+
+
 def _answer(image_id: uuid.UUID, rendering: Rendering) -> Response:
     """The file, or that the client has it."""
     with transaction() as session:
         image = find_image(session, image_id)
-    response = Response(mimetype=rendering.mimetype)
-    tag = _tag(image, rendering)
+    response = _kept(image, _tag(image, rendering), rendering.mimetype)
+    response.headers["Content-Disposition"] = f'inline; filename="{image_id}.{rendering.format}"'
+    if response.status_code != 304:
+        response.set_data(render(ImageStore().get(image.key, image.sha256), rendering))
+    return response
+
+
+def _kept(image: Image, tag: str, mimetype: str) -> Response:
+    """An answer that clients keep for good, still empty; 304 for one who has it."""
+    response = Response(mimetype=mimetype)
     response.set_etag(tag)
     response.last_modified = image.created_at
     response.cache_control.private, response.cache_control.max_age = True, 31_536_000
     response.cache_control.immutable = True
-    response.headers["Content-Disposition"] = f'inline; filename="{image_id}.{rendering.format}"'
     if request.if_none_match.contains(tag):
         response.status_code = 304
-    else:
-        response.set_data(render(ImageStore().get(image.key, image.sha256), rendering))
     return response
 
 

@@ -16,12 +16,12 @@ from itertools import islice
 from sqlalchemy import func, select
 
 from core.database import transaction
-from core.images import PARTIAL, PROBE, ImageStore
+from core.images import PARTIAL, PROBE, THUMBNAIL, ImageStore
 from core.tables import Attempt, Image
 
 SAFE_AGE = timedelta(hours=1)  # younger files are left alone, whatever is known of them
 SKEW = timedelta(minutes=10)  # between the clocks of store and database, at most
-SUFFIX = ".png"
+SUFFIXES = (".png", THUMBNAIL)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def _none_can_record_since() -> datetime:
 def _image_of(key: str) -> uuid.UUID | None:
     """The image that a file of this name would be of."""
     name = key.rpartition("/")[2]
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
     try:
-        return uuid.UUID(name.removesuffix(SUFFIX)) if name.endswith(SUFFIX) else None
+        return uuid.UUID(name.removesuffix(suffix)) if suffix else None
     except ValueError:
         return None

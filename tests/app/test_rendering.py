@@ -141,3 +141,12 @@ def test_a_side_that_follows_is_bounded_too(client: FlaskClient) -> None:
 
 def test_an_image_that_is_not_there_is_404_in_any_format(client: FlaskClient) -> None:
     assert client.get(f"/v1/images/{uuid.uuid4()}?format=webp").status_code == 404
+
+
+def test_a_thumbnail_is_kept_by_whoever_asks_for_it(client: FlaskClient, submit: Callable[..., dict[str, Any]]) -> None:
+    image = draw(submit(prompt="a")["requests"][0]["id"])
+    answer = client.get(f"/v1/images/{image}/thumbnail")
+    assert (answer.status_code, answer.mimetype) == (200, "image/webp")
+    assert answer.cache_control.immutable
+    again = client.get(f"/v1/images/{image}/thumbnail", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from cli.checks.files import files
 from core.counters import counted
 from core.database import transaction
-from core.images import ImageStore
+from core.images import ImageStore, encode_png, thumbnail_key
 from core.settings import settings
 from core.tables import Attempt, Image, Job, Request, State
 from scheduler.control import missing_files, orphan_files
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(store: ImageStore, age_s: float = HOURS_2) -> str:
-    stored = store.put(uuid.uuid4(), Pillow.new("RGB", (8, 8)))
+    stored = store.write(f"2026/01/01/{uuid.uuid4()}.png", encode_png(Pillow.new("RGB", (8, 8)), {}))
     written = time.time() - age_s
     os.utime(store.path(stored.key), (written, written))
     return stored.key
@@ -84,7 +84,17 @@ def test_a_stored_file_that_no_row_names_goes_when_it_is_old(folder: Path, site:
     os.utime(partial, (1.0, 1.0))
     agreed = files_and_rows(site).turn()
     assert (agreed.orphans_removed, agreed.partials_removed) == (1, 1)
-    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {mine, young, "notes.png"}
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == {mine, thumbnail_key(mine), young, "notes.png"}
+
+
+def test_a_thumbnail_whose_image_no_row_names_goes_too(folder: Path, site: Site):
+    store = ImageStore()
+    lone = f"2026/01/01/{uuid.uuid4()}.thumb.webp"
+    store.write(lone, b"small")
+    os.utime(store.path(lone), (1.0, 1.0))
+    assert files_and_rows(site).turn().orphans_removed == 1
+    assert not Path(store.path(lone)).exists()
 
 
 def test_no_file_goes_that_an_open_attempt_may_still_record(folder: Path, site: Site):
