@@ -32,8 +32,8 @@ ABOUT = (
 )
 
 
-def create_app() -> APIFlask:
-    """The Flask app, with the settings in force."""
+def create_app(secret: str | None = None) -> APIFlask:
+    """The Flask app, with the settings in force; `secret` signs cookies in place of the one that is kept."""
     from apiflask import APIFlask
 
     from app import access, access_log, api, compat, errors, openapi, ops, security, web
@@ -60,7 +60,7 @@ def create_app() -> APIFlask:
         HTTP_ERROR_SCHEMA=ERROR_BODY,
     )
     app.json = PlainJson(app)
-    app.secret_key = web_secret()
+    app.secret_key = secret or web_secret()
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings().proxy_networks, settings().public_path)  # type: ignore[method-assign]
     for blueprint in (*api.blueprints(), *compat.blueprints(), ops.blueprint, web.blueprint):
         app.register_blueprint(blueprint)

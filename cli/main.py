@@ -38,6 +38,14 @@ COMMANDS = {
     "wait": ("cli.results:wait", "Wait until nothing of JOB is open, and say how far it is meanwhile."),
     "results": ("cli.results:results", "Write the images of JOB and their manifest into a folder or a bucket."),
     "reorder": ("cli.moves:reorder", "Say what of the background work is drawn first."),
+    "keys": (
+        "cli.keys:keys",
+        "Make, list, replace and revoke keys of tenants.",
+    ),
+    "tenants": (
+        "cli.tenants:tenants",
+        "Make, list and change tenants: who owns jobs, and what share and quota they have.",
+    ),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
     "evaluate": ("cli.evaluate:evaluate", "Measure what quality every level of a family keeps, by its scorer."),
     "solve": (

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.durations import duration
 from cli.terminal import JSON_OUT, OUT_FILE, decimal, make_console, shows_table, write_json
 
 if TYPE_CHECKING:
     from scheduler.observation.report import Figures, Report
 
-UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-LONGEST_S = 100 * 366 * UNITS["d"]
 ALLOWED = "a duration such as 90m, 1h30m or 2d, of at most a century, or an ISO time such as 2026-11-27T13:00"
 COLUMNS = (
     *("level", "requests", "p50 s", "p95 s", "p99 s", "denoise s", "violations %", "CLIP", "scored", "predicted"),
@@ -39,13 +37,8 @@ class PointInTime(click.ParamType[datetime]):
 
 def _ago(text: str) -> datetime | None:
     """The time so long ago; none where the text is no duration."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(min|[smhdw])", text.lower())
-    if not parts or re.sub(r"\d+(?:\.\d+)?\s*(?:min|[smhdw])|\s", "", text.lower()):
-        return None
-    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if seconds > LONGEST_S:
-        raise ValueError(text)
-    return datetime.now(UTC) - timedelta(seconds=seconds)
+    lasting = duration(text)
+    return datetime.now(UTC) - lasting if lasting is not None else None
 
 
 def _at(text: str) -> datetime:

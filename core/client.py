@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from core.errors import ArgusError, ServiceDown, kinds
+from core.settings import settings
 
 TIMEOUT_S = 60
 PAGE = 1000  # requests of a job read at a time
@@ -23,11 +24,12 @@ Line = dict[str, Any]  # a request as its job lists it
 class ArgusClient:
     """The REST API at one address, a connection a thread. Errors it answers are raised with their code and message.
 
-    What got no answer is sent again; a submission is done once all the same (`Idempotency-Key`).
+    `key` is what it sends where keys are demanded; ARGUS_API_KEY where none is given. What got no answer is sent again;
+    a submission is done once all the same (`Idempotency-Key`).
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, key: str = "") -> None:
+        self.url, self._key = url.rstrip("/"), key or settings().api_key
         self._local = threading.local()
 
     def submit(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +86,8 @@ class ArgusClient:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
+            if self._key:
+                self._local.session.headers["Authorization"] = f"Bearer {self._key}"
             again = Retry(
                 total=3, backoff_factor=0.2, allowed_methods=["GET", "POST", "DELETE"], respect_retry_after_header=False
             )

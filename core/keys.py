@@ -17,7 +17,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import BadInput, NotFound
-from core.tenant_tables import ITSELF, ApiKey, Tenant
+from core.tenant_tables import ApiKey
+from core.tenants import find_tenant
 
 PREFIX = "argus"
 ID_LETTERS, ID_CHARS = "abcdefghijkmnpqrstuvwxyz23456789", 10  # none that look like others
@@ -69,8 +70,7 @@ def create_key(
     session: Session, tenant: str, name: str, scopes: tuple[Scope, ...] = USUAL, expires_at: datetime | None = None
 ) -> tuple[ApiKey, Written]:
     """A new key of a tenant, and what its holder sends: nobody can say that again. Raises `NotFound`."""
-    if session.get(Tenant, tenant) is None:
-        raise NotFound(f"There is no tenant {tenant!r}: `argus tenants create {tenant}`.", field="tenant")
+    find_tenant(session, tenant)
     written = Written("".join(secrets.choice(ID_LETTERS) for _ in range(ID_CHARS)), secrets.token_urlsafe(SECRET_BYTES))
     about = {"tenant": tenant, "name": name.strip()[:NAME_CHARS], "expires_at": expires_at}
     key = ApiKey(id=written.id, hash=written.hash, scopes=[str(scope) for scope in scopes], **about)
@@ -116,13 +116,3 @@ def list_keys(session: Session, tenant: str | None = None) -> list[ApiKey]:
     """All keys, or those of a tenant, oldest first."""
     query = select(ApiKey).order_by(ApiKey.tenant, ApiKey.created_at)
     return list(session.scalars(query.where(ApiKey.tenant == tenant) if tenant else query))
-
-
-def check_tenant_name(name: str) -> str:
-    """A name that a tenant may have; raises `BadInput`."""
-    letters = name.replace("-", "").replace("_", "").replace(".", "")
-    if not (0 < len(name) <= 40 and letters.isascii() and letters.isalnum() and name == name.lower()):
-        raise BadInput("A tenant's name is 1 to 40 of a-z, 0-9, `-`, `_`, `.`.", field="name")
-    if name == ITSELF:
-        raise BadInput(f"{ITSELF!r} is what Argus calls its own work: take another name.", field="name")
-    return name

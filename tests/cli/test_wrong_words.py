@@ -51,12 +51,23 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     settings.cache_clear()
 
 
-def options() -> Iterator[tuple[str, str, click.Option]]:
-    """Each option of each verb that takes a value."""
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Each command with its words: a verb, or a verb and what is done with its things."""
     for verb in COMMANDS:
-        for option in argus.get_command(click.Context(argus), verb).params:  # type: ignore[union-attr]
+        command = argus.get_command(click.Context(argus), verb)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from ((f"{verb} {name}", below) for name, below in command.commands.items())
+        else:
+            yield verb, command
+
+
+def options() -> Iterator[tuple[str, str, click.Option]]:
+    """Each option of each command that takes a value."""
+    for words, command in commands():
+        for option in command.params:
             if isinstance(option, click.Option) and not option.is_flag:
-                yield verb, option.opts[0], option
+                yield words, option.opts[0], option
 
 
 def wrong(option: click.Option, folder: Path) -> list[str]:
@@ -87,13 +98,17 @@ def around(verb: str, option: str, folder: Path) -> list[str]:
         "replay": ["--trace", str(folder / "trace.csv")],
         "profile": ["--family", "none"],
         "evaluate": ["--family", "none"],
+        "keys revoke": ["none"],
+        "keys rotate": ["none"],
+        "tenants create": ["team"],
+        "tenants set": ["team"],
     }
     given = wants.get(verb, [])
     return [] if option in given else given
 
 
 #: What has no wrong value: words for people, and where nothing runs these are never looked at.
-FREE = {("replay", "--name"), ("simulate", "--seed")}
+FREE = {("replay", "--name"), ("simulate", "--seed"), ("keys create", "--name")}
 MOVES = ("cancel", "pause", "resume", "retry", "reorder")
 FREE |= {(verb, option) for option in ("--prompt", "--tenant") for verb in MOVES}
 
@@ -104,12 +119,12 @@ FREE |= {(verb, option) for option in ("--prompt", "--tenant") for verb in MOVES
 def test_no_value_of_any_option_ends_in_a_traceback(verb: str, option: str, folder: Path) -> None:
     found = next(each for name, opt, each in options() if (name, opt) == (verb, option))
     for value in wrong(found, folder):
-        told(run(verb, *around(verb, option, folder), option, value))
+        told(run(*verb.split(), *around(verb, option, folder), option, value))
 
 
-@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("verb", [words for words, _ in commands()])
 def test_words_that_nobody_asked_for_are_wrong_use(verb: str) -> None:
-    done = run(verb, "--nonsense")
+    done = run(*verb.split(), "--nonsense")
     told(done)
     assert done.exit_code == 2
 
@@ -137,10 +152,9 @@ def test_no_file_of_any_kind_ends_in_a_traceback(words: tuple[str, ...], name: s
     told(run(*(word.replace("{}", str(folder / name)) for word in given)))
 
 
-@pytest.mark.parametrize("verb", [verb for verb in COMMANDS if verb not in LEFT_RUNNING])
+@pytest.mark.parametrize("verb", [words for words, _ in commands() if words not in LEFT_RUNNING])
 def test_every_verb_speaks_json(verb: str) -> None:
-    command = argus.get_command(click.Context(argus), verb)
-    assert command is not None
+    command = dict(commands())[verb]
     assert "--json" in {name for option in command.params for name in option.opts}
 
 
