@@ -7,6 +7,7 @@ web/       pages: form, job, gallery, request, dashboard
 ops/       health and metrics
 schemas/   shapes of submissions and answers, a file a resource
 records/   rows as answers and pages show them, a file a resource
+quota      images of a tenant a day
 submission checks of a submission; prompts: choices in them
 uploads    files of prompts; plain_json: JSON within bounds
 rendering  a stored image in another size or format
@@ -36,7 +37,7 @@ def create_app(secret: str | None = None) -> APIFlask:
     """The Flask app, with the settings in force; `secret` signs cookies in place of the one that is kept."""
     from apiflask import APIFlask
 
-    from app import access, access_log, api, compat, errors, openapi, ops, security, web
+    from app import access, access_log, api, compat, errors, openapi, ops, quota, security, web
     from app.plain_json import PlainJson
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
@@ -69,4 +70,5 @@ def create_app(secret: str | None = None) -> APIFlask:
     access_log.register(app)
     security.register(app)
     access.register(app)
+    quota.register(app)
     return app

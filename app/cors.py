@@ -13,7 +13,8 @@ from core.settings import settings
 PATHS = ("/v1/", "/sdapi/", "/openapi.json")
 METHODS = "GET, POST, DELETE"
 HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
-EXPOSED = "ETag, Idempotent-Replayed, Location, Retry-After, X-Argus-Job, X-Request-ID"
+QUOTAS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Quota-Limit, X-Quota-Remaining, X-Quota-Reset"
+EXPOSED = "ETag, Idempotent-Replayed, Location, Retry-After, X-Argus-Job, X-Request-ID, " + QUOTAS
 MAX_AGE_S = 600
 ASKED = "Access-Control-Request-Method"
 

@@ -21,6 +21,7 @@ from app.clients import actor_of, client_of
 from app.idempotency import HEADER, first_job
 from app.listening import LISTENER
 from app.prompts.texts import clean_text
+from app.quota import take_quota
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import each_row
 from core.client_tables import ClientAction
@@ -81,7 +82,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
         most: images that the job may have; left out ARGUS_MAX_PROMPTS.
 
     Raises:
-        BadInput and its kinds, TooLarge, TooMuchWaiting, OperationalError: nothing is stored.
+        BadInput and its kinds, TooLarge, OverQuota, TooMuchWaiting, OperationalError: nothing is stored.
         OutcomeUnknown: the database went away, and did not come back to say; the message names the job.
     """
     family = load_family(settings().family)
@@ -95,6 +96,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
             with certain_transaction(select(Job.id).where(Job.id == job.id)) as session:
                 if first := first_job(session, wanted, source, job.id):
                     return _submitted(session, first)
+                take_quota(session, job.tenant, rows.count)
                 BACKLOG.admit(session, client_of(), rows.count)
                 job.created_at = session.execute(select(func.now())).scalar_one()
                 deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))

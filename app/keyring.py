@@ -1,4 +1,5 @@
-"""Keys and whether they are demanded, as the database had them a moment ago: a call costs no query for it.
+"""Keys, whether they are demanded, and what tenants may take, as the database had it a moment ago: a call costs no
+query for it.
 
 What is read is believed for KEPT_S, so a key that is revoked opens nothing after that. While the database is away,
 what was known stays: nothing can be revoked then, nor handed in.
@@ -19,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from core.database import transaction
 from core.keys import Scope
 from core.settings import settings
-from core.tenant_tables import ApiKey
+from core.tenant_tables import ApiKey, Tenant
 
 KEPT_S = 2.0
 MOST = 10_000  # keys remembered, also those that are none
@@ -42,6 +43,14 @@ class Known:
         return self.expires_at is None or datetime.now(UTC) < self.expires_at
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What a tenant may take; None: any number, or as the settings say."""
+
+    daily_images: int | None = None
+    rate: str | None = None
+
+
 class Keyring:
     """What this process knows of keys."""
 
@@ -57,6 +66,11 @@ class Keyring:
     def find(self, id: str) -> Known | None:
         """A key that was not revoked; None where there is none."""
         found: Known | None = self._kept(id, lambda: _read(id))
+        return found
+
+    def bounds(self, tenant: str) -> Bounds:
+        """What a tenant may take; no bounds for one without a row."""
+        found: Bounds = self._kept(("bounds", tenant), lambda: _read_bounds(tenant))
         return found
 
     def note_use(self, key: Known) -> None:
@@ -105,6 +119,12 @@ def _read(id: str) -> Known | None:
         return None
     scopes = frozenset(Scope(scope) for scope in row.scopes if scope in set(Scope))
     return Known(row.id, row.name, row.tenant, row.hash, scopes, row.expires_at)
+
+
+def _read_bounds(tenant: str) -> Bounds:
+    with transaction() as session:
+        row = session.get(Tenant, tenant)
+    return Bounds(row.daily_images, row.rate) if row else Bounds()
 
 
 KEYRING = Keyring()

@@ -14,11 +14,13 @@ from apiflask import APIFlask
 from flask import Response, g, request
 from flask_limiter import Limiter
 
-from app.clients import client_of
+from app.access import caller
+from app.clients import actor_of
 from app.cors import add_headers as add_cors_headers
 from app.cors import allowed_origin, answer_preflight
+from app.keyring import KEYRING
 from app.links import root
-from core.errors import BadInput, Forbidden, TooLarge
+from core.errors import BadInput, Forbidden, ServiceDown, TooLarge
 from core.services import broker_url
 from core.settings import settings
 
@@ -50,8 +52,7 @@ def register(app: APIFlask) -> None:
     app.after_request(add_headers)
     app.after_request(add_cors_headers)
     app.jinja_env.globals["form_token"] = form_token
-    if settings().rate_limit:
-        _limit(app)
+    _limit(app)
 
 
 def refuse_other_names() -> None:
@@ -126,15 +127,28 @@ def add_headers(response: Response) -> Response:
 
 
 def _limit(app: APIFlask) -> None:
-    """At most ARGUS_RATE_LIMIT submissions a client; counted in the broker, not at all while it is away."""
+    """At most so many submissions a key, or a client; counted in the broker, not at all while it is away."""
     limiter = Limiter(
-        client_of,
+        actor_of,
         app=app,
-        storage_uri=broker_url(),
+        storage_uri=_counted_at(),
         storage_options={"socket_connect_timeout": 1},
         headers_enabled=True,
         swallow_errors=True,
     )
-    shared = limiter.shared_limit(settings().rate_limit, scope="submissions")
+    shared = limiter.shared_limit(_rate, scope="submissions", exempt_when=lambda: not _rate())
     for endpoint in SUBMISSIONS:
         app.view_functions[endpoint] = cast(Any, shared(app.view_functions[endpoint]))
+
+
+def _counted_at() -> str:
+    """The broker; this process where none runs, and the app is only looked at."""
+    try:
+        return broker_url()
+    except ServiceDown:
+        return "memory://"
+
+
+def _rate() -> str:
+    """Submissions that a key of this caller's tenant may send, or a client where the tenant has no rate of its own."""
+    return KEYRING.bounds(caller().tenant).rate or settings().rate_limit

@@ -26,6 +26,7 @@
     ├── TooLarge (413)                more than one submission may carry
     ├── WrongMediaType (415)          the body is not of the type that this address takes
     ├── TooOften (429)                over ARGUS_RATE_LIMIT, or all places to wait for images or events are taken
+    │   ├── OverQuota                 over the images that the tenant may have accepted a day
     │   └── TooMuchWaiting            over ARGUS_MAX_WAITING, or ARGUS_MAX_WAITING_CLIENT
     ├── OutcomeUnknown (504)          the database went away while a job was committed, and did not come back to say
     ├── TookTooLong (504)             the images did not come within ARGUS_COMPAT_WAIT_S; their job goes on
@@ -211,6 +212,11 @@ class TooOften(ArgusError):
     code = "too_often"
     status = 429
     help = "Wait as long as the `Retry-After` header says, and put more prompts into one job."
+
+
+class OverQuota(TooOften):
+    code = "over_quota"
+    help = "Send again after `Retry-After`, when the next day begins (UTC); `argus tenants set` changes the quota."
 
 
 class TooMuchWaiting(TooOften):

@@ -56,7 +56,11 @@ class WebSettings(BaseSettings):
         description="Origins whose pages may call the API from a browser, comma separated: "
         "`https://studio.example.org,http://localhost:3000`; `*`: any. Cookies are never allowed.",
     )
-    rate_limit: str = Field("", description="Submissions allowed a client, e.g. `60/minute`. Empty: no limit.")
+    rate_limit: str = Field(
+        "",
+        description="Submissions allowed a key, or a client without one, e.g. `60/minute`; a tenant may have its own "
+        "(`argus tenants set`). Empty: no limit.",
+    )
     max_prompts: int = Field(10_000, ge=1, description="Most prompts in one job.")
     max_file_prompts: int = Field(100_000, ge=1, description="Most prompts in one job that is sent as a file.")
     max_waiting: int = Field(

@@ -17,9 +17,10 @@ from app.compat.openai.batch.calls import refusal, rows_for
 from app.compat.openai.batch.files import Line, lines
 from app.compat.openai.batch.states import IN_PROGRESS, VALIDATING, settle, validate
 from app.compat.openai.batch.validation import call_on
+from app.quota import take_quota
 from core.batch_tables import Batch, BatchLine
 from core.database import transaction
-from core.errors import ArgusError, TooLarge, TooMuchWaiting
+from core.errors import ArgusError, OverQuota, TooLarge, TooMuchWaiting
 from core.families import Family, load_family
 from core.publishing import publish_jobs
 from core.requests import new_requests
@@ -81,9 +82,11 @@ def _read(session: Session, batch: Batch) -> None:
 
 
 def _admit(session: Session, batch: Batch, requests: int) -> None:
+    """Count these requests as accepted; what is too much today may be taken tomorrow."""
     try:
+        take_quota(session, batch.tenant, requests)
         BACKLOG.admit(session, batch.client, requests)
-    except TooLarge as error:
+    except (TooLarge, OverQuota) as error:
         raise TooMuchWaiting(error.message) from None
 
 
