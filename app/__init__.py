@@ -37,7 +37,7 @@ def create_app(secret: str | None = None) -> APIFlask:
     """The Flask app, with the settings in force; `secret` signs cookies in place of the one that is kept."""
     from apiflask import APIFlask
 
-    from app import access, access_log, api, compat, errors, openapi, ops, quota, security, web
+    from app import access, access_log, api, compat, errors, idempotency, openapi, ops, quota, security, web
     from app.plain_json import PlainJson
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
@@ -67,6 +67,7 @@ def create_app(secret: str | None = None) -> APIFlask:
         app.register_blueprint(blueprint)
     openapi.register(app)
     errors.register(app)
+    app.after_request(idempotency.add_header)
     access_log.register(app)
     security.register(app)
     access.register(app)

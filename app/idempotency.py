@@ -1,9 +1,11 @@
 """What is sent again is answered again, and done once.
 
-It is sent again if it has the `Idempotency-Key` of an earlier submission; or if an OpenAI client says that it tries the
-same once more (`X-Stainless-Retry-Count`), as those do after a timeout or a lost connection: then the job of the first
-try is joined, so long as nothing of it has failed or was cancelled. Keys and tries are committed with the job they
-made. Who comes with the same key meanwhile waits for that commit.
+It is sent again if it has the `Idempotency-Key` of an earlier call that made something: a job, an uploaded file, a
+batch (draft-ietf-httpapi-idempotency-key); or if an OpenAI client says that it tries the same once more
+(`X-Stainless-Retry-Count`), as those do after a timeout or a lost connection: then the job of the first try is joined,
+so long as nothing of it has failed or was cancelled. Keys and tries are committed with what they made. Who comes with
+the same key meanwhile waits for that commit, and is told 409 when it takes too long. The page's form has a key in a
+field, since browsers send no header: a second click makes no second job.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from flask import g, has_request_context, request
+from flask import Response, g, has_request_context, request
 from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -23,19 +25,23 @@ from sqlalchemy.orm import Session
 from app.clients import client_of
 from app.schemas.submission import JobIn
 from core.client_tables import IdempotencyKey
-from core.errors import BadInput, Conflict, KeyReused
+from core.errors import BadInput, KeyInFlight, KeyReused
 from core.tables import Job, Request, State
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 TRIES = "X-Stainless-Retry-Count"  # 0 at the first try
 MOST_CHARS = 255
+AGAIN_S = 1  # after which a call whose first is under way is sent again
 TRY = "try\n"  # begins the key of a try, before its job's id; no client's key has a line break
 TRIED_FOR = timedelta(minutes=10)  # so long the first try is known
 
 
+FORM, FIELD = "web.submit", "idempotency_key"  # the page's form, which sends no header, and its field
+
+
 @dataclass(frozen=True)
 class Key:
-    """A client's word for one submission, and the digest of what is submitted."""
+    """A client's word for one call, and the digest of what it sends."""
 
     client: str
     text: str
@@ -44,17 +50,18 @@ class Key:
 
 def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -> uuid.UUID | None:
     """The job that this HTTP request made when it was sent before; none, and noted that it makes this one, the first
-    time. In the caller's transaction. Raises as `claim` does, and `BadInput` for a key that cannot be.
+    time. In the caller's transaction. Raises as `first_made` does.
     """
     if not has_request_context():
         return None
-    if HEADER not in request.headers and TRIES not in request.headers:
+    form_key = request.form.get(FIELD) if request.endpoint == FORM else None
+    if not (HEADER in request.headers or TRIES in request.headers or form_key):
         return None
     digest = _digest(source, wanted)
-    if (text := request.headers.get(HEADER)) is not None:
-        if not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
-            raise BadInput(f"The key has 1 to {MOST_CHARS} printable ASCII characters.", field=HEADER)
-        return claim(session, Key(client_of(), text, digest), job_id)
+    if HEADER in request.headers:
+        return first_made(session, digest, job_id)
+    if form_key:  # what was changed since is another submission
+        return claim(session, Key(client_of(), digest_of(f"{FORM} {form_key} {digest}".encode()), digest), job_id)
     if (tries := request.headers.get(TRIES)) is None:
         return None
     if tries != "0" and (first := _join(session, digest)):
@@ -69,6 +76,32 @@ def _digest(source: str, wanted: JobIn) -> str:
     for prompt in wanted.prompts or ():
         found.update(prompt.encode() if isinstance(prompt, str) else prompt.model_dump_json().encode())
         found.update(b"\n")
+    return found.hexdigest()
+
+
+def first_made(session: Session, digest: str, made: uuid.UUID) -> uuid.UUID | None:
+    """What this HTTP request made when it was sent with the same `Idempotency-Key` before; none, and noted that it
+    makes this one, the first time, or if it has no key. In the caller's transaction.
+
+    Args:
+        digest: of all that was sent, as it was understood (`digest_of`).
+
+    Raises:
+        BadInput: a key that cannot be.
+        KeyReused, KeyInFlight: as `claim`.
+    """
+    if (text := request.headers.get(HEADER)) is None:
+        return None
+    if not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
+        raise BadInput(f"The key has 1 to {MOST_CHARS} printable ASCII characters.", field=HEADER)
+    return claim(session, Key(client_of(), text, digest), made)
+
+
+def digest_of(*parts: bytes) -> str:
+    """The digest of something in parts."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
     return found.hexdigest()
 
 
@@ -91,30 +124,34 @@ def _join(session: Session, digest: str) -> uuid.UUID | None:
     return job.id
 
 
-def claim(session: Session, key: Key, job_id: uuid.UUID) -> uuid.UUID | None:
-    """Note that this key makes this job, in the caller's transaction; returns the job that it made before, if any.
+def claim(session: Session, key: Key, made: uuid.UUID) -> uuid.UUID | None:
+    """Note that this key makes this, in the caller's transaction; returns what it made before, if anything.
 
     Raises:
         KeyReused: it was sent before with something else.
-        Conflict: the first submission with it takes longer than this one may wait.
+        KeyInFlight: the first call with it takes longer than this one may wait.
     """
-    row = {"client": key.client, "key": key.text, "digest": key.digest, "job_id": job_id}
+    row = {"client": key.client, "key": key.text, "digest": key.digest, "job_id": made}
     try:
         noted = session.execute(insert(IdempotencyKey).values(row).on_conflict_do_nothing())
     except OperationalError as error:
         if isinstance(error.orig, LockNotAvailable):
-            raise Conflict("The first submission with this key is still under way. Ask again.", field=HEADER) from None
+            raise KeyInFlight(
+                "The first call with this key is still under way. Send it again.", field=HEADER, retry_after_s=AGAIN_S
+            ) from None
         raise
     if noted.rowcount:  # type: ignore[attr-defined]
         return None
     mine = (IdempotencyKey.client == key.client, IdempotencyKey.key == key.text)
     first = session.scalars(select(IdempotencyKey).where(*mine)).one()
     if first.digest != key.digest:
-        raise KeyReused("This key was sent before with another submission.", field=HEADER)
+        raise KeyReused("This key was sent before with something else.", field=HEADER)
     g.replayed = True
     return first.job_id
 
 
-def headers() -> dict[str, str]:
-    """What an answer says of it: whether the job was there before."""
-    return {REPLAYED: "true"} if g.get("replayed") else {}
+def add_header(response: Response) -> Response:
+    """Say of an answer that what it tells of was there before."""
+    if g.get("replayed"):
+        response.headers[REPLAYED] = "true"
+    return response

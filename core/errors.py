@@ -23,6 +23,7 @@
     │   └── ModelNotFound             a model that clients of OpenAI name and that is not here
     ├── WrongMethod (405)             the address exists, but not for this method
     ├── Conflict (409)                the thing is not in a state that allows this
+    │   └── KeyInFlight               an Idempotency-Key whose first call is still under way
     ├── TooLarge (413)                more than one submission may carry
     ├── WrongMediaType (415)          the body is not of the type that this address takes
     ├── TooOften (429)                over ARGUS_RATE_LIMIT, or all places to wait for images or events are taken
@@ -248,6 +249,11 @@ class Conflict(ArgusError):
     code = "conflict"
     status = 409
     help = "Look at the state of the thing first; the message says what it is."
+
+
+class KeyInFlight(Conflict):
+    code = "idempotency_key_in_flight"
+    help = "Send the same again after `Retry-After` seconds: it is answered with what the first call made."
 
 
 class BadSettings(ArgusError):

@@ -8,7 +8,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import current_app, request
 
-from app import idempotency, jobs, moves
+from app import jobs, moves
 from app.access import needs
 from app.links import link
 from app.records.jobs import job_links, job_list, job_page
@@ -151,4 +151,4 @@ def _accepted(
         links=links,
         requests=lines,
     )
-    return body, 202, {"Location": links["self"], **idempotency.headers()}
+    return body, 202, {"Location": links["self"]}

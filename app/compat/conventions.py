@@ -84,7 +84,6 @@ def _only_json() -> None:
 def _name_job(response: Response) -> Response:
     if "job_id" in g:
         response.headers["X-Argus-Job"] = str(g.job_id)
-        response.headers.update(idempotency.headers())
         if response.status_code >= 400 and idempotency.HEADER not in request.headers:
             joins = response.status_code == TookTooLong.status and idempotency.TRIES in request.headers
             response.headers["X-Should-Retry"] = str(joins).lower()  # else it would be drawn twice

@@ -165,6 +165,6 @@ class KeyIn(BaseModel):
     idempotency_key: str | None = Field(
         default=None,
         alias="Idempotency-Key",
-        description="A word of yours for this submission, 1 to 255 characters of ASCII, kept for a day: sent again "
-        "with it, it is answered with the same job (`Idempotent-Replayed: true`).",
+        description="A word of yours for this call, 1 to 255 characters of ASCII, kept for a day: sent again with it, "
+        "the call is answered with what it made the first time (`Idempotent-Replayed: true`).",
     )

@@ -8,6 +8,9 @@ const one = (selector) => document.querySelector(selector);
 function form() {
   const prompts = one("#prompts"), file = one("#file");
   if (!prompts) return;
+  const key = prompts.form.elements.idempotency_key;
+  // Come back to, the form makes another job; pressed twice, one.
+  addEventListener("pageshow", (event) => { if (event.persisted) key.value = `${Date.now()}-${Math.random()}`; });
   const count = () => {
     const lines = prompts.value.split("\n").filter((line) => line.trim()).length;
     one("#count").textContent = file.files.length || !lines ? "" : lines === 1 ? "1 prompt" : `${lines} prompts`;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from werkzeug.datastructures import FileStorage
 from app import jobs
 from app.access import needs
 from app.errors import answer
+from app.idempotency import FIELD as KEY_FIELD
 from app.records.jobs import job_list
 from app.records.levels import levels_out
 from app.schemas.submission import FormIn
@@ -29,7 +31,7 @@ from core.settings import settings
 from scheduler.observation.target import latency_target_s
 
 RECENT = 8
-PLAIN = ("prompts", "size", FIELD)  # fields of the form that are not options of a job
+PLAIN = ("prompts", "size", FIELD, KEY_FIELD)  # fields of the form that are not options of a job
 
 
 @blueprint.get("/")
@@ -99,6 +101,7 @@ def _page(values: Any, error: ArgusError | None = None) -> str:
         return render_template(
             "home.html",
             values=values,
+            key=uuid.uuid4().hex,
             error=error,
             levels=levels_out(session, load_family(settings().family)).levels,
             jobs=job_list(session, 1, RECENT).jobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -96,8 +97,74 @@ def test_a_twin_waits_only_so_long_for_the_first(client: FlaskClient, monkeypatc
     with transaction() as session:
         session.add(IdempotencyKey(client="127.0.0.1", key="k-1", digest="", job_id=uuid.uuid4()))
         session.flush()
-        assert code_and_field(send(client)) == (409, "conflict", "Idempotency-Key")
+        assert code_and_field(send(client)) == (409, "idempotency_key_in_flight", "Idempotency-Key")
     forget_connections()
+
+
+def test_who_is_told_to_ask_again_is_told_when(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_database, "LIMITS", ("-c lock_timeout=200ms",))
+    forget_connections()
+    with transaction() as session:
+        session.add(IdempotencyKey(client="127.0.0.1", key="k-1", digest="", job_id=uuid.uuid4()))
+        session.flush()
+        assert send(client).headers["Retry-After"] == "1"
+    forget_connections()
+
+
+def upload_calls(client: FlaskClient, content: bytes = b"{}", key: dict[str, str] = KEY) -> Any:
+    data = {"file": (io.BytesIO(content), "calls.jsonl"), "purpose": "batch"}
+    return client.post("/v1/files", data=data, headers=key)
+
+
+def test_a_file_of_calls_sent_again_is_the_first_one(client: FlaskClient) -> None:
+    first, again, other = upload_calls(client), upload_calls(client), upload_calls(client, b"[]")
+    assert first.get_json() == again.get_json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (other.status_code, other.get_json()["error"]["code"]) == (400, "idempotency_key_reused")
+    assert len(client.get("/v1/files").get_json()["data"]) == 1
+    assert b"".join(client.get(f"/v1/files/{first.get_json()['id']}/content").response) == b"{}"
+
+
+def test_a_batch_sent_again_is_the_first_one(client: FlaskClient) -> None:
+    file = upload_calls(client).get_json()["id"]
+
+    def create(**metadata: str) -> Any:
+        body = {"input_file_id": file, "endpoint": "/v1/images/generations", "completion_window": "24h"}
+        return client.post("/v1/batches", json={**body, "metadata": metadata}, headers={"Idempotency-Key": "k-2"})
+
+    first, again, other = create(a="1"), create(a="1"), create(a="2")
+    assert first.get_json()["id"] == again.get_json()["id"]
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert other.get_json()["error"]["code"] == "idempotency_key_reused"
+
+
+def test_the_form_sent_twice_makes_one_job_and_with_other_words_another(client: FlaskClient) -> None:
+    page = client.get("/").text
+    fields = dict(re.findall(r'name="(argus_token|idempotency_key)" value="([^"]+)"', page))
+    first, again = (client.post("/", data={**fields, "prompts": "a fox"}) for _ in range(2))
+    assert (first.status_code, first.location) == (303, again.location)
+    assert client.post("/", data={**fields, "prompts": "a bear"}).location != first.location
+    assert rows() == (2, 2)
+    assert f'value="{fields["idempotency_key"]}"' not in client.get("/").text
+
+
+def test_every_address_that_makes_something_takes_a_key(client: FlaskClient) -> None:
+    """Those that make nothing are listed: what is new has to be sorted."""
+    document = client.get("/openapi.json").get_json()
+    posts = {path: methods["post"] for path, methods in document["paths"].items() if "post" in methods}
+    taking = {
+        path
+        for path, operation in posts.items()
+        if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
+    }
+    assert taking == {
+        *("/v1/jobs", "/v1/jobs/csv", "/v1/images/generations", "/v1/files", "/v1/batches", "/sdapi/v1/txt2img")
+    }
+    assert {path for path in set(posts) - taking if not path.startswith("/sdapi/")} == {
+        *("/v1/images/edits", "/v1/images/variations"),  # always refused
+        "/v1/batches/{batch_id}/cancel",  # the second time it changes nothing
+    }
 
 
 def test_the_key_of_a_job_that_was_removed_makes_no_second_one(client: FlaskClient) -> None:

@@ -17,7 +17,7 @@ from app.compat.drawing import Drawing, draw, finished
 from app.compat.sizes import sizes_for
 from app.rendering import Rendering, render
 from app.schemas.base import json_wholes
-from app.schemas.submission import JobIn
+from app.schemas.submission import JobIn, KeyIn
 from core.database import transaction
 from core.errors import Cancelled
 from core.families import Family, load_family
@@ -30,9 +30,10 @@ PREVIEWS = 2  # of each image, for who asks for its progress
 @blueprint.post("/txt2img")
 @needs(Scope.SUBMIT)
 @blueprint.input(Txt2ImgIn, arg_name="wanted", example={"prompt": "a red apple", "seed": 7, "batch_size": 2})
+@blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Txt2ImgOut, description="The images are there")
 @blueprint.doc(responses=ERRORS)
-def txt2img(wanted: Txt2ImgIn) -> Txt2ImgOut:
+def txt2img(wanted: Txt2ImgIn, key: KeyIn) -> Txt2ImgOut:
     """Draw images and wait for them
 
     Submits a job and answers when its images are there, in the size that was asked for. After ARGUS_COMPAT_WAIT_S the

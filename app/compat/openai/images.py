@@ -13,6 +13,7 @@ from app.compat.openai.blueprint import blueprint
 from app.compat.openai.names import level_named
 from app.compat.openai.schemas import ERROR_BODY, ImagesOut
 from app.compat.openai.stream import stream
+from app.schemas.submission import KeyIn
 from core.families import load_family
 from core.keys import Scope
 from core.settings import settings
@@ -31,9 +32,10 @@ ERRORS = error_responses(ERROR_BODY, {**SAID, 404: "No such model"})
 @blueprint.post("/images/generations")
 @needs(Scope.SUBMIT)
 @blueprint.input(ImagesIn, arg_name="wanted", examples=EXAMPLES)
+@blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(ImagesOut, description="The images are there")
 @blueprint.doc(responses={**ERRORS, 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}})
-def generate(wanted: ImagesIn) -> ImagesOut | Response:
+def generate(wanted: ImagesIn, key: KeyIn) -> ImagesOut | Response:
     """Draw images and wait for them
 
     Submits a job and answers when its images are there; `argus` says of each which level drew it and why, in which size

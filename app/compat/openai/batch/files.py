@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from flask import request
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from app import idempotency
 from app.access import caller, owned
 from app.clients import client_of
 from core.batch_tables import Batch, FilePart, StoredFile
@@ -30,10 +32,21 @@ class Line:
     end: int
 
 
-def store(session: Session, stream: IO[bytes], name: str) -> StoredFile:
-    """Keep a file; raises `BadInput` where it is empty."""
+def upload(session: Session, stream: IO[bytes], name: str) -> StoredFile:
+    """Keep a file that is sent, once (`app.idempotency`); raises `BadInput` where it is empty, `NotFound` where it was
+    sent before and removed since."""
+    made = uuid.uuid4()
+    if idempotency.HEADER in request.headers:
+        digest = idempotency.digest_of(name.encode(), *iter(lambda: stream.read(PIECE), b""))
+        stream.seek(0)
+        if first := idempotency.first_made(session, digest, made):
+            return find_file(session, f"{PREFIX}{first.hex}")
+    return _store(session, stream, name, made)
+
+
+def _store(session: Session, stream: IO[bytes], name: str, made: uuid.UUID) -> StoredFile:
     whose = {"client": client_of(), "tenant": caller().tenant}
-    file = StoredFile(id=uuid.uuid4(), **whose, purpose=UPLOADED, filename=name[-NAME_CHARS:], bytes=0)
+    file = StoredFile(id=made, **whose, purpose=UPLOADED, filename=name[-NAME_CHARS:], bytes=0)
     session.add(file)
     session.flush()
     number = 0

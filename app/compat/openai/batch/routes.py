@@ -32,6 +32,7 @@ from app.compat.openai.batch.schemas import (
 )
 from app.compat.openai.blueprint import blueprint, forms
 from app.compat.openai.schemas import ERROR_BODY
+from app.schemas.submission import KeyIn
 from core.batch_tables import Batch, StoredFile
 from core.database import transaction
 from core.errors import NotFound
@@ -53,14 +54,15 @@ def _allow_large() -> None:
 @forms.post("/files")
 @needs(Scope.SUBMIT)
 @forms.input(FileIn, location="form_and_files", arg_name="sent")
+@forms.input(KeyIn, location="headers", arg_name="key")
 @forms.output(FileOut)
-def upload_file(sent: FileIn) -> FileOut:
+def upload_file(sent: FileIn, key: KeyIn) -> FileOut:
     """Upload a file of calls
 
     For a batch: JSON lines, up to 50,000 of them and ARGUS_MAX_FILE_MB megabytes.
     """
     with transaction() as session:
-        file = files.store(session, sent.file.stream, (sent.file.filename or "file").replace("\0", ""))
+        file = files.upload(session, sent.file.stream, (sent.file.filename or "file").replace("\0", ""))
         session.flush()
         session.refresh(file)
         return _file_out(file)
@@ -134,9 +136,10 @@ def delete_file(file_id: str) -> FileDeleted:
 @blueprint.post("/batches")
 @needs(Scope.SUBMIT)
 @blueprint.input(BatchIn, arg_name="wanted")
+@blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(BatchOut)
 @blueprint.doc(responses=NO_FILE)
-def create_batch(wanted: BatchIn) -> BatchOut:
+def create_batch(wanted: BatchIn, key: KeyIn) -> BatchOut:
     """Create a batch
 
     Its lines become one job of batch work, which fills what interactive work leaves free.

@@ -13,6 +13,7 @@ Whoever looks moves it on: `settle`. What was done by then is in its output file
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from app.access import caller, owned
 from app.clients import client_of
 from app.compat.openai.batch.files import MADE, UPLOADED, find_file, id_from, lines
 from app.compat.openai.batch.validation import check
+from app.idempotency import digest_of, first_made
 from core.batch_tables import Batch, StoredFile
 from core.errors import BadInput, NotFound
 from core.families import load_family
@@ -53,13 +55,20 @@ WHERE r.job_id = :job AND r.state = 'done'
 
 
 def create(session: Session, input_file: str, labels: dict[str, str] | None) -> Batch:
-    """A batch of a file, to be read by the keeper; raises `NotFound`, or `BadInput` for a file of another purpose."""
+    """A batch of a file, to be read by the keeper; sent again (`app.idempotency`) it is the first one.
+
+    Raises `NotFound`, or `BadInput` for a file of another purpose.
+    """
+    made = uuid.uuid4()
+    asked = json.dumps([input_file, labels], sort_keys=True)
+    if first := first_made(session, digest_of(asked.encode()), made):
+        return find_batch(session, f"{PREFIX}{first.hex}")
     file = find_file(session, input_file, "input_file_id")
     if file.purpose != UPLOADED:
         raise BadInput("This is a file of results; send one of purpose `batch`.", field="input_file_id")
     now = now_of(session)
     window = timedelta(seconds=settings().batch_window_s)
-    batch = Batch(id=uuid.uuid4(), client=client_of(), tenant=caller().tenant, labels=labels, status=VALIDATING)
+    batch = Batch(id=made, client=client_of(), tenant=caller().tenant, labels=labels, status=VALIDATING)
     batch.input_file_id = file.id
     batch.created_at, batch.expires_at = now, now + window
     batch.total = batch.completed = batch.failed = batch.lines_read = batch.bytes_read = 0
