@@ -12,9 +12,9 @@ from core.settings import settings
 
 PATHS = ("/v1/", "/sdapi/", "/openapi.json")
 METHODS = "GET, POST, DELETE"
-HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"
 QUOTAS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Quota-Limit, X-Quota-Remaining, X-Quota-Reset"
-EXPOSED = "ETag, Idempotent-Replayed, Location, Retry-After, X-Argus-Job, X-Request-ID, " + QUOTAS
+EXPOSED = "ETag, Idempotent-Replayed, Location, Preference-Applied, Retry-After, X-Argus-Job, X-Request-ID, " + QUOTAS
 MAX_AGE_S = 600
 ASKED = "Access-Control-Request-Method"
 

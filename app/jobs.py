@@ -102,7 +102,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
                 deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))
                 session.add(job)
                 session.flush()
-                copy_requests(session, job, rows, deadline_at)
+                copy_requests(session, job, rows, deadline_at, _start_by(job, wanted))
                 note(session, job.id, "created", source=source, requests=rows.count)
         except OutcomeUnknown as error:
             raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
@@ -121,6 +121,11 @@ def _check(wanted: JobIn, family: Family, previews: int, most: int, rows: RowSpo
         if rows.count % BREATH == 0:
             time.sleep(BREATH_S)
     return checked
+
+
+def _start_by(job: Job, wanted: JobIn) -> datetime | None:
+    """By when its requests have to have begun; none where that does not matter."""
+    return None if wanted.start_within_s is None else job.created_at + timedelta(seconds=wanted.start_within_s)
 
 
 def _publish(job: Job) -> bool:
@@ -172,7 +177,7 @@ def cancel(job_id: uuid.UUID) -> int:
 
 def abandon(job_id: uuid.UUID) -> None:
     """The client that waited for a job has hung up: unless it comes back, what has not begun is cancelled
-    (`core.requests.cancel_abandoned`). Not where somebody else waits for it, it may come back any time with its
+    (`core.unserved.cancel_abandoned`). Not where somebody else waits for it, it may come back any time with its
     `Idempotency-Key`, or ARGUS_COMPAT_HANG_UP says otherwise."""
     if settings().compat_hang_up == "finish" or HEADER in request.headers or LISTENER.is_followed(job_id):
         return

@@ -7,6 +7,7 @@ until its client hangs up, which the server says (`HANG_UP`).
 
 from __future__ import annotations
 
+import enum
 import math
 import threading
 import time
@@ -73,6 +74,27 @@ def following(job_id: uuid.UUID, on_hang_up: OnHangUp | None) -> Iterator[Follow
         yield follower
     finally:
         LISTENER.leave(job_id, follower)
+
+
+class Outcome(enum.Enum):
+    """How waiting ended."""
+
+    OVER = "what was waited for is there"
+    LATE = "time was up"
+    GONE = "the client hung up"
+
+
+def wait_until(is_over: Callable[[], bool], job_id: uuid.UUID, most_s: float) -> Outcome:
+    """Wait for so long until something about a job is so; asked whenever there is something new about it."""
+    end = time.monotonic() + most_s
+    with following(job_id, hanging_up()) as follower:
+        while not follower.client_is_gone:
+            if is_over():
+                return Outcome.OVER
+            if (left := end - time.monotonic()) <= 0:
+                return Outcome.LATE
+            follower.wait(left)
+    return Outcome.GONE
 
 
 def leave() -> None:

@@ -86,6 +86,9 @@ def _from_here(place: str) -> str:
 @click.option("--n", type=Whole(1), default=1, show_default=True, help="Images per prompt, seeds counting up.")
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
+@click.option(
+    "--start-within", "start_within_s", type=Number(), help="Seconds in which each has to begin; else it fails."
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
 @click.option("--json", "json_out", type=JSON_OUT, help="Also write the results as JSON (- is stdout).")
 @click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")

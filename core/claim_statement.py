@@ -20,7 +20,8 @@ WITH taken AS (
         level = coalesce(:level, level),
         note = CASE WHEN :note IS NULL THEN note ELSE concat_ws('; ', note, :note) END
     WHERE id = (
-        SELECT id FROM request WHERE id = :id AND state = 'queued' AND level = ANY(:levels) FOR UPDATE SKIP LOCKED
+        SELECT id FROM request WHERE id = :id AND state = 'queued' AND level = ANY(:levels)
+            AND (start_by IS NULL OR start_by >= now() OR started_at IS NOT NULL) FOR UPDATE SKIP LOCKED
     ) AND set_config('synchronous_commit', 'off', true) = 'off' RETURNING *
 ), begun AS (
     INSERT INTO attempt (id, request_id, number, worker, boot, level, model)

@@ -35,6 +35,7 @@
     ├── NoModelFits                   a device with too little memory for any model of the family
     ├── ServiceDown (503)             database or broker cannot be reached
     │   └── StoreDown                 the image store cannot be written or read
+    ├── NotStartedInTime (504)        a request that had not begun within its `start_within_s`
     └── EngineError                   one request failed inside a worker; its neighbours go on
         ├── WeightsDamaged            a weight file missing, or not the one that was recorded
         ├── OutOfMemory               admission did not fit, even alone
@@ -275,6 +276,12 @@ class ServiceDown(ArgusError):
 class StoreDown(ServiceDown):
     code = "store_down"
     help = "Free space, or make the image store writable again; images that are drawn wait for it and are not lost."
+
+
+class NotStartedInTime(ArgusError):
+    code = "not_started_in_time"
+    status = 504
+    help = "Send it again when less waits (`GET /v1/plan`), or with more time in `start_within_s`."
 
 
 class EngineError(ArgusError):

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from core.database import single_statement, transaction
 from core.families import Family
 from core.tables import Job, Request, ServiceClass, State
+from core.unserved import may_start
 
 SHOWN = (  # of a request that waits: just what decides, because every claim reads some dozens of them
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality, Request.service_class),
@@ -47,7 +48,7 @@ def _first_of_each_level(background: bool) -> Select[Any]:
     first = (
         select(*SHOWN)
         .where(Request.state == State.QUEUED, Request.family == bindparam("family"), Request.level == one_level.c.id)
-        .where(~in_foreground() if background else in_foreground())
+        .where(~in_foreground() if background else in_foreground(), may_start())
         .order_by(*_order(Request, background))
         .limit(most)
         .lateral()
@@ -68,6 +69,7 @@ def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> l
         select(Request)
         .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.in_(levels))
         .where(Request.deadline_unreachable, Request.accepted_at < func.now() - timedelta(seconds=waited_s))
+        .where(may_start())
         .order_by(Request.accepted_at, Request.id)
         .limit(most)
     )

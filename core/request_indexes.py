@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Index, text
 
 FOREGROUND = "(service_class = 'interactive' OR urgent) AND NOT deadline_unreachable"
+UNBEGUN = "start_by IS NOT NULL AND state IN ('accepted', 'queued')"
 
 
 def request_indexes() -> tuple[Index, ...]:
@@ -40,6 +41,8 @@ def request_indexes() -> tuple[Index, ...]:
             *("family", "accepted_at", "id"),
             postgresql_where="state = 'queued' AND deadline_unreachable",
         ),
+        # What has to have begun by a time.
+        Index("ix_request_start_by", "start_by", postgresql_where=UNBEGUN),
         # Demand, the sample of prompts.
         Index("ix_request_accepted", "family", text("accepted_at DESC")),
         # Reports: rows lie nearly in the order in which they came, so this one costs next to nothing.

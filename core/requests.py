@@ -13,6 +13,7 @@
                                                     │
      accepted, queued, running, paused ──cancel H──▶ cancelled
                       accepted, queued ──PAUSE K──▶ paused ──RESUME L──▶ accepted (queued, where it has an image)
+                      accepted, queued ──expire J──▶ failed
                      failed, cancelled ──RETRY M──▶ accepted
                                   queued ──keep_image I──▶ done
                                  running ──release E, attempts used up──▶ failed
@@ -29,8 +30,9 @@
     F  `finish`                image and timings are stored
     G  `redraw`                its image scored under its floor: again, at a better level
     H  `cancel_job`, `cancel`, the user does not want it any more, or hung up before it began
-       `cancel_abandoned`
+       `cancel_abandoned`     (the last of these: `core.unserved`)
     I  `keep_image`            it was redrawn and cannot be in time any more: done, with the image it has
+    J  `expire_unstarted`      it was to begin by now, and has not (`core.unserved`)
     K  `PAUSE`                 the user wants nothing of it to begin for now
     L  `RESUME`                and now does again; its deadline is as much later
     M  `RETRY`                 the user wants it again: the same id and seed, its attempts counted anew
@@ -75,15 +77,6 @@ FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note,
 WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachable
 """
 )
-CANCEL_ABANDONED = text(
-    """
-WITH gone AS (
-    UPDATE job SET abandoned_at = NULL WHERE abandoned_at < now() - CAST(:after AS interval) RETURNING id
-)
-UPDATE request SET state = 'cancelled', note = concat_ws('; ', note, 'its client hung up before it began')
-WHERE job_id IN (SELECT id FROM gone) AND state IN ('accepted', 'queued') AND attempts = 0
-"""
-)
 
 
 @dataclass(frozen=True)
@@ -109,21 +102,29 @@ class Claim:
 # A
 
 
-def new_requests(session: Session, job: Job, rows: Sequence[dict[str, Any]], deadline_at: datetime) -> None:
+def new_requests(
+    session: Session,
+    job: Job,
+    rows: Sequence[dict[str, Any]],
+    deadline_at: datetime,
+    start_by: datetime | None = None,
+) -> None:
     """Write a job's requests in `accepted`; `rows` hold what differs between them."""
-    shared = _shared(job, deadline_at)
+    shared = _shared(job, deadline_at, start_by)
     session.execute(insert(Request), [{**row, **shared} for row in rows])
 
 
-def copy_requests(session: Session, job: Job, rows: RowSpool, deadline_at: datetime) -> None:
+def copy_requests(
+    session: Session, job: Job, rows: RowSpool, deadline_at: datetime, start_by: datetime | None = None
+) -> None:
     """The same, however many they are."""
-    rows.copy_into(session, cast(Table, Request.__table__), _shared(job, deadline_at))
+    rows.copy_into(session, cast(Table, Request.__table__), _shared(job, deadline_at, start_by))
 
 
-def _shared(job: Job, deadline_at: datetime) -> dict[str, Any]:
+def _shared(job: Job, deadline_at: datetime, start_by: datetime | None) -> dict[str, Any]:
     shared: dict[str, Any] = {name: getattr(job, name) for name in ("family", "tenant", "service_class")}
-    shared |= {"job_id": job.id, "state": State.ACCEPTED, "accepted_at": job.created_at, "deadline_at": deadline_at}
-    return shared
+    shared |= {"job_id": job.id, "state": State.ACCEPTED, "accepted_at": job.created_at}
+    return shared | {"deadline_at": deadline_at, "start_by": start_by}
 
 
 # B, C
@@ -324,10 +325,6 @@ def keep_image(requests: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 # H
 
 
-def cancel_abandoned(after: timedelta) -> int:
-    """Cancel what has not begun of jobs whose client hung up so long ago and has not come back; returns how many."""
-    with transaction() as session:
-        return session.execute(CANCEL_ABANDONED, {"after": after}).rowcount  # type: ignore[attr-defined,no-any-return]
 
 
 def cancel(claimed: Claim) -> None:

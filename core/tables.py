@@ -96,6 +96,7 @@ class Request(Base):
     level_asked: Mapped[str] = mapped_column(String(64), default="auto")  # auto or a level's id
     min_quality: Mapped[float | None]  # floor of relative quality, 0..1
     deadline_at: Mapped[datetime]
+    start_by: Mapped[datetime | None]  # not begun by then, it is failed
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     previews: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))  # wanted on the way
 

@@ -22,6 +22,7 @@ from core.tables import OPEN_STATES, Attempt, Image, Job, Request, State
 
 PORTION = 2_000  # requests of one transaction
 NOT_BEGUN = (State.ACCEPTED, State.QUEUED)
+LIMITS = ("deadline_at", "start_by")  # which move with what the user does; the second may be none
 HAS_IMAGE = select(Image.id).where(Image.request_id == Request.id).exists()
 HELD = select(Attempt.id).where(Attempt.request_id == Request.id, Attempt.outcome.is_(None)).exists()
 UNROUTED: Mapping[str, Any] = {"routed_at": None, "published_at": None, "deadline_unreachable": False}
@@ -57,7 +58,7 @@ RESUME = Move(
     {
         **UNROUTED,
         "state": case((HAS_IMAGE, State.QUEUED), else_=State.ACCEPTED),
-        "deadline_at": Request.deadline_at + (func.now() - Request.paused_at),
+        **{name: getattr(Request, name) + (func.now() - Request.paused_at) for name in LIMITS},
         "paused_at": None,
     },
 )
@@ -69,7 +70,7 @@ RETRY = Move(
         **UNROUTED,
         "state": State.ACCEPTED,
         "accepted_at": func.now(),
-        "deadline_at": func.now() + (Request.deadline_at - Request.accepted_at),
+        **{name: func.now() + (getattr(Request, name) - Request.accepted_at) for name in LIMITS},
         "attempts_before": Request.attempts,
         "urgent": False,
         **dict.fromkeys(("level", "epoch", "worker", "started_at", "error_code", "error", "note"), null()),

@@ -6,21 +6,23 @@ import uuid
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import current_app, request
+from flask import current_app, jsonify, request
 
 from app import jobs, moves
 from app.access import needs
 from app.links import link
+from app.preference import wait_as_preferred
 from app.records.jobs import job_links, job_list, job_page
 from app.records.jobs import read_job as read
 from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, JobPageIn, PageIn, PurgeIn
 from app.schemas.selection import MoveIn
-from app.schemas.submission import JobIn, KeyIn, UploadIn
+from app.schemas.submission import JobIn, SubmitIn, UploadIn, WaitIn
 from app.uploads import read_upload
 from core.database import transaction
 from core.errors import WrongMediaType
 from core.keys import Scope
 from core.settings import settings
+from core.tables import Request
 
 blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag="Jobs")
 EXAMPLES = {
@@ -35,7 +37,11 @@ EXAMPLES = {
     },
     "batch work": {"value": {"prompts": ["a red apple", "a green pear"], "service_class": "batch"}},
 }
-REFUSALS = {
+DONE = {
+    "description": "Done, within the seconds that `Prefer: wait` says: the job",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobPage"}}},
+}
+REFUSALS: dict[int, Any] = {
     400: "Not JSON, or a field that cannot be",
     409: "The first submission with this `Idempotency-Key` is still under way",
     413: "Too many prompts",
@@ -56,13 +62,14 @@ blueprint.before_request(_only_json)
 @blueprint.post("")
 @needs(Scope.SUBMIT)
 @blueprint.input(JobIn, arg_name="job", examples=EXAMPLES)
-@blueprint.input(KeyIn, location="headers", arg_name="key")
+@blueprint.input(SubmitIn, location="headers", arg_name="headers")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
-@blueprint.doc(responses=REFUSALS)
-def submit_job(job: JobIn, key: KeyIn) -> Any:
+@blueprint.doc(responses={200: DONE, **REFUSALS})
+def submit_job(job: JobIn, headers: SubmitIn) -> Any:
     """Submit prompts
 
-    One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links.
+    One prompt or many, in one job that is taken whole or not at all. Answers at once with ids and links; with
+    `Prefer: wait=N` when all is done, and then with the job.
     """
     return _accepted(jobs.submit(job, "api"))
 
@@ -70,10 +77,10 @@ def submit_job(job: JobIn, key: KeyIn) -> Any:
 @blueprint.post("/csv")
 @needs(Scope.SUBMIT)
 @blueprint.input(UploadIn, location="form_and_files", arg_name="upload")
-@blueprint.input(KeyIn, location="headers", arg_name="key")
+@blueprint.input(SubmitIn, location="headers", arg_name="headers")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
-@blueprint.doc(responses=REFUSALS)
-def upload_job(upload: UploadIn, key: KeyIn) -> Any:
+@blueprint.doc(responses={200: DONE, **REFUSALS})
+def upload_job(upload: UploadIn, headers: SubmitIn) -> Any:
     """Submit a file of prompts
 
     A table (CSV, or .xlsx) with a header: the column `prompt`, and as wanted `custom_id`, `negative_prompt`, `seed`,
@@ -102,15 +109,17 @@ def list_jobs(where: PageIn) -> Any:
 @blueprint.get("/<uuid:job_id>")
 @needs(Scope.READ)
 @blueprint.input(JobPageIn, location="query", arg_name="where")
+@blueprint.input(WaitIn, location="headers", arg_name="headers")
 @blueprint.output(JobPage)
-def read_job(job_id: uuid.UUID, where: JobPageIn) -> Any:
+def read_job(job_id: uuid.UUID, where: JobPageIn, headers: WaitIn) -> Any:
     """Read a job
 
     State, counts, and one page of its requests, or of those that are selected, in order; `links.next` is the next
-    page.
+    page. With `Prefer: wait=N` once all is done.
     """
+    waited = wait_as_preferred(Request.job_id == job_id)
     with transaction() as session:
-        return job_page(session, job_id, where.page, where.per_page, where)
+        return job_page(session, job_id, where.page, where.per_page, where), 200, waited.headers
 
 
 @blueprint.delete("/<uuid:job_id>")
@@ -132,11 +141,18 @@ def delete_job(job_id: uuid.UUID, how: PurgeIn) -> Any:
         return read(session, job_id)
 
 
-def _accepted(
-    submitted: jobs.Submitted, ignored: list[str] | None = None, notes: list[str] | None = None
-) -> tuple[Accepted, int, dict[str, str]]:
+def _accepted(submitted: jobs.Submitted, ignored: list[str] | None = None, notes: list[str] | None = None) -> Any:
+    """What a submission is answered: that it was accepted, or the job if it was waited for and is done."""
     job = submitted.job
     links = job_links(job.id)
+    waited = wait_as_preferred(Request.job_id == job.id)
+    headers = {"Location": links["self"], **waited.headers}
+    if waited.done:
+        with transaction() as session:
+            found = job_page(session, job.id, 1, PageIn().per_page)
+        answer = jsonify(found.model_dump(mode="json"))
+        answer.headers.update(headers)
+        return answer
     lines = [AcceptedRequest(**row._asdict(), link=link(f"/v1/requests/{row.id}")) for row in submitted.requests]
     body = Accepted(
         id=job.id,
@@ -151,4 +167,4 @@ def _accepted(
         links=links,
         requests=lines,
     )
-    return body, 202, {"Location": links["self"]}
+    return body, 202, headers

@@ -8,12 +8,15 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from app.access import needs
+from app.preference import wait_as_preferred
 from app.records.requests import request_out
 from app.records.selection import request_list
 from app.schemas.requests import RequestList, RequestOut
 from app.schemas.selection import ListIn
+from app.schemas.submission import WaitIn
 from core.database import transaction
 from core.keys import Scope
+from core.tables import Request
 
 blueprint = APIBlueprint("requests", __name__, url_prefix="/v1/requests", tag="Requests and images")
 
@@ -34,12 +37,14 @@ def list_requests(wanted: ListIn) -> Any:
 
 @blueprint.get("/<uuid:request_id>")
 @needs(Scope.READ)
+@blueprint.input(WaitIn, location="headers", arg_name="headers")
 @blueprint.output(RequestOut)
-def read_request(request_id: uuid.UUID) -> Any:
+def read_request(request_id: uuid.UUID, headers: WaitIn) -> Any:
     """Read a request
 
     What was asked, which level, model and cache hit it got and why, seed, predicted and measured quality, times,
-    attempts, images.
+    attempts, images. With `Prefer: wait=N` once it is done.
     """
+    waited = wait_as_preferred(Request.id == request_id)
     with transaction() as session:
-        return request_out(session, request_id)
+        return request_out(session, request_id), 200, waited.headers

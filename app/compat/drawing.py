@@ -5,7 +5,6 @@ They answer with the images themselves, so a thread waits for them (`app/waiting
 
 from __future__ import annotations
 
-import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable
@@ -137,15 +136,11 @@ def took_too_long(job_id: uuid.UUID) -> TookTooLong:
 
 
 def _wait(job_id: uuid.UUID) -> None:
-    end = time.monotonic() + settings().compat_wait_s
-    with waiting.following(job_id, waiting.hanging_up()) as follower:
-        while (left := end - time.monotonic()) > 0 and not follower.client_is_gone:
-            if not _unfinished(job_id):
-                return
-            follower.wait(left)
-    if follower.client_is_gone:
+    outcome = waiting.wait_until(lambda: not _unfinished(job_id), job_id, settings().compat_wait_s)
+    if outcome is waiting.Outcome.GONE:
         jobs.abandon(job_id)
-    raise took_too_long(job_id)
+    if outcome is not waiting.Outcome.OVER:
+        raise took_too_long(job_id)
 
 
 def _unfinished(job_id: uuid.UUID) -> int:

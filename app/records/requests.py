@@ -21,7 +21,7 @@ from core.families import Level, load_family
 from core.settings import settings
 from core.tables import Attempt, Image, Request, State
 
-IDENTITY = ("id", "job_id", "position", "family", "service_class", "state", "deadline_at")
+IDENTITY = ("id", "job_id", "position", "family", "service_class", "state", "deadline_at", "start_by")
 PROMPTS = ("prompt", "prompt_asked", "truncated_tokens")
 ASKED = ("custom_id", *PROMPTS, *(f"negative_{name}" for name in PROMPTS), "seed", "width", "height", "steps")
 GIVEN = ("guidance", "level_asked", "level", "epoch", "deadline_unreachable", "worker")

@@ -136,6 +136,7 @@ class RequestOut(Out):
     quality: QualityOut
     times: TimesOut
     deadline_at: datetime
+    start_by: datetime | None = Field(description="Not begun by then, it is failed (`start_within_s`).")
     latency_s: float | None
     in_time: bool | None = Field(description="Stored by its deadline; none while that is open.")
     attempts: list[AttemptOut]

@@ -109,6 +109,13 @@ class JobOptions(Options):
         le=MAX_DEADLINE_S,
         description="Seconds in which the images are wanted. Left out: the SLO, longer for more steps or pixels.",
     )
+    start_within_s: Number | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_DEADLINE_S,
+        description="Seconds in which an image has to be begun; one that is not fails with `not_started_in_time`. "
+        "Left out: it is drawn however late.",
+    )
     service_class: ClassName = Field(
         default="interactive",
         description="`interactive` has a latency target; `batch` fills idle capacity within a window.",
@@ -168,3 +175,20 @@ class KeyIn(BaseModel):
         description="A word of yours for this call, 1 to 255 characters of ASCII, kept for a day: sent again with it, "
         "the call is answered with what it made the first time (`Idempotent-Replayed: true`).",
     )
+
+
+class WaitIn(BaseModel):
+    """A header of those who would rather wait."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prefer: str | None = Field(
+        default=None,
+        alias="Prefer",
+        description="`wait=10`: answer when the images are there, or after so many seconds (RFC 7240), at most "
+        "ARGUS_COMPAT_WAIT_S. `Preference-Applied` says for how long.",
+    )
+
+
+class SubmitIn(WaitIn, KeyIn):
+    """Headers of submissions."""

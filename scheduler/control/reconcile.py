@@ -23,8 +23,9 @@ from core.open_requests import in_foreground
 from core.progress import forget_ended
 from core.publishing import WINDOW, publish_jobs, publish_requests
 from core.queues import depths
-from core.requests import cancel_abandoned, return_to_router
+from core.requests import return_to_router
 from core.tables import Image, Request, State
+from core.unserved import cancel_abandoned, expire_unstarted
 from scheduler.control.lost_workers import LostWorkers
 from scheduler.observation.queries import live_workers
 
@@ -57,6 +58,9 @@ def reconcile(family: Family, lost_workers: LostWorkers | None = None) -> Reconc
     )
     forget_ended()
     cancel_abandoned(ABANDONED)
+    expired = expire_unstarted()
+    if expired:
+        log.info("not started in time", requests=expired)
     if reconciled != Reconciled():
         log.info("reconciled", **asdict(reconciled))
     return reconciled

@@ -20,8 +20,8 @@ from sqlalchemy import func, select, update
 from app import listening
 from app.listening import LISTENER
 from core.database import transaction
-from core.requests import cancel_abandoned
 from core.tables import Job, Request, Score, State
+from core.unserved import cancel_abandoned
 from tests.app.conftest import draw
 from tests.app.web_process import PATIENCE_S, Web, web_process
 from tests.conftest import Services

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core import queued_requests, requests, user_moves
+from core import queued_requests, requests, unserved, user_moves
 from core.database import transaction
 from core.requests import Choice
 from core.settings import ROOT
@@ -152,10 +152,12 @@ def test_cancelling_a_job_ends_what_is_open_and_a_running_attempt_after_it(accep
 def test_every_move_is_drawn_and_nobody_else_writes_a_state():
     drawn = set(re.findall(r"`(\w+)`", (requests.__doc__ or "").partition("A row in")[0]))
     drawn -= {state.value for state in State}
-    assert {name for name in drawn if not (hasattr(requests, name) or hasattr(user_moves, name))} == set()
+    rooms_of_moves = (requests, user_moves, unserved)
+    assert {name for name in drawn if not any(hasattr(room, name) for room in rooms_of_moves)} == set()
     writes = re.compile(r"values\([^)]*\bstate=State\.|\.state = State\.|SET state =|\"state\": (State\.|case)")
     rooms = ("app", "cli", "core", "scheduler", "traces", "workers")
     found = {
         str(p.relative_to(ROOT)) for room in rooms for p in (ROOT / room).rglob("*.py") if writes.search(p.read_text())
     }
-    assert found == {"core/requests.py", "core/user_moves.py", "core/claim_statement.py"}  # a statement of its
+    moves = ("requests.py", "user_moves.py", "unserved.py", "claim_statement.py")  # a statement of its own
+    assert found == {f"core/{name}" for name in moves}
