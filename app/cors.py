@@ -11,7 +11,7 @@ from flask import Response, current_app, request
 from core.settings import settings
 
 PATHS = ("/v1/", "/sdapi/", "/openapi.json")
-METHODS = "GET, POST, DELETE"
+METHODS = "GET, POST, PUT, DELETE"
 HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"
 QUOTAS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Quota-Limit, X-Quota-Remaining, X-Quota-Reset"
 EXPOSED = "ETag, Idempotent-Replayed, Location, Preference-Applied, Retry-After, X-Argus-Job, X-Request-ID, " + QUOTAS

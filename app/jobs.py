@@ -24,6 +24,7 @@ from app.prompts.texts import clean_text
 from app.quota import take_quota
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import each_row
+from app.webhooks import target_asked, target_kept
 from core.client_tables import ClientAction
 from core.database import certain_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown
@@ -89,6 +90,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title)
     job.tenant, job.service_class = caller().tenant, ServiceClass(wanted.service_class)
+    hook = target_asked(wanted.webhook, wanted.webhook_events)
     with RowSpool() as rows:
         checked = _check(wanted, family, previews, most or settings().max_prompts, rows)
         job.size = rows.count
@@ -99,6 +101,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
                 take_quota(session, job.tenant, rows.count)
                 BACKLOG.admit(session, client_of(), rows.count)
                 job.created_at = session.execute(select(func.now())).scalar_one()
+                job.webhook = target_kept(session, hook, job.tenant, source)
                 deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))
                 session.add(job)
                 session.flush()

@@ -30,6 +30,7 @@ COMMANDS = {
     "status": ("cli.status:status", "Say what runs: addresses, processes, workers, queues."),
     "generate": ("cli.generate:generate", "Draw images of prompts with the Argus that runs."),
     "jobs": ("cli.jobs:jobs", "List jobs, newest first: what was sent and how far it is."),
+    "webhooks": ("cli.webhooks:webhooks", "Whom jobs tell what became of them."),
     "cancel": ("cli.moves:cancel", "Cancel what is open of JOB, or what is selected; images that exist stay."),
     "pause": ("cli.moves:pause", "Have nothing more of JOB begin for now; what runs is drawn."),
     "resume": ("cli.moves:resume", "Go on with what is paused of JOB."),

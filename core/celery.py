@@ -13,7 +13,7 @@ from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from core.messages import FORMAT_HEADER, SCHEDULER_QUEUE, CheckFiles, Fold, Learn, Message, Reconcile, Tick
+from core.messages import FORMAT_HEADER, SCHEDULER_QUEUE, CheckFiles, Fold, Learn, Message, Reconcile, TellHooks, Tick
 from core.services import broker_url
 from core.settings import settings
 
@@ -22,6 +22,7 @@ RECONCILE_S = 2.0
 FILES_S = 10.0
 FOLD_S = 5.0
 LEARN_S = 60.0
+HOOKS_S = 1.0
 TRANSPORT = "core.transport:Transport"
 PIPELINE = 1000  # messages a round trip to the broker
 AWAY = (OperationalError, BatchPublishError, OSError)
@@ -58,6 +59,7 @@ def make_celery() -> Celery:
             "files": {"task": CheckFiles.task, "schedule": FILES_S, "options": _beat(SCHEDULER_QUEUE)},
             "fold": {"task": Fold.task, "schedule": FOLD_S, "options": _beat(SCHEDULER_QUEUE)},
             "learn": {"task": Learn.task, "schedule": LEARN_S, "options": _beat(SCHEDULER_QUEUE)},
+            "hooks": {"task": TellHooks.task, "schedule": HOOKS_S, "options": _beat(SCHEDULER_QUEUE)},
         },
         beat_schedule_filename=str(settings().run_folder / "beat.schedule"),
         timezone="UTC",

@@ -48,6 +48,10 @@ class ArgusClient:
         """The JSON at a path such as `/v1/plan`."""
         return self._json("GET", path)
 
+    def send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Send JSON to a path; returns the JSON of the answer."""
+        return self._json(method, path, json=body)
+
     def job(self, job_id: str, page: int = 1, per_page: int = 1) -> dict[str, Any]:
         """A job with its counts and one page of its requests."""
         return self.get(f"/v1/jobs/{job_id}?page={page}&per_page={per_page}")

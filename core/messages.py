@@ -14,6 +14,7 @@ Reconcile  beat, worker     scheduler                      `scheduler`
 CheckFiles beat             scheduler                      `scheduler`
 Fold       beat             scheduler                      `scheduler`
 Learn      beat             scheduler                      `scheduler`
+TellHooks  beat             scheduler                      `scheduler`
 ========== ================ ============================== =====================
 
 Every message may be lost or come twice; rows say what is true. The version of Argus before this one may be at the other
@@ -108,3 +109,10 @@ class Learn(Message):
     """Audit when idle, retrain the predictor when it has drifted."""
 
     task: ClassVar[str] = "argus.learn"
+
+
+@dataclass(frozen=True)
+class TellHooks(Message):
+    """Tell webhooks what is due."""
+
+    task: ClassVar[str] = "argus.tell_hooks"

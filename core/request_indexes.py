@@ -23,6 +23,8 @@ def request_indexes() -> tuple[Index, ...]:
             *("family", "service_class", text("priority DESC"), "deadline_at", "position"),
             postgresql_where="state = 'accepted'",
         ),
+        # Whether anything of a job is open: who waits for it, and whom to tell.
+        Index("ix_request_open_job", "job_id", postgresql_where="state in ('accepted','queued','running','paused')"),
         # Claims: the most urgent of each level. The tick: all of them.
         Index(
             "ix_request_waiting",

@@ -325,8 +325,6 @@ def keep_image(requests: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 # H
 
 
-
-
 def cancel(claimed: Claim) -> None:
     """End a running attempt that the user does not want any more."""
     with transaction() as session:

@@ -2,7 +2,8 @@
 
 Settings are read from the environment (`ARGUS_<NAME>`). An unknown `ARGUS_…` variable or a malformed value stops
 start-up with the name in the message. Those of the web process are in `core.web_settings`, those of workers in
-`core.engine_settings`, those of planning in `core.scheduling_settings`; `docs/settings.md` is made from all.
+`core.engine_settings`, those of planning in `core.scheduling_settings`, those of webhooks in
+`core.webhook_settings`; `docs/settings.md` is made from all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from core.errors import BadSettings
 from core.refusals import refusal
 from core.scheduling_settings import SchedulingSettings
 from core.web_settings import WebSettings, is_loopback
+from core.webhook_settings import WebhookSettings
 
 PREFIX = "ARGUS_"
 EXAMPLE = "change-me"  # every password of the example of an earlier version
@@ -76,7 +78,9 @@ class PlaceSettings(BaseSettings):
     latents_mb: int = Field(512, ge=0, description="Size limit of the latent cache in MB; 0 turns it off.")
 
 
-class Settings(SchedulingSettings, EngineSettings, PlaceSettings, WebSettings):  # the last comes first in a list
+class Settings(
+    SchedulingSettings, EngineSettings, WebhookSettings, PlaceSettings, WebSettings
+):  # the last comes first in a list
     """All settings with default, range and meaning."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")

@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, String, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.latent_tables import EMBEDDING_WIDTH as EMBEDDING_WIDTH
@@ -48,6 +49,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_job_abandoned", "abandoned_at", postgresql_where="abandoned_at is not null"),
         Index("ix_job_tenant_created", "tenant", "created_at"),
+        Index("ix_job_untold", "id", postgresql_where="webhook IS NOT NULL AND webhook_told_at IS NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
@@ -59,6 +61,8 @@ class Job(Base):
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     size: Mapped[int]  # number of requests
     priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # as it was reordered last
+    webhook: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # whom to tell: url, host, events
+    webhook_told_at: Mapped[datetime | None]  # when it was noted that nothing of it is open any more
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     published_at: Mapped[datetime | None]  # Route(job) handed to the broker
     cancelled_at: Mapped[datetime | None]

@@ -1,4 +1,7 @@
-"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, fold, learn. Each calls one function."""
+"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, fold, learn, tell webhooks.
+
+Each calls one function.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import TYPE_CHECKING
 from core.batching import Batcher
 from core.database import patiently
 from core.families import Family
-from core.messages import CheckFiles, Escalate, Fold, Learn, Reconcile, Route, Tick
+from core.messages import CheckFiles, Escalate, Fold, Learn, Reconcile, Route, TellHooks, Tick
 from core.one_at_a_time import OneAtATime
 from core.receiving import receive
 from core.tally import fold
+from core.webhooks.delivery import Deliverer
 from scheduler.control.escalate import escalate
 from scheduler.control.files import FilesAndRows
 from scheduler.control.lost_workers import LostWorkers
@@ -38,6 +42,7 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     router = Batcher("router", routing.route, JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime(HUNG_S)
     trim, lost_workers, files, tracing = Trimmer(), LostWorkers(), FilesAndRows(family), make_tracing()
+    deliverer = Deliverer()
 
     def check_score(request_id: str) -> None:
         patiently(lambda: escalate(routing.reader, uuid.UUID(request_id)))
@@ -67,4 +72,5 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     receive(app, CheckFiles, lambda: alone("files", files.turn))
     receive(app, Fold, sum_up)
     receive(app, Learn, learn)
+    receive(app, TellHooks, lambda: alone("hooks", lambda: deliverer.turn() and None))
     return alone

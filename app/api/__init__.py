@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from apiflask import APIBlueprint
 
-from app.api import events, images, jobs, levels, moves, requests, results
+from app.api import events, images, jobs, levels, moves, requests, results, webhooks
 
 
 def blueprints() -> list[APIBlueprint]:
     """Each resource's routes."""
-    return [module.blueprint for module in (jobs, moves, events, results, requests, images, levels)]
+    return [module.blueprint for module in (jobs, moves, events, results, requests, images, levels, webhooks)]

@@ -53,6 +53,7 @@ def _job_out(session: Session, job: Job, counts: Counter[str]) -> JobOut:
         created_at=job.created_at,
         published_at=job.published_at,
         cancelled_at=job.cancelled_at,
+        webhook=job.webhook["url"] if job.webhook else None,
         links=job_links(job.id),
     )
 

@@ -89,6 +89,7 @@ class JobOut(Out):
     created_at: datetime
     published_at: datetime | None
     cancelled_at: datetime | None
+    webhook: str | None = Field(description="Whom it tells what becomes of it.")
     links: dict[str, str]
 
 

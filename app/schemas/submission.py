@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from app.schemas.base import AnyWhole, ClassName, Flag, In, Number, Seed, Share, Whole
+from app.schemas.hooks import TOLD, EventNames
 from core.errors import TooLarge
 from core.settings import settings
 
@@ -121,6 +122,12 @@ class JobOptions(Options):
         description="`interactive` has a latency target; `batch` fills idle capacity within a window.",
     )
     title: str | None = Field(default=None, max_length=TITLE_CHARS, description="A name for people.")
+    webhook: str | None = Field(
+        default=None, description="An address that is told what becomes of the job (`/v1/webhooks`)."
+    )
+    webhook_events: EventNames | None = Field(
+        default=None, description=f"What `webhook` is told; left out: `job.done`. {TOLD}."
+    )
 
 
 class JobIn(JobOptions):

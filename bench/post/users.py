@@ -22,7 +22,7 @@ BEGIN = time.perf_counter()
 FOUND: list[tuple[float, float, int]] = []
 
 
-class Sender(FastHttpUser):
+class Sender(FastHttpUser):  # type: ignore[misc]  # locust is installed where it runs, not here
     """One of RATE."""
 
     wait_time = constant_throughput(1)
@@ -34,7 +34,7 @@ class Sender(FastHttpUser):
         Sender.made += 1
         gevent.sleep(self.number / RATE)
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def send(self) -> None:
         """One prompt, another each time."""
         began = time.perf_counter()
@@ -44,7 +44,7 @@ class Sender(FastHttpUser):
             answer.success() if answer.status_code in (200, 202) else answer.failure(str(answer.status_code))
 
 
-@events.quitting.add_listener
+@events.quitting.add_listener  # type: ignore[untyped-decorator]
 def write(environment: Any, **_: Any) -> None:
     """Every answer, for `bench.post`."""
     with open(os.environ["POST_OUT"], "w", encoding="utf-8") as file:

@@ -1,5 +1,5 @@
 """History that nothing reads any more is deleted: old plans, assignments, workers that have left, replaced predictors,
-idempotency keys of yesterday, what clients chose a month and did a year ago.
+idempotency keys of yesterday, what webhooks were told, what clients chose a month and did a year ago.
 
 What is in use stays however old it is: the plan and the predictor in force, the last two assignments of each worker and
 the plans that they name. Requests, images, scores and attempts are the user's: they go with their job, never by age.
@@ -52,6 +52,12 @@ DELETE FROM idempotency_key WHERE (client, key) IN (
     SELECT client, key FROM idempotency_key WHERE created_at < now() - make_interval(secs => :keys) LIMIT :most
 )
 """,
+    "webhooks": """
+DELETE FROM webhook_event WHERE id IN (
+    SELECT id FROM webhook_event WHERE created_at < now() - make_interval(secs => :hooks) AND state <> 'waiting'
+    LIMIT :most
+)
+""",
     "choices": "DELETE FROM client_checkpoint WHERE chosen_at < now() - make_interval(secs => :choices)",
     "predictors": "DELETE FROM predictor WHERE created_at < now() - make_interval(secs => :seconds) AND NOT in_force",
 }
@@ -60,7 +66,7 @@ DELETE FROM idempotency_key WHERE (client, key) IN (
 def trim_history() -> dict[str, int]:
     """Delete what is older than the setting `history_days` and not in use; returns how many rows of each kind."""
     days = {"seconds": settings().history_days, "actions": settings().action_days}
-    days |= {"keys": KEY_DAYS, "choices": CHOICE_DAYS}
+    days |= {"keys": KEY_DAYS, "choices": CHOICE_DAYS, "hooks": settings().webhook_days}
     values = {**{name: 86_400 * number for name, number in days.items()}, "most": MOST}
     deleted = {}
     for kind, statement in STATEMENTS.items():

@@ -163,7 +163,10 @@ def test_every_address_that_makes_something_takes_a_key(client: FlaskClient) -> 
     }
     assert {path for path in set(posts) - taking if not path.startswith("/sdapi/")} == {
         *("/v1/images/edits", "/v1/images/variations"),  # always refused
-        "/v1/batches/{batch_id}/cancel",  # the second time it changes nothing
+        "/v1/batches/{batch_id}/cancel",  # the second time it changes nothing, nor do moves of requests
+        *("/v1/requests/{move}", "/v1/jobs/{job_id}/{move}", "/v1/requests/reorder", "/v1/jobs/{job_id}/reorder"),
+        *("/v1/webhooks/secret", "/v1/webhooks/test", "/v1/webhooks/replay"),  # each time again, as asked
+        "/v1/webhooks/events/{event_id}/replay",
     }
 
 

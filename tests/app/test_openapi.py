@@ -66,7 +66,7 @@ def test_web_starts_without_torch() -> None:
 def test_the_page_about_the_api_names_every_route_and_option_and_no_others(client: FlaskClient) -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     document = client.get("/openapi.json").get_json()
-    told = {(m.lower(), p) for m, p in re.findall(r"`(GET|POST|DELETE) ([^`?]+)[^`]*`", page)}
+    told = {(m.lower(), p) for m, p in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) ([^`?]+)[^`]*`", page)}
     assert told == {(method, path) for path, method, _ in operations(document)}
     options = document["components"]["schemas"]["JobIn"]["properties"]
     assert all(f"`{name}`" in page for name in options)

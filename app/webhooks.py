@@ -1,0 +1,93 @@
+"""Whom jobs tell: an address of their own, or their tenant's; the secrets that sign; telling once more."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.errors import BadInput
+from core.webhook_tables import WebhookEndpoint, WebhookEvent
+from core.webhooks.addresses import Target, target_of
+from core.webhooks.payloads import JOB_DONE, TEST
+
+SECRET_BYTES = 32
+ROTATION = timedelta(days=1)  # for which the secret before signs too
+NATIVE = ("api", "csv", "web")  # sources whose jobs tell their tenant's address: others are answered with the images
+
+
+def target_asked(url: str | None, events: Sequence[str] | None) -> dict[str, Any] | None:
+    """What a job asks to be told, as its row keeps it. Raises `BadInput`."""
+    if url is None:
+        if events:
+            raise BadInput("`webhook_events` says what is told to `webhook`: send both.", field="webhook_events")
+        return None
+    return {"url": url, "host": target_of(url).host, "events": sorted(set(events or [JOB_DONE]))}
+
+
+def target_kept(session: Session, asked: dict[str, Any] | None, tenant: str, source: str) -> Any:
+    """What the row of a job says of whom to tell: what it asks, else its tenant's, which the database looks up as it
+    inserts. Raises `BadInput` where nothing could sign."""
+    if asked:
+        if session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant)) is None:
+            raise _no_secret()
+        return asked
+    if source not in NATIVE:
+        return None
+    parts = [part for name in ("url", "host", "events") for part in (name, getattr(WebhookEndpoint, name))]
+    usual = select(func.jsonb_build_object(*parts)).where(WebhookEndpoint.tenant == tenant)
+    return usual.where(WebhookEndpoint.url.is_not(None), WebhookEndpoint.gone_at.is_(None)).scalar_subquery()
+
+
+def set_endpoint(session: Session, tenant: str, url: str | None, events: Sequence[str]) -> None:
+    """Have jobs that name no address tell this one, from now on; raises `BadInput`."""
+    host = target_of(url, "url").host if url else None
+    if url and session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant)) is None:
+        raise _no_secret()
+    values = {"url": url, "host": host, "events": sorted(set(events)), "gone_at": None}
+    _write(session, tenant, values)
+
+
+def new_secret(session: Session, tenant: str) -> str:
+    """Make a secret that signs from now on; the one before signs too for a day, so that receivers can change."""
+    made = f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
+    before = session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant))
+    values: dict[str, Any] = {"secret": made, "secret_before": before}
+    values["secret_before_until"] = func.now() + ROTATION if before else None
+    _write(session, tenant, values)
+    return made
+
+
+def test_event(session: Session, tenant: str, url: str | None) -> WebhookEvent:
+    """Tell an address that all is well; raises `BadInput` where there is none, or nothing that signs."""
+    endpoint = session.get(WebhookEndpoint, tenant)
+    if endpoint is None or endpoint.secret is None:
+        raise _no_secret()
+    told = url or endpoint.url
+    if told is None:
+        raise BadInput("Name an address, or set one up first.", field="url")
+    target: Target = target_of(told, "url")
+    event = WebhookEvent(id=uuid.uuid4(), tenant=tenant, type=TEST, url=told, host=target.host)
+    session.add(event)
+    session.flush()
+    session.refresh(event)
+    return event
+
+
+def _write(session: Session, tenant: str, values: dict[str, Any]) -> None:
+    new = insert(WebhookEndpoint).values({"tenant": tenant, "events": [JOB_DONE], **values})
+    session.execute(new.on_conflict_do_update(index_elements=["tenant"], set_=values))
+
+
+def _no_secret() -> BadInput:
+    return BadInput(
+        "Nothing could sign: make a secret first (`argus webhooks secret`, `POST /v1/webhooks/secret`).",
+        field="webhook",
+    )
