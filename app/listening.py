@@ -13,7 +13,8 @@ import selectors
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import closing
 
 import psycopg2
@@ -36,17 +37,39 @@ class Follower:
 
     def __init__(self, listener: Listener) -> None:
         self._listener, self._news = listener, threading.Event()
+        self._lock = threading.Lock()
+        self._call: Callable[[], None] | None = None
         self.client_is_gone = False
 
-    def wait(self, most_s: float) -> None:
-        """Return when there is a reason to look again; after `most_s` seconds, or sooner, there is."""
-        longest = LOOK_S if self._listener.hears else POLL_S
-        self._news.wait(max(0.0, min(most_s, longest)))
+    @property
+    def hears(self) -> bool:
+        """Whether it is woken when there is something new; else it has to look."""
+        return self._listener.hears
+
+    def wait(self, most_s: float) -> bool:
+        """Return when there is a reason to look again; after `most_s` seconds, or sooner, there is. Whether it was
+        woken."""
+        longest = LOOK_S if self.hears else POLL_S
+        woken = self._news.wait(max(0.0, min(most_s, longest)))
         self._news.clear()
+        return woken
+
+    def call(self, back: Callable[[], None]) -> None:
+        """Have `back` called at the next reason to look, in place of `wait`; at once if there has been one."""
+        with self._lock:
+            self._call = None if self._news.is_set() else back
+        if self._call is None:
+            self._news.clear()
+            back()
 
     def wake(self) -> None:
         """Have it look."""
-        self._news.set()
+        with self._lock:
+            back, self._call = self._call, None
+            if back is None:
+                self._news.set()
+        if back:
+            back()
 
     def hang_up(self) -> None:
         """Its client is gone."""
@@ -60,6 +83,7 @@ class Listener:
     def __init__(self) -> None:
         self.hears = False
         self._followers: dict[str, set[Follower]] = defaultdict(set)
+        self._news: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -80,11 +104,17 @@ class Listener:
             mine.discard(follower)
             if not mine:
                 del self._followers[str(job_id)]
+                self._news.pop(str(job_id), None)
 
     def is_followed(self, job_id: uuid.UUID) -> bool:
         """Whether somebody waits for this job here."""
         with self._lock:
             return str(job_id) in self._followers
+
+    def news(self, job_id: uuid.UUID) -> int:
+        """How often its followers were woken; the same number means that nothing was heard in between."""
+        with self._lock:
+            return self._news[str(job_id)]
 
     def wake_all(self) -> None:
         """Everybody has a reason to look."""
@@ -122,6 +152,7 @@ class Listener:
     def _tell(self, job_id: str) -> None:
         with self._lock:
             mine = list(self._followers.get(job_id, ()))
+            self._news[job_id] += bool(mine)
         for follower in mine:
             follower.wake()
 

@@ -18,11 +18,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
@@ -30,6 +31,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from app import access_log, waiting
 from app.compat.conventions import words_at
 from app.links import link, root
+from app.parking import Lot, Parked, Stream
 from app.schemas.errors import ErrorDetail
 from core.errors import PROBLEM_TYPE, ArgusError, BadInput, TooLarge
 from core.memory import give_memory_back
@@ -82,14 +84,38 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
+class GoesOn(BaseException):
+    """An answer was parked: its thread is free, and the request is not over."""
+
+    def __init__(self, parked: Parked, pause: waiting.Pause) -> None:
+        self.parked, self.pause = parked, pause
+
+
 class Task(WSGITask):  # type: ignore[misc]
-    """A request whose thread is told when its client hangs up."""
+    """A request whose thread is told when its client hangs up, and whose answer may go on without it."""
+
+    parked: tuple[Parked, waiting.Pause] | None = None
 
     def get_environment(self) -> dict[str, Any]:
         """What the app is given."""
         environment: dict[str, Any] = super().get_environment()
-        environment[waiting.HANG_UP] = self.channel.on_hang_up
+        environment[waiting.HANG_UP], environment[waiting.PARK] = self.channel.on_hang_up, self.park
         return environment
+
+    def park(self, rest: Stream, pause: waiting.Pause) -> None:
+        """Go on with the rest of the answer after a pause."""
+        self.parked = Parked(self.channel.server.lot, rest, self.write, self._end), pause
+
+    def finish(self) -> None:
+        """The answer is complete, unless it was parked."""
+        if self.parked:
+            raise GoesOn(*self.parked)
+        super().finish()
+
+    def _end(self) -> None:
+        with suppress(ClientDisconnected, OSError):
+            super().finish()
+        self.channel.end()
 
 
 class Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
@@ -144,6 +170,25 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if not self.connected:
             tell()
 
+    def service(self) -> None:
+        """Answer a request."""
+        try:
+            super().service()
+        except GoesOn as later:
+            self.server.pull_trigger()
+            later.parked.park(later.pause)
+
+    def end(self) -> None:
+        """Close when all of a parked answer is written."""
+        with self.requests_lock:
+            self.close_when_flushed = True
+            waiting_requests: list[Any] = self.requests
+            for request in waiting_requests:
+                request.close()
+            waiting_requests.clear()
+        self.last_activity = time.time()
+        self.server.pull_trigger()
+
     def write_soon(self, data: Any) -> Any:
         """Hand over a piece of the answer; to a new buffer now and then, for one keeps all that was ever in it."""
         if self.current_outbuf_count >= BUFFER_BYTES:
@@ -188,7 +233,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     leaving = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        self.threads = Threads()
+        self.threads, self.lot = Threads(), Lot()
         super().__init__(*arguments, dispatcher=self.threads, **named)
         self.threads.set_thread_count(min(SPARE_THREADS, THREADS))
         self._health = ThreadedTaskDispatcher()

@@ -1,4 +1,4 @@
-"""Threads that wait for a job: each stream of events holds one, and so does each call that answers with images.
+"""Who waits for a job: calls that answer with images hold a thread each, streams of events only a socket.
 
 There are so many places, and so many a client, so that other threads are left for pages and submissions, and other
 places for other clients. Who waits does so on `app/listening.py`: a thread that sleeps until there is something new, or
@@ -13,14 +13,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from flask import request
 
-from app.listening import LISTENER, Follower
+from app.listening import LISTENER, POLL_S, Follower
 from core.errors import TooOften
 
 PLACES, CLIENT_PLACES = 512, 256
+STREAMS, CLIENT_STREAMS = 3000, 1100  # of events: they hold no thread (`app/parking.py`)
+PARK = "argus.park"  # in a WSGI environment: takes the rest of a stream, and the pause it begins with
 HANG_UP = "argus.on_hang_up"  # in a WSGI environment: takes what is to be called when the client hangs up
 OnHangUp = Callable[[Callable[[], None]], None]
 LEAVING = threading.Event()  # set when the server is told to stop: streams end, their clients come back elsewhere
@@ -57,6 +59,7 @@ class Places:
 
 
 PLACES_TO_WAIT = Places(PLACES, CLIENT_PLACES)
+STREAM_PLACES = Places(STREAMS, CLIENT_STREAMS)
 
 
 def hanging_up() -> OnHangUp | None:
@@ -74,6 +77,33 @@ def following(job_id: uuid.UUID, on_hang_up: OnHangUp | None) -> Iterator[Follow
         yield follower
     finally:
         LISTENER.leave(job_id, follower)
+
+
+class Pause:
+    """A stream has nothing to say until there is a reason to look, or `most_s` seconds have passed.
+
+    Not before the monotonic clock says `not_before`, however much happens.
+    """
+
+    def __init__(self, follower: Follower, most_s: float, not_before: float) -> None:
+        self.follower, self.not_before = follower, not_before
+        self.most_s = most_s if follower.hears else min(most_s, POLL_S)
+        self.may_be_new = False
+
+    def over(self, news: bool) -> None:
+        """It is over; whether there may be something new."""
+        self.may_be_new = news or not self.follower.hears
+
+
+def blocking(stream: Iterator[str | Pause]) -> Iterator[str]:
+    """A stream that waits in its thread at each pause, for servers that cannot park it."""
+    with closing(stream):  # type: ignore[type-var]  # it is a generator
+        for item in stream:
+            if isinstance(item, str):
+                yield item
+            else:
+                item.over(item.follower.wait(item.most_s))
+                LEAVING.wait(max(0.0, item.not_before - time.monotonic()))
 
 
 class Outcome(enum.Enum):

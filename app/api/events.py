@@ -1,40 +1,39 @@
 """`/v1/jobs/<id>/events`: what happens to a job, as server-sent events.
 
-A stream reads PostgreSQL when there is something new (`app/listening.py`) and sends what changed. It ends after a
+A stream reads PostgreSQL when there is something new (`app/listening.py`), once for all who follow the same job
+(`app/records/looks.py`), and sends what changed; meanwhile it holds no thread (`app/parking.py`). It ends after a
 minute; the browser comes back with `Last-Event-ID`, and the next stream goes on from there. What happened around then
 may be sent twice, never left out.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from apiflask import APIBlueprint, FileSchema
 from flask import Response, request
-from sqlalchemy import func, or_, select
 
 from app import waiting
 from app.access import needs
 from app.clients import client_of
-from app.links import below, root
-from app.records.jobs import find_job, read_job
-from app.records.lines import lines, read_lines
-from app.schemas.requests import RequestLine
+from app.links import root
+from app.parking import parking
+from app.records.jobs import find_job
+from app.records.looks import LOOKS, Shown, event
 from core.database import transaction
 from core.keys import Scope
-from core.tables import Request, State
 
 blueprint = APIBlueprint("events", __name__, url_prefix="/v1/jobs", tag="Jobs")
 LONGEST_S = 60.0
+PING_S = 20.0  # of silence, after which a stream says that it is there
 SCORES_S = 15.0  # scores come after the last image; a stream waits so long for them
 GAP_S = 0.2  # between two looks, however much happens
 OVERLAP = timedelta(seconds=10)  # a row's time is when its transaction began; others see it when it commits
-TIMES = (Request.routed_at, Request.started_at, Request.stored_at, Request.scored_at)
 
 
 @blueprint.get("/<uuid:job_id>/events")
@@ -50,11 +49,12 @@ def follow_job(job_id: uuid.UUID) -> Response:
     with transaction() as session:
         find_job(session, job_id)
     since = _since(request.headers.get("Last-Event-ID"))
-    leave = waiting.PLACES_TO_WAIT.take(client_of(), LONGEST_S, "Read `GET /v1/jobs/{id}` every few seconds instead.")
-    response = Response(_stream(job_id, since, waiting.hanging_up(), root()), mimetype="text/event-stream")
+    leave = waiting.STREAM_PLACES.take(client_of(), LONGEST_S, "Read `GET /v1/jobs/{id}` every few seconds instead.")
+    stream = _stream(job_id, since, waiting.hanging_up(), root(), leave)
+    park = request.environ.get(waiting.PARK)
+    response = Response(parking(stream, park) if park else waiting.blocking(stream), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(leave)
     return response
 
 
@@ -66,54 +66,39 @@ def _since(event_id: str | None) -> datetime | None:
         return None
 
 
-def _stream(job_id: uuid.UUID, since: datetime | None, on_hang_up: waiting.OnHangUp | None, path: str) -> Iterator[str]:
+def _stream(
+    job_id: uuid.UUID,
+    since: datetime | None,
+    on_hang_up: waiting.OnHangUp | None,
+    path: str,
+    leave: Callable[[], None],
+) -> Iterator[str | waiting.Pause]:
     """The stream's text: what changed since, then what changes, until nothing more will; links begin with `path`."""
-    sent: dict[uuid.UUID, tuple[Any, ...]] = {}
+    sent: dict[uuid.UUID, Shown] = {}
     summary: dict[str, Any] = {}
     began = quiet = time.monotonic()
-    yield "retry: 2000\n\n"
-    with waiting.following(job_id, on_hang_up) as follower:
-        while True:
-            with below(path):
-                now, job, changed, unscored = _changes(job_id, since)
-            changed = [line for line in changed if sent.get(line.id) != _shown(line)]
-            for line in changed:
-                sent[line.id] = _shown(line)
-                yield _event("request", line.model_dump(mode="json"), now)
-            if job != summary:
-                yield _event("job", job, now)
-            quiet = time.monotonic() if changed or job != summary else quiet
-            summary, since = job, now - OVERLAP
-            if job["progress"] >= 1.0 and (not unscored or time.monotonic() - quiet > SCORES_S):
-                yield _event("end", {"state": job["state"]}, now)
-                return
-            yield ": waiting\n\n"
-            follower.wait(LONGEST_S)
-            over = follower.client_is_gone or time.monotonic() - began > LONGEST_S
-            if over or waiting.LEAVING.wait(GAP_S):
-                return
-
-
-def _changes(job_id: uuid.UUID, since: datetime | None) -> tuple[datetime, dict[str, Any], list[RequestLine], int]:
-    """The database's clock, the job, the requests that changed since, and how many images wait for a score."""
-    mine = lines().where(Request.job_id == job_id).order_by(Request.position)
-    if since is None:
-        changed = mine.where(Request.state != State.ACCEPTED)
-    else:
-        ended = Request.state.in_((State.FAILED, State.CANCELLED))  # these carry no time of their own
-        changed = mine.where(or_(ended, *(column > since for column in TIMES)))
-    waits = select(func.count()).where(Request.job_id == job_id, Request.stored_at.is_not(None))
-    with transaction() as session:
-        job = read_job(session, job_id)
-        now = session.execute(select(func.now())).scalar_one()
-        unscored = session.execute(waits.where(Request.scored_at.is_(None))).scalar_one()
-        return now, job.model_dump(mode="json"), read_lines(session, changed), unscored
-
-
-def _shown(line: RequestLine) -> tuple[Any, ...]:
-    """The parts of a request whose change is sent."""
-    return line.state, line.level, line.image_id, line.score
-
-
-def _event(name: str, data: dict[str, Any], at: datetime) -> str:
-    return f"id: {at.isoformat()}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+    try:
+        yield "retry: 2000\n\n"
+        with waiting.following(job_id, on_hang_up) as follower:
+            while True:
+                looked = time.monotonic()
+                found = LOOKS.look(job_id, since, path)
+                news = [each for each in found.requests if sent.get(each.id) != each.shown]
+                sent.update((each.id, each.shown) for each in news)
+                yield "".join(each.text for each in news) + found.job_text * (found.job != summary)
+                quiet = looked if news or found.job != summary else quiet
+                summary, since = found.job, found.now - OVERLAP
+                scores_s = quiet + SCORES_S - time.monotonic() if found.job["progress"] >= 1.0 else math.inf
+                if found.job["progress"] >= 1.0 and (not found.unscored or scores_s <= 0):
+                    yield event("end", {"state": found.job["state"]}, found.now)
+                    return
+                again = False
+                while not again:
+                    yield ": waiting\n\n"
+                    pause = waiting.Pause(follower, min(PING_S, max(0.0, scores_s), LONGEST_S), looked + GAP_S)
+                    yield pause
+                    if follower.client_is_gone or waiting.LEAVING.is_set() or time.monotonic() - began > LONGEST_S:
+                        return
+                    again = pause.may_be_new or scores_s < PING_S
+    finally:
+        leave()

@@ -34,8 +34,8 @@ def listen(client: FlaskClient, job: dict[str, Any], last: str | None = None) ->
     answer = client.get(job["links"]["events"], headers={"Last-Event-ID": last} if last else {}, buffered=False)
     assert answer.mimetype == "text/event-stream"
     try:
-        for block in answer.iter_encoded():
-            fields = dict(line.split(": ", 1) for line in block.decode().splitlines() if ": " in line[1:])
+        for block in (block for chunk in answer.iter_encoded() for block in chunk.decode().split("\n\n")):
+            fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line[1:])
             if "event" in fields:
                 yield fields["event"], json.loads(fields["data"]), fields["id"]
     finally:
@@ -107,7 +107,7 @@ def test_a_place_whose_answer_was_never_closed_is_free_after_its_time() -> None:
 def test_streams_beyond_the_limit_are_refused_and_slots_come_back(
     client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "PLACES_TO_WAIT", waiting.Places(1, 1))
+    monkeypatch.setattr(waiting, "STREAM_PLACES", waiting.Places(1, 1))
     job = submit(prompt="a")
     stream = listen(client, job)
     next(stream)

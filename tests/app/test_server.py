@@ -99,13 +99,17 @@ def test_what_is_no_request_is_refused_like_every_other_error(web: Web, sent: st
         assert (answer.status, json.loads(answer.read())["error"]["code"]) == (status, code)
 
 
-def test_a_stream_s_place_is_given_back_when_its_client_hangs_up(database: Services, web: Web) -> None:
+def test_more_streams_than_threads_run_and_their_places_are_given_back(database: Services, web: Web) -> None:
     path = web.submit(prompt="a fox")["links"]["events"]
-    for _ in range(2):
-        streams = [stream_of(web, path) for _ in range(waiting.CLIENT_PLACES)]
-        assert web.call(path)[0] == 429
-        for stream in streams:
-            stream.close()
+    streams = [web.connect() for _ in range(waiting.CLIENT_STREAMS)]
+    for stream in streams:
+        stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert {stream.recv(12) for stream in streams} == {b"HTTP/1.1 200"}
+    assert len(list(Path(f"/proc/{web.pid}/task").iterdir())) < waiting.CLIENT_STREAMS / 2
+    assert web.call(path)[0] == 429
+    for stream in streams:
+        stream.close()
+    stream_of(web, path).close()
 
 
 def stream_of(web: Web, path: str) -> socket.socket:
