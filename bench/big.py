@@ -78,14 +78,6 @@ class Upload(threading.Thread):
         self.job = answer.json()
 
 
-def until_routed(client: ArgusClient, job_id: str) -> float:
-    """Seconds until no request of a job waits for the router."""
-    begun = time.monotonic()
-    while client.job(job_id)["counts"]["accepted"] and time.monotonic() < begun + PATIENCE_S:
-        time.sleep(1.0)
-    return time.monotonic() - begun
-
-
 def moves(client: ArgusClient, job_id: str) -> dict[str, float]:
     """Seconds that each move of the whole job takes."""
     found = {}
@@ -125,8 +117,7 @@ def page(found: dict[str, Any]) -> str:
             f"`{run['command']}`, {run['measured']}, commit {run['commit']}, family {run['family']}. Everything on "
             f"{machine['name']}, {machine['cores']} cores; load average before {run['load_before']:.2f}.",
             "",
-            f"- Accepted in **{file['seconds']:.1f} s** ({file['mb']:.1f} MB of JSON lines), as one job; all of it was "
-            f"routed {file['routed_s']:.0f} s after the arrivals had ended.",
+            f"- Accepted in **{file['seconds']:.1f} s** ({file['mb']:.1f} MB of JSON lines), as one job.",
             f"- The web process had {file['before_mb']:.0f} MB before and **{file['peak_mb']:.0f} MB** at most.",
             f"- Interactive requests meanwhile ({run['share']:.0%} of the exact capacity, the same arrivals): p95 "
             f"**{beside['p95_s'] / alone['p95_s']:.2f}** of what it is without the file.",
@@ -161,7 +152,7 @@ def main(prompts: int, minutes: float, share: float, write: bool) -> None:
         upload.join(PATIENCE_S)
         peak = memory_mb(web)[1]
         file = {"prompts": prompts, "mb": path.stat().st_size / MB, "seconds": upload.seconds, "peak_mb": peak}
-        file |= {"before_mb": before, "routed_s": until_routed(client, upload.job["id"])}
+        file["before_mb"] = before
         moved = moves(client, upload.job["id"])
     found = {"run": run, "hardware": hardware(), "file": file, "without": without, "with": beside, "moves": moved}
     if write:

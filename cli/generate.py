@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from app.uploads import Upload
     from core.client import ArgusClient, Line
 
+MANY = 10_000  # prompts, beyond which nobody waits for all and looks at them in a table
 FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
 TABLES = (".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".ndjson", ".txt")
 FIRST_PROMPTS = (
@@ -104,18 +106,22 @@ def generate(
     """Draw images of prompts with the Argus that runs.
 
     Every prompt is one argument. Exit status 1 when an image failed. Ctrl-C names the job and offers to cancel it.
+    More than 10,000 prompts are batch work that is handed in and not waited for: `argus wait`, `argus results`.
     """
     from core.client import ArgusClient
 
     listed = _listed(file)
-    wanted = [*prompts, *listed.as_json()]
-    if not wanted:
+    if not (prompts or listed.prompts):
         raise click.UsageError("Give at least one prompt, or --file.")
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
     console = make_console(stderr=not shows_table(json_out))
     client = ArgusClient(url or _here())
     with listed.naming_lines(len(prompts)):
-        job = client.submit({"prompts": wanted, **body})
+        if len(prompts) + len(listed.prompts) > MANY:
+            return _hand_in(
+                client, [*(json.dumps({"prompt": text}) for text in prompts), *listed.prompts.written], body
+            )
+        job = client.submit({"prompts": [*prompts, *listed.as_json()], **body})
     with offering_to_cancel(client, job["id"]):
         lines = follow(console, client, job)
         places = _places(client, lines, out)
@@ -124,6 +130,15 @@ def generate(
     write_json(json_out, {"job": job["id"], "requests": results})
     if failed := [line for line in lines if not line["image_id"]]:
         raise EngineError(f"{len(failed)} of {len(lines)} images were not made: {failed[0]['error_code']}.")
+
+
+def _hand_in(client: ArgusClient, lines: Sequence[str], options: dict[str, Any]) -> None:
+    """Send very many prompts, and say how to go on."""
+    job = client.upload(lines, options)
+    click.echo(f"Job {job['id']}: {job['size']:,} images are accepted as batch work. Go on with:")
+    for command in ("wait", "results"):
+        more = " --to FOLDER" if command == "results" else ""
+        click.echo(f"  argus {command} {job['id']}{more} --url {client.url}")
 
 
 def _listed(file: Path | None) -> Upload:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
@@ -15,7 +15,7 @@ from urllib3.util import Retry
 from core.errors import ArgusError, ServiceDown, kinds
 from core.settings import settings
 
-TIMEOUT_S = 60
+TIMEOUT_S, UPLOAD_S = 60, 600
 PAGE = 1000  # requests of a job read at a time
 
 Line = dict[str, Any]  # a request as its job lists it
@@ -35,6 +35,12 @@ class ArgusClient:
     def submit(self, body: dict[str, Any]) -> dict[str, Any]:
         """Hand in a job; returns its id, links and requests."""
         return self._json("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
+
+    def upload(self, lines: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+        """Hand in a job as a file, a prompt a line as JSON; returns its id, links and first requests."""
+        file = {"file": ("prompts.jsonl", "\n".join(lines).encode())}
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._json("POST", "/v1/jobs/csv", data=options, files=file, headers=key, timeout=UPLOAD_S)
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel what is open of a job; returns it as it stands then."""
@@ -80,7 +86,7 @@ class ArgusClient:
 
     def _call(self, method: str, path: str, **given: Any) -> requests.Response:
         try:
-            answer = self._session().request(method, self.url + path, timeout=TIMEOUT_S, **given)
+            answer = self._session().request(method, self.url + path, **{"timeout": TIMEOUT_S, **given})
         except requests.RequestException as error:
             raise ServiceDown(f"Argus does not answer at {self.url} ({type(error).__name__}).") from None
         if answer.status_code >= 400:

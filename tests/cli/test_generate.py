@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from cli import generate as generate_module
 from cli.main import argus
 from core.database import transaction
 from core.tables import Job, Request, State
@@ -120,3 +121,17 @@ def test_ctrl_c_at_a_terminal_asks_whether_to_cancel(site: str, services: Servic
     os.close(theirs)
     os.close(ours)
     assert newest()[0].state == State.CANCELLED
+
+
+def test_very_many_prompts_are_handed_in_as_a_file_and_not_waited_for(
+    site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate_module, "MANY", 20)
+    (tmp_path / "prompts.txt").write_text("".join(f"fox {number}\n" for number in range(30)))
+    done = run("generate", "first", "--file", str(tmp_path / "prompts.txt"), "--steps", "5", "--url", site)
+    assert done.exit_code == 0, done.output
+    assert "31 images are accepted" in done.output
+    with transaction() as session:
+        rows = session.scalars(select(Request).order_by(Request.position)).all()
+    assert [row.prompt for row in rows] == ["first", *(f"fox {number}" for number in range(30))]
+    assert {(row.steps, str(row.service_class)) for row in rows} == {(5, "batch")}
