@@ -21,7 +21,7 @@ from core.settings import settings
 from core.tables import Request, State
 from scheduler.control.router import Router
 from scheduler.observation.queries import background_by_level, waiting_by_level
-from tests.app.conftest import code_and_field, configured, draw
+from tests.app.conftest import Held, code_and_field, configured, draw
 from tests.conftest import Services
 
 Submit = Callable[..., dict[str, Any]]
@@ -249,3 +249,18 @@ def test_thousands_are_moved_in_portions_past_rows_that_somebody_holds(
         other.scalar(select(Request.id).where(Request.id == held).with_for_update())
         assert moved(client, f"/v1/jobs/{job['id']}/pause") == 9
     assert moved(client, f"/v1/jobs/{job['id']}/pause") == 1
+
+
+def test_moves_and_lists_of_all_jobs_are_of_the_callers_own_unless_it_is_an_admin(
+    client: FlaskClient, keys: Held
+) -> None:
+    mine = client.post("/v1/jobs", json={"prompts": ["a", "b"]}, headers=keys.bearer("both")).get_json()
+    path, foreign, admin = "/v1/requests/cancel", keys.bearer("foreign"), keys.bearer("admin")
+    assert client.get("/v1/requests", headers=foreign).get_json()["requests"] == []
+    assert client.post(path, headers=foreign).get_json()["requests"] == 0
+    named = {"ids": [one["id"] for one in mine["requests"]]}
+    assert client.post(path, json=named, headers=foreign).get_json()["requests"] == 0
+    assert client.post(path, json={"tenant": row(mine["requests"][0]).tenant}, headers=foreign).get_json()["jobs"] == 0
+    assert client.post(f"/v1/jobs/{mine['id']}/cancel", headers=foreign).status_code == 404
+    assert client.post(path, json={"dry_run": True}, headers=admin).get_json()["requests"] == 2
+    assert client.post(path, headers=keys.bearer("both")).get_json()["requests"] == 2
