@@ -1,9 +1,11 @@
 """How far off the time that jobs are said to take is, at 25, 50 and 75 % of them.
 
     python -m bench.eta [--prompts 120] [--share 0.3] [--write]
+    python -m bench.eta --simulated [--write]
 
 One Argus as `make up` starts it; a job of batch work on its own, then one beside Poisson arrivals of interactive
 requests. What `eta` of the job says when so much of it is drawn is compared with the time that it then takes.
+Simulated: a job's images end at random times, as rows, and the same code reads them (`bench.eta_simulated`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from bench import eta_simulated
 from bench.light_load import at_rate, one_at_a_time, worker_seconds
 from bench.live.machine import hardware
 from bench.own import keep, own_argus, own_home, run_of
@@ -96,9 +99,13 @@ def page(found: dict[str, Any]) -> str:
 @click.command()
 @click.option("--prompts", default=120, show_default=True, help="Of each job.")
 @click.option("--share", default=0.3, show_default=True, help="Arrivals as a share of the exact capacity.")
-@click.option("--write", is_flag=True, help="Write docs/results/eta.json and .md.")
-def main(prompts: int, share: float, write: bool) -> None:
+@click.option("--simulated", is_flag=True, help="Of ends drawn at random, in a second or two.")
+@click.option("--write", is_flag=True, help="Write docs/results/eta.json and .md; simulated: eta-simulated.")
+def main(prompts: int, share: float, simulated: bool, write: bool) -> None:
     """Say how far off the ETA of jobs is."""
+    if simulated:
+        eta_simulated.report(write)
+        return
     family = load_family("embedded")
     run = run_of("bench.eta", family=family.id, share=share, prompts=prompts)
     known = read_prompts(ROOT / "profiles" / family.id / "quality.csv")
