@@ -13,6 +13,7 @@ uploads    files of prompts; plain_json: JSON within bounds
 rendering  a stored image in another size or format
 jobs       submit, cancel, remove; idempotency: sent again, done once
 preference  whether an answer waits for the images
+moves      many requests at once; archives: a job's results as ZIP and tar
 openapi    what every operation may answer; links: our addresses as clients use them
 errors     how errors are answered; security: headers, tokens, limits; cors: pages of others
 proxies    who calls through proxies; clients: what a client is
