@@ -1,7 +1,15 @@
 """Pages for people: one file a page. Fragments (`/…/tile`, `/…/head`) are what htmx swaps in while a page is open."""
 
-# They add their routes to `blueprint`.
-from app.web import dashboard, gallery, job, reference, requests, sign_in, submit  # noqa: F401
+from app.web import (  # noqa: F401 - they add their routes to `blueprint`
+    dashboard,
+    gallery,
+    job,
+    preview,
+    reference,
+    requests,
+    sign_in,
+    submit,
+)
 from app.web.blueprint import blueprint
 
 __all__ = ["blueprint"]

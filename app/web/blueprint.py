@@ -14,6 +14,12 @@ from core.families import load_family
 from core.settings import settings
 
 blueprint = Blueprint("web", __name__, template_folder="templates")
+PAGES = (
+    ("/", "Generate"),
+    ("/gallery", "Gallery"),
+    ("/dashboard", "Dashboard"),
+    ("/docs", "API"),
+)
 STATIC = Path(__file__).resolve().parents[1] / "static"
 
 
@@ -27,6 +33,7 @@ def docs() -> str:
 @blueprint.app_context_processor
 def _shared() -> dict[str, Any]:
     return {
+        "PAGES": PAGES,
         "asset": asset,
         "family": load_family(settings().family),
         "request_path": lambda: request.path,

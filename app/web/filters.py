@@ -59,4 +59,9 @@ def strategy_title(strategy: str) -> str:
     return STRATEGIES.get(strategy, strategy)
 
 
-ALL = (seconds, ago, percent, number, strategy_of, strategy_title)
+def plural(count: int, noun: str) -> str:
+    """`1 image`, `12,000 images`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+ALL = (seconds, ago, percent, number, plural, strategy_of, strategy_title)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from itertools import islice
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -14,15 +12,16 @@ from werkzeug.datastructures import FileStorage
 from app import jobs
 from app.access import needs
 from app.errors import answer
-from app.idempotency import FIELD as KEY_FIELD
 from app.records.jobs import job_list
 from app.records.levels import levels_out
 from app.schemas.submission import FormIn
-from app.security import FIELD, check_form
+from app.security import check_form
 from app.submission import input_error
 from app.uploads import read_upload
 from app.uploads.files import WESTERN
 from app.web.blueprint import blueprint
+from app.web.form import lines_of, options_of
+from app.web.levels import choices
 from core.database import transaction
 from core.errors import ArgusError, BadInput
 from core.families import load_family
@@ -31,7 +30,6 @@ from core.settings import settings
 from scheduler.observation.target import latency_target_s
 
 RECENT = 8
-PLAIN = ("prompts", "size", FIELD, KEY_FIELD)  # fields of the form that are not options of a job
 
 
 @blueprint.get("/")
@@ -64,14 +62,13 @@ def recent() -> str:
 def _submit() -> tuple[jobs.Submitted, str | None]:
     """The job, and the encoding that was assumed of a file."""
     try:
-        form = FormIn.model_validate(_options())
+        form = FormIn.model_validate(options_of(request.form))
     except ValidationError as error:
         raise input_error(error) from None
     file = request.files.get("file")
     if file and file.filename:
         return _submit_file(form, file)
-    lines = (found[0] for found in re.finditer(r"[^\r\n]+", request.form.get("prompts", "")))
-    prompts: list[Any] = list(islice((line for line in lines if line.strip()), settings().max_prompts + 1))
+    prompts: list[Any] = list(lines_of(request.form))
     if not prompts:
         raise BadInput("Write at least one prompt, or choose a file.", field="prompts")
     return jobs.submit(form.job(prompts=prompts), "web"), None
@@ -89,13 +86,6 @@ def _submit_file(form: FormIn, file: FileStorage) -> tuple[jobs.Submitted, str |
         return submitted, WESTERN if found.notes else None
 
 
-def _options() -> dict[str, str]:
-    """The form's fields as options; `128x64` is a width and a height."""
-    options = {name: value for name, value in request.form.items() if name not in PLAIN}
-    width, _, height = request.form.get("size", "").partition("x")
-    return {**options, "width": width, "height": height}
-
-
 def _page(values: Any, error: ArgusError | None = None) -> str:
     with transaction() as session:
         return render_template(
@@ -103,7 +93,7 @@ def _page(values: Any, error: ArgusError | None = None) -> str:
             values=values,
             key=uuid.uuid4().hex,
             error=error,
-            levels=levels_out(session, load_family(settings().family)).levels,
+            levels=choices(levels_out(session, load_family(settings().family))),
             jobs=job_list(session, 1, RECENT).jobs,
             slo_s=latency_target_s(session, load_family(settings().family)),
             max_prompts=settings().max_prompts,

@@ -1,30 +1,27 @@
-// What pages do by themselves: count prompts, show the chosen file, follow a job, keep the pixel switch.
-"use strict";
-
+// What pages do beside htmx: take files and old prompts into the form, keep the theme, follow a job, show crisp pixels.
 const root = document.documentElement.dataset.root || "";  // the path at which a proxy has Argus
 
 const one = (selector) => document.querySelector(selector);
 
 function form() {
-  const prompts = one("#prompts"), file = one("#file");
+  const prompts = one("#prompts"), file = one("#file"), drop = one("#drop"), without = one("#no-file");
   if (!prompts) return;
   const key = prompts.form.elements.idempotency_key;
   // Come back to, the form makes another job; pressed twice, one.
   addEventListener("pageshow", (event) => { if (event.persisted) key.value = `${Date.now()}-${Math.random()}`; });
-  const count = () => {
-    const lines = prompts.value.split("\n").filter((line) => line.trim()).length;
-    one("#count").textContent = file.files.length || !lines ? "" : lines === 1 ? "1 prompt" : `${lines} prompts`;
-  };
   const chosen = () => {
-    one("#filename").textContent = file.files.length ? file.files[0].name : "or drop one on the text";
-    prompts.disabled = file.files.length > 0;
-    count();
+    const has = file.files.length > 0;
+    one("#filename").textContent = has ? file.files[0].name : "or drop one here";
+    prompts.disabled = has;
+    without.hidden = !has;
+    prompts.form.dispatchEvent(new Event("input"));  // what the form would make is another thing now
   };
-  prompts.addEventListener("input", count);
-  prompts.addEventListener("dragover", (event) => event.preventDefault());
-  prompts.addEventListener("drop", (event) => {
+  const over = (on) => (event) => { event.preventDefault(); drop.classList.toggle("dropping", on); };
+  drop.addEventListener("dragover", over(true));
+  drop.addEventListener("dragleave", over(false));
+  drop.addEventListener("drop", (event) => {
+    over(false)(event);
     if (!event.dataTransfer.files.length) return;
-    event.preventDefault();
     file.files = event.dataTransfer.files;
     chosen();
   });
@@ -32,7 +29,28 @@ function form() {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) prompts.form.requestSubmit();
   });
   file.addEventListener("change", chosen);
-  chosen();
+  without.addEventListener("click", () => { file.value = ""; chosen(); prompts.focus(); });
+  prompts.form.addEventListener("click", (event) => {
+    const text = event.target.dataset.prompt;
+    if (text === undefined) return;
+    prompts.value = prompts.value.trim() ? `${prompts.value.trimEnd()}\n${text}` : text;
+    prompts.dispatchEvent(new Event("input", { bubbles: true }));
+    prompts.focus();
+  });
+  if (file.files.length) chosen();
+}
+
+function theme() {
+  const page = document.documentElement, button = one("#theme"), names = ["system", "light", "dark"];
+  if (!button) return;
+  const show = (name) => {
+    if (name === "system") delete page.dataset.theme; else page.dataset.theme = name;
+    one("#theme-name").textContent = name;
+    localStorage.setItem("theme", name);
+  };
+  button.hidden = false;
+  show(page.dataset.theme || "system");
+  button.addEventListener("click", () => show(names[(names.indexOf(page.dataset.theme || "system") + 1) % 3]));
 }
 
 // A job's events say what changed; htmx fetches the fragments that show it.
@@ -71,6 +89,7 @@ function pixels() {
   });
 }
 
+theme();
 form();
 follow();
 pixels();

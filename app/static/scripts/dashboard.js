@@ -1,6 +1,4 @@
 // Charts of the dashboard, by minute, from /v1/report; colours are the page's own.
-"use strict";
-
 const root = document.documentElement.dataset.root || "";  // the path at which a proxy has Argus
 
 const charts = document.getElementById("charts");

@@ -1,6 +1,4 @@
 // RapiDoc has no theme of its own that follows the system, and hides its list of addresses on a narrow screen.
-"use strict";
-
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 767px)");
 
