@@ -35,7 +35,7 @@ def title(level: LevelOut, found: LevelsOut) -> str:
 
 
 def words(level: LevelOut, reference: LevelOut | None) -> str:
-    """`about 3 s less, loses about 2 % of likeness to the prompt`; on the slowest type of device, where several work."""
+    """`about 3 s less, loses about 2 % of likeness to the prompt`; of several types of device, on the slowest."""
     mine = slowest(level)
     if not mine:
         return NOT_MEASURED

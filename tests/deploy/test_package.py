@@ -25,7 +25,7 @@ def test_every_file_of_every_room_is_in_the_wheel_and_nothing_else(carried):
 
 def test_the_licences_are_in_the_wheel(carried):
     licences = {Path(name).name for name in carried if ".dist-info/licenses/" in name}
-    assert {"LICENSE", "htmx.LICENSE", "rapidoc.LICENSE", "uplot.LICENSE"} == licences
+    assert {"LICENSE", "htmx.LICENSE", "rapidoc.LICENSE"} == licences
 
 
 def test_an_installed_argus_keeps_its_data_outside_the_packages(installation, tmp_path):

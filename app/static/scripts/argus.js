@@ -89,6 +89,29 @@ function pixels() {
   });
 }
 
+// Clocks are written in UTC; here they become the reader's own.
+function clocks(within) {
+  within.querySelectorAll("time[data-clock]").forEach((time) => {
+    const seconds = time.textContent.length > 5 ? { second: "2-digit" } : {};
+    time.textContent = new Date(time.dateTime).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...seconds });
+    delete time.dataset.clock;
+  });
+}
+
+// What a reader opened stays open when its part of the page is loaded again.
+function refreshed() {
+  let open = [];
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    open = [...event.detail.target.querySelectorAll("details[id][open]")].map((each) => each.id);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    open.forEach((id) => { const found = document.getElementById(id); if (found) found.open = true; });
+    clocks(event.detail.target);
+  });
+}
+
+clocks(document);
+refreshed();
 theme();
 form();
 follow();

@@ -33,9 +33,7 @@ def test_a_level_that_nobody_measured_says_so(client: FlaskClient) -> None:
 
 def test_words_follow_what_was_measured_on_the_slowest_device() -> None:
     def level(reference: bool = False, **measured: tuple[float, float]) -> LevelOut:
-        costs = {
-            name: MeasuredOut(requests_per_minute=1, latency_s=s, quality=q) for name, (s, q) in measured.items()
-        }
+        costs = {name: MeasuredOut(requests_per_minute=1, latency_s=s, quality=q) for name, (s, q) in measured.items()}
         shape = {"id": "x", "strategy": "fs", "model": "m", "queue": "q", "steps": 1, "steps_skipped": 0}
         return LevelOut(**shape, reference=reference, measured=costs)
 
@@ -48,7 +46,10 @@ def test_words_follow_what_was_measured_on_the_slowest_device() -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_a_draft_says_how_many_images_and_how_long_they_take(client: FlaskClient, submit: Submit) -> None:
-    assert preview(client, prompts="a cat\na dog", n="5") == "10 images of 2 prompts. Done in about 20.0 s : nothing waits."
+    assert (
+        preview(client, prompts="a cat\na dog", n="5")
+        == "10 images of 2 prompts. Done in about 20.0 s : nothing waits."
+    )
     assert "about 4.0 s" in preview(client, prompts="a cat")  # one alone takes its latency, whatever throughput is
     assert "about 2.0 s" in preview(client, prompts="a cat", level="fs-10")
     submit(prompt="a bird", n=9)
