@@ -93,7 +93,7 @@ function pixels() {
 function clocks(within) {
   within.querySelectorAll("time[data-clock]").forEach((time) => {
     const seconds = time.textContent.length > 5 ? { second: "2-digit" } : {};
-    time.textContent = new Date(time.dateTime).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...seconds });
+    time.textContent = new Date(time.dateTime).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...seconds });
     delete time.dataset.clock;
   });
 }

@@ -107,7 +107,6 @@ def test_the_dashboard_draws_what_was_served_and_says_it_as_a_table(client: Flas
     draw(submit(prompt="a cat")["requests"][0]["id"], "ac-5")
     for minutes in (15, 60, 360, 1440):
         page = client.get(f"/dashboard?minutes={minutes}", headers=PAGE).text
-        open('/tmp/pages/d.html','w').write(page)
         assert 'class="area ac shade0"' in page
         assert "The charts as a table" in words(page)
     assert client.get("/dashboard?minutes=7", headers=PAGE).status_code == 200
