@@ -10,8 +10,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.access import caller
+
 SLOTS = 60
-ARRIVED = """
+MINE = "j.source <> 'audit' AND (CAST(:tenant AS text) IS NULL OR r.tenant = :tenant)"
+ARRIVED = f"""
 SELECT floor(extract(epoch FROM r.accepted_at - :since) / :width)::int AS slot, count(*) AS accepted,
        count(*) FILTER (WHERE r.state = 'failed' OR
            r.state <> 'cancelled' AND coalesce(r.stored_at, now()) > r.deadline_at) AS late,
@@ -20,12 +23,12 @@ SELECT floor(extract(epoch FROM r.accepted_at - :since) / :width)::int AS slot, 
        avg(r.score) AS score,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM r.stored_at - r.accepted_at)::float) AS p95_s
 FROM request r JOIN job j ON j.id = r.job_id
-WHERE r.accepted_at >= :since AND r.accepted_at < :until AND j.source <> 'audit' GROUP BY 1
+WHERE r.accepted_at >= :since AND r.accepted_at < :until AND {MINE} GROUP BY 1
 """
-SERVED = """
+SERVED = f"""
 SELECT floor(extract(epoch FROM r.stored_at - :since) / :width)::int AS slot, r.level, count(*) AS images
 FROM request r JOIN job j ON j.id = r.job_id
-WHERE r.stored_at >= :since AND r.stored_at < :until AND j.source <> 'audit' AND r.level IS NOT NULL GROUP BY 1, 2
+WHERE r.stored_at >= :since AND r.stored_at < :until AND {MINE} AND r.level IS NOT NULL GROUP BY 1, 2
 """
 
 
@@ -55,11 +58,12 @@ class Timeline:
 
 
 def timeline(session: Session, minutes: int) -> Timeline:
-    """The last so many minutes, up to now."""
+    """The last so many minutes, up to now, of the requests that the caller may see."""
     width_s = 60.0 * minutes / SLOTS
     until = datetime.now(UTC)
     since = until - timedelta(minutes=minutes)
-    given = {"since": since, "until": until, "width": width_s}
+    whose = None if caller().sees_all else caller().tenant
+    given = {"since": since, "until": until, "width": width_s, "tenant": whose}
     arrived = [dict(row) for row in session.execute(text(ARRIVED), given).mappings()]
     served: dict[str, list[float]] = {}
     for row in session.execute(text(SERVED), given).mappings():

@@ -19,8 +19,8 @@ from app.web.blueprint import blueprint
 from app.web.charts import Chart, chart, level_classes
 from app.web.reasons import planned_load, why
 from core.database import transaction
-from core.keys import Scope
 from core.families import Family, load_family
+from core.keys import Scope
 from core.settings import settings
 from scheduler.observation.queries import profiles
 

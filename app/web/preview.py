@@ -9,6 +9,7 @@ from typing import Any
 from flask import render_template, request
 from pydantic import ValidationError
 
+from app.access import needs
 from app.clients import client_of
 from app.prompts.notes import notes
 from app.records.estimate import estimate
@@ -20,6 +21,7 @@ from app.web.form import lines_of, options_of
 from core.database import transaction
 from core.errors import ArgusError
 from core.families import Family, load_family
+from core.keys import Scope
 from core.numbers import RANDOM
 from core.settings import settings
 
@@ -39,6 +41,7 @@ class Draft:
 
 
 @blueprint.post("/preview")
+@needs(Scope.SUBMIT)
 def preview() -> str:
     """How many images, how long they would take, and what choices and wildcards would make of the prompts."""
     family, prompts = load_family(settings().family), lines_of(request.form)
@@ -50,6 +53,7 @@ def preview() -> str:
 
 
 @blueprint.get("/history")
+@needs(Scope.READ)
 def history() -> str:
     """The client's own prompts, the newest first."""
     with transaction() as session:
