@@ -39,7 +39,10 @@ STYLED_INLINE = ("web.docs",)  # RapiDoc styles its elements inline; scripts sta
 FORM_BYTES = 4_000_000  # of a form's fields; files may be as long as bodies
 URLENCODED, URLENCODED_BYTES = "application/x-www-form-urlencoded", 250_000
 PROBES = ("ops.alive", "ops.ready")
-SUBMISSIONS = ("jobs.submit_job", "jobs.upload_job", "web.submit", "openai.generate", "a1111.txt2img")
+SUBMISSIONS = (
+    *("jobs.submit_job", "jobs.upload_job", "compare.submit_comparison", "web.submit", "web.submit_comparison"),
+    *("openai.generate", "a1111.txt2img"),
+)
 
 
 def register(app: APIFlask) -> None:

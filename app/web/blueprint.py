@@ -16,6 +16,7 @@ from core.settings import settings
 blueprint = Blueprint("web", __name__, template_folder="templates")
 PAGES = (
     ("/", "Generate"),
+    ("/compare", "Compare"),
     ("/gallery", "Gallery"),
     ("/dashboard", "Dashboard"),
     ("/docs", "API"),
