@@ -8,7 +8,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import request
 
-from app import comparing, idempotency
+from app import comparing
 from app.access import needs
 from app.records.comparison import comparison
 from app.schemas.compare import CompareIn, ComparisonOut
@@ -46,7 +46,7 @@ def submit_comparison(wanted: CompareIn, key: KeyIn) -> Any:
     submitted = comparing.submit(wanted, "api")
     with transaction() as session:
         found = comparison(session, submitted.job.id)
-    return found, 202, {"Location": found.links["self"], **idempotency.headers()}
+    return found, 202, {"Location": found.links["self"]}
 
 
 @blueprint.get("/<uuid:job_id>")

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, literal, select
 
+from app.csv_cells import cell
 from app.records.lines import seconds_between
 from app.records.selection import conditions
 from app.schemas.base import json_whole
@@ -26,7 +27,6 @@ COLUMNS = (
     *("predicted_quality", "latency_s", "truncated_tokens", "negative_truncated_tokens", "error_code", "error", "id"),
 )
 REMOVED = "its image was removed"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begin what a spreadsheet would compute
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,5 @@ def as_json_line(row: dict[str, Any]) -> str:
 def as_csv(*values: Any) -> str:
     """A line of a table. A text that a spreadsheet would take for a formula is a text: it begins with an apostrophe."""
     sink = io.StringIO()
-    csv.writer(sink).writerow(f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in values)
+    csv.writer(sink).writerow(map(cell, values))
     return sink.getvalue()

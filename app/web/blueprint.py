@@ -7,9 +7,10 @@ from typing import Any
 
 from flask import Blueprint, render_template, request, session, url_for
 
-from app.access import SESSION_KEY, public
+from app.access import SESSION_KEY, caller, public
 from app.links import root
 from app.web import filters
+from core.errors import ArgusError
 from core.families import load_family
 from core.settings import settings
 
@@ -19,8 +20,11 @@ PAGES = (
     ("/compare", "Compare"),
     ("/gallery", "Gallery"),
     ("/dashboard", "Dashboard"),
+    ("/reports", "Reports"),
+    ("/models", "Models"),
     ("/docs", "API"),
 )
+OPERATOR = ("/settings", "Settings")  # for who may see it
 STATIC = Path(__file__).resolve().parents[1] / "static"
 
 
@@ -34,13 +38,21 @@ def docs() -> str:
 @blueprint.app_context_processor
 def _shared() -> dict[str, Any]:
     return {
-        "PAGES": PAGES,
+        "PAGES": (*PAGES, OPERATOR) if _is_operator() else PAGES,
         "asset": asset,
         "family": load_family(settings().family),
         "request_path": lambda: request.path,
         "signed_in": lambda: session.get(SESSION_KEY),
         "root": root,
     }
+
+
+def _is_operator() -> bool:
+    """Whether the caller sees all; nobody who is not known does."""
+    try:
+        return caller().sees_all
+    except ArgusError:
+        return False
 
 
 def asset(name: str) -> str:

@@ -27,6 +27,11 @@ def seconds(value: float | None) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
+def signed_seconds(value: float | None) -> str:
+    """`3.1 s`, `−2 min`."""
+    return f"−{seconds(-value)}" if value is not None and value < 0 else seconds(value)
+
+
 def ago(time: datetime | None) -> str:
     """`12 s ago`."""
     if time is None:
@@ -64,4 +69,4 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-ALL = (seconds, ago, percent, number, plural, strategy_of, strategy_title)
+ALL = (seconds, signed_seconds, ago, percent, number, plural, strategy_of, strategy_title)

@@ -1,8 +1,9 @@
-"""`/jobs/<id>`: a job as it goes on, its images as they appear."""
+"""`/jobs/<id>`: a job as it goes on; its images in a grid of which what is seen is loaded."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -10,28 +11,51 @@ from pydantic import ValidationError
 
 from app import moves
 from app.access import needs
-from app.records.jobs import job_page, read_job
-from app.schemas.selection import MoveIn, ReorderIn
+from app.records.grid import A_CHUNK, chunks, tiles, waits_for_scores
+from app.records.jobs import find_job, read_job
+from app.records.selection import written
+from app.schemas.selection import MOST_IDS, MoveIn, ReorderIn, Selection
 from app.security import FIELD, check_form
 from app.submission import input_error
 from app.uploads.files import ASSUMED, WESTERN
 from app.web.blueprint import blueprint
 from core.database import transaction
+from core.families import load_family
 from core.keys import Scope
+from core.settings import settings
+from core.tables import State
 
-PER_PAGE = 60
-MOST_PAGES = 1_000_000  # the database counts no further than 2⁶³ rows
+NOT_SELECTING = ("read_as", "page", "start", "stop", FIELD)  # parameters that say nothing about requests
 
 
 @blueprint.get("/jobs/<uuid:job_id>")
 @needs(Scope.READ)
 def job(job_id: uuid.UUID) -> str:
-    """The job with one page of its images; `app/static/argus.js` follows its events."""
-    page = min(max(1, request.args.get("page", 1, int)), MOST_PAGES)
+    """The job with its first images; `grid.js` loads others when they are seen, `argus.js` follows its events."""
+    selection = _selection(request.args)
     with transaction() as session:
-        found = job_page(session, job_id, page, PER_PAGE)
+        found = read_job(session, job_id)
+        parts = chunks(session, job_id, found.size, selection)
+        first = tiles(session, job_id, parts[0].start, parts[0].stop, selection) if parts else []
+        follows = found.progress < 1 or waits_for_scores(session, job_id)
     assumed = ASSUMED if request.args.get("read_as") == WESTERN else None
-    return render_template("job.html", job=found, pages=-(-found.size // PER_PAGE), assumed=assumed)
+    said = written(selection)
+    about = {"states": list(State), "levels": list(load_family(settings().family).levels), "most_ids": MOST_IDS}
+    return render_template(
+        "job.html", job=found, chunks=parts, first=first, follows=follows, said=said, assumed=assumed, **about
+    )
+
+
+@blueprint.get("/jobs/<uuid:job_id>/tiles")
+@needs(Scope.READ)
+def job_tiles(job_id: uuid.UUID) -> str:
+    """One chunk of the grid: selected requests at positions `start` up to before `stop`."""
+    start = _place("start", 0)
+    stop = _place("stop", start + A_CHUNK)
+    with transaction() as session:
+        find_job(session, job_id)
+        found = tiles(session, job_id, start, stop, _selection(request.args))
+    return render_template("_tiles.html", requests=found)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/head")
@@ -48,10 +72,24 @@ def job_head(job_id: uuid.UUID) -> str:
 def move_requests(job_id: uuid.UUID, move: str) -> Any:
     """Do it to those of the job's requests that the form selects; a field left empty selects nothing."""
     check_form()
-    said = {name: value for name, value in request.form.items() if value.strip() and name != FIELD}
-    try:
-        asked = (ReorderIn if move == "reorder" else MoveIn).model_validate(said)
-    except ValidationError as error:
-        raise input_error(error) from None
+    asked = _validated(ReorderIn if move == "reorder" else MoveIn, request.form)
     moves.move(move, asked, job_id)
     return redirect(url_for("web.job", job_id=job_id), 303)
+
+
+def _selection(said: Mapping[str, str]) -> Selection:
+    found: Selection = _validated(Selection, said)
+    return found
+
+
+def _validated(kind: Any, said: Mapping[str, str]) -> Any:
+    given = {name: value for name, value in said.items() if value.strip() and name not in NOT_SELECTING}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise input_error(error) from None
+
+
+def _place(name: str, default: int) -> int:
+    """A position as the query says it, within what the database counts to."""
+    return min(max(0, request.args.get(name, default, int)), 2**31 - 1)

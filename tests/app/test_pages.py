@@ -188,7 +188,7 @@ def test_with_the_database_away_pages_and_api_say_so(client: FlaskClient) -> Non
 def test_the_api_page_has_the_navigation_of_the_others(client: FlaskClient) -> None:
     pages = (client.get(page, headers=PAGE).text for page in ("/docs", "/gallery"))
     api, gallery = (re.findall(r'<a href="(/[a-z]*)"', body.partition("</header>")[0]) for body in pages)
-    assert api == gallery == ["/", "/compare", "/gallery", "/dashboard", "/docs"]
+    assert api == gallery == ["/", "/compare", "/gallery", "/dashboard", "/reports", "/models", "/docs", "/settings"]
 
 
 def test_times_are_written_without_units_of_which_there_are_none() -> None:

@@ -64,7 +64,7 @@ function follow() {
     const events = new EventSource(`${root}/v1/jobs/${id}/events`);
     events.addEventListener("job", () => swap(`${root}/jobs/${id}/head`, job));
     events.addEventListener("request", (event) => {
-      const line = JSON.parse(event.data), cell = document.getElementById(`r-${line.id}`);
+      const line = JSON.parse(event.data), cell = document.querySelector(`#r-${CSS.escape(line.id)} .face`);
       const face = [line.state, line.level || "", line.image_id || "", line.score === null ? "" : "scored"].join(" ");
       if (cell && cell.firstElementChild.dataset.face !== face) swap(`${root}/requests/${line.id}/tile`, cell);
     });

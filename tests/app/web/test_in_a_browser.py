@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -15,7 +17,10 @@ from tests.app.web.filled import fill
 from tests.app.web_process import Web, web_process
 from tests.conftest import Services, empty_tables
 
-PAGES = ("/", "/gallery", "/dashboard", "/docs/errors", "/nowhere")
+PAGES = (
+    *("/", "/compare", "/gallery", "/dashboard", "/reports", "/reports?by=hour", "/reports?by=job", "/models"),
+    *("/settings", "/keys", "/docs/errors", "/nowhere"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def site(services: Services, family_file: Path) -> Iterator[Web]:
     """A web process over a filled database."""
     empty_tables(services)
     with configured(ARGUS_FAMILY=str(family_file)):
-        fill(load_family(str(family_file)))
+        fill(load_family(str(family_file)), big=600)
         with web_process(services, family_file) as running:
             yield running
     empty_tables(services)
@@ -73,3 +78,72 @@ def test_the_theme_that_was_chosen_stays(site: Web, browser: Browser) -> None:
         shown.opens("/gallery")
         assert shown.page.locator("#theme-name").inner_text() == "dark"
         assert shown.page.evaluate(ground) != light
+
+
+def biggest(site: Web) -> dict[str, Any]:
+    """The job with the most requests."""
+    listed = json.loads(site.call("/v1/jobs?per_page=100")[1])["jobs"]
+    return dict(max(listed, key=lambda job: job["size"]))
+
+
+def test_a_job_and_a_comparison_have_no_violations_and_fit_a_phone(site: Web, browser: Browser) -> None:
+    job = biggest(site)["id"]
+    request = json.loads(site.call(f"/v1/jobs/{job}?per_page=1")[1])["requests"][0]["id"]
+    for path in (f"/jobs/{job}", f"/jobs/{job}?state=failed", f"/compare/{job}", f"/requests/{request}"):
+        for width, dark in ((DESKTOP, False), (PHONE, True)):
+            with view(browser, site.url, width, dark) as shown:
+                shown.opens(path)
+                assert (shown.overflow, shown.violations(), shown.said) == (0, [], []), path
+
+
+def test_a_grid_loads_what_is_seen_and_lets_go_of_what_is_far(site: Web, browser: Browser) -> None:
+    job = biggest(site)
+    with view(browser, site.url) as shown:
+        shown.opens(f"/jobs/{job['id']}")
+        cells, height = shown.page.locator(".cell"), "document.documentElement.scrollHeight"
+        at_first, whole = cells.count(), shown.page.evaluate(height)
+        assert 0 < at_first < job["size"]
+        shown.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        last = shown.page.locator(f'.cell[data-position="{job["size"] - 1}"]')
+        last.wait_for()
+        shown.page.wait_for_function("document.querySelector('.cell[data-position=\"0\"]') === null")
+        assert cells.count() < job["size"]
+        assert abs(shown.page.evaluate(height) - whole) < 0.05 * whole
+        assert shown.said == []
+
+
+def test_images_are_selected_and_compared_with_keys(site: Web, browser: Browser) -> None:
+    job = biggest(site)
+    with view(browser, site.url) as shown:
+        shown.opens(f"/jobs/{job['id']}?state=done")
+        keys, said = shown.page.keyboard, shown.page.locator("#selected-count")
+        shown.page.locator(".cell .tile").first.focus()
+        keys.press("Space")
+        keys.press("Shift+ArrowRight")
+        keys.press("Shift+ArrowRight")
+        assert said.inner_text() == "3 selected"
+        keys.press("Control+a")
+        assert said.inner_text() == f"{job['counts']['done']} selected"
+        keys.press("Escape")
+        assert not said.is_visible()
+        keys.press("Space")
+        keys.press("Shift+ArrowLeft")
+        shown.page.locator("#beside").press("Enter")
+        shown.page.wait_for_url("**/compare?ids=*")
+        slider = shown.page.locator("input[type=range]")
+        slider.focus()
+        for _ in range(5):
+            keys.press("ArrowLeft")
+        assert shown.page.locator(".two").evaluate("it => it.style.getPropertyValue('--at')") == "45%"
+        assert shown.violations() == shown.said == []
+
+
+def test_a_comparison_is_asked_for_with_the_keyboard(site: Web, browser: Browser) -> None:
+    with view(browser, site.url) as shown:
+        shown.opens("/compare")
+        shown.page.keyboard.type("a teapot")
+        shown.page.keyboard.press("Enter")
+        shown.page.wait_for_url("**/compare/*-*")
+        assert shown.page.locator(".matrix tbody tr").count() >= 1
+        assert shown.page.locator(".matrix thead").inner_text().count("seed") == 2
+        assert shown.said == []
