@@ -12,7 +12,8 @@ submission checks of a submission; prompts: choices in them
 uploads    files of prompts; plain_json: JSON within bounds
 rendering  a stored image in another size or format
 jobs       submit, cancel, remove; idempotency: sent again, done once
-preference  whether an answer waits for the images
+target     the latency target, kept for a second
+preference whether an answer waits for the images; parking: answers that go on later
 moves      many requests at once; archives: a job's results as ZIP and tar
 openapi    what every operation may answer; links: our addresses as clients use them
 errors     how errors are answered; security: headers, tokens, limits; cors: pages of others
@@ -43,11 +44,13 @@ def create_app(secret: str | None = None) -> APIFlask:
     from app.plain_json import PlainJson
     from app.proxies import TrustedProxies
     from app.schemas.errors import ERROR_BODY
+    from app.target import TARGET
     from core.log import set_up_logging
     from core.settings import settings
     from core.web_secret import web_secret
 
     set_up_logging()
+    TARGET.forget()
     app = APIFlask("app", title="Argus", version="1", docs_path=None, json_errors=False)
     megabytes = settings().max_upload_mb * 1024 * 1024
     app.config.update(

@@ -24,19 +24,20 @@ from app.prompts.texts import clean_text
 from app.quota import take_quota
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import each_row
+from app.target import TARGET
 from app.webhooks import target_asked, target_kept
+from core.celery import publish
 from core.client_tables import ClientAction
-from core.database import certain_transaction, transaction
+from core.database import BEGAN, certain_transaction, quick_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
-from core.publishing import publish_jobs
+from core.messages import ROUTER_QUEUE, Route
 from core.requests import copy_requests
 from core.row_spool import RowSpool
 from core.settings import settings
 from core.tables import Image, Job, Request, ServiceClass
 from core.user_moves import cancel_job, cancel_requests
-from scheduler.observation.target import latency_target_s
 
 log = structlog.get_logger(__name__)
 LISTED = 10_000  # requests of a job that the answer to its submission lists
@@ -100,7 +101,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
                     return _submitted(session, first)
                 take_quota(session, job.tenant, rows.count)
                 BACKLOG.admit(session, client_of(), rows.count)
-                job.created_at = session.execute(select(func.now())).scalar_one()
+                job.created_at = job.published_at = session.info[BEGAN]
                 job.webhook = target_kept(session, hook, job.tenant, source)
                 deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))
                 session.add(job)
@@ -132,12 +133,20 @@ def _start_by(job: Job, wanted: JobIn) -> datetime | None:
 
 
 def _publish(job: Job) -> bool:
-    """Publish a committed job; nothing that goes wrong here may look as if it were not accepted."""
+    """Publish a committed job; nothing that goes wrong here may look as if it were not accepted.
+
+    It was committed as published, which spares a transaction where the broker is there; where it is not, that is taken
+    back. Reconciliation goes by the requests.
+    """
+    if publish(ROUTER_QUEUE, [Route(str(job.id))]):
+        return True
+    job.published_at = None
     try:
-        return bool(publish_jobs([job.id]))
+        with quick_transaction() as session:
+            session.execute(update(Job).where(Job.id == job.id).values(published_at=None))
     except OperationalError as error:
         log.warning("database away", error=str(error.orig))
-        return False
+    return False
 
 
 def _submitted(session: Session, job_id: uuid.UUID) -> Submitted:
@@ -160,7 +169,7 @@ def _patience_s(session: Session, wanted: JobIn, family: Family, shapes: Iterabl
     if ServiceClass(wanted.service_class) is ServiceClass.BATCH:
         return settings().batch_window_s
     lengths = [family.lengths((family.reference,), *shape) for shape in shapes]
-    return latency_target_s(session, family) * max([1.0, *(each for one in lengths for each in one)])
+    return TARGET.seconds(session, family) * max([1.0, *(each for one in lengths for each in one)])
 
 
 def cancel(job_id: uuid.UUID) -> int:

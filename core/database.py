@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 OUTCOME_S = 15.0  # how long who submits waits to hear whether it was committed
 PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
+BEGAN = "began"
 AGAIN_S = 1.0  # the longest between two tries: who waits goes on that soon after it is back
 #: No transaction may keep others waiting: not for a lock, not when its process hangs, not when its host is gone.
 LIMITS = (
@@ -95,7 +96,7 @@ def quick_transaction() -> Iterator[Session]:
 @contextmanager
 def certain_transaction(evidence: Select[Any]) -> Iterator[Session]:
     """`transaction`, whose outcome is looked up where the connection is lost while it commits: it raises only if
-    nothing is committed.
+    nothing is committed. The session's `info` has when it began, by the database's clock (`BEGAN`).
 
     Args:
         evidence: finds something if, and only if, the transaction was committed.
@@ -106,7 +107,8 @@ def certain_transaction(evidence: Select[Any]) -> Iterator[Session]:
     number, ended = None, False
     try:
         with transaction() as session:
-            number = session.scalar(select(cast(func.pg_current_xact_id(), Text)))
+            asked = select(cast(func.pg_current_xact_id(), Text), func.now())
+            number, session.info[BEGAN] = session.execute(asked).one()
             yield session
             ended = True  # what is raised from here on, the commit raises
     except DBAPIError as error:

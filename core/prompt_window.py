@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 CLIP_TOKENS = 77
+FEW = 8  # prompts
 MINILM = "MiniLM"
 
 #: The tokenizer with the longest window of each pipeline class (its folder in the checkpoint), and that window.
@@ -43,16 +44,24 @@ class PromptWindow:
 
     def truncated(self, prompts: Sequence[str]) -> list[int]:
         """How many tokens of each prompt are not read."""
-        return [max(0, len(encoding) - self.tokens) for encoding in self.tokenizer.encode_batch(list(prompts))]
+        return [max(0, len(encoding) - self.tokens) for encoding in self._encoded(prompts)]
 
     def counted(self, prompts: Sequence[str]) -> int:
         """How many tokens these prompts are, read or not."""
-        return sum(len(encoding) for encoding in self.tokenizer.encode_batch(list(prompts)))
+        return sum(len(encoding) for encoding in self._encoded(prompts))
 
     def read(self, prompts: Sequence[str]) -> list[str]:
         """Each prompt without what is not read."""
-        encodings = self.tokenizer.encode_batch(list(prompts))
+        encodings = self._encoded(prompts)
         return [prompt[: self._end(encoding)] for prompt, encoding in zip(prompts, encodings, strict=True)]
+
+    def _encoded(self, prompts: Sequence[str]) -> list[Encoding]:
+        """Each prompt's tokens. A few are read here: a batch goes to threads of the library's own, which wait for
+        cores longer than they read where others are busy."""
+        if len(prompts) <= FEW:
+            return [self.tokenizer.encode(prompt) for prompt in prompts]
+        found: list[Encoding] = self.tokenizer.encode_batch(list(prompts))
+        return found
 
     def _end(self, encoding: Encoding) -> int | None:
         """The character after the last that is read; none where all are."""
