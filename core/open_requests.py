@@ -28,19 +28,23 @@ def in_foreground() -> ColumnElement[bool]:
     return or_(Request.service_class == ServiceClass.INTERACTIVE, Request.urgent) & ~Request.deadline_unreachable
 
 
-def waiting(family: Family, levels: Sequence[str], background: bool, most: int) -> list[Row[Any]]:
+def waiting(
+    family: Family, levels: Sequence[str], background: bool, most: int, tenant: str | None = None
+) -> list[Row[Any]]:
     """Queued requests of these levels (their columns `SHOWN`), earliest deadline first.
 
     Those with a latency target that can still be met; or the `background`: those whose deadline no level can meet any
     more, then batch work, each by priority.
+    Of all, or of one `tenant`.
     """
-    values = {"levels": list(levels), "family": family.id, "most": most}
+    values: dict[str, Any] = {"levels": list(levels), "family": family.id, "most": most}
+    values |= {} if tenant is None else {"tenant": tenant}
     with single_statement() as session:
-        return list(session.execute(_first_of_each_level(background), values))
+        return list(session.execute(_first_of_each_level(background, tenant is not None), values))
 
 
-@lru_cache(maxsize=2)
-def _first_of_each_level(background: bool) -> Select[Any]:
+@lru_cache(maxsize=4)
+def _first_of_each_level(background: bool, of_a_tenant: bool) -> Select[Any]:
     """Those of `waiting`. It reads the first few of each level by its index, however many wait; built once, because
     building it takes longer than the database does."""
     one_level = func.unnest(bindparam("levels", type_=ARRAY(Text()))).table_valued("id").render_derived()
@@ -49,6 +53,7 @@ def _first_of_each_level(background: bool) -> Select[Any]:
         select(*SHOWN)
         .where(Request.state == State.QUEUED, Request.family == bindparam("family"), Request.level == one_level.c.id)
         .where(~in_foreground() if background else in_foreground(), may_start())
+        .where(*([Request.tenant == bindparam("tenant")] if of_a_tenant else []))
         .order_by(*_order(Request, background))
         .limit(most)
         .lateral()
@@ -61,6 +66,20 @@ def _order(row: Any, background: bool) -> tuple[Any, ...]:
     """Columns of a row in the order of its index."""
     classes = (row.service_class.desc(), row.priority.desc()) if background else ()
     return (*classes, row.deadline_at, row.id)
+
+
+def in_front_by_tenant(family: Family) -> dict[str, int]:
+    """How many requests of each tenant wait that have a latency target that can still be met."""
+    mine = select(Request.tenant, func.count()).where(Request.family == family.id, Request.state == State.QUEUED)
+    with single_statement() as session:
+        return dict(session.execute(mine.where(in_foreground()).group_by(Request.tenant)).tuples().all())
+
+
+def running_by_tenant(family: Family) -> dict[str, int]:
+    """How many requests of each tenant run."""
+    running = select(Request.tenant, func.count()).where(Request.family == family.id, Request.state == State.RUNNING)
+    with single_statement() as session:
+        return dict(session.execute(running.group_by(Request.tenant)).tuples().all())
 
 
 def owed(family: Family, levels: Sequence[str], waited_s: float, most: int) -> list[Request]:

@@ -13,9 +13,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import Float, Text
 
 from core.database import quick_transaction, transaction
+from core.open_requests import in_foreground
 from core.tables import Request, ServiceClass, State
 
 SET_ASIDE = "set aside, as not all that waited could be in time: served when there is room"
+OVER_SHARE = "set aside, as other tenants want the devices too and this one's share is taken"
 CHANGE_LEVELS = text(
     """
 UPDATE request r SET level = c.level, epoch = :epoch, note = :note
@@ -94,6 +96,26 @@ def mark_unreachable(requests: Sequence[uuid.UUID]) -> None:
     }
     with transaction() as session:
         session.execute(update(Request).where(*waiting).values(values))
+
+
+def set_aside_over(family: str, tenant: str, most: int) -> int:
+    """Of what a tenant has waiting in front all but the `most` of the earliest deadlines are set aside; returns how
+    many that were."""
+    over = (
+        select(Request.id)
+        .where(Request.state == State.QUEUED, Request.family == family, Request.tenant == tenant, in_foreground())
+        .order_by(Request.deadline_at, Request.id)
+        .offset(most)
+    )
+    values = {
+        "deadline_unreachable": True,
+        "over_share": True,
+        "note": func.concat_ws("; ", Request.note, OVER_SHARE),
+    }
+    changed = update(Request).where(Request.id.in_(over.scalar_subquery()), Request.state == State.QUEUED)
+    with transaction() as session:
+        done = session.execute(changed.values(values).execution_options(synchronize_session=False))
+    return done.rowcount  # type: ignore[attr-defined,no-any-return]
 
 
 def unpublish(request_id: uuid.UUID, epoch: int, levels: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Index, text
 
 FOREGROUND = "(service_class = 'interactive' OR urgent) AND NOT deadline_unreachable"
+QUEUED = "state = 'queued'"
 UNBEGUN = "start_by IS NOT NULL AND state IN ('accepted', 'queued')"
 
 
@@ -37,12 +38,10 @@ def request_indexes() -> tuple[Index, ...]:
             *("family", "level", text("service_class DESC"), text("priority DESC"), "deadline_at", "id"),
             postgresql_where=f"state = 'queued' AND NOT ({FOREGROUND})",
         ),
+        # Claims where several tenants want the devices: a tenant's; whether it has any.
+        Index("ix_request_turn", "family", "tenant", "level", "deadline_at", "id", postgresql_where=QUEUED),
         # Missed deadlines that are owed a start.
-        Index(
-            "ix_request_owed",
-            *("family", "accepted_at", "id"),
-            postgresql_where="state = 'queued' AND deadline_unreachable",
-        ),
+        Index("ix_request_owed", "family", "accepted_at", "id", postgresql_where=f"{QUEUED} AND deadline_unreachable"),
         # What has to have begun by a time.
         Index("ix_request_start_by", "start_by", postgresql_where=UNBEGUN),
         # Demand, the sample of prompts.

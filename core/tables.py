@@ -116,6 +116,7 @@ class Request(Base):
     )  # it was accepted again: not counted
     priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # among background work of its class
     deadline_unreachable: Mapped[bool] = mapped_column(default=False)  # set aside: served when there is room
+    over_share: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # set aside for its tenant's
     urgent: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # batch work out of slack
     error_code: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None]

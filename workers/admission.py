@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from core.database import transaction
 from core.families import Family
 from core.requests import Claim
 from core.tables import Request, ServiceClass
+from core.tenant_tables import ITSELF
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
@@ -29,9 +30,11 @@ from scheduler.observation.snapshot import SnapshotReader, as_request, quality_o
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed
+from scheduler.policies.fairness import as_its_own, shares, turns
 
 log = structlog.get_logger(__name__)
 Waiting = Row[Any]  # of a request that waits, with the columns `open_requests.SHOWN`
+Turn = tuple[str | None, float]  # a tenant and its share of the devices; no name: all that wait
 SHOWN = 32  # waiting requests the policy is shown at a time
 AGAIN_S = 0.02  # a row that is held is looked at again
 TRIES = 8  # lost races, or rounds in which no deadline of all that was shown can be met
@@ -54,15 +57,19 @@ class PolicyAdmission:
         self.moves = policy_class(self.reader.name).moves
         self._owed = Owed()
         self._target_s = 0.0  # not known before the first decision
+        self._tenants: Mapping[str, float] = {}  # that want the devices, as the last readings say
 
-    def __call__(self, waiting: Sequence[Waiting], levels: Sequence[str], running: Sequence[Started] = ()) -> Admission:
+    def __call__(
+        self, waiting: Sequence[Waiting], levels: Sequence[str], running: Sequence[Started] = (), share: float = 1.0
+    ) -> Admission:
         """The place in `waiting` (earliest deadline first) that starts beside those `running`, and at which level.
+        They are those of a tenant with this `share` of the devices, or all.
 
         No level in the answer keeps the one the request was routed to; one asked for by name is always kept.
         """
         with transaction() as session:
             snapshot = self.reader.snapshot(session)
-        policy, epoch = snapshot.policy, snapshot.epoch
+        policy, epoch, self._tenants = snapshot.policy, snapshot.epoch, snapshot.readings.tenants
         if policy is None or epoch is None or self.device_type not in policy.cluster.profiles:
             return first_come(waiting)
         self._target_s = policy.cluster.slo_s
@@ -75,7 +82,7 @@ class PolicyAdmission:
         shown = [(self._bound(waiting[i], policy), str(waiting[i].level)) for i in places]
         load = self.reader.load_now(snapshot)
         if len(waiting) < SHOWN:  # this is all that waits for such workers
-            load.waiting = {**load.waiting, held: len(shown)}
+            load = as_its_own(load, held, len(shown), share)
         answer = policy.admit(Worker(self.worker, self.device_type, held, tuple(running)), shown, epoch, load)
         unreachable = tuple(places[i] for i in answer.unreachable)
         if answer.start is None:
@@ -127,7 +134,17 @@ class PolicyAdmission:
 
     def _readings(self) -> Readings:
         with transaction() as session:
-            return self.reader.snapshot(session).readings
+            found = self.reader.snapshot(session).readings
+        self._tenants = found.tenants
+        return found
+
+    def turns(self) -> Sequence[Turn]:
+        """Whose requests are offered a place, one tenant's after another's; all at once where one wants the devices."""
+        if len(self._tenants) < 2:
+            return ((None, 1.0),)
+        share = shares(self._tenants, self._tenants)
+        first = turns(self._tenants, open_requests.running_by_tenant(self.family), self._tenants)
+        return [*((tenant, share[tenant]) for tenant in first), (ITSELF, 1.0)]
 
     @property
     def owed_after_s(self) -> float:
@@ -179,20 +196,42 @@ def claim(
     admission: PolicyAdmission,
     running: Sequence[Started] = (),
 ) -> Claim | None:
-    """Claim the request that the policy gives a place to, beside those `running`.
+    """Claim the request that the policy gives a place to, beside those `running`; of several tenants in turn.
 
-    None when nobody waits at these levels whose deadline can be met. A row that somebody else holds is being taken, or
+    None when nobody waits at these levels whose deadline can be met.
+    """
+    passed_over = False
+    for turn in admission.turns():
+        claimed = _claim_of(turn, family, worker, levels, admission, running)
+        if claimed is not None:
+            return claimed
+        passed_over |= admission.passed_over
+    admission.passed_over = passed_over
+    return None
+
+
+def _claim_of(
+    turn: Turn,
+    family: Family,
+    worker: WorkerIdentity,
+    levels: Sequence[str],
+    admission: PolicyAdmission,
+    running: Sequence[Started],
+) -> Claim | None:
+    """Claim a request of the tenant whose turn it is; or of all. A row that somebody else holds is being taken, or
     only noted as published: it is looked at again a little later.
     """
-    shown: list[Waiting] = []
+    (tenant, share), shown = turn, list[Waiting]()
     lost: set[uuid.UUID] = set()  # others are taking them
     for _ in range(TRIES):
-        shown = shown or [row for row in open_requests.waiting(family, levels, False, SHOWN) if row.id not in lost]
+        shown = shown or [
+            row for row in open_requests.waiting(family, levels, False, SHOWN, tenant) if row.id not in lost
+        ]
         if lost and not shown:
             time.sleep(AGAIN_S)
             lost.clear()
             continue
-        answer = _asked(admission, shown, levels, running)
+        answer = _asked(admission, shown, levels, running, share)
         if answer.unreachable:
             late = [shown[place].id for place in answer.unreachable]
             settled = requests.keep_image(late)
@@ -236,7 +275,7 @@ def claim_background(
     then batch work."""
     if not admission.background_waits(levels):  # idle workers ask often, and mostly for nothing
         return None
-    for request in open_requests.waiting(family, levels, True, TRIES):
+    for request in _in_background(family, levels, admission):
         level = _best(request, levels)
         claimed = requests.claim(request.id, worker, family.model_of, levels, level, _note(request, level or "", 0))
         if claimed is not None:
@@ -244,12 +283,22 @@ def claim_background(
     return None
 
 
+def _in_background(family: Family, levels: Sequence[str], admission: PolicyAdmission) -> Iterator[Waiting]:
+    """What may fill this worker, the first of each tenant's in turn."""
+    for tenant, _ in admission.turns():
+        yield from open_requests.waiting(family, levels, True, TRIES, tenant)
+
+
 def _asked(
-    admission: PolicyAdmission, shown: Sequence[Waiting], levels: Sequence[str], running: Sequence[Started]
+    admission: PolicyAdmission,
+    shown: Sequence[Waiting],
+    levels: Sequence[str],
+    running: Sequence[Started],
+    share: float,
 ) -> Admission:
     """The policy's answer; first come first served when it fails, because a free place must not stay empty."""
     try:
-        return admission(shown, levels, running) if shown else Admission()
+        return admission(shown, levels, running, share) if shown else Admission()
     except Exception:
         log.exception("admission failed; first come, first served")
         return first_come(shown)

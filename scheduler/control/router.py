@@ -32,6 +32,7 @@ from core.queued_requests import keep_predictions
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass, State
 from scheduler.control import reasons
+from scheduler.control.shares import settle
 from scheduler.observation.queries import background_by_level
 from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request
 from scheduler.policies import Epoch, Policy
@@ -86,6 +87,7 @@ class Router:
             sent += self._send(self.choose([row for row in batch if row.id not in chosen], snapshot), snapshot)
             if not sent:  # somebody else had them
                 break
+            settle(self.family, snapshot, [r.tenant for r in batch if r.service_class == ServiceClass.INTERACTIVE])
             routed += sent
             self._predict_sent(unread, snapshot)
         return routed

@@ -25,6 +25,7 @@ from core.settings import settings
 from core.tables import Attempt, Request, ServiceClass, State
 from scheduler.observation.calibration import Timing
 from scheduler.observation.forecast import Forecast, Forecaster
+from scheduler.policies.fairness import ACTIVE_S
 
 log = structlog.get_logger(__name__)
 NAMED_S = 60.0  # how far back the demand for named levels is counted
@@ -124,15 +125,44 @@ def _by_level(session: Session, family: Family, state: State, *which: ColumnElem
     return {level: count for level, count in session.execute(query.group_by(Request.level)) if level in family.levels}
 
 
+WANTING = text(
+    """
+SELECT t.name, t.weight, f.recent IS NOT NULL AS in_front FROM tenant t LEFT JOIN LATERAL (
+    SELECT true AS recent FROM job j WHERE j.tenant = t.name AND j.service_class = 'interactive'
+    AND j.created_at > now() - make_interval(secs => :active) LIMIT 1
+) f ON true WHERE f.recent
+    OR EXISTS (SELECT FROM request r WHERE r.family = :family AND r.tenant = t.name AND r.state = 'queued')
+    OR EXISTS (SELECT FROM request r WHERE r.family = :family AND r.tenant = t.name AND r.state = 'running')
+"""
+)
+
+
+@dataclass(frozen=True)
+class WantingTenant:
+    """A tenant that wants the devices; `in_front`: it has sent something with a latency target of late."""
+
+    name: str
+    weight: float
+    in_front: bool
+
+
+def wanting_tenants(session: Session, family: Family) -> list[WantingTenant]:
+    """Tenants of which something waits or runs, or came just now."""
+    found = session.execute(WANTING, {"family": family.id, "active": ACTIVE_S})
+    return [WantingTenant(row.name, row.weight, row.in_front) for row in found]
+
+
 def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
     """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it.
 
-    Only interactive requests that name no level: those whose level the policy chooses.
+    Only interactive requests that name no level: those whose level the policy chooses. What a tenant sent beyond its
+    share is no demand.
     """
     place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
     query = (
         select(place, func.count())
         .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE, ~_named())
+        .where(~Request.over_share)
         .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
         .group_by(place)
     )

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -50,6 +50,8 @@ class Readings:
     cancelled: int  # requests that run though nobody wants them any more
     rate: float
     dispersion: float
+    tenants: Mapping[str, float] = field(default_factory=dict)  # weights of those that want the devices
+    in_front: tuple[str, ...] = ()  # of them those that sent something with a latency target of late
 
     def to_json(self) -> dict[str, Any]:
         """Workers that cannot be told apart are one entry, with how many they are: their names are left out."""
@@ -61,7 +63,7 @@ class Readings:
         workers: list[LiveWorker] = []
         for device_type, models, queues, memory_mb, count in data["workers"]:
             workers += [LiveWorker("", device_type, tuple(models), tuple(queues), memory_mb)] * count
-        return cls(**{**data, "workers": tuple(workers)})
+        return cls(**{**data, "workers": tuple(workers), "in_front": tuple(data.get("in_front", ()))})
 
 
 class SharedReadings:
@@ -87,6 +89,7 @@ class SharedReadings:
         """As the rows are now; and all others get to know."""
         newest = select(Plan.epoch, Plan.policy).where(Plan.in_force, plans_of(self.family))
         plan = session.execute(newest.order_by(Plan.epoch.desc()).limit(1)).first()
+        wanting = queries.wanting_tenants(session, self.family)
         found = Readings(
             at=time.time(),
             epoch=plan.epoch if plan else 0,
@@ -99,6 +102,8 @@ class SharedReadings:
             cancelled=queries.cancelled_running(session, self.family),
             rate=self.demand.rate(session),
             dispersion=self.demand.forecaster.dispersion,
+            tenants={one.name: one.weight for one in wanting},
+            in_front=tuple(one.name for one in wanting if one.in_front),
         )
         if share:
             shared_values().put(self._name, found.to_json(), KEPT_S, EVERY_S)

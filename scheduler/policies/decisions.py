@@ -35,6 +35,7 @@ class Request:
     attempt: int = 0
     done: float = 0.0
     lengths: tuple[float, ...] = ()
+    tenant: str = ""
 
     def work(self, level: int) -> float:
         """What is left to do at a level (its place in `Cluster.levels`), in usual requests."""

@@ -7,9 +7,18 @@ number that comes out of here is simulated, and is called so.
 """
 
 from scheduler.simulate.config import SimConfig
-from scheduler.simulate.loop import simulate
+from scheduler.simulate.loop import simulate, simulate_outcomes
 from scheduler.simulate.report import Report
 from scheduler.simulate.schedule import Recorder
 from scheduler.simulate.workload import Workload, synthetic_quality, workload
 
-__all__ = ["Recorder", "Report", "SimConfig", "Workload", "simulate", "synthetic_quality", "workload"]
+__all__ = [
+    "Recorder",
+    "Report",
+    "SimConfig",
+    "Workload",
+    "simulate",
+    "simulate_outcomes",
+    "synthetic_quality",
+    "workload",
+]

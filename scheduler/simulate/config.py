@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import BadInput
 from core.profiles import Profile
@@ -20,6 +20,8 @@ class SimConfig:
     A level that starts from a cached latent is what the request's similarity (`Workload.similarity`) allows, as live;
     with `any_hit` it always starts from the nearest prompt's, however far that is, as the Argus paper's ladder was
     measured (docs/decisions/0053).
+
+    Tenants (`Workload.tenants`) have `weights`, 1 where none is named; unless `fair`, all stand in one line.
 
     Whether a running request gives way is asked at every arrival and end, or every `look_s` seconds, as workers do.
 
@@ -46,6 +48,8 @@ class SimConfig:
     spread: float = 0.0
     overhead_s: float = 0.0
     look_s: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    fair: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from core.profiles import Profile
 from scheduler.policies import Request, Started, Worker
 from scheduler.policies.background import OWED_AFTER, Owed
+from scheduler.policies.fairness import as_its_own
+from scheduler.simulate.fairness import Fairness
 from scheduler.simulate.planning import Planning
-from scheduler.simulate.system import System
+from scheduler.simulate.system import System, Waiting
 from scheduler.simulate.worker import Running, SimWorker
 
 
@@ -25,12 +27,14 @@ class Dispatch:
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
         self.evictions = self.pauses = 0
         self.owed: dict[int, Owed] = {}  # by worker
+        self.fairness = Fairness(system)
 
     def queue(self, request: Request, level: str) -> None:
         """A request waits at this level; a worker with room takes it at once."""
         model = self.system.cluster.holds(level)
         self.system.routed[level] += 1
         self.system.enqueue(request, level)
+        self.fairness.set_aside()
         self._make_room(model)
         self._feed_model(model)
         if not self.system.config.look_s:
@@ -74,40 +78,38 @@ class Dispatch:
         queue = system.waiting[worker.model]
         if not queue:
             return not worker.batch and self._start_background(worker)
+        if any(self._admit_of(worker, shown, share) for shown, share in self.fairness.in_turn(queue)):
+            return True
+        return not queue and not worker.batch and self._start_background(worker)
+
+    def _admit_of(self, worker: SimWorker, shown: Sequence[Waiting], share: float) -> bool:
+        """Start one of those that the policy is shown, a tenant's or all that wait."""
+        system, queue = self.system, self.system.waiting[worker.model]
         asking = Worker(str(worker.id), worker.device, worker.model, _running(worker, system))
-        admission = system.policy.admit(asking, queue, system.epoch, system.load())
-        chosen = None if admission.start is None else queue[admission.start][0]
-        for index in sorted(admission.removed, reverse=True):
-            request, _ = queue.pop(index)
-            if request is not chosen and not request.attempt:  # one that was drawn before has its image
-                system.background.append((request, None))
-                system.unreachable.add(request.id)
-        if chosen is None:
-            return not queue and not worker.batch and self._start_background(worker)
-        self._start(worker, chosen, system.policy.index[admission.level])
-        return True
+        load = system.load() if shown is queue else as_its_own(system.load(), worker.model, len(shown), share)
+        admission = system.policy.admit(asking, shown, system.epoch, load)
+        chosen = None if admission.start is None else shown[admission.start][0]
+        for pair in [shown[index] for index in sorted(admission.removed, reverse=True)]:
+            queue.remove(pair)
+            if pair[0] is not chosen and not pair[0].attempt:  # one that was drawn before has its image
+                system.background.append((pair[0], None))
+                system.unreachable.add(pair[0].id)
+        if chosen is not None:
+            self._start(worker, chosen, system.policy.index[admission.level])
+        return chosen is not None
 
     def _start(self, worker: SimWorker, request: Request, level: int, background: bool = False) -> None:
         """A request joins the batch; background work makes way for an interactive one."""
         if not background:
             self._preempt(worker)
-        running = self._begun(worker.device, request, level, background)
+        running = _begun(self, worker.device, request, level, background)
         worker.change(self.system.now, lambda batch: batch.append(running))
-
-    def _begun(self, device: str, request: Request, level: int, background: bool) -> Running:
-        drawn = self.system.cache.drawn(request, level, device)
-        longer = request.lengths[drawn] if request.lengths else 1.0
-        lasts = longer * (self.system.lasts[int(request.id)] if self.system.config.spread else 1.0)
-        seconds, takes_s = longer * self.seconds[device][drawn], self.takes_s[device][drawn]
-        takes_s = takes_s if lasts == 1.0 else tuple(each_s * lasts for each_s in takes_s)
-        left, share = 1 - request.done, self.share[device][drawn]
-        return Running(request, level, drawn, seconds, takes_s, share, self.model_of[drawn], left, background)
 
     def _start_background(self, worker: SimWorker) -> bool:
         """Background work fills a worker that has nothing else, at the best level it holds."""
         if not self.system.background:
             return False
-        request, preempted = self.system.background.popleft()
+        request, preempted = self.fairness.next_in_background()
         mine = self.system.cluster.models[worker.model]
         if preempted is None or preempted.level not in mine:
             best = max(mine, key=lambda i: request.quality[i])
@@ -163,6 +165,16 @@ class Dispatch:
             self.system.background.extendleft((running.request, running) for running in preempted)
             self.evictions += len(preempted)
         return bool(preempted)
+
+
+def _begun(among: Dispatch, device: str, request: Request, level: int, background: bool) -> Running:
+    drawn = among.system.cache.drawn(request, level, device)
+    longer = request.lengths[drawn] if request.lengths else 1.0
+    lasts = longer * (among.system.lasts[int(request.id)] if among.system.config.spread else 1.0)
+    seconds, takes_s = longer * among.seconds[device][drawn], among.takes_s[device][drawn]
+    takes_s = takes_s if lasts == 1.0 else tuple(each_s * lasts for each_s in takes_s)
+    left, share = 1 - request.done, among.share[device][drawn]
+    return Running(request, level, drawn, seconds, takes_s, share, among.model_of[drawn], left, background)
 
 
 def _takes_s(profile: Profile, levels: Sequence[str]) -> list[tuple[float, ...]]:

@@ -27,6 +27,13 @@ def simulate(
     return _Run(config, work, policy, recorder).report()
 
 
+def simulate_outcomes(config: SimConfig, work: Workload) -> list[Outcome]:
+    """What became of each request of a run, in the order of the workload."""
+    run = _Run(config, work, None)
+    run.report()
+    return [outcome or _lost(config, work, i) for i, outcome in enumerate(run.outcomes)]
+
+
 class _Run:
     """One method an event: arrive, claimable, finish, ready, look, tick, fail, found_dead, back."""
 
@@ -57,8 +64,7 @@ class _Run:
         return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, ticks=_ticks(self))
 
     def _run(self) -> None:
-        times = self.work.times.tolist()
-        end = self.work.duration_s + DRAIN_S
+        times, end = self.work.times.tolist(), self.work.duration_s + DRAIN_S
         self.events.at(self.config.tick_s, "tick")
         self.events.at(self.config.look_s or math.inf, "look")
         for at, which, for_s in self.config.failures:
@@ -70,7 +76,7 @@ class _Run:
             if at > end or (i == len(times) and not self.system.busy):
                 return
             while second <= at:
-                self.system.forecaster.observe(second - 1.0, 1.0, counted)
+                self.system.forecaster.observe(second - 1.0, 1.0, self.dispatch.fairness.demand(counted))
                 second, counted = second + 1.0, 0
             self.events.now = at
             if arrival <= at:
@@ -83,11 +89,10 @@ class _Run:
             self.record(self.system, self.planning)
 
     def _arrive(self, i: int, arrived: float) -> None:
-        row = self.rows[i]
         batch = bool(self.work.batch[i])
         request = Request(
             id=i,
-            key=self.work.prompts[row],
+            key=self.work.prompts[self.rows[i]],
             arrived=arrived,
             deadline=arrived + _window(self.config, self.work, i),
             quality=self.quality[i],
@@ -95,7 +100,9 @@ class _Run:
             similarity=float(self.work.similarity[i]),
             batch=batch,
             lengths=self.work.lengths_of(i),
+            tenant=self.work.tenants[i] if self.work.tenants else "",
         )
+        self.dispatch.fairness.arrived(request)
         if batch:
             self.system.background.append((request, None))
             self.dispatch.feed_all()

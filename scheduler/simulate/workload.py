@@ -36,6 +36,7 @@ class Workload:
     duration_s: float
     lengths: np.ndarray | None = None  # (N, L)
     target_s: np.ndarray | None = None  # (N,) seconds; None: the run's target
+    tenants: tuple[str, ...] = ()  # N; empty: all are of one
 
     def lengths_of(self, i: int) -> tuple[float, ...]:
         """Of one request, as policies are told; empty for a usual one."""
