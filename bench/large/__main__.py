@@ -20,6 +20,7 @@ from bench.batches import site
 from bench.large.asking import ask_all, read_all
 from bench.large.month import DAYS, fill
 from bench.large.page import page
+from bench.large.plans import compare
 from bench.live.machine import hardware
 from bench.own import keep, own_home, run_of
 from core.families import load_family
@@ -37,12 +38,13 @@ def measure(home: Path, rows: int) -> dict[str, Any]:
         with closing(psycopg2.connect(roles.report)) as report:
             report.autocommit = True
             views = read_all(report)
-        asked = ask_all(web.url, connection)
+        asked, compared = ask_all(web.url, connection), compare(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_database_size(current_database()), (SELECT count(*) FROM job)")
             size, jobs = cursor.fetchone() or (0, 0)
     return {"rows": rows, "days": DAYS, "jobs": jobs, "gigabytes": size / 1e9, "filled_s": filled, "views": views} | {
-        "asked": asked
+        "asked": asked,
+        "compared": compared,
     }
 
 

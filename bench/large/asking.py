@@ -69,6 +69,8 @@ def ask_all(url: str, connection: Connection) -> dict[str, dict[str, Any]]:
 
         def ask(address: str = address) -> int:
             answer = session.get(url + address, timeout=PATIENCE_S, headers={"Accept": "text/html,*/*"})
+            if answer.status_code >= 500 and address != "/readyz":  # no scheduler ticks here
+                raise RuntimeError(f"{address} answered {answer.status_code}: {answer.text[:200]}")
             return answer.status_code
 
         found[address] = timed(ask)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.large.plans import told
+
 GOALS_S = {"pages": 0.3, "views": 2.0, "metrics": 0.2}
 METRICS = "/metrics"
 
@@ -28,7 +30,7 @@ def page(found: Mapping[str, Any]) -> str:
     for title, some in (("Pages and API", {**metrics, **asked}), ("Report views", found["views"])):
         lines += ["", f"## {title}", "", "| what | first, ms | median, ms | p95, ms |", "| --- | ---: | ---: | ---: |"]
         lines += [_row(name, times) for name, times in sorted(some.items(), key=lambda item: -item[1]["p95_s"])]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *told(found["compared"]), ""])
 
 
 def _goal(what: str, times: Mapping[str, Any], goal_s: float) -> str:
