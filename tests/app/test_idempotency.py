@@ -159,7 +159,8 @@ def test_every_address_that_makes_something_takes_a_key(client: FlaskClient) -> 
         if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
     }
     assert taking == {
-        *("/v1/jobs", "/v1/jobs/csv", "/v1/images/generations", "/v1/files", "/v1/batches", "/sdapi/v1/txt2img")
+        *("/v1/jobs", "/v1/jobs/csv", "/v1/compare", "/v1/images/generations", "/v1/files", "/v1/batches"),
+        "/sdapi/v1/txt2img",
     }
     assert {path for path in set(posts) - taking if not path.startswith("/sdapi/")} == {
         *("/v1/images/edits", "/v1/images/variations"),  # always refused
