@@ -30,6 +30,7 @@ OPENAI_ADDRESSES = (
     *("/v1/models", "/v1/files", "/v1/batches"),
 )
 BODIES = (("/sdapi/", A1111_ERROR), (OPENAI_ADDRESSES, OPENAI_ERROR))  # by what an address begins with
+NEIGHBOURS = "/v1/images/"  # among OpenAI's addresses, and ours: one that there is not is refused in OpenAI's words
 
 
 def register(app: APIFlask) -> None:
@@ -76,9 +77,11 @@ def _named_once(document: Any) -> Any:
         if shapes.setdefault(new, shapes[old]) != shapes[old]:
             raise ValueError(f"Two shapes are called {new}: name one of them otherwise.")
     moved["components"]["schemas"] = {name: shapes[name] for name in sorted(set(names.values()))} | ERRORS
-    for operation in (each for path in moved["paths"].values() for each in path.values() if "responses" in each):
-        for answer in operation["responses"].values():
-            _name_error(answer)
+    for path, methods in moved["paths"].items():
+        for operation in (each for each in methods.values() if "responses" in each):
+            for status, answer in operation["responses"].items():
+                _name_error(answer)
+                _in_its_words(path, status, answer)
     return moved
 
 
@@ -91,6 +94,17 @@ def _name_error(answer: dict[str, Any]) -> None:
         bodies[PROBLEM_TYPE if content["schema"] == {"$ref": f"{PLACE}{PROBLEM}"} else kind] = content
     if bodies:
         answer["content"] = bodies
+
+
+def _in_its_words(path: str, status: str, answer: dict[str, Any]) -> None:
+    """Have a problem at an address of another server's API be what that API calls an error."""
+    problem = answer.get("content", {}).get(PROBLEM_TYPE)
+    shape = next((body for start, body in BODIES if path.startswith(start)), None)
+    if problem is None or (shape is None and not (path.startswith(NEIGHBOURS) and status == "404")):
+        return
+    name = next(name for name, body in ERRORS.items() if body == (shape or OPENAI_ERROR))
+    told = {"application/json": {"schema": {"$ref": f"{PLACE}{name}"}}}
+    answer["content"] = told if shape else {PROBLEM_TYPE: problem, **told}
 
 
 def _replaced(part: Any, references: dict[str, str]) -> Any:
