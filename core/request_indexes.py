@@ -44,8 +44,8 @@ def request_indexes() -> tuple[Index, ...]:
         Index("ix_request_owed", "family", "accepted_at", "id", postgresql_where=f"{QUEUED} AND deadline_unreachable"),
         # What has to have begun by a time.
         Index("ix_request_start_by", "start_by", postgresql_where=UNBEGUN),
-        # Demand, the sample of prompts.
-        Index("ix_request_accepted", "family", text("accepted_at DESC")),
+        # Lists of all, the newest first. Demand, the sample of prompts: a database serves one family at a time.
+        Index("ix_request_newest", text("accepted_at DESC"), text("id DESC")),
         # Reports: rows lie nearly in the order in which they came, so this one costs next to nothing.
         Index("ix_request_accepted_range", "accepted_at", postgresql_using="brin"),
         # The gallery, metrics, audits.

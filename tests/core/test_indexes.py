@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from sqlalchemy import event, text
 
-from app.records import jobs, lines, plan
+from app.records import jobs, lines, plan, selection
 from app.records.report import report_out
+from app.schemas.selection import ListIn
 from bench.scheduler.backlog import join_workers, queue_requests
 from bench.scheduler.history import fill
 from core import open_requests, workers
@@ -113,6 +114,7 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "dashboard": in_session(lambda session: report_out(session, 60)),
     "gallery": in_session(lines.gallery),
     "gallery of a level": in_session(lambda session: lines.gallery(session, FAMILY.reference)),
+    "list of requests": in_session(lambda session: selection.request_list(session, ListIn())),
     "plan": in_session(plan.plan_page),
     "jobs": in_session(jobs.job_list),
     "eviction": lambda: (VectorIndex(engine()).coldest(100), VectorIndex(engine()).touch("3-6")),
