@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
@@ -21,10 +22,10 @@ DESKTOP, PHONE = 1280, 360
 
 
 def executable() -> str:
-    """The browser of this machine; raises where there is none."""
+    """The browser of this machine; a test that needs one is skipped aloud where there is none."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
-        raise RuntimeError(f"No browser: install Chromium (`apt-get install chromium`); looked for {', '.join(NAMES)}.")
+        pytest.skip(f"no browser: install Chromium (`apt-get install chromium`); looked for {', '.join(NAMES)}")
     return found
 
 
