@@ -18,7 +18,7 @@ from cli import processes
 from cli.lock import only_one
 from cli.stack import Running, running, started, welcome
 from cli.terminal import JSON_OUT, make_console, shows_table, write_json
-from core.errors import ArgusError
+from core.errors import ArgusError, Unauthorized
 from core.home import make_private
 from core.postgres import unprivileged
 from core.settings import settings
@@ -127,5 +127,7 @@ def _first_job(console: Console, url: str, meanwhile: Callable[[], None] = lambd
     try:
         _wait_for_worker(console, url, meanwhile)
         first_job(console, url, meanwhile)
+    except Unauthorized:
+        console.print("No first job is drawn: keys are demanded here, and ARGUS_API_KEY has none that is good.")
     except ArgusError as error:
         console.print(f"The first job failed: error [{error.code}] {error.message}", style="red", markup=False)
