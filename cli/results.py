@@ -26,8 +26,9 @@ def _filtered(function: Any) -> Any:
 @click.argument("job", type=click.UUID)
 @click.option("--to", required=True, metavar="PLACE", help="A folder, or any fsspec URL: s3://bucket/prefix.")
 @_filtered
+@click.option("--json", "out", type=JSON_OUT, help="Write how many there are, and where, as JSON (- is stdout).")
 @click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
-def results(job: uuid.UUID, to: str, url: str | None, **asked: Any) -> None:
+def results(job: uuid.UUID, to: str, out: Path | None, url: str | None, **asked: Any) -> None:
     """Write the images of JOB and their manifest into a folder or a bucket.
 
     What is there under the same name is replaced, so it may be run again while the job goes on.
@@ -38,7 +39,9 @@ def results(job: uuid.UUID, to: str, url: str | None, **asked: Any) -> None:
     client = ArgusClient(url or base_url())
     with client.stream(f"/v1/jobs/{job}/results.tar", written(asked)) as source:
         count = unpack(source, to)
-    click.echo(f"{count:,} images and their manifest are in {to}.")
+    write_json(out, {"images": count, "place": to})
+    if shows_table(out):
+        click.echo(f"{count:,} images and their manifest are in {to}.")
 
 
 @click.command()

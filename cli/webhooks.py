@@ -41,28 +41,32 @@ def show(out: Path | None, url: str | None) -> None:
 @webhooks.command("set")
 @click.argument("address")
 @click.option("--event", "events", multiple=True, type=click.Choice(EVENTS), help="Again for each; default: job.done.")
+@OUT
 @URL
-def set_address(address: str, events: tuple[str, ...], url: str | None) -> None:
+def set_address(address: str, events: tuple[str, ...], out: Path | None, url: str | None) -> None:
     """Have jobs tell ADDRESS from now on; `none`: nobody."""
     body: dict[str, Any] = {"url": None if address == "none" else address}
     found = _client(url).send("PUT", "/v1/webhooks", {**body, **({"events": list(events)} if events else {})})
-    click.echo(f"Jobs tell {found['url'] or 'nobody'}: {', '.join(found['events'])}")
+    _tell(out, found, f"Jobs tell {found['url'] or 'nobody'}: {', '.join(found['events'])}")
 
 
 @webhooks.command("secret")
+@OUT
 @URL
-def secret(url: str | None) -> None:
+def secret(out: Path | None, url: str | None) -> None:
     """Make the secret that signs, and print it: it is told this once. The one before signs too for a day."""
-    click.echo(_client(url).send("POST", "/v1/webhooks/secret", {})["secret"])
+    made = _client(url).send("POST", "/v1/webhooks/secret", {})
+    _tell(out, made, made["secret"])
 
 
 @webhooks.command("test")
 @click.argument("address", required=False)
+@OUT
 @URL
-def test(address: str | None, url: str | None) -> None:
+def test(address: str | None, out: Path | None, url: str | None) -> None:
     """Tell ADDRESS, else the one that is set, that all is well."""
     event = _client(url).send("POST", "/v1/webhooks/test", {"url": address})
-    click.echo(f"Event {event['id']} goes to {event['url']}: argus webhooks list")
+    _tell(out, event, f"Event {event['id']} goes to {event['url']}: argus webhooks list")
 
 
 @webhooks.command("list")
@@ -91,8 +95,11 @@ def listed(state: str | None, job: uuid.UUID | None, last: int, out: Path | None
 @click.argument("events", nargs=-1, type=click.UUID)
 @click.option("--state", type=click.Choice(STATES), help="Those in this state; without EVENTS and options: failed.")
 @click.option("--job", type=click.UUID, help="Those of this job.")
+@OUT
 @URL
-def replay(events: tuple[uuid.UUID, ...], state: str | None, job: uuid.UUID | None, url: str | None) -> None:
+def replay(
+    events: tuple[uuid.UUID, ...], state: str | None, job: uuid.UUID | None, out: Path | None, url: str | None
+) -> None:
     """Tell EVENTS once more, with the same ids; or all that failed."""
     client = _client(url)
     if events:
@@ -100,7 +107,14 @@ def replay(events: tuple[uuid.UUID, ...], state: str | None, job: uuid.UUID | No
     else:
         wanted = {"state": state or (None if job else "failed"), "job_id": str(job) if job else None}
         count = client.send("POST", "/v1/webhooks/replay", wanted)["replayed"]
-    click.echo(f"{count} events are told once more.")
+    _tell(out, {"replayed": count}, f"{count} events are told once more.")
+
+
+def _tell(out: Path | None, answer: Any, sentence: str) -> None:
+    """The answer as JSON where that is asked for, and what it says."""
+    write_json(out, answer)
+    if shows_table(out):
+        click.echo(sentence)
 
 
 def _client(url: str | None) -> ArgusClient:

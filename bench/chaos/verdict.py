@@ -21,6 +21,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.images import thumbnail_key
+
 WORK = frozenset({"not_a_number", "decode_failed"})  # codes of failures that are a request's own
 OPEN = frozenset({"accepted", "queued", "running"})
 SHOWN = 5  # examples of each finding
@@ -124,7 +126,8 @@ def bare(evidence: Evidence) -> Iterable[str]:
 
 
 def orphans(evidence: Evidence) -> Iterable[str]:
-    return sorted(set(evidence.files) - {image.key for image in evidence.images})
+    keys = {image.key for image in evidence.images}
+    return sorted(set(evidence.files) - keys - {thumbnail_key(key) for key in keys})
 
 
 def partials(evidence: Evidence) -> Iterable[str]:

@@ -68,10 +68,10 @@ def test_the_rate_is_limited_by_client_not_by_proxy(database: Services, family: 
     with configured(ARGUS_TRUSTED_PROXIES="127.0.0.1", ARGUS_RATE_LIMIT="1/hour"):
         behind = create_app().test_client()
 
-    def send(client: str) -> int:
-        return behind.post("/v1/jobs", json={"prompt": "a fox"}, headers={"X-Forwarded-For": client}).status_code
+        def send(client: str) -> int:
+            return behind.post("/v1/jobs", json={"prompt": "a fox"}, headers={"X-Forwarded-For": client}).status_code
 
-    assert [send("203.0.113.1"), send("203.0.113.2"), send("203.0.113.1")] == [202, 202, 429]
+        assert [send("203.0.113.1"), send("203.0.113.2"), send("203.0.113.1")] == [202, 202, 429]
 
 
 @pytest.mark.parametrize("value", ["proxy.lan", "10.0.0.0/99", "10.0.0.7/8"])

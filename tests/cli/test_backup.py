@@ -110,6 +110,6 @@ def test_nothing_that_is_there_is_written_over(at: Callable[[str], Path]) -> Non
 
 
 def test_the_page_names_these_commands() -> None:
-    page = (ROOT / "docs" / "operating.md").read_text()
+    page = (ROOT / "docs" / "upgrade.md").read_text()
     assert "argus backup " in page
     assert "argus restore " in page

@@ -108,7 +108,8 @@ def around(verb: str, option: str, folder: Path) -> list[str]:
 
 
 #: What has no wrong value: words for people, and where nothing runs these are never looked at.
-FREE = {("replay", "--name"), ("simulate", "--seed"), ("keys create", "--name")}
+FREE = {("replay", "--name"), ("simulate", "--seed"), ("keys create", "--name"), ("prune", "--tenant")}
+FREE |= {("psql", "-c")}  # and psql takes the place of this process
 MOVES = ("cancel", "pause", "resume", "retry", "reorder")
 FREE |= {(verb, option) for option in ("--prompt", "--tenant") for verb in MOVES}
 

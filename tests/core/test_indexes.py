@@ -97,6 +97,7 @@ def last_day(session: Any) -> None:
 
 STATEMENTS: dict[str, Callable[[], object]] = {
     "claims": lambda: open_requests.waiting(FAMILY, LEVELS, False, 32),
+    "claims of a tenant that has few": lambda: open_requests.waiting(FAMILY, LEVELS, False, 32, "few"),
     "background claims": lambda: open_requests.waiting(FAMILY, LEVELS, True, 8),
     "claims of what is owed": lambda: open_requests.owed(FAMILY, LEVELS, 10.0, 8),
     "attempts without a thread": lambda: workers.open_attempts(NOBODY, earlier=False),

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from core import requests
+from core import requests, user_moves
 from core.database import sqlalchemy_url, transaction
 from core.postgres import make_roles
 from core.tables import Attempt, Image, Job, Request, Score, State, Worker
@@ -93,7 +93,7 @@ def test_each_request_counts_once_however_often_sums_are_folded() -> None:
     draw(second)
     with transaction() as session:
         session.execute(update(Request).where(Request.id == third).values(state=State.FAILED))
-        requests.cancel_requests(session, [fourth])
+        user_moves.cancel_requests(session, [fourth])
     assert fold() > 0
     assert fold() == 0
     assert totals() == {"accepted": 4, "done": 2, "failed": 1, "cancelled": 1, "late": 0, "images": 2}
@@ -125,7 +125,7 @@ def test_an_image_drawn_again_is_one_more_image_of_the_same_request() -> None:
     assert (totals()["done"], totals()["images"]) == (1, 2)
     requests.redraw(request, "exact", "again")
     with transaction() as session:
-        requests.cancel_requests(session, [request])
+        user_moves.cancel_requests(session, [request])
     fold()
     assert (totals()["done"], totals()["cancelled"]) == (1, 0)
 

@@ -61,6 +61,7 @@ def test_the_last_two_assignments_of_a_worker_stay_with_their_plans(days_ago: da
         "keys": 0,
         "choices": 0,
         "predictors": 0,
+        "webhooks": 0,
     }
     assert left(Assignment.epoch) == left(Plan.epoch) == epochs[2:]
 
@@ -80,6 +81,7 @@ def test_a_worker_that_left_long_ago_goes_with_its_assignments(days_ago: datetim
         "keys": 0,
         "choices": 0,
         "predictors": 0,
+        "webhooks": 0,
     }
     assert left(Worker.name) == ["busy@test", "here@test"]
     assert len(left(Request.id)) == 1

@@ -210,4 +210,4 @@ def test_librechat(client: FlaskClient) -> None:
 @pytest.mark.parametrize("address", ["/controlnet/version", "/controlnet/model_list", "/sdapi/v1/artists"])
 def test_what_clients_look_for_and_is_not_there_is_told_as_json(client: FlaskClient, address: str) -> None:
     answer = client.get(address, headers={"Accept": "*/*"})
-    assert (answer.status_code, answer.mimetype) == (404, "application/json")
+    assert (answer.status_code, answer.is_json) == (404, True)
