@@ -83,7 +83,15 @@ def test_every_command_on_the_page_works(stack: Stack, shell: dict[str, str]) ->
     assert "cpu0@test" in answers["celery -A core.celery:app inspect ping"]
     assert "t2i.toy.exact" in answers["celery -A core.celery:app inspect active_queues --json"]
     tasks = next(line for line in answers if "/api/tasks?" in line)
-    stack.wait_for(lambda: "argus.generate" in run(shell, tasks), "the task in Flower")
+
+    def is_seen() -> bool:
+        """Flower answers before it hears of tasks: what was done till then it does not know."""
+        later = stack.submit()
+        stack.publish(later)
+        stack.wait_done(later)
+        return "argus.generate" in run(shell, tasks)
+
+    stack.wait_for(is_seen, "the task in Flower")
     assert "exact" in next(answer for line, answer in answers.items() if "report_level" in line)
     assert "done" in next(answer for line, answer in answers.items() if "--csv" in line)
 
