@@ -19,12 +19,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.ops.refusals import REGISTRY as REFUSALS
-from app.ops.sums import UNROUTED, Sums
+from app.ops.sums import Sums
+from app.records.plan import UNROUTED
 from core.counters import counted
 from core.database import transaction
 from core.families import Family, load_family
 from core.settings import settings
-from core.states import OPEN_STATES, ServiceClass
+from core.states import ACTIVE_STATES, ServiceClass
 from core.tally import fold_in
 from scheduler.observation.target import latency_target_s
 
@@ -149,7 +150,7 @@ class _Database(Collector):
 def idle(name: str, family: Family) -> list[tuple[str, ...]]:
     """Label sets that a gauge has also while nothing is there to count."""
     classes: list[tuple[str, ...]] = [(each.value,) for each in ServiceClass]
-    states = [state.value for state in OPEN_STATES]
+    states = [state.value for state in ACTIVE_STATES]
     known: dict[str, list[tuple[str, ...]]] = {
         "argus_requests_open": list(product(states, (*family.levels, UNROUTED))),
         "argus_oldest_waiting_seconds": classes,

@@ -15,15 +15,15 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.records.plan import UNROUTED
 from core.families import Family
 from core.states import ServiceClass
 from core.tally_tables import BUCKETS, COUNTS, SUMS, TALLY
 
 ALL_TIME = (TALLY.c.hour == text("'-infinity'"), ~TALLY.c.background)
-UNROUTED = "unrouted"
 BY = ("level", "service_class")
 ENDS = ("done", "failed", "cancelled")
-TOLD = "125"  # of the ten bounds a decade that are kept, those that begin so
+TOLD = (1, 2, 2.5, 5)  # of the ten bounds a decade that are kept, those with these digits
 HISTOGRAMS = {
     "latency": "Seconds from acceptance to the stored image.",
     "wait": "Seconds from acceptance to the start of service.",
@@ -105,7 +105,7 @@ class _Counts:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
-        self._told = [place for place, bound in enumerate(bounds) if f"{bound:e}"[:3].rstrip("0.") in {*TOLD, "2.5"}]
+        self._told = [place for place, bound in enumerate(bounds) if float(f"{bound:e}".partition("e")[0]) in TOLD]
         self._found: dict[tuple[str, Key], list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
 
     def add(self, measure: str, key: Key, bucket: int, n: int) -> None:

@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from core.families import Family
 from core.profiles import LevelProfile, Profile
-from core.tables import OPEN_STATES, Request
+from core.tables import ACTIVE_STATES, Request
 from scheduler.observation.queries import live_workers, profiles
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds until the last image is stored, none where nobody can say; and how many requests are open before it."""
+    """Seconds until the last image is stored, none where nobody can say; and how many requests go first: not those that
+    are paused."""
 
     seconds: float | None
     waiting: int
@@ -33,7 +34,7 @@ def estimate(session: Session, family: Family, level: str, images: int) -> Estim
     measured = profiles(family, {worker.device_type for worker in workers})
     costs = [_cost(measured, worker.device_type, level) for worker in workers]
     carried = [cost for cost in costs if cost]
-    waiting = session.scalar(select(func.count()).where(Request.state.in_(OPEN_STATES))) or 0
+    waiting = session.scalar(select(func.count()).where(Request.state.in_(ACTIVE_STATES))) or 0
     if not carried:
         return Estimate(None, waiting, len(workers))
     a_second = sum(cost.requests_per_minute for cost in carried) / 60

@@ -11,8 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
+from app.records.estimate import estimate
 from app.records.eta import ETAS, read_etas
 from core.database import transaction
+from core.families import Family
 from core.tables import Attempt, Request
 from core.workers import WorkerIdentity, register
 from tests.app.conftest import draw
@@ -83,11 +85,17 @@ def test_batch_work_has_what_interactive_requests_leave(client: FlaskClient, sub
     assert found["images_per_minute"] == pytest.approx(12, rel=0.1)
 
 
-def test_what_is_paused_or_done_has_none(client: FlaskClient, submit: Submit) -> None:
+def test_what_is_paused_or_done_has_none_and_goes_before_nothing(
+    client: FlaskClient, submit: Submit, family: Family
+) -> None:
     job = submit(prompts=["a"] * 12)
     drawn(job, 10, over_s=60, device_s=1.0)
+    with transaction() as session:
+        assert estimate(session, family, "exact", 1).waiting == 2
     client.post(f"/v1/jobs/{job['id']}/pause")
     assert eta(client, job) is None
+    with transaction() as session:
+        assert estimate(session, family, "exact", 1).waiting == 0
     client.post(f"/v1/jobs/{job['id']}/cancel")
     assert eta(client, job) is None
     with transaction() as session:

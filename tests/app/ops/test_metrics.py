@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from core.database import transaction
 from core.families import Family
-from core.tables import Job, Request
+from core.tables import ACTIVE_STATES, Job, Request
 from tests.app.conftest import draw
 
 Submit = Callable[..., dict[str, Any]]
@@ -69,6 +69,7 @@ def test_series_are_there_before_anything_happens(client: FlaskClient, family: F
         assert found["argus_latency_seconds_count", labels] == 0
         assert found["argus_slo_violations_total", (labels[0], ("reason", "late"), labels[1])] == 0
         assert found["argus_requests_open", (("level", level), ("state", "queued"))] == 0
+    assert {dict(of)["state"] for name, of in found if name == "argus_requests_open"} == set(ACTIVE_STATES)
     assert found["argus_workers", (("state", "lost"),)] == 0
     assert found["argus_oldest_waiting_seconds", (("service_class", "batch"),)] == 0
     assert found["argus_latency_target_seconds", ()] > 0
