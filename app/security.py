@@ -20,7 +20,7 @@ from app.cors import add_headers as add_cors_headers
 from app.cors import allowed_origin, answer_preflight
 from app.keyring import KEYRING
 from app.links import root
-from core.errors import BadInput, Forbidden, ServiceDown, TooLarge
+from core.errors import BadInput, Forbidden, ServiceDown, TooLarge, WrongMediaType
 from core.services import broker_url
 from core.settings import settings
 
@@ -99,6 +99,18 @@ def refuse_other_sites() -> None:
     ours = (request.host, urlsplit(settings().public_url).netloc)
     if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc not in ours):
         raise Forbidden("This came from a page of another site.")
+
+
+def refuse_all_but_json(needed: bool = True) -> None:
+    """Refuse a body of another type, which a page of another site can post without being asked; raises
+    `WrongMediaType`.
+
+    Args:
+        needed: none at all is refused too.
+    """
+    if request.mimetype != "application/json" and (needed or request.content_length):
+        or_none = "" if needed else ", or no body"
+        raise WrongMediaType(f"Send JSON with `Content-Type: application/json`{or_none}.")
 
 
 def form_token() -> str:

@@ -13,8 +13,8 @@ from app.access import needs
 from app.records.comparison import comparison
 from app.schemas.compare import CompareIn, ComparisonOut
 from app.schemas.submission import KeyIn
+from app.security import refuse_all_but_json
 from core.database import transaction
-from core.errors import WrongMediaType
 from core.keys import Scope
 
 blueprint = APIBlueprint("compare", __name__, url_prefix="/v1/compare", tag="Jobs")
@@ -28,9 +28,9 @@ EXAMPLES = {
 
 @blueprint.before_request
 def only_json() -> None:
-    """A page of another site can post plain text without being asked, but not JSON."""
-    if request.method == "POST" and request.mimetype != "application/json":
-        raise WrongMediaType("Send JSON with `Content-Type: application/json`.")
+    """What is submitted is JSON."""
+    if request.method == "POST":
+        refuse_all_but_json()
 
 
 @blueprint.post("")

@@ -17,9 +17,9 @@ from app.records.jobs import read_job as read
 from app.schemas.jobs import Accepted, AcceptedRequest, JobList, JobOut, JobPage, JobPageIn, PageIn, PurgeIn
 from app.schemas.selection import MoveIn
 from app.schemas.submission import JobIn, SubmitIn, UploadIn, WaitIn
+from app.security import refuse_all_but_json
 from app.uploads import read_upload
 from core.database import transaction
-from core.errors import WrongMediaType
 from core.keys import Scope
 from core.settings import settings
 from core.tables import Request
@@ -50,13 +50,11 @@ REFUSALS: dict[int, Any] = {
 }
 
 
-def _only_json() -> None:
-    """A page of another site can post plain text without being asked, but not JSON."""
-    if request.endpoint == "jobs.submit_job" and request.mimetype != "application/json":
-        raise WrongMediaType("Send JSON with `Content-Type: application/json`.")
-
-
-blueprint.before_request(_only_json)
+@blueprint.before_request
+def only_json() -> None:
+    """What is submitted is JSON, but for files."""
+    if request.endpoint == "jobs.submit_job":
+        refuse_all_but_json()
 
 
 @blueprint.post("")

@@ -6,12 +6,11 @@ import uuid
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import request
 
 from app.access import needs
 from app.moves import move as make
 from app.schemas.selection import Moved, MoveIn, ReorderIn
-from core.errors import WrongMediaType
+from app.security import refuse_all_but_json
 from core.keys import Scope
 
 blueprint = APIBlueprint("moves", __name__, url_prefix="/v1", tag="Many requests at once")
@@ -28,9 +27,8 @@ REFUSALS = {429: "More would be accepted again than may wait: `Retry-After` says
 
 @blueprint.before_request
 def only_json() -> None:
-    """A page of another site can post a form without being asked, but not JSON; no body says that all is meant."""
-    if request.content_length and request.mimetype != "application/json":
-        raise WrongMediaType("Send JSON with `Content-Type: application/json`, or no body.")
+    """The body is JSON; none says that all is meant."""
+    refuse_all_but_json(needed=False)
 
 
 @blueprint.post(f"{OF_JOB}/{MOVE}")

@@ -22,12 +22,19 @@ from app.schemas.webhooks import (
     SecretOut,
     TestIn,
 )
+from app.security import refuse_all_but_json
 from core.database import transaction
 from core.keys import Scope
 from core.webhook_tables import WebhookEvent
 from core.webhooks.outbox import replay
 
 blueprint = APIBlueprint("webhooks", __name__, url_prefix="/v1/webhooks", tag="Webhooks")
+
+
+@blueprint.before_request
+def only_json() -> None:
+    """The body is JSON, where there is one."""
+    refuse_all_but_json(needed=False)
 
 
 @blueprint.get("")

@@ -102,6 +102,12 @@ def test_without_a_secret_nothing_can_be_told(client: FlaskClient) -> None:
     assert client.post("/v1/webhooks/test", json={"url": PUBLIC}).status_code == 400
 
 
+def test_a_form_of_another_site_replays_nothing(client: FlaskClient, secret: str) -> None:
+    for path in ("replay", "test"):
+        answer = client.post(f"/v1/webhooks/{path}", data="{}", content_type="text/plain")
+        assert code_and_field(answer) == (415, "wrong_media_type", None), path
+
+
 def test_a_secret_is_told_once_and_the_one_before_signs_for_a_day(client: FlaskClient, secret: str) -> None:
     with receiving() as receiver:
         client.put("/v1/webhooks", json={"url": receiver.url})
