@@ -14,7 +14,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
-from app.records.manifest import COLUMNS, REMOVED, Result, as_csv, as_json_line
+from app.csv_cells import as_csv
+from app.records.manifest import COLUMNS, REMOVED, Result, as_json_line
 from core.errors import NotFound
 from core.images import ImageStore
 

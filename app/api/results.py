@@ -11,9 +11,10 @@ from flask import Response
 
 from app.access import needs
 from app.archives import archive
+from app.csv_cells import as_csv
 from app.links import external, link
 from app.records.jobs import find_job
-from app.records.manifest import COLUMNS, Result, as_csv, as_json_line, results
+from app.records.manifest import COLUMNS, Result, as_json_line, results
 from app.schemas.selection import Selection
 from core.database import transaction
 from core.keys import Scope

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, literal, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from app.access import owned
 from app.links import link
@@ -21,23 +22,18 @@ FROM_USERS = Job.source != "audit"  # audits are Argus's own second drawings, no
 def lines() -> Select[Any]:
     """Requests (and their jobs) that the caller may see, with their newest image and its score; narrow it, then
     `read_lines`."""
-    image = (
-        select(Image.id, Image.request_id, Image.created_at)
-        .where(Image.request_id == Request.id)
-        .order_by(Image.created_at.desc())
-        .limit(1)
-        .lateral("newest")
-    )
-    score = select(Score.value).where(Score.image_id == image.c.id).order_by(Score.created_at.desc()).limit(1).lateral()
-    whole = (
-        select(Request, image.c.id, score.c.value)
-        .select_from(Request)
-        .join(Job)
-        .outerjoin(image, literal(True))
-        .outerjoin(score, literal(True))
-        .execution_options(populate_existing=True)
-    )
-    return owned(whole)
+    image, score = newest(Image.id)
+    whole = select(Request, image.c.id, score.c.value).select_from(Request).join(Job)
+    whole = whole.outerjoin(image, literal(True)).outerjoin(score, literal(True))
+    return owned(whole.execution_options(populate_existing=True))
+
+
+def newest(*columns: Any) -> tuple[LateralFromClause, LateralFromClause]:
+    """These columns of a request's newest image, its id among them, and the `value` of that image's newest score."""
+    image = select(*columns).where(Image.request_id == Request.id).order_by(Image.created_at.desc()).limit(1)
+    found = image.lateral("newest")
+    score = select(Score.value).where(Score.image_id == found.c.id).order_by(Score.created_at.desc()).limit(1)
+    return found, score.lateral()
 
 
 def read_lines(session: Session, query: Select[Any]) -> list[RequestLine]:

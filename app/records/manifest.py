@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import uuid
 from collections.abc import Iterator
@@ -12,14 +10,13 @@ from typing import Any
 
 from sqlalchemy import Row, Select, literal, select
 
-from app.csv_cells import cell
-from app.records.lines import seconds_between
+from app.records.lines import newest, seconds_between
 from app.records.selection import conditions
 from app.schemas.base import json_whole
 from app.schemas.selection import Selection
 from core.database import transaction
 from core.file_names import image_file_name
-from core.tables import Image, Request, Score
+from core.tables import Image, Request
 
 PAGE = 1000  # requests read at a time
 COLUMNS = (
@@ -51,27 +48,14 @@ def results(job_id: uuid.UUID, selection: Selection, images: str) -> Iterator[Re
 
 
 def _query() -> Select[Any]:
-    image = (
-        select(Image.id, Image.model, Image.key, Image.missing_at)
-        .where(Image.request_id == Request.id)
-        .order_by(Image.created_at.desc())
-        .limit(1)
-        .lateral("newest")
-    )
-    score = select(Score.value).where(Score.image_id == image.c.id).order_by(Score.created_at.desc()).limit(1).lateral()
+    image, score = newest(Image.id, Image.model, Image.key, Image.missing_at)
     own = (
         *(Request.position, Request.custom_id, Request.prompt, Request.seed, Request.state, Request.level),
         *(Request.predicted_quality, Request.truncated_tokens, Request.negative_truncated_tokens),
         *(Request.error_code, Request.error, Request.id, Request.accepted_at, Request.stored_at),
     )
-    newest = (
-        image.c.id.label("image_id"),
-        image.c.model,
-        image.c.key,
-        image.c.missing_at,
-        score.c.value.label("score"),
-    )
-    joined: Any = select(*own, *newest, score.c.value.label("score")).select_from(Request)
+    drawn = (image.c.id.label("image_id"), image.c.model, image.c.key, image.c.missing_at)
+    joined: Any = select(*own, *drawn, score.c.value.label("score")).select_from(Request)
     query: Select[Any] = joined.outerjoin(image, literal(True)).outerjoin(score, literal(True))
     return query
 
@@ -95,10 +79,3 @@ def _result(row: Row[Any], images: str) -> Result:
 def as_json_line(row: dict[str, Any]) -> str:
     """An object a line."""
     return json.dumps(row) + "\n"
-
-
-def as_csv(*values: Any) -> str:
-    """A line of a table. A text that a spreadsheet would take for a formula is a text: it begins with an apostrophe."""
-    sink = io.StringIO()
-    csv.writer(sink).writerow(map(cell, values))
-    return sink.getvalue()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, render_template, request
 
 from app.access import needs
-from app.csv_cells import cell
+from app.csv_cells import as_csv
 from app.records.reports import KINDS, kinds, read_report, saved
 from app.web.blueprint import blueprint
 from app.web.charts import Chart, chart
@@ -45,12 +43,8 @@ def report_file(by: str) -> Response:
     """The same as CSV, with every column of its view."""
     with transaction() as session:
         rows = read_report(session, by)
-    sink = io.StringIO()
-    writer = csv.writer(sink)
-    if rows:
-        writer.writerow(rows[0])
-        writer.writerows([cell(value) for value in row.values()] for row in rows)
-    response = Response(sink.getvalue(), content_type="text/csv; charset=utf-8")
+    lines = [as_csv(*rows[0]), *(as_csv(*row.values()) for row in rows)] if rows else []
+    response = Response("".join(lines), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="argus-{KINDS[by].view}.csv"'
     return response
 
