@@ -16,6 +16,7 @@ from PIL import Image as Picture
 from sqlalchemy import delete, func, select
 
 from app.keyring import KEYRING
+from core import celery
 from core.database import transaction
 from core.families import Family, load_family
 from core.images import ImageStore
@@ -113,6 +114,14 @@ def code_and_field(answer: Any) -> tuple[int, str, str | None]:
     assert len(body["detail"]) > 10
     assert body["status"] == answer.status_code
     return answer.status_code, body["code"], body["field"]
+
+
+@pytest.fixture
+def broker_away(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The broker's address is one at which nothing listens."""
+    monkeypatch.setattr(celery, "_app", None)
+    with configured(ARGUS_BROKER_URL="redis://127.0.0.1:1/0"):
+        yield
 
 
 @pytest.fixture
