@@ -58,6 +58,11 @@ class Caller:
     def sees_all(self) -> bool:
         return Scope.ADMIN in self.scopes
 
+    @property
+    def only(self) -> str | None:
+        """The tenant whose rows alone it sees; none: it sees all."""
+        return None if self.sees_all else self.tenant
+
     def may(self, *scopes: Scope) -> bool:
         """Whether one of these is among what it may do."""
         return self.sees_all or not self.scopes.isdisjoint(scopes)

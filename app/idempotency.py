@@ -34,8 +34,6 @@ MOST_CHARS = 255
 AGAIN_S = 1  # after which a call whose first is under way is sent again
 TRY = "try\n"  # begins the key of a try, before its job's id; no client's key has a line break
 TRIED_FOR = timedelta(minutes=10)  # so long the first try is known
-
-
 FORM, FIELD = "web.submit", "idempotency_key"  # the page's form, which sends no header, and its field
 
 
@@ -62,9 +60,7 @@ def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -
         return first_made(session, digest, job_id)
     if form_key:  # what was changed since is another submission
         return claim(session, Key(client_of(), digest_of(f"{FORM} {form_key} {digest}".encode()), digest), job_id)
-    if (tries := request.headers.get(TRIES)) is None:
-        return None
-    if tries != "0" and (first := _join(session, digest)):
+    if request.headers[TRIES] != "0" and (first := _join(session, digest)):
         return first
     session.add(IdempotencyKey(client=client_of(), key=f"{TRY}{job_id}", digest=digest, job_id=job_id))
     return None

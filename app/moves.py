@@ -17,6 +17,7 @@ from app.access import owned
 from app.backlog import BACKLOG
 from app.clients import client_of
 from app.jobs import locked, note
+from app.records.jobs import find_job
 from app.records.lines import FROM_USERS
 from app.records.selection import conditions
 from app.schemas.selection import MOST_PRIORITY, Moved, MoveIn, ReorderIn
@@ -40,7 +41,7 @@ def move(name: str, asked: MoveIn, job_id: uuid.UUID | None = None) -> Moved:
     """
     which = conditions(asked)
     with transaction() as session:
-        jobs = [locked(session, job_id).id] if job_id else _jobs_with(session, name, which)
+        jobs = [find_job(session, job_id).id] if job_id else _jobs_with(session, name, which)
     counts = [_of_job(name, asked, job, which) for job in jobs]
     return Moved(move=name, dry_run=asked.dry_run, requests=sum(counts), jobs=sum(1 for count in counts if count))
 

@@ -6,7 +6,7 @@ its commit, and a job that is not accepted has not counted. Tenants without a qu
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from apiflask import APIFlask
 from flask import Response, g, has_request_context
@@ -60,9 +60,9 @@ def take_quota(session: Session, tenant: str, images: int) -> None:
     _note(most, taken, reset_s)
 
 
-def _until(day: object) -> int:
+def _until(day: date) -> int:
     """Seconds until a day begins."""
-    begin = datetime.combine(day, time(), UTC)  # type: ignore[arg-type]
+    begin = datetime.combine(day, time(), UTC)
     return max(1, round((begin - datetime.now(UTC)).total_seconds()))
 
 

@@ -36,7 +36,7 @@ def target_kept(session: Session, asked: dict[str, Any] | None, tenant: str, sou
     """What the row of a job says of whom to tell: what it asks, else its tenant's, which the database looks up as it
     inserts. Raises `BadInput` where nothing could sign."""
     if asked:
-        if session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant)) is None:
+        if _secret(session, tenant) is None:
             raise _no_secret()
         return asked
     if source not in NATIVE:
@@ -49,7 +49,7 @@ def target_kept(session: Session, asked: dict[str, Any] | None, tenant: str, sou
 def set_endpoint(session: Session, tenant: str, url: str | None, events: Sequence[str]) -> None:
     """Have jobs that name no address tell this one, from now on; raises `BadInput`."""
     host = target_of(url, "url").host if url else None
-    if url and session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant)) is None:
+    if url and _secret(session, tenant) is None:
         raise _no_secret()
     values = {"url": url, "host": host, "events": sorted(set(events)), "gone_at": None}
     _write(session, tenant, values)
@@ -58,7 +58,7 @@ def set_endpoint(session: Session, tenant: str, url: str | None, events: Sequenc
 def new_secret(session: Session, tenant: str) -> str:
     """Make a secret that signs from now on; the one before signs too for a day, so that receivers can change."""
     made = f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
-    before = session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant))
+    before = _secret(session, tenant)
     values: dict[str, Any] = {"secret": made, "secret_before": before}
     values["secret_before_until"] = func.now() + ROTATION if before else None
     _write(session, tenant, values)
@@ -79,6 +79,10 @@ def test_event(session: Session, tenant: str, url: str | None) -> WebhookEvent:
     session.flush()
     session.refresh(event)
     return event
+
+
+def _secret(session: Session, tenant: str) -> str | None:
+    return session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant))
 
 
 def _write(session: Session, tenant: str, values: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def report_out(session: Session, minutes: int) -> ReportOut:
     """Figures of the requests that the caller may see, accepted in the last so many minutes, and the same by minute."""
     until = datetime.now(UTC)
     since = until - timedelta(minutes=minutes)
-    whose = None if caller().sees_all else caller().tenant
+    whose = caller().only
     made = make_report(session, since, until, tenant=whose)
     rows = session.execute(text(MINUTES), {"since": since, "until": until, "tenant": whose}).mappings()
     return ReportOut(

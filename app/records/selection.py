@@ -32,11 +32,6 @@ def conditions(selection: Selection) -> list[ColumnElement[bool]]:
     return [condition(value) for value, condition in given if value is not None]
 
 
-def is_everything(selection: Selection) -> bool:
-    """Whether nothing is said that would leave a request out."""
-    return not conditions(selection)
-
-
 def request_list(session: Session, wanted: ListIn) -> RequestList:
     """Requests that somebody sent and that are selected, the newest first; raises `BadInput` for a place that is none.
 

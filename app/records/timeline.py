@@ -62,7 +62,7 @@ def timeline(session: Session, minutes: int) -> Timeline:
     width_s = 60.0 * minutes / SLOTS
     until = datetime.now(UTC)
     since = until - timedelta(minutes=minutes)
-    whose = None if caller().sees_all else caller().tenant
+    whose = caller().only
     given = {"since": since, "until": until, "width": width_s, "tenant": whose}
     arrived = [dict(row) for row in session.execute(text(ARRIVED), given).mappings()]
     served: dict[str, list[float]] = {}

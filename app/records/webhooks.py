@@ -45,9 +45,8 @@ def event_list(session: Session, where: EventsIn, tenant: str) -> EventList:
     total = session.scalar(select(func.count()).select_from(WebhookEvent).where(*wanted)) or 0
     newest = select(WebhookEvent).where(*wanted).order_by(WebhookEvent.created_at.desc(), WebhookEvent.id)
     rows = session.scalars(newest.offset((where.page - 1) * where.per_page).limit(where.per_page))
-    return EventList(
-        total=total, page=where.page, per_page=where.per_page, events=[EventOut(**_columns(row)) for row in rows]
-    )
+    events = [event_out(row) for row in rows]
+    return EventList(total=total, page=where.page, per_page=where.per_page, events=events)
 
 
 def find_event(session: Session, event_id: uuid.UUID, tenant: str) -> WebhookEvent:

@@ -39,6 +39,11 @@ def _flag() -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+def listed(value: Any) -> Any:
+    """Words with commas between them, as queries and forms send them, as a list; a list as it is."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
 AnyWhole = Annotated[int, _taken(numbers.whole)]
 Whole = Annotated[AnyWhole, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Number = Annotated[float, _taken(numbers.number)]

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import AnyWhole, ClassName, Flag, Out
+from app.schemas.base import AnyWhole, ClassName, Flag, Out, listed
 from core.states import State
 
 MOST_IDS, MOST_WORDS = 1000, 20
@@ -17,14 +17,9 @@ TEXT_CHARS = 200
 MOST_PRIORITY = 1000
 
 
-def _listed(value: Any) -> Any:
-    """Words with commas between them as a list; a list as it is."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
 def _words(kind: str, **more: Any) -> tuple[Any, ...]:
     """What makes a list one that may be written with commas, as queries and forms have to."""
-    return BeforeValidator(_listed), WithJsonSchema({"type": "string", "description": kind, **more})
+    return BeforeValidator(listed), WithJsonSchema({"type": "string", "description": kind, **more})
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -39,8 +34,6 @@ def _printable(value: str) -> str:
 
 Time = Annotated[datetime, AfterValidator(_in_utc)]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
-
-
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(_printable)]
 
 

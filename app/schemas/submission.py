@@ -174,8 +174,6 @@ class UploadIn(FormIn):
 class KeyIn(BaseModel):
     """A header of submissions."""
 
-    model_config = ConfigDict(extra="ignore")
-
     idempotency_key: str | None = Field(
         default=None,
         alias="Idempotency-Key",
@@ -186,8 +184,6 @@ class KeyIn(BaseModel):
 
 class WaitIn(BaseModel):
     """A header of those who would rather wait."""
-
-    model_config = ConfigDict(extra="ignore")
 
     prefer: str | None = Field(
         default=None,
