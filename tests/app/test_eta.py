@@ -76,6 +76,17 @@ def test_a_job_that_has_not_begun_waits_for_those_before_it_at_the_rate_of_the_w
     assert (found["seconds"], found["ahead"]) == (pytest.approx(10.0), 0)
 
 
+def test_rows_of_a_batch_share_its_steps_and_not_what_each_of_them_takes_alone(
+    client: FlaskClient, submit: Submit
+) -> None:
+    drawn(submit(prompts=["a"] * 4), 4, over_s=8, device_s=4.0)
+    with transaction() as session:
+        session.execute(update(Attempt).values(batch_mean=4, encode_s=0.5, decode_s=0.5))
+    workers(1)
+    found = eta(client, submit(prompts=["b"] * 3))
+    assert found == {"seconds": pytest.approx(6.0), "ahead": 0, "images_per_minute": pytest.approx(30.0)}
+
+
 def test_batch_work_has_what_interactive_requests_leave(client: FlaskClient, submit: Submit) -> None:
     drawn(submit(prompts=["a"] * 20), 20, over_s=100, device_s=2.5)  # half of one worker
     waiting = submit(prompts=["b"] * 10, service_class="batch")
