@@ -23,14 +23,9 @@ import requests
 from PIL import Image as Pictures
 
 from bench.live.machine import hardware
-from bench.own import environ, keep, own_home, run_of
-from cli.processes import ARGUS, answers
-from core.database import migrate
+from bench.own import keep, own_home, own_services, peak_mb, run_of
 from core.images import ImageStore
-from core.postgres import make_roles, postgres
-from core.services import valkey
 from core.settings import ROOT
-from core.supervisor import Child, Supervisor
 
 KEPT, PAGE = ROOT / "docs/results/batches.json", ROOT / "docs/results/batches.md"
 GOAL_MB = 200
@@ -56,11 +51,6 @@ class Web:
     def __init__(self, url: str, pid: int) -> None:
         self.url, self.pid = url, pid
 
-    def peak_mb(self) -> float:
-        """The most resident memory since `forget_peak`, in MB."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1e6
-
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
@@ -69,27 +59,15 @@ class Web:
         self.forget_peak()
         began = time.monotonic()
         answer = work()
-        return answer, {"seconds": time.monotonic() - began, "peak_mb": self.peak_mb()}
+        return answer, {"seconds": time.monotonic() - began, "peak_mb": peak_mb(self.pid)}
 
 
 @contextmanager
 def site(home: Path) -> Iterator[tuple[Web, str]]:
     """A web process on services of its own, and the superuser's address."""
-    supervisor = Supervisor(home / "logs")
-    settings = environ(home)
-    try:
-        (database, superuser), (broker, broker_url) = postgres(home), valkey(home)
-        supervisor.start(database)
-        supervisor.start(broker)
-        roles = make_roles(home, superuser)
-        migrate(roles.owner)
-        settings |= {"ARGUS_DATABASE_URL": roles.app, "ARGUS_BROKER_URL": broker_url}
-        url = f"http://127.0.0.1:{settings['ARGUS_PORT']}"
-        web = Child("web", [*ARGUS, "run", "web"], env=settings, ready=lambda: answers(f"{url}/healthz"))
-        supervisor.start(web)
-        yield Web(url, supervisor.pids()["web"]), superuser
-    finally:
-        supervisor.stop()
+    with own_services(home) as services:
+        url = services.web()
+        yield Web(url, services.supervisor.pids()["web"]), services.superuser
 
 
 def write_calls(path: Path, lines: int) -> None:
@@ -154,7 +132,7 @@ def measure(home: Path, lines: int) -> dict[str, Any]:
     parts: dict[str, dict[str, float]] = {}
     with site(home) as (web, superuser), closing(psycopg2.connect(superuser)) as connection:
         connection.autocommit = True
-        parts["at rest"] = {"seconds": 0.0, "peak_mb": web.peak_mb()}
+        parts["at rest"] = {"seconds": 0.0, "peak_mb": peak_mb(web.pid)}
         file, parts["upload"] = web.part(lambda: upload(web, calls))
 
         def take_in() -> str:

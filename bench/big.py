@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from bench.light_load import at_rate, one_at_a_time, worker_seconds
 from bench.live.machine import hardware
-from bench.own import keep, own_argus, own_home, run_of
+from bench.own import keep, own_argus, own_home, peak_mb, run_of
 from core.client import ArgusClient
 from core.families import load_family
 from core.settings import ROOT
@@ -36,7 +36,7 @@ from traces.replay.send import Sent
 KEPT, PAGE = ROOT / "docs/results/big.json", ROOT / "docs/results/big.md"
 AFTER_S = 5.0  # into the arrivals the file is sent
 PATIENCE_S = 600.0
-MB = 2**20
+MB = 1e6
 
 
 def write_file(path: Path, prompts: Sequence[str], size: int) -> None:
@@ -51,13 +51,6 @@ def web_process(home: Path) -> psutil.Process:
     """The process that takes the file."""
     children = json.loads((home / "run" / "argus.json").read_text())["children"]
     return psutil.Process(children["web"])
-
-
-def memory_mb(process: psutil.Process) -> tuple[float, float]:
-    """Resident now, and at most so far."""
-    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    known = {name: value for name, _, value in (line.partition(":") for line in status)}
-    return tuple(int(known[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
 
 
 class Upload(threading.Thread):
@@ -146,11 +139,11 @@ def main(prompts: int, minutes: float, share: float, write: bool) -> None:
         write_file(path, known, prompts)
         per_minute = share * 60 / worker_seconds(one_at_a_time(client, known, bar))
         without = latencies(at_rate(client, per_minute, minutes, known, bar))
-        before, upload = memory_mb(web)[0], Upload(client, path)
+        before, upload = web.memory_info().rss / MB, Upload(client, path)
         upload.start()
         beside = latencies(at_rate(client, per_minute, minutes, known, bar))
         upload.join(PATIENCE_S)
-        peak = memory_mb(web)[1]
+        peak = peak_mb(web.pid)
         file = {"prompts": prompts, "mb": path.stat().st_size / MB, "seconds": upload.seconds, "peak_mb": peak}
         file["before_mb"] = before
         moved = moves(client, upload.job["id"])

@@ -8,7 +8,6 @@ tables. Requests go through the states of their life again and again, 500 a tran
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import Any
@@ -18,13 +17,11 @@ import psycopg2
 from sqlalchemy import text
 
 from bench.live.machine import hardware
-from bench.own import keep, own_home, run_of
+from bench.own import keep, own_database, own_home, run_of
 from bench.scheduler.history import fill
-from core.database import forget_connections, migrate, transaction
+from core.database import transaction
 from core.families import load_family
-from core.postgres import make_roles, postgres
-from core.settings import ROOT, settings
-from core.supervisor import Supervisor
+from core.settings import ROOT
 
 KEPT, PAGE = ROOT / "docs/results/bloat.json", ROOT / "docs/results/bloat.md"
 AT_ONCE = 500
@@ -80,24 +77,13 @@ def reindex(owner: str) -> float:
 def measured(rows: int, updates: int) -> dict[str, Any]:
     """Sizes at the start, after the updates, and after rebuilding."""
     family = load_family("embedded")
-    with own_home("bloat") as home:
-        supervisor = Supervisor(home / "logs")
-        try:
-            child, superuser = postgres(home)
-            supervisor.start(child)
-            roles = make_roles(home, superuser)
-            migrate(roles.owner)
-            os.environ |= {"ARGUS_HOME": str(home), "ARGUS_DATABASE_URL": superuser}
-            settings.cache_clear()
-            for _ in fill(family.id, family.reference, list(family.levels), rows, 10.0):
-                pass
-            before, seconds = sizes(), live(updates)
-            after = sizes()
-            return {"before": before, "after": after, "update_s": seconds, "reindex_s": reindex(roles.owner),
-                    "rebuilt": sizes()}  # fmt: skip
-        finally:
-            forget_connections()
-            supervisor.stop()
+    with own_home("bloat") as home, own_database(home) as services:
+        for _ in fill(family.id, family.reference, list(family.levels), rows, 10.0):
+            pass
+        before, seconds = sizes(), live(updates)
+        after = sizes()
+        return {"before": before, "after": after, "update_s": seconds, "reindex_s": reindex(services.roles.owner),
+                "rebuilt": sizes()}  # fmt: skip
 
 
 def page(found: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,13 +13,10 @@ import numpy as np
 from sqlalchemy import insert, text
 
 from app.records.eta import read_etas
-from bench.own import keep, own_home, run_of
-from core.database import forget_connections, migrate, transaction
-from core.families import load_family
-from core.postgres import make_roles, postgres
+from bench.own import keep, own_database, own_home, run_of
+from core.database import transaction
 from core.requests import new_requests
-from core.settings import ROOT, settings
-from core.supervisor import Supervisor
+from core.settings import ROOT
 from core.tables import Attempt, Job, ServiceClass
 
 KEPT, PAGE = ROOT / "docs/results/eta-simulated.json", ROOT / "docs/results/eta-simulated.md"
@@ -121,19 +117,8 @@ def page(found: dict[str, Any]) -> str:
 def report(write: bool) -> None:
     """Simulate, print and, as asked, keep the page."""
     run = run_of("bench.eta")
-    with own_home("eta") as home:
-        supervisor = Supervisor(home / "logs")
-        try:
-            child, superuser = postgres(home)
-            supervisor.start(child)
-            migrate(make_roles(home, superuser).owner)
-            os.environ |= {"ARGUS_HOME": str(home), "ARGUS_DATABASE_URL": superuser}
-            settings.cache_clear()
-            load_family("embedded")
-            parts = {name: errors(gaps) for name, gaps in PARTS.items()}
-        finally:
-            forget_connections()
-            supervisor.stop()
+    with own_home("eta") as home, own_database(home):
+        parts = {name: errors(gaps) for name, gaps in PARTS.items()}
     found = {"run": run, "parts": parts}
     if write:
         keep(found, KEPT, PAGE, page(found))

@@ -20,7 +20,7 @@ from typing import Any
 from bench.fairness import PAGE, between
 from bench.live.instance import call
 from bench.live.machine import hardware
-from bench.own import environ, own_home
+from bench.own import environ, own_argus, own_home
 from core.client import ArgusClient
 
 WORDS = ("fox", "castle", "rocket", "apple", "bird", "lamp", "boat", "tree", "crown", "frog")
@@ -38,11 +38,8 @@ def main(argv: list[str]) -> int:
     load = os.getloadavg()[0]
     with own_home("fairness") as home:
         settings = environ(home)
-        call(["up", "--detach"], settings)
-        try:
+        with own_argus(home, settings):
             found = _measured(settings, options)
-        finally:
-            call(["down"], settings)
     line = _line(found, options, load)
     print(line)
     if options.write:
@@ -86,7 +83,7 @@ def _latency(client: ArgusClient, job: str) -> float:
 
 
 def _line(found: dict[str, float], options: argparse.Namespace, load: float) -> str:
-    about = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {hardware().get('cpu', 'CPU')}, load before {load:.1f}"
+    about = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {hardware()['name']}, load before {load:.1f}"
     return (
         f"Live, `python -m bench.fairness_live`, {about}: p95 of {options.requests} requests of the quiet tenant "
         f"{found['alone_s']:.2f} s alone, {found['beside_s']:.2f} s beside {options.flood:,} interactive prompts of "

@@ -30,7 +30,6 @@ from traces.replay.send import Sent, send, wait
 
 KEPT, PAGE = ROOT / "docs/results/light-load.json", ROOT / "docs/results/light-load.md"
 ALONE = 20  # prompts sent one at a time
-UP_S = 240.0
 DRAIN_S = 120.0
 
 

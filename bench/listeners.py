@@ -21,8 +21,7 @@ import click
 import numpy as np
 
 from bench.live.machine import hardware
-from bench.own import keep, own_home, run_of
-from bench.post.site import site
+from bench.own import keep, own_home, own_services, run_of
 from core.client import ArgusClient
 from core.settings import ROOT
 
@@ -130,8 +129,8 @@ def main(listeners: int, seconds: int, write: bool) -> None:
     """Say how soon listeners hear."""
     run = run_of("bench.listeners", listeners=listeners, seconds=seconds)
     ways = {}
-    with own_home("listeners") as home, site(home) as services:
-        url, database = services.web(), services.env["ARGUS_DATABASE_URL"]
+    with own_home("listeners") as home, own_services(home) as services:
+        url, database = services.web(), services.roles.app
         argus = ArgusClient(url)
         own = [argus.submit({"prompt": "a fox", "n": 5}) for _ in range(listeners)]
         one = [argus.submit({"prompt": "a fox", "n": seconds + 5})]

@@ -1,4 +1,4 @@
-"""What benchmarks share: an Argus of their own, as `make up` starts it for a newcomer, and the record of a run."""
+"""What benchmarks share: an Argus of their own, whole or in parts, as `argus up` runs it, and the record of a run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.live.instance import call
 from bench.live.machine import commit
+from cli.processes import ARGUS, answers
 from core.client import ArgusClient
+from core.database import forget_connections, migrate
 from core.ports import free_port
+from core.postgres import Roles, make_roles, postgres
+from core.services import valkey
+from core.settings import settings
+from core.supervisor import Child, Supervisor
 
 
 def environ(home: Path) -> dict[str, str]:
@@ -34,14 +41,72 @@ def own_home(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def own_argus(home: Path) -> Iterator[ArgusClient]:
-    """An Argus that has drawn its first job, stopped afterwards."""
-    settings = environ(home)
-    call(["up", "--detach"], settings)
+def own_argus(home: Path, own: dict[str, str] | None = None) -> Iterator[ArgusClient]:
+    """An Argus that has drawn its first job, stopped afterwards; `own` are its settings where the caller needs them."""
+    own = own or environ(home)
+    call(["up", "--detach"], own)
     try:
-        yield ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}")
+        yield ArgusClient(f"http://127.0.0.1:{own['ARGUS_PORT']}")
     finally:
-        call(["down"], settings)
+        call(["down"], own)
+
+
+@dataclass(frozen=True)
+class Services:
+    """PostgreSQL, migrated, and Valkey; `supervisor` runs them, and what is started beside them."""
+
+    home: Path
+    supervisor: Supervisor
+    superuser: str
+    roles: Roles
+    broker: str
+
+    def environ(self) -> dict[str, str]:
+        """Settings that point a process at them."""
+        return {
+            "ARGUS_HOME": str(self.home),
+            "ARGUS_DATABASE_URL": self.roles.app,
+            "ARGUS_BROKER_URL": self.broker,
+        }
+
+    def web(self) -> str:
+        """The address of a web process of Argus that is started."""
+        port = free_port()
+        url, env = f"http://127.0.0.1:{port}", {**self.environ(), "ARGUS_PORT": str(port)}
+        web = Child("web", [*ARGUS, "run", "web"], env=env, ready=lambda: answers(f"{url}/healthz"))
+        self.supervisor.start(web)
+        return url
+
+
+@contextmanager
+def own_services(home: Path) -> Iterator[Services]:
+    """PostgreSQL and Valkey in a home of their own, stopped afterwards with what was started beside them."""
+    supervisor = Supervisor(home / "logs")
+    try:
+        (database, superuser), (broker, broker_url) = postgres(home), valkey(home)
+        supervisor.start(database)
+        supervisor.start(broker)
+        roles = make_roles(home, superuser)
+        migrate(roles.owner)
+        yield Services(home, supervisor, superuser, roles, broker_url)
+    finally:
+        forget_connections()
+        supervisor.stop()
+
+
+@contextmanager
+def own_database(home: Path) -> Iterator[Services]:
+    """The same, and this process works in that database, as its superuser."""
+    with own_services(home) as services:
+        os.environ |= {"ARGUS_HOME": str(home), "ARGUS_DATABASE_URL": services.superuser}
+        settings.cache_clear()
+        yield services
+
+
+def peak_mb(pid: int) -> float:
+    """The most resident memory that a process has had, or since its mark was set back, in MB (VmHWM)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1e6
 
 
 def run_of(module: str, **more: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,31 +41,15 @@ class Services:
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     """PostgreSQL (migrated) and Valkey; this process's settings point at them."""
-    from core.database import forget_connections, migrate
-    from core.postgres import make_roles, postgres
-    from core.services import valkey
+    from bench.own import own_home, own_services
     from core.settings import settings
-    from core.supervisor import Supervisor
 
-    with tempfile.TemporaryDirectory(prefix="argus-test-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # as root, PostgreSQL runs under an id of its own
-        supervisor = Supervisor(home / "logs")
-        try:
-            database, superuser = postgres(home)
-            broker, broker_url = valkey(home)
-            supervisor.start(database)
-            supervisor.start(broker)
-            roles = make_roles(home, superuser)
-            migrate(roles.owner)
-            running = Services(home, roles.app, broker_url, superuser)
-            with environment(running.environ()):
-                settings.cache_clear()
-                yield running
-                forget_connections()
-        finally:
-            supervisor.stop()
+    with own_home("test") as home, own_services(home) as own:
+        running = Services(home, own.roles.app, own.broker, own.superuser)
+        with environment(running.environ()):
             settings.cache_clear()
+            yield running
+        settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

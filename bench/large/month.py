@@ -8,6 +8,7 @@ migration makes them for a database that is upgraded.
 
 from __future__ import annotations
 
+import json
 import time
 from importlib import import_module
 from typing import Any
@@ -118,9 +119,9 @@ def fill(connection: Connection, family: Family, rows: int) -> dict[str, float]:
     values: dict[str, Any] = {
         **{"rows": rows, "days": DAYS, "big": rows // 10, "tenants": TENANTS, "workers": WORKERS, "prompts": PROMPTS},
         **{"family": family.id, "reference": family.reference, "levels": [family.reference, *cheaper]},
-        **{"plans": DAYS * 8640, "qualities": _json({level: 1 - 0.01 * n for n, level in enumerate(family.levels)})},
-        "jobs_at": list(JOBS_AT),
-        "models": _json({level: f'"{about.model}"' for level, about in family.levels.items()}),
+        **{"plans": DAYS * 8640, "jobs_at": list(JOBS_AT)},
+        "qualities": json.dumps({level: 1 - 0.01 * n for n, level in enumerate(family.levels)}),
+        "models": json.dumps({level: about.model for level, about in family.levels.items()}),
     }
     seconds, begun = {}, time.perf_counter()
     with connection, connection.cursor() as cursor:
@@ -142,7 +143,3 @@ def fill(connection: Connection, family: Family, rows: int) -> dict[str, float]:
         cursor.execute("VACUUM ANALYZE")
     seconds["vacuum"] = time.perf_counter() - begun
     return seconds
-
-
-def _json(values: dict[str, Any]) -> str:
-    return "{" + ", ".join(f'"{name}": {value}' for name, value in values.items()) + "}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.large import asking
 from bench.large.plans import told
 
 GOALS_S = {"pages": 0.3, "views": 2.0, "metrics": 0.2}
@@ -21,7 +22,7 @@ def page(found: Mapping[str, Any]) -> str:
         f"load average before {run['load_before']:.1f}. {found['rows']:,} requests of {found['days']} days in "
         f"{found['jobs']:,} jobs, {found['gigabytes']:.1f} GB, filled in {filled['rows']:.0f} s; their sums made in "
         f"{filled['sums']:.0f} s, as an upgrade does. PostgreSQL as `argus up` runs it (128 MB of shared buffers), one "
-        f"web process, 20 calls each, one after the other; the slowest first."
+        f"web process, {asking.CALLS} calls each, one after the other; the slowest first."
     )
     lines = ["# A database with a million requests", "", head, ""]
     lines += [_goal("every page and listing", asked, GOALS_S["pages"])]

@@ -1,6 +1,8 @@
 """sd-parsers, which reads how an image was made out of its file."""
 
+import base64
 import io
+import time
 
 import requests
 from features import URL, expect, feature
@@ -18,8 +20,6 @@ def native() -> str:
         found = requests.get(f"{URL}/v1/jobs/{job['id']}", timeout=60).json()
         if found["progress"] >= 1:
             break
-        import time
-
         time.sleep(0.2)
     image = requests.get(f"{URL}/v1/images/{found['requests'][0]['image_id']}", timeout=60).content
     info = parsed(image)
@@ -33,8 +33,6 @@ def native() -> str:
 
 @feature("a PNG of txt2img")
 def webui() -> str:
-    import base64
-
     answer = requests.post(
         f"{URL}/sdapi/v1/txt2img", json={"prompt": "a pear", "negative_prompt": "blur: much"}, timeout=120
     )
