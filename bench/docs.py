@@ -16,8 +16,8 @@ DECISIONS = """# Decisions
 
 A page for each choice that was hard to make or would be hard to take back: context, decision, what is good about it
 and what is bad. The third line of a page is its date and status; one that no longer holds keeps its page and names the
-one that replaced it. Numbers are given by subject: 00 ground and data, 01 planning, 02 engine, 03 live scheduling,
-04 the house, 05 faults. Made by `make docs`."""
+one that replaced it. Numbers up to 0058 are given by subject: 00 ground and data, 01 planning, 02 engine, 03 live
+scheduling, 04 the house, 05 faults; from 0060 on they count on. Made by `make docs`."""
 
 REPORTS = """# Reports in SQL
 

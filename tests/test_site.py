@@ -74,11 +74,9 @@ def test_anchors_that_a_page_links_to_are_headings(page: Path) -> None:
         assert anchor in anchors(linked), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", [name for name in READ if name != "decisions/README.md"])
 def test_each_page_begins_with_what_one_can_do_after_it(name: str) -> None:
     lines = (DOCS / name).read_text().splitlines()
-    if name == "decisions/README.md":
-        return
     assert lines[0].startswith("# ")
     assert lines[2].startswith("After this page "), lines[2][:80]
 

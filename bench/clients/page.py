@@ -9,6 +9,7 @@ POINTING = """# Clients
 
 After this page the programs that you have draw with Argus. Its address in a default installation is
 `http://127.0.0.1:8080`; no key is needed there, and clients that want one are given any text.
+Where keys are demanded: [keys.md](keys.md).
 
 | client | where to point it |
 | --- | --- |

@@ -9,7 +9,8 @@ import pytest
 
 from bench.clients.clients import CLIENTS
 from bench.clients.environments import SCRIPTS
-from bench.clients.page import page
+from bench.clients.page import POINTING, page
+from core.settings import ROOT
 
 RUN = {"command": "c", "measured": "m", "machine": "x", "family": "embedded", "family_version": "4"}
 
@@ -34,6 +35,10 @@ def test_a_script_says_of_each_feature_how_it_ended(tmp_path):
     ended = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["outcome"] for one in ended] == ["works", "refused", "fails"]
     assert ended[2]["detail"].startswith("AssertionError: expected an image")
+
+
+def test_what_is_written_by_hand_on_the_page_is_what_the_next_run_writes():
+    assert (ROOT / "docs/clients.md").read_text().startswith(POINTING)
 
 
 def test_the_page_counts_what_works_and_names_what_fails():
