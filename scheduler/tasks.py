@@ -31,7 +31,7 @@ from scheduler.prediction.retrain import Learner
 if TYPE_CHECKING:
     from celery import Celery
 
-JOBS = 100  # of one micro-batch
+JOBS = 100  # whose messages one turn of the router answers
 HUNG_S = {"tick": 120.0, "reconcile": 120.0}  # statements end after ten seconds of waiting, the solver after two
 
 
@@ -39,7 +39,7 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     """Give the Celery app of this process the scheduler's tasks for one family; returns what does the periodic ones."""
     routing = Router(family)
     routing.predictions.warm_up()
-    router = Batcher("router", routing.route, JOBS)
+    router: Batcher[str] = Batcher("router", lambda _: routing.route(), JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime(HUNG_S)
     trim, lost_workers, files, tracing = Trimmer(), LostWorkers(), FilesAndRows(family), make_tracing()
     deliverer = Deliverer()
@@ -65,12 +65,12 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
         if tracing is not None:
             alone("traces", tracing.turn)
 
-    receive(app, Route, lambda job_id: router.do(uuid.UUID(job_id)))
+    receive(app, Route, lambda job_id: router.do(job_id))
     receive(app, Escalate, check_score)
     receive(app, Tick, lambda: alone("tick", ticked))
     receive(app, Reconcile, reconcile_rows)
     receive(app, CheckFiles, lambda: alone("files", files.turn))
     receive(app, Fold, sum_up)
     receive(app, Learn, learn)
-    receive(app, TellHooks, lambda: alone("hooks", lambda: deliverer.turn() and None))
+    receive(app, TellHooks, lambda: alone("hooks", deliverer.turn))
     return alone

@@ -14,7 +14,6 @@ a floor. Without a profile, a plan or a worker it sends to the reference level, 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,8 +70,8 @@ class Router:
         self.reader = SnapshotReader(family)
         self.predictions = QualityPredictions(family)
 
-    def route(self, job_ids: Sequence[uuid.UUID]) -> int:
-        """Route all accepted requests, of these jobs and of others that came meanwhile; returns how many."""
+    def route(self) -> int:
+        """Route what is accepted, of whichever job, as far as it is its turn; returns how many requests that were."""
         routed = 0
         while True:
             with transaction() as session:

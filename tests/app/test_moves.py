@@ -64,7 +64,7 @@ def test_what_is_paused_is_not_routed_not_drawn_and_no_demand_until_it_is_resume
     assert moved(client, f"/v1/jobs/{old['id']}/pause") == 1
     assert states(client, old) == ["running", "paused"]
     assert client.get(f"/v1/jobs/{fresh['id']}").get_json()["state"] == "paused"
-    assert Router(family).route([uuid.UUID(fresh["id"])]) == 0
+    assert Router(family).route() == 0
     assert waiting(family, list(family.levels), False, 9) == []
     with transaction() as session:
         assert waiting_by_level(session, family) == background_by_level(session, family) == {}

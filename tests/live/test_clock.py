@@ -43,11 +43,13 @@ def test_routing_and_admission_ask_the_clock_though_the_rows_were_read_before(
     join()
     Scheduler(family).tick()
     router, admission = Router(family), PolicyAdmission(family, "cpu0@test", "cpu")
-    router.route([submit(1)])
+    submit(1)
+    router.route()
     claim(family, WorkerIdentity("cpu0@test", uuid.uuid4()), ["exact", "fs-4"], admission)
     decided_at.clear()
     time.sleep(FRESH_S / 2)  # both snapshots are kept
-    router.route([submit(1)])
+    submit(1)
+    router.route()
     claim(family, WorkerIdentity("cpu0@test", uuid.uuid4()), ["exact", "fs-4"], admission)
     assert len(decided_at) == 2
     assert max(decided_at) < 0.1
@@ -68,7 +70,10 @@ def test_requests_that_named_their_level_wait_but_are_no_share_of_the_plan(famil
     join()
     Scheduler(family).tick()
     router = Router(family)
-    router.route([submit(3), submit(2, level_asked="fs-4"), submit(4, service_class="batch")])
+    submit(3)
+    submit(2, level_asked="fs-4")
+    submit(4, service_class="batch")
+    router.route()
     with transaction() as session:
         load = router.reader.load_now(router.reader.snapshot(session))
     assert sum(load.routed.values()) == 3
@@ -80,7 +85,7 @@ def test_the_note_says_in_words_why_a_level_was_lowered(family: Any) -> None:
     submit(400, state=State.QUEUED, level="exact", epoch=0)
     Scheduler(family).tick()
     job = submit(20)
-    Router(family).route([job])
+    Router(family).route()
     notes = {row.level: row.note for row in requests(job)}
     assert set(notes) - {"exact"}
     for level, note in notes.items():

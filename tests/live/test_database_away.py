@@ -84,7 +84,7 @@ def test_a_database_away_for_a_tick_costs_that_tick_and_no_more(own_database: Da
     scheduler.database = own_database
     first = scheduler.tick()
     routed = submit(3)
-    Router(family).route([routed])
+    Router(family).route()
     stranded = submit(2, state=State.QUEUED, level="sm-small", epoch=first)
 
     scheduler.interrupt = True

@@ -38,7 +38,7 @@ def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
     kept = submit(1, state=State.QUEUED, level="sm-small", epoch=1, level_asked="sm-small")
     reconcile(family)
     assert {row.state for row in requests(stranded)} == {State.ACCEPTED}
-    Router(family).route([stranded])
+    Router(family).route()
     assert {row.level for row in requests(stranded)} == {"exact"}
     assert requests(kept)[0].state == State.QUEUED  # asked for by name: the tick finds it a worker
 
@@ -134,8 +134,8 @@ def test_a_restarted_workers_requests_are_taken_back_though_its_heart_beats(fami
 
 def test_a_deep_backlog_is_not_published_again(family, database):
     join()
-    job = submit(200)
-    Router(family).route([job])
+    submit(200)
+    Router(family).route()
     with transaction() as session:
         session.execute(update(Request).values(published_at=datetime.now(UTC) - timedelta(minutes=5)))
     assert reconcile(family).published == 0

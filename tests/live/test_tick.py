@@ -43,8 +43,8 @@ def test_a_policy_keeps_its_memory_while_profiles_are_corrected(family):
 
 def test_the_planner_is_told_what_was_predicted_and_what_waits(family):
     join()
-    job = submit(30)
-    Router(family).route([job])
+    submit(30)
+    Router(family).route()
     situation = Scheduler(family).observe().situation
     assert situation is not None
     assert situation.sample.shape == (30, 3)
@@ -81,7 +81,7 @@ def test_batch_work_goes_back_to_the_reference_level_once_somebody_serves_it(fam
     job = submit(2, service_class=ServiceClass.BATCH)
     scheduler = Scheduler(family)
     scheduler.tick()
-    Router(family).route([job])
+    Router(family).route()
     assert {row.level for row in requests(job)} == {"sm-small"}
     join(models=("large",))
     scheduler.tick()
