@@ -186,7 +186,13 @@ COMMENTS: dict[str, Comments] = {
                 "seen_at": "when it was last heard",
             },
         ),
-    }
+    },
+    "0030": {
+        "report_request": (
+            "A row a request.",
+            {"state": "accepted, queued, running, paused, done, failed, cancelled"},
+        ),
+    },
 }
 
 

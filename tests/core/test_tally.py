@@ -130,6 +130,18 @@ def test_an_image_drawn_again_is_one_more_image_of_the_same_request() -> None:
     assert (totals()["done"], totals()["cancelled"]) == (1, 0)
 
 
+def test_what_is_cancelled_while_it_is_paused_has_ended() -> None:
+    request = accept(1)[0]
+    with transaction() as session:
+        job = session.get_one(Request, request).job_id
+        assert user_moves.make(session, user_moves.PAUSE, job, ()) == 1
+    with transaction() as session:
+        assert user_moves.make(session, user_moves.CANCEL, job, ()) == 1
+    fold()
+    assert totals()["cancelled"] == 1
+    assert [(row.cancelled, row.open) for row in view("report_job")] == [(1, 0)]
+
+
 def test_late_is_what_was_stored_after_its_deadline() -> None:
     in_time, late = accept(1)[0], accept(1, slo_s=-1.0)[0]
     draw(in_time)
