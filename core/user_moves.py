@@ -25,7 +25,8 @@ NOT_BEGUN = (State.ACCEPTED, State.QUEUED)
 LIMITS = ("deadline_at", "start_by")  # which move with what the user does; the second may be none
 HAS_IMAGE = select(Image.id).where(Image.request_id == Request.id).exists()
 HELD = select(Attempt.id).where(Attempt.request_id == Request.id, Attempt.outcome.is_(None)).exists()
-UNROUTED: Mapping[str, Any] = {"routed_at": None, "published_at": None, "deadline_unreachable": False}
+SET_ASIDE = dict.fromkeys(("deadline_unreachable", "over_share"), False)
+UNROUTED: Mapping[str, Any] = {"routed_at": None, "published_at": None, **SET_ASIDE}
 
 
 @dataclass(frozen=True)

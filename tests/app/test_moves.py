@@ -97,6 +97,7 @@ def test_a_retry_keeps_ids_and_seeds_and_counts_attempts_anew(client: FlaskClien
     draw(job["requests"][0]["id"])
     second, third = job["requests"][1:]
     failed = {"state": State.FAILED, "error_code": "not_a_number", "error": "NaN", "attempts": 3, "level": "exact"}
+    failed |= {"deadline_unreachable": True, "over_share": True}
     set_rows(Request.id == uuid.UUID(second["id"]), **failed)
     client.delete(job["links"]["self"])
     time = row(second).deadline_at - row(second).accepted_at
@@ -105,6 +106,7 @@ def test_a_retry_keeps_ids_and_seeds_and_counts_attempts_anew(client: FlaskClien
     again = row(second)
     assert (again.state, again.seed, again.error_code, again.level) == (State.ACCEPTED, 7, None, None)
     assert (again.attempts, again.attempts_before) == (3, 3)
+    assert (again.deadline_unreachable, again.over_share) == (False, False)
     assert again.deadline_at - again.accepted_at == time
     assert states(client, job) == ["done", "accepted", "cancelled"]
     found = client.get(job["links"]["self"]).get_json()
