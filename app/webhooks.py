@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import BadInput
 from core.webhook_tables import WebhookEndpoint, WebhookEvent
-from core.webhooks.addresses import Target, target_of
+from core.webhooks.addresses import target_of
 from core.webhooks.payloads import JOB_DONE, TEST
 
 SECRET_BYTES = 32
@@ -73,8 +73,7 @@ def test_event(session: Session, tenant: str, url: str | None) -> WebhookEvent:
     told = url or endpoint.url
     if told is None:
         raise BadInput("Name an address, or set one up first.", field="url")
-    target: Target = target_of(told, "url")
-    event = WebhookEvent(id=uuid.uuid4(), tenant=tenant, type=TEST, url=told, host=target.host)
+    event = WebhookEvent(id=uuid.uuid4(), tenant=tenant, type=TEST, url=told, host=target_of(told, "url").host)
     session.add(event)
     session.flush()
     session.refresh(event)
