@@ -70,13 +70,6 @@ BEGIN
 END
 $$;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO argus_app;
-DO $$  -- the secrets that sign webhooks are for nobody who reads reports
-BEGIN
-    IF to_regclass('public.webhook_endpoint') IS NOT NULL THEN
-        REVOKE ALL ON webhook_endpoint FROM argus_report;
-    END IF;
-END
-$$;
 ALTER DEFAULT PRIVILEGES FOR ROLE argus_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO argus_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE argus_owner IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO argus_app;

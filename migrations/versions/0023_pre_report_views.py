@@ -120,6 +120,14 @@ DO $$ BEGIN
     END IF;
 END $$
 """
+READERS_BEFORE = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'argus_report') THEN
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO argus_report;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO argus_report;
+    END IF;
+END $$
+"""
 
 
 def grouped(name: str) -> str:
@@ -162,6 +170,7 @@ def downgrade() -> None:
     op.execute(f"CREATE {SCALE.REQUESTS.format(score=SCORE, more=', r.qualities')}")
     for view in (FIRST.LEVELS, FIRST.MINUTES):
         op.execute(view)
+    op.execute(READERS_BEFORE)
 
 
 def _quoted(text: str) -> str:
