@@ -17,7 +17,8 @@ import click
 from cli.interrupted import offering_to_cancel
 from cli.job_view import follow, show
 from cli.numbers import Number, Seed, Whole
-from cli.terminal import ADDRESS, JSON_OUT, PROMPTS_FILE, make_console, shows_table, write_json
+from cli.rest import URL, client_at
+from cli.terminal import JSON_OUT, PROMPTS_FILE, make_console, shows_table, write_json
 from core.errors import EngineError
 from core.file_names import image_file_name
 
@@ -93,7 +94,7 @@ def _from_here(place: str) -> str:
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to save the images in.")
 @click.option("--json", "json_out", type=JSON_OUT, help="Also write the results as JSON (- is stdout).")
-@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
+@URL
 def generate(
     prompts: tuple[str, ...],
     file: Path | None,
@@ -108,14 +109,12 @@ def generate(
     Every prompt is one argument. Exit status 1 when an image failed. Ctrl-C names the job and offers to cancel it.
     More than 10,000 prompts are batch work that is handed in and not waited for: `argus wait`, `argus results`.
     """
-    from core.client import ArgusClient
-
     listed = _listed(file)
     if not (prompts or listed.prompts):
         raise click.UsageError("Give at least one prompt, or --file.")
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
     console = make_console(stderr=not shows_table(json_out))
-    client = ArgusClient(url or _here())
+    client = client_at(url)
     with listed.naming_lines(len(prompts)):
         if len(prompts) + len(listed.prompts) > MANY:
             return _hand_in(
@@ -162,12 +161,6 @@ def _places(client: ArgusClient, lines: Sequence[Line], out: Path | None) -> dic
     if out:
         return _save(client, lines, out)
     return {line["image_id"]: f"{client.url}/v1/images/{line['image_id']}" for line in lines if line["image_id"]}
-
-
-def _here() -> str:
-    from cli.stack import base_url
-
-    return base_url()
 
 
 def _pixels(size: str | None) -> dict[str, int]:

@@ -45,6 +45,12 @@ def until_done(
     return state
 
 
+def standing(job: dict[str, Any]) -> str:
+    """How a job stands, in a sentence."""
+    counts = ", ".join(f"{count:,} {name}" for name, count in job["counts"].items() if count)
+    return f"Job {job['id']} is {job['state']}: {counts}."
+
+
 def time_left(job: dict[str, Any]) -> str:
     """When a job will be done: `2 min`, `1.5 h`; a dash where nobody knows."""
     seconds = job["eta"]["seconds"] if job.get("eta") else None

@@ -8,21 +8,19 @@ import click
 
 from cli.job_view import time_left
 from cli.numbers import Whole
-from cli.terminal import ADDRESS, JSON_OUT, make_console, shows_table, write_json
+from cli.rest import URL, client_at
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 
 
 @click.command()
 @click.option("--last", type=Whole(1, 1000), default=20, show_default=True, help="How many, the newest first.")
 @click.option("--json", "out", type=JSON_OUT, help="Write them as JSON (- is stdout).")
-@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
+@URL
 def jobs(last: int, out: Path | None, url: str | None) -> None:
     """List jobs, newest first: what was sent and how far it is."""
     from rich.table import Table
 
-    from cli.stack import base_url
-    from core.client import ArgusClient
-
-    found = ArgusClient(url or base_url()).get(f"/v1/jobs?per_page={last}")
+    found = client_at(url).get(f"/v1/jobs?per_page={last}")
     write_json(out, found)
     if shows_table(out):
         table = Table(

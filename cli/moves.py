@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from cli.job_view import standing
 from cli.report import PointInTime
-from cli.terminal import ADDRESS, JSON_OUT, shows_table, write_json
+from cli.rest import URL, client_at
+from cli.terminal import JSON_OUT, having, shows_table, write_json
 
 FILTERS = (
     click.option("--state", help="Only requests in these states, with commas: accepted,queued,running,paused,failed,…"),
@@ -28,15 +30,13 @@ OPTIONS = (
     *FILTERS,
     click.option("--dry-run", is_flag=True, help="Only say how many that would be."),
     click.option("--json", "out", type=JSON_OUT, help="Write what was done as JSON (- is stdout)."),
-    click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here."),
+    URL,
 )
 
 
 def verb(function: Callable[..., None]) -> click.Command:
     """A command that does what its name says to what its options select."""
-    for option in reversed(OPTIONS):
-        function = option(function)
-    return click.command()(function)
+    return click.command()(having(OPTIONS)(function))
 
 
 @verb
@@ -76,20 +76,15 @@ reorder.name = "reorder"
 
 
 def _do(name: str, job: uuid.UUID | None, of_all: bool, out: Path | None, url: str | None, **asked: Any) -> None:
-    from cli.stack import base_url
-    from core.client import ArgusClient
-
     if (job is None) == (not of_all):
         raise click.UsageError("Name a JOB, or say --all.")
-    client = ArgusClient(url or base_url())
+    client = client_at(url)
     found = client.move(name, written(asked), str(job) if job else None)
     write_json(out, found)
     if shows_table(out):
         click.echo(_told(found))
     if shows_table(out) and job:
-        state = client.job(str(job))
-        counts = ", ".join(f"{count:,} {name}" for name, count in state["counts"].items() if count)
-        click.echo(f"Job {job} is {state['state']}: {counts}.")
+        click.echo(standing(client.job(str(job))))
 
 
 def written(asked: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.numbers import Number, Whole
-from cli.terminal import ADDRESS, IN_FILE, JSON_OUT, OUT_FILE, make_console, progress_bar, shows_table, write_json
+from cli.rest import URL, client_at
+from cli.terminal import IN_FILE, JSON_OUT, OUT_FILE, make_console, progress_bar, shows_table, write_json
 from core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -69,13 +70,11 @@ class Options:
     show_default=True,
     help="Seconds to wait for the last.",
 )
-@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
+@URL
 @click.option("--name", help="Name of the run in the output; default: the policy in force.")
 @click.option("--json", "out", type=JSON_OUT, help="Write the figures here for programs (- is stdout).")
 def replay(**given: Any) -> None:
     """Send the arrivals of a trace to a running Argus, on time, and say what became of them."""
-    from cli.stack import base_url
-    from core.client import ArgusClient
     from traces.reader import read_trace
 
     options = Options(**given)
@@ -83,7 +82,7 @@ def replay(**given: Any) -> None:
     shape = whole.scaled_to(options.scale_to) if options.scale_to else whole
     shape = shape.window(options.start_s, options.duration_s)
     planned = _planned(options, shape)
-    client = ArgusClient(options.url or base_url())
+    client = client_at(options.url)
     reference, policy = _reference_and_policy(client)
     figures = _send(options, client, planned, shape, reference)
     name = options.name or policy

@@ -10,34 +10,25 @@ from typing import IO, Any
 
 import click
 
-from cli.job_view import until_done
+from cli.job_view import standing, until_done
 from cli.moves import FILTERS, written
-from cli.terminal import ADDRESS, JSON_OUT, make_console, shows_table, write_json
+from cli.rest import URL, client_at
+from cli.terminal import JSON_OUT, having, make_console, shows_table, write_json
 from core.errors import EngineError
-
-
-def _filtered(function: Any) -> Any:
-    for option in reversed(FILTERS):
-        function = option(function)
-    return function
 
 
 @click.command()
 @click.argument("job", type=click.UUID)
 @click.option("--to", required=True, metavar="PLACE", help="A folder, or any fsspec URL: s3://bucket/prefix.")
-@_filtered
+@having(FILTERS)
 @click.option("--json", "out", type=JSON_OUT, help="Write how many there are, and where, as JSON (- is stdout).")
-@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
+@URL
 def results(job: uuid.UUID, to: str, out: Path | None, url: str | None, **asked: Any) -> None:
     """Write the images of JOB and their manifest into a folder or a bucket.
 
     What is there under the same name is replaced, so it may be run again while the job goes on.
     """
-    from cli.stack import base_url
-    from core.client import ArgusClient
-
-    client = ArgusClient(url or base_url())
-    with client.stream(f"/v1/jobs/{job}/results.tar", written(asked)) as source:
+    with client_at(url).stream(f"/v1/jobs/{job}/results.tar", written(asked)) as source:
         count = unpack(source, to)
     write_json(out, {"images": count, "place": to})
     if shows_table(out):
@@ -47,22 +38,18 @@ def results(job: uuid.UUID, to: str, out: Path | None, url: str | None, **asked:
 @click.command()
 @click.argument("job", type=click.UUID)
 @click.option("--json", "out", type=JSON_OUT, help="Write the job as it ended as JSON (- is stdout).")
-@click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
+@URL
 def wait(job: uuid.UUID, out: Path | None, url: str | None) -> None:
     """Wait until nothing of JOB is open, and say how far it is meanwhile.
 
     Exit status 1 when an image was not made. What is paused is waited for.
     """
-    from cli.stack import base_url
-    from core.client import ArgusClient
-
-    client = ArgusClient(url or base_url())
+    client = client_at(url)
     ended = until_done(make_console(stderr=True), client, client.job(str(job)))
     write_json(out, ended)
-    counts = ended["counts"]
     if shows_table(out):
-        told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        click.echo(f"Job {job} is {ended['state']}: {told}.")
+        click.echo(standing(ended))
+    counts = ended["counts"]
     if counts["failed"] + counts["cancelled"]:
         raise EngineError(f"{counts['failed']:,} images failed and {counts['cancelled']:,} were cancelled.")
 

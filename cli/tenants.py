@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.numbers import Number, Whole
-from cli.terminal import JSON_OUT, make_console, shows_table, write_json
+from cli.terminal import JSON_OUT, having, make_console, shows_table, write_json
 
 if TYPE_CHECKING:
     from core.tenant_tables import Tenant
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 NONE = "none"
 BOUNDS = ("weight", "daily_images", "rate", "retention_days")
 
@@ -46,16 +44,14 @@ class Rate(click.ParamType[str]):
         return str(value)
 
 
-def _bounds(command: Command) -> Command:
-    """The options that say what a tenant may take."""
-    for name, kind, help in (
-        ("--retention-days", OrNone(Number(0)), "Days after which jobs that have ended are removed."),
-        ("--rate", OrNone(Rate()), "Submissions, e.g. 60/minute, in place of ARGUS_RATE_LIMIT."),
-        ("--daily-images", OrNone(Whole(0, 2**31 - 1)), "Images accepted a day (UTC)."),
-        ("--weight", Number(0.001, 1000.0), "Share of the devices while others want them too; 1 is usual."),
-    ):
-        command = click.option(name, type=kind, help=help)(command)
-    return command
+MAY_TAKE = (
+    click.option(
+        "--weight", type=Number(0.001, 1000.0), help="Share of the devices while others want them too; 1 is usual."
+    ),
+    click.option("--daily-images", type=OrNone(Whole(0, 2**31 - 1)), help="Images accepted a day (UTC)."),
+    click.option("--rate", type=OrNone(Rate()), help="Submissions, e.g. 60/minute, in place of ARGUS_RATE_LIMIT."),
+    click.option("--retention-days", type=OrNone(Number(0)), help="Days after which jobs that have ended are removed."),
+)
 
 
 @click.group()
@@ -65,7 +61,7 @@ def tenants() -> None:
 
 @tenants.command()
 @click.argument("name")
-@_bounds
+@having(MAY_TAKE)
 @click.option("--json", "out", type=JSON_OUT, help="Write it as JSON (- is stdout).")
 def create(name: str, out: Path | None, **bounds: Any) -> None:
     """Make a tenant; `argus keys create NAME` makes a key of it."""
@@ -79,7 +75,7 @@ def create(name: str, out: Path | None, **bounds: Any) -> None:
 
 @tenants.command("set")
 @click.argument("name")
-@_bounds
+@having(MAY_TAKE)
 @click.option("--json", "out", type=JSON_OUT, help="Write it as JSON (- is stdout).")
 def change(name: str, out: Path | None, **bounds: Any) -> None:
     """Change what a tenant may take; `none` takes a bound away."""

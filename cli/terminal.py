@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -46,7 +46,19 @@ IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT_FILE = OutFile(dir_okay=False, writable=True, path_type=Path)
 JSON_OUT = OutFile(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
 PROMPTS_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., Any])
 WIDTH = 160  # where there is no terminal (files, pipes): wide enough for tables
+
+
+def having(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """A decorator that gives a command these options, as if they stood above it in this order."""
+
+    def give(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
 
 
 def make_console(stderr: bool = False) -> Console:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cli.numbers import Whole
-from cli.terminal import ADDRESS, JSON_OUT, make_console, shows_table, write_json
-
-if TYPE_CHECKING:
-    from core.client import ArgusClient
+from cli.rest import URL, client_at
+from cli.terminal import JSON_OUT, make_console, shows_table, write_json
 
 STATES = ("waiting", "delivered", "failed", "gone")
 EVENTS = ("job.done", "request.done", "request.failed")
-URL = click.option("--url", type=ADDRESS, help="Address of Argus; default: the one that runs here.")
 OUT = click.option("--json", "out", type=JSON_OUT, help="Write the answer as JSON (- is stdout).")
 
 
@@ -30,7 +27,7 @@ def webhooks() -> None:
 @URL
 def show(out: Path | None, url: str | None) -> None:
     """Say whom jobs tell that name no address of their own."""
-    found = _client(url).get("/v1/webhooks")
+    found = client_at(url).get("/v1/webhooks")
     write_json(out, found)
     if shows_table(out):
         secret = "a secret signs" if found["has_secret"] else "no secret yet: argus webhooks secret"
@@ -46,7 +43,9 @@ def show(out: Path | None, url: str | None) -> None:
 def set_address(address: str, events: tuple[str, ...], out: Path | None, url: str | None) -> None:
     """Have jobs tell ADDRESS from now on; `none`: nobody."""
     body: dict[str, Any] = {"url": None if address == "none" else address}
-    found = _client(url).send("PUT", "/v1/webhooks", {**body, **({"events": list(events)} if events else {})})
+    if events:
+        body["events"] = list(events)
+    found = client_at(url).send("PUT", "/v1/webhooks", body)
     _tell(out, found, f"Jobs tell {found['url'] or 'nobody'}: {', '.join(found['events'])}")
 
 
@@ -55,7 +54,7 @@ def set_address(address: str, events: tuple[str, ...], out: Path | None, url: st
 @URL
 def secret(out: Path | None, url: str | None) -> None:
     """Make the secret that signs, and print it: it is told this once. The one before signs too for a day."""
-    made = _client(url).send("POST", "/v1/webhooks/secret", {})
+    made = client_at(url).send("POST", "/v1/webhooks/secret", {})
     _tell(out, made, made["secret"])
 
 
@@ -65,7 +64,7 @@ def secret(out: Path | None, url: str | None) -> None:
 @URL
 def test(address: str | None, out: Path | None, url: str | None) -> None:
     """Tell ADDRESS, else the one that is set, that all is well."""
-    event = _client(url).send("POST", "/v1/webhooks/test", {"url": address})
+    event = client_at(url).send("POST", "/v1/webhooks/test", {"url": address})
     _tell(out, event, f"Event {event['id']} goes to {event['url']}: argus webhooks list")
 
 
@@ -81,7 +80,7 @@ def listed(state: str | None, job: uuid.UUID | None, last: int, out: Path | None
 
     wanted = {"per_page": last, "state": state, "job_id": job}
     query = "&".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
-    found = _client(url).get(f"/v1/webhooks/events?{query}")
+    found = client_at(url).get(f"/v1/webhooks/events?{query}")
     write_json(out, found)
     if shows_table(out):
         table = Table("event", "type", "job", "to", "state", "tries", "at", title=f"{found['total']} events")
@@ -101,9 +100,11 @@ def replay(
     events: tuple[uuid.UUID, ...], state: str | None, job: uuid.UUID | None, out: Path | None, url: str | None
 ) -> None:
     """Tell EVENTS once more, with the same ids; or all that failed."""
-    client = _client(url)
+    client = client_at(url)
     if events:
-        count = len([client.send("POST", f"/v1/webhooks/events/{event}/replay", {}) for event in events])
+        for event in events:
+            client.send("POST", f"/v1/webhooks/events/{event}/replay", {})
+        count = len(events)
     else:
         wanted = {"state": state or (None if job else "failed"), "job_id": str(job) if job else None}
         count = client.send("POST", "/v1/webhooks/replay", wanted)["replayed"]
@@ -115,10 +116,3 @@ def _tell(out: Path | None, answer: Any, sentence: str) -> None:
     write_json(out, answer)
     if shows_table(out):
         click.echo(sentence)
-
-
-def _client(url: str | None) -> ArgusClient:
-    from cli.stack import base_url
-    from core.client import ArgusClient
-
-    return ArgusClient(url or base_url())
