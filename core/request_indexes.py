@@ -30,13 +30,13 @@ def request_indexes() -> tuple[Index, ...]:
         Index(
             "ix_request_waiting",
             *("family", "level", "deadline_at", "id"),
-            postgresql_where=f"state = 'queued' AND {FOREGROUND}",
+            postgresql_where=f"{QUEUED} AND {FOREGROUND}",
         ),
         # Claims of what fills idle workers: missed deadlines, then batch work, each by its priority.
         Index(
             "ix_request_idle",
             *("family", "level", text("service_class DESC"), text("priority DESC"), "deadline_at", "id"),
-            postgresql_where=f"state = 'queued' AND NOT ({FOREGROUND})",
+            postgresql_where=f"{QUEUED} AND NOT ({FOREGROUND})",
         ),
         # Claims where several tenants want the devices: a tenant's; whether it has any.
         Index("ix_request_turn", "family", "tenant", "level", "deadline_at", "id", postgresql_where=QUEUED),

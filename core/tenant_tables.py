@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.states import Base
 
 DEFAULT = "default"
-ITSELF = "argus"  # whose Argus's own second drawings are: nobody's key is of that name
+ITSELF = "argus"  # who draws a second time or removes by age: nobody's key is of that name
 NAME_CHARS = 40
 
 
@@ -37,7 +37,7 @@ class Tenant(Base):
     weight: Mapped[float] = mapped_column(default=1.0, server_default=text("1"))
     daily_images: Mapped[int | None]  # accepted between two midnights UTC; none: any number
     rate: Mapped[str | None]  # submissions, as ARGUS_RATE_LIMIT; none: that
-    retention_days: Mapped[float | None]  # after which jobs that have ended are removed; none: never
+    retention_days: Mapped[float | None]  # after which ended jobs are removed; none: ARGUS_RETENTION_DAYS
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

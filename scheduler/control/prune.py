@@ -20,11 +20,11 @@ from core.errors import StoreDown
 from core.images import ImageStore
 from core.settings import settings
 from core.tables import Image, Job, Request
+from core.tenant_tables import ITSELF
 
 log = structlog.get_logger(__name__)
 PORTION = 1_000  # requests of one transaction
 TURN_S = 5.0  # of each minute
-ITSELF = "argus"  # who removes them, in `client_action`
 PAST = """
 job.created_at < now() - make_interval(secs => 86400 * coalesce(tenant.retention_days, :days))
 AND coalesce(tenant.retention_days, :days) > 0
@@ -64,15 +64,19 @@ def prunable(days: float | None = None, tenant: str | None = None) -> list[Pruna
 def prune(days: float | None = None, tenant: str | None = None, most_s: float = TURN_S) -> int:
     """Remove it, for at most so many seconds; returns how many requests that were."""
     store, end, removed = ImageStore(), time.monotonic() + most_s, 0
-    while jobs := _next(days, tenant):
-        for job in jobs:
-            for count in remove_job(store, job):
-                removed += count
-                if time.monotonic() > end:
-                    return removed
+    for count in _removals(store, days, tenant):
+        removed += count
+        if time.monotonic() > end:
+            break
     if removed:
         log.info("pruned", requests=removed)
     return removed
+
+
+def _removals(store: ImageStore, days: float | None, tenant: str | None) -> Iterator[int]:
+    while jobs := _next(days, tenant):
+        for job in jobs:
+            yield from remove_job(store, job)
 
 
 def remove_job(store: ImageStore, job_id: uuid.UUID) -> Iterator[int]:

@@ -2,7 +2,8 @@
 idempotency keys of yesterday, what webhooks were told, what clients chose a month and did a year ago.
 
 What is in use stays however old it is: the plan and the predictor in force, the last two assignments of each worker and
-the plans that they name. Requests, images, scores and attempts are the user's: they go with their job, never by age.
+the plans that they name. Requests, images, scores and attempts are the user's: they go with their job, whose days
+`scheduler.control.prune` counts.
 """
 
 from __future__ import annotations

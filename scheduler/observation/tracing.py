@@ -1,7 +1,7 @@
 """Traces of requests, sent to an OpenTelemetry collector where ARGUS_OTLP_URL names one (docs/decisions/0106).
 
-Requests are sent when they have ended, some seconds later, so that their scores are in. What a collector that is away
-did not take is sent again, an hour back at most; what ended while no scheduler ran is not sent.
+Requests that a worker had are sent when they have ended, some seconds later, so that their scores are in. What a
+collector that is away did not take is sent again, an hour back at most; what ended while no scheduler ran is not sent.
 """
 
 from __future__ import annotations
