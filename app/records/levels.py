@@ -8,30 +8,47 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
+from core.errors import BadProfile
 from core.families import Family, Level
-from core.profiles import Profile
+from core.profiles import Profile, QualityTable
 from core.tables import Worker
 from scheduler.observation.queries import profiles
+from scheduler.prediction.store import table_of
 
 
 def levels_out(session: Session, family: Family) -> LevelsOut:
-    """The family served, with what was measured of its levels on the types of device that have worked here."""
+    """The family served, with what was measured of its levels on the types of device that have worked here.
+
+    Their quality is the mean of the family's quality table: a profile has that of the day it was made, and counts where
+    there is no table.
+    """
     types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
-    measured = profiles(family, types)
+    measured, table = profiles(family, types), quality_table(family)
+    means = table.means if table else {}
     return LevelsOut(
         family=family.id,
         title=family.title,
         version=family.version,
         defaults=family.defaults.model_dump(),
         limits=family.limits.model_dump(),
-        levels=[_level_out(family, level, measured) for level in family.levels.values()],
+        levels=[_level_out(family, level, measured, means.get(level.id)) for level in family.levels.values()],
     )
 
 
-def _level_out(family: Family, level: Level, measured: Mapping[str, Profile]) -> LevelOut:
-    """A level with its costs; `measured` has the profiles by type of device."""
+def quality_table(family: Family) -> QualityTable | None:
+    """Measured qualities by prompt and level; none where nobody measured them, or the file cannot be read."""
+    try:
+        return table_of(family)
+    except BadProfile:
+        return None
+
+
+def _level_out(family: Family, level: Level, measured: Mapping[str, Profile], quality: float | None) -> LevelOut:
+    """A level with its costs; `measured` has the profiles by type of device, `quality` goes before theirs."""
     steps, skipped = level.schedule(family.defaults.steps, family.defaults.steps)
     costs = {device: profile.level(level.id) for device, profile in measured.items() if level.id in profile.ids}
+    if quality is not None:
+        costs = {device: cost.model_copy(update={"quality": quality}) for device, cost in costs.items()}
     return LevelOut(
         id=level.id,
         strategy=level.strategy,

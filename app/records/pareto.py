@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.schemas.levels import LevelOut, LevelsOut
-from core.errors import BadProfile
-from core.measured import measured_file
-from core.profiles import QualityTable, read_quality
+from core.profiles import QualityTable
 
 NORMAL_95 = 1.96  # standard errors on each side
 
@@ -30,21 +28,11 @@ class Point:
     best: bool = False
 
 
-def points(found: LevelsOut, device: str) -> list[Point]:
-    """Every level that was measured on this type of device, the quickest first."""
-    table = quality_table(found.family)
+def points(found: LevelsOut, device: str, table: QualityTable | None = None) -> list[Point]:
+    """Every level that was measured on this type of device, the quickest first; intervals are of the quality table."""
     made = [_point(level, device, table) for level in found.levels if device in level.measured]
     made.sort(key=lambda point: (point.seconds, -point.quality))
     return [Point(**{**vars(point), "best": not _beaten(point, made)}) for point in made]
-
-
-def quality_table(family: str) -> QualityTable | None:
-    """Measured qualities by prompt and level; none where nobody measured them, or the file cannot be read."""
-    path = measured_file(family, "quality.csv")
-    try:
-        return read_quality(path) if path.is_file() else None
-    except BadProfile:
-        return None
 
 
 def _point(level: LevelOut, device: str, table: QualityTable | None) -> Point:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flask import render_template, request
 
 from app.access import needs
-from app.records.levels import levels_out
+from app.records.levels import levels_out, quality_table
 from app.records.pareto import Point, points
 from app.web.blueprint import blueprint
 from app.web.charts import level_classes
@@ -56,7 +56,7 @@ def models() -> str:
     devices = sorted({device for level in found.levels for device in level.measured})
     device = request.args.get("device", "")
     device = device if device in devices else next(iter(devices), "")
-    measured = points(found, device)
+    measured = points(found, device, quality_table(family))
     titles = {level.id: title(level, found) for level in found.levels}
     return render_template(
         "models.html",
