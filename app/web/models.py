@@ -73,7 +73,7 @@ def plot(measured: Sequence[Point]) -> Plot:
     """Seconds to the right, by their logarithm, for levels differ by factors; quality upwards."""
     times = [point.seconds for point in measured]
     left, right = math.log(min(times) / 1.3), math.log(max(times) * 1.3)
-    low = math.floor(20 * min(point.low for point in measured)) / 20
+    low = min(0.95, math.floor(20 * min(point.low for point in measured)) / 20)
     high = max(1.0, *(point.high for point in measured))
 
     def across(seconds: float) -> float:

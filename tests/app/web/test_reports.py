@@ -17,6 +17,7 @@ from app.records.in_force import HIDDEN, in_force
 from app.records.pareto import points
 from app.records.reports import saved
 from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
+from app.web.models import plot
 from app.web.reports import by_hour
 from core.database import transaction
 from core.settings import settings
@@ -137,6 +138,11 @@ def test_a_level_s_quality_is_that_of_the_quality_table_everywhere(client: Flask
     )
     assert "loses about 15 % of likeness" in form
     assert "85.0 % 75.2 % to 94.8 %" in models
+
+
+def test_levels_that_lose_nothing_are_plotted_too() -> None:
+    found = plot(points(LevelsOut(levels=[level("exact", 4, 1.0)], **NOWHERE), "cpu"))
+    assert found.marks[0].y < max(y for y, _ in found.qualities)
 
 
 def test_without_a_measurement_the_page_says_how_to_get_one(client: FlaskClient) -> None:
