@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.access import caller
 from app.schemas.report import MinuteOut, ReportOut
-from scheduler.observation.report import make_report
+from scheduler.observation.report import Report, make_report
 
 MINUTES = """
 SELECT date_trunc('minute', accepted_at) AS minute, count(*) AS accepted, count(stored_at) AS stored,
@@ -20,16 +20,19 @@ AND (CAST(:tenant AS text) IS NULL OR tenant = :tenant) GROUP BY 1 ORDER BY 1
 """
 
 
-def report_out(session: Session, minutes: int) -> ReportOut:
-    """Figures of the requests that the caller may see, accepted in the last so many minutes, and the same by minute."""
+def report(session: Session, minutes: int) -> Report:
+    """Figures of the requests that the caller may see, accepted in the last so many minutes."""
     until = datetime.now(UTC)
-    since = until - timedelta(minutes=minutes)
-    whose = caller().only
-    made = make_report(session, since, until, tenant=whose)
-    rows = session.execute(text(MINUTES), {"since": since, "until": until, "tenant": whose}).mappings()
+    return make_report(session, until - timedelta(minutes=minutes), until, tenant=caller().only)
+
+
+def report_out(session: Session, minutes: int) -> ReportOut:
+    """The same as it is answered, and by minute."""
+    made = report(session, minutes)
+    rows = session.execute(text(MINUTES), {"since": made.since, "until": made.until, "tenant": caller().only}).mappings()
     return ReportOut(
-        since=since,
-        until=until,
+        since=made.since,
+        until=made.until,
         images_per_minute=made.images_per_minute,
         total=made.total.as_dict(),
         levels={name: figures.as_dict() for name, figures in made.levels.items()},

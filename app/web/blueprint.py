@@ -62,4 +62,3 @@ def asset(name: str) -> str:
 
 for _filter in filters.ALL:
     blueprint.add_app_template_filter(_filter)
-blueprint.add_app_template_filter(zip)

@@ -11,10 +11,9 @@ from flask import render_template, request
 from app.access import needs
 from app.records.holdings import Held, holdings
 from app.records.plan import UNROUTED, plan_page
-from app.records.report import report_out
+from app.records.report import report
 from app.records.timeline import Timeline, timeline
 from app.schemas.plan import PlanPage
-from app.schemas.report import ReportOut
 from app.web.blueprint import blueprint
 from app.web.charts import Chart, chart, level_classes
 from app.web.reasons import planned_load, why
@@ -23,6 +22,8 @@ from core.families import Family, load_family
 from core.keys import Scope
 from core.settings import settings
 from scheduler.observation.queries import profiles
+from scheduler.observation.report import Report
+from scheduler.observation.stored_plan import corrections_of
 
 WINDOWS = (15, 60, 360, 1440)
 COLOURS = 8  # of models
@@ -58,15 +59,16 @@ def _figures() -> dict[str, Any]:
     minutes = asked if asked in WINDOWS else 60
     family = load_family(settings().family)
     with transaction() as session:
-        state, report = plan_page(session), report_out(session, minutes)
+        state, served = plan_page(session), report(session, minutes)
         line, held = timeline(session, minutes), holdings(session, minutes)
     measured = profiles(family, {worker.device_type for worker in state.workers})
     return {
         "minutes": minutes,
         "state": state,
-        "report": report,
-        "levels": _levels(state, report),
+        "report": served,
+        "levels": _levels(state, served),
         "load": planned_load(state.plan.decided if state.plan else {}),
+        "corrections": corrections_of(state.plan.observed) if state.plan else {},
         "why": why(state.plan, family, measured) if state.plan else [],
         "line": line,
         "charts": charts_of(line, family),
@@ -115,14 +117,14 @@ def _times(values: Sequence[float], factor: float) -> list[float | None]:
     return [factor * value for value in values]
 
 
-def _levels(state: PlanPage, report: ReportOut) -> list[tuple[str, dict[str, Any]]]:
+def _levels(state: PlanPage, served: Report) -> list[tuple[str, dict[str, Any]]]:
     """A row for each level with requests in the window, or waiting now."""
-    names = dict.fromkeys((*report.levels, *state.waiting, *state.running))
+    names = dict.fromkeys((*served.levels, *state.waiting, *state.running))
     names.pop(UNROUTED, None)
-    total = sum(figures["requests"] for figures in report.levels.values()) or 1
+    total = sum(figures.requests for figures in served.levels.values()) or 1
     rows = []
     for name in sorted(names):
-        figures = report.levels.get(name, {})
+        figures = served.levels[name].as_dict() if name in served.levels else {}
         now = {"waiting": state.waiting.get(name, 0), "running": state.running.get(name, 0)}
         rows.append((name, {**figures, **now, "share": figures.get("requests", 0) / total}))
     return rows

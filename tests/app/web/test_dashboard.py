@@ -110,3 +110,13 @@ def test_the_dashboard_draws_what_was_served_and_says_it_as_a_table(client: Flas
         assert 'class="area ac shade0"' in page
         assert "The charts as a table" in words(page)
     assert client.get("/dashboard?minutes=7", headers=PAGE).status_code == 200
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_dashboard_says_what_was_learned_of_a_device_by_its_old_names_too(client: FlaskClient) -> None:
+    learned = {"cpu": {"factors": {"large": 1.5}, "beside_s": {"large": 0.25}}}
+    row = plan(20, {"exact": 20}).model_dump(exclude={"epoch", "created_at"})
+    row["observed"]["corrections"] = learned
+    with transaction() as session:
+        session.add(Plan(family="paper", in_force=True, **row))
+    assert "large 1.50× + 0.25 s" in words(client.get("/dashboard", headers=PAGE).text)
