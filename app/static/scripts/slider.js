@@ -1,11 +1,9 @@
 // Two pictures under a slider: the range moves the edge, the lists say which two. Works for what is loaded later, too.
-const SIDES = { left: "left", right: "right" };
-
 document.addEventListener("input", (event) => {
   const slider = event.target.closest("[data-slider]");
   if (!slider) return;
   if (event.target.type === "range") slider.querySelector(".two").style.setProperty("--at", `${event.target.value}%`);
-  const side = SIDES[event.target.dataset.side];
+  const side = event.target.dataset.side;
   if (!side) return;
   const image = slider.querySelector(`[data-image="${side}"]`);
   image.src = event.target.value;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from core.database import transaction
+from core.settings import settings
 from core.tables import Worker
 
 PAGE = {"Accept": "text/html"}
@@ -31,8 +33,6 @@ def words(html: str) -> str:
 
 def add_worker(name: str = "cpu0@here", state: str = "ready", models: tuple[str, ...] = ("large",)) -> None:
     """A worker that lives, of the family in force."""
-    import uuid
-
     with transaction() as session:
         session.merge(
             Worker(
@@ -60,8 +60,6 @@ PROFILE = """{"family": "paper", "device": "cpu", "measured": "today", "levels":
 @pytest.fixture
 def measured(client: FlaskClient) -> Iterator[None]:
     """A worker that lives, on a device that was measured."""
-    from core.settings import settings
-
     path = settings().home / "profiles" / "paper" / "cpu.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(PROFILE)

@@ -48,8 +48,8 @@ def test_chunks_of_a_filter_span_what_it_leaves_out(client: FlaskClient, submit:
         found = grid.chunks(session, job, 5, red)
         assert found == [Chunk(0, 4, 2), Chunk(4, 5, 1)]
         tiles = [[line.prompt for line in grid.tiles(session, job, each.start, each.stop, red)] for each in found]
+        assert grid.chunks(session, job, 5, Selection(prompt="blue")) == []
     assert tiles == [["red a", "red c"], ["red e"]]
-    assert grid.chunks(session, job, 5, Selection(prompt="blue")) == []
 
 
 @pytest.mark.usefixtures("small")
