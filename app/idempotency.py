@@ -4,7 +4,7 @@ It is sent again if it has the `Idempotency-Key` of an earlier call that made so
 batch (draft-ietf-httpapi-idempotency-key); or if an OpenAI client says that it tries the same once more
 (`X-Stainless-Retry-Count`), as those do after a timeout or a lost connection: then the job of the first try is joined,
 so long as nothing of it has failed or was cancelled. Keys and tries are committed with what they made. Who comes with
-the same key meanwhile waits for that commit, and is told 409 when it takes too long. The page's form has a key in a
+the same key meanwhile waits for that commit, and is told 409 when it takes too long. Forms of pages have a key in a
 field, since browsers send no header: a second click makes no second job.
 """
 
@@ -34,7 +34,7 @@ MOST_CHARS = 255
 AGAIN_S = 1  # after which a call whose first is under way is sent again
 TRY = "try\n"  # begins the key of a try, before its job's id; no client's key has a line break
 TRIED_FOR = timedelta(minutes=10)  # so long the first try is known
-FORM, FIELD = "web.submit", "idempotency_key"  # the page's form, which sends no header, and its field
+FORMS, FIELD = ("web.submit", "web.submit_comparison"), "idempotency_key"  # of pages, which send no header
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,15 @@ def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -
     """
     if not has_request_context():
         return None
-    form_key = request.form.get(FIELD) if request.endpoint == FORM else None
+    form_key = request.form.get(FIELD) if request.endpoint in FORMS else None
     if not (HEADER in request.headers or TRIES in request.headers or form_key):
         return None
     digest = _digest(source, wanted)
     if HEADER in request.headers:
         return first_made(session, digest, job_id)
     if form_key:  # what was changed since is another submission
-        return claim(session, Key(client_of(), digest_of(f"{FORM} {form_key} {digest}".encode()), digest), job_id)
+        text = digest_of(f"{request.endpoint} {form_key} {digest}".encode())
+        return claim(session, Key(client_of(), text, digest), job_id)
     if request.headers[TRIES] != "0" and (first := _join(session, digest)):
         return first
     session.add(IdempotencyKey(client=client_of(), key=f"{TRY}{job_id}", digest=digest, job_id=job_id))

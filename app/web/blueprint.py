@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def _shared() -> dict[str, Any]:
     return {
         "PAGES": (*PAGES, OPERATOR) if _is_operator() else PAGES,
         "asset": asset,
+        "form_key": lambda: uuid.uuid4().hex,
         "family": load_family(settings().family),
         "request_path": lambda: request.path,
         "signed_in": lambda: session.get(SESSION_KEY),

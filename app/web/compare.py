@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
-from pydantic import ValidationError
 
 from app import comparing
 from app.access import needs
@@ -16,8 +15,8 @@ from app.records.comparison import comparison, drawing_s, side_by_side
 from app.records.levels import levels_out
 from app.schemas.compare import MOST_SEEDS, SEEDS, CompareIn, ComparisonOut
 from app.security import check_form
-from app.submission import input_error
 from app.web.blueprint import blueprint
+from app.web.form import validated
 from app.web.levels import choices
 from core.database import transaction
 from core.errors import ArgusError, BadInput
@@ -76,12 +75,8 @@ def _grid(template: str, job_id: uuid.UUID) -> str:
 def _wanted() -> CompareIn:
     said = request.form
     seeds = [seed.strip() for seed in said.get("seeds", "").replace(";", ",").split(",") if seed.strip()]
-    try:
-        return CompareIn.model_validate(
-            {"prompt": said.get("prompt", ""), "levels": said.getlist("levels") or None, "seeds": seeds or None}
-        )
-    except ValidationError as error:
-        raise input_error(error) from None
+    given = {"prompt": said.get("prompt", ""), "levels": said.getlist("levels") or None, "seeds": seeds or None}
+    return validated(CompareIn, given)
 
 
 def _form(values: Any, error: ArgusError | None = None) -> str:

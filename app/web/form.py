@@ -1,23 +1,37 @@
-"""The fields of the form on `/`, as options of a job."""
+"""Fields of forms, as what they ask for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from itertools import islice
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from app.idempotency import FIELD as KEY_FIELD
+from app.schemas.submission import FormIn
 from app.security import FIELD
+from app.submission import input_error
 from core.settings import settings
 
+Asked = TypeVar("Asked", bound=BaseModel)
 PLAIN = ("prompts", "size", "file", FIELD, KEY_FIELD)  # fields of the form that are not options of a job
 
 
-def options_of(form: Mapping[str, str]) -> dict[str, str]:
-    """The fields as options; `128x64` is a width and a height."""
+def validated(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
+    """Fields as a schema takes them; raises the first thing that is wrong (`input_error`)."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise input_error(error) from None
+
+
+def options_of(form: Mapping[str, str]) -> FormIn:
+    """The fields of the form on `/` as options of a job; `128x64` is a width and a height."""
     options = {name: value for name, value in form.items() if name not in PLAIN}
     width, _, height = form.get("size", "").partition("x")
-    return {**options, "width": width, "height": height}
+    return validated(FormIn, {**options, "width": width, "height": height})
 
 
 def lines_of(form: Mapping[str, str]) -> list[str]:

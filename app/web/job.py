@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
-from pydantic import ValidationError
 
 from app import moves
 from app.access import needs
@@ -16,9 +15,9 @@ from app.records.jobs import find_job, read_job
 from app.records.selection import written
 from app.schemas.selection import MOST_IDS, MoveIn, ReorderIn, Selection
 from app.security import FIELD, check_form
-from app.submission import input_error
 from app.uploads.files import ASSUMED, WESTERN
 from app.web.blueprint import blueprint
+from app.web.form import validated
 from core.database import transaction
 from core.families import load_family
 from core.keys import Scope
@@ -72,22 +71,17 @@ def job_head(job_id: uuid.UUID) -> str:
 def move_requests(job_id: uuid.UUID, move: str) -> Any:
     """Do it to those of the job's requests that the form selects; a field left empty selects nothing."""
     check_form()
-    asked = _validated(ReorderIn if move == "reorder" else MoveIn, request.form)
+    asked = validated(ReorderIn if move == "reorder" else MoveIn, _filled(request.form))
     moves.move(move, asked, job_id)
     return redirect(url_for("web.job", job_id=job_id), 303)
 
 
 def _selection(said: Mapping[str, str]) -> Selection:
-    found: Selection = _validated(Selection, said)
-    return found
+    return validated(Selection, _filled(said))
 
 
-def _validated(kind: Any, said: Mapping[str, str]) -> Any:
-    given = {name: value for name, value in said.items() if value.strip() and name not in NOT_SELECTING}
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        raise input_error(error) from None
+def _filled(said: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in said.items() if value.strip() and name not in NOT_SELECTING}
 
 
 def _place(name: str, default: int) -> int:

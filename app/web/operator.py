@@ -15,7 +15,7 @@ from app.security import check_form
 from app.web.blueprint import blueprint
 from core.database import transaction
 from core.errors import ArgusError, BadInput
-from core.keys import Scope, create_key, find_key, list_keys, revoke_key
+from core.keys import USUAL, Scope, create_key, find_key, list_keys, revoke_key
 from core.tenant_tables import Tenant
 from core.tenants import create_tenant
 
@@ -70,7 +70,10 @@ def _page(written: str | None = None, error: ArgusError | None = None, values: A
     with transaction() as session:
         tenants, found = session.scalars(select(Tenant).order_by(Tenant.name)).all(), list_keys(session)
     about = {"scopes": list(Scope), "demanded": KEYRING.demanded(), "values": values or {}}
-    return render_template("keys.html", tenants=tenants, keys=found, written=written, error=error, **about)
+    ticked = values.getlist("scopes") if values else USUAL
+    return render_template(
+        "keys.html", tenants=tenants, keys=found, written=written, error=error, ticked=ticked, **about
+    )
 
 
 def _scopes(said: list[str]) -> tuple[Scope, ...]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
 
 from flask import render_template, request
-from pydantic import ValidationError
 
 from app.access import needs
 from app.clients import client_of
 from app.prompts.notes import notes
 from app.records.estimate import estimate
 from app.records.history import prompts_of
-from app.schemas.submission import FormIn
-from app.submission import AUTO, input_error, rows_of
+from app.submission import AUTO, rows_of
 from app.web.blueprint import blueprint
 from app.web.form import lines_of, options_of
 from core.database import transaction
@@ -65,7 +62,7 @@ def draft(family: Family, prompts: list[str]) -> Draft:
     if not prompts:
         return Draft(0, 0, [], [])
     try:
-        job = _form().job(prompts=prompts[:LOOKED_AT])
+        job = options_of(request.form).job(prompts=prompts[:LOOKED_AT])
         if job.seed in (None, RANDOM):
             job.seed = secrets.randbelow(2**31)
         rows = rows_of(job, family)
@@ -74,10 +71,3 @@ def draft(family: Family, prompts: list[str]) -> Draft:
     drawn = [row["prompt"] for row in rows if row["prompt_asked"]]
     remarks = dict.fromkeys(note for row in rows for note in notes(row["prompt"], row["negative_prompt"]))
     return Draft(len(prompts), len(prompts) * job.n, list(dict.fromkeys(drawn))[:SHOWN], list(remarks))
-
-
-def _form() -> Any:
-    try:
-        return FormIn.model_validate(options_of(request.form))
-    except ValidationError as error:
-        raise input_error(error) from None

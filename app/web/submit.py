@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
-from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 
 from app import jobs
@@ -16,7 +14,6 @@ from app.records.jobs import job_list
 from app.records.levels import levels_out
 from app.schemas.submission import FormIn
 from app.security import check_form
-from app.submission import input_error
 from app.uploads import read_upload
 from app.uploads.files import WESTERN
 from app.web.blueprint import blueprint
@@ -61,10 +58,7 @@ def recent() -> str:
 
 def _submit() -> tuple[jobs.Submitted, str | None]:
     """The job, and the encoding that was assumed of a file."""
-    try:
-        form = FormIn.model_validate(options_of(request.form))
-    except ValidationError as error:
-        raise input_error(error) from None
+    form = options_of(request.form)
     file = request.files.get("file")
     if file and file.filename:
         return _submit_file(form, file)
@@ -91,7 +85,6 @@ def _page(values: Any, error: ArgusError | None = None) -> str:
         return render_template(
             "home.html",
             values=values,
-            key=uuid.uuid4().hex,
             error=error,
             levels=choices(levels_out(session, load_family(settings().family))),
             jobs=job_list(session, 1, RECENT).jobs,

@@ -149,6 +149,15 @@ def test_the_form_sent_twice_makes_one_job_and_with_other_words_another(client: 
     assert f'value="{fields["idempotency_key"]}"' not in client.get("/").text
 
 
+def test_the_form_of_compare_sent_twice_makes_one_comparison(client: FlaskClient) -> None:
+    page = client.get("/compare").text
+    fields = dict(re.findall(r'name="(argus_token|idempotency_key)" value="([^"]+)"', page))
+    first, again, other = (client.post("/compare", data={**fields, "prompt": p}) for p in ("a fox", "a fox", "a bear"))
+    assert (first.status_code, first.location) == (303, again.location)
+    assert other.location != first.location
+    assert rows()[0] == 2
+
+
 def test_every_address_that_makes_something_takes_a_key(client: FlaskClient) -> None:
     """Those that make nothing are listed: what is new has to be sorted."""
     document = client.get("/openapi.json").get_json()

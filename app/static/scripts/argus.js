@@ -3,12 +3,13 @@ const root = document.documentElement.dataset.root || "";  // the path at which 
 
 const one = (selector) => document.querySelector(selector);
 
+// Where storage is forbidden nothing is remembered, and all else works.
+const remember = (name, value) => { try { localStorage.setItem(name, value); } catch { /* forbidden */ } };
+const remembered = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+
 function form() {
   const prompts = one("#prompts"), file = one("#file"), drop = one("#drop"), without = one("#no-file");
   if (!prompts) return;
-  const key = prompts.form.elements.idempotency_key;
-  // Come back to, the form makes another job; pressed twice, one.
-  addEventListener("pageshow", (event) => { if (event.persisted) key.value = `${Date.now()}-${Math.random()}`; });
   const chosen = () => {
     const has = file.files.length > 0;
     one("#filename").textContent = has ? file.files[0].name : "or drop one here";
@@ -40,13 +41,19 @@ function form() {
   if (file.files.length) chosen();
 }
 
+// Come back to, a form makes another job; pressed twice, one.
+function again() {
+  const key = one("[name=idempotency_key]");
+  if (key) addEventListener("pageshow", (event) => { if (event.persisted) key.value = `${Date.now()}-${Math.random()}`; });
+}
+
 function theme() {
   const page = document.documentElement, button = one("#theme"), names = ["system", "light", "dark"];
   if (!button) return;
   const show = (name) => {
     if (name === "system") delete page.dataset.theme; else page.dataset.theme = name;
     one("#theme-name").textContent = name;
-    localStorage.setItem("theme", name);
+    remember("theme", name);
   };
   button.hidden = false;
   show(page.dataset.theme || "system");
@@ -80,11 +87,11 @@ function follow() {
 function pixels() {
   const page = document.documentElement, box = one("#pixelated");
   const show = (on) => page.classList.toggle("pixelated", on);
-  show(localStorage.getItem("pixelated") === "yes");
+  show(remembered("pixelated") === "yes");
   if (!box) return;
   box.checked = page.classList.contains("pixelated");
   box.addEventListener("change", () => {
-    localStorage.setItem("pixelated", box.checked ? "yes" : "no");
+    remember("pixelated", box.checked ? "yes" : "no");
     show(box.checked);
   });
 }
@@ -114,5 +121,6 @@ clocks(document);
 refreshed();
 theme();
 form();
+again();
 follow();
 pixels();
