@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,18 @@ for name in [name for name in os.environ if name.startswith("ARGUS_")]:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 fuzz.register()
+
+if sys.version_info < (3, 11, 8):
+    # Before, two threads that parse at once fail with "AST constructor recursion depth mismatch" (CPython gh-106905):
+    # pytest rewrites what a thread imports while Werkzeug builds a rule in another.
+    _parse, _parsing = ast.parse, threading.RLock()
+
+    def parse_one_at_a_time(*arguments: Any, **options: Any) -> ast.AST:
+        """``ast.parse``, a thread at a time."""
+        with _parsing:
+            return _parse(*arguments, **options)
+
+    ast.parse = parse_one_at_a_time  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

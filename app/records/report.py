@@ -29,7 +29,8 @@ def report(session: Session, minutes: int) -> Report:
 def report_out(session: Session, minutes: int) -> ReportOut:
     """The same as it is answered, and by minute."""
     made = report(session, minutes)
-    rows = session.execute(text(MINUTES), {"since": made.since, "until": made.until, "tenant": caller().only}).mappings()
+    window = {"since": made.since, "until": made.until, "tenant": caller().only}
+    rows = session.execute(text(MINUTES), window).mappings()
     return ReportOut(
         since=made.since,
         until=made.until,
