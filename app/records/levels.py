@@ -13,7 +13,7 @@ from core.families import Family, Level
 from core.profiles import Profile, QualityTable
 from core.tables import Worker
 from scheduler.observation.queries import profiles
-from scheduler.prediction.store import table_of
+from scheduler.prediction.quality_table import table_of
 
 
 def levels_out(session: Session, family: Family) -> LevelsOut:

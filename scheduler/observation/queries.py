@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,8 +23,6 @@ from core.profiles import Profile, read_profile
 from core.settings import settings
 from core.tables import Attempt, Request, ServiceClass, State
 from scheduler.observation.calibration import Timing
-from scheduler.observation.forecast import Forecast, Forecaster
-from scheduler.policies.fairness import ACTIVE_S
 
 log = structlog.get_logger(__name__)
 NAMED_S = 60.0  # how far back the demand for named levels is counted
@@ -82,25 +79,26 @@ def waiting_by_level(session: Session, family: Family, named: bool | None = None
     """
     which = [in_foreground()]
     if named is not None:
-        which.append(_named() if named else ~_named())
+        which.append(named_level() if named else ~named_level())
     return _by_level(session, family, State.QUEUED, *which)
 
 
 def named_rates(session: Session, family: Family) -> dict[str, float]:
     """Requests a second that ask for a level by name, by level, over the last `NAMED_S` seconds."""
     recent = Request.accepted_at > func.now() - timedelta(seconds=NAMED_S)
-    query = select(Request.level_asked, func.count()).where(Request.family == family.id, recent, _named())
+    query = select(Request.level_asked, func.count()).where(Request.family == family.id, recent, named_level())
     query = query.where(Request.service_class == ServiceClass.INTERACTIVE).group_by(Request.level_asked)
     return {level: n / NAMED_S for level, n in session.execute(query) if level in family.levels}
 
 
-def _named() -> ColumnElement[bool]:
+def named_level() -> ColumnElement[bool]:
+    """The request names its level."""
     return Request.level_asked != "auto"
 
 
 def levels_asked_for(session: Session, family: Family) -> set[str]:
     """Levels that queued requests ask for by name."""
-    return set(_by_level(session, family, State.QUEUED, _named()))
+    return set(_by_level(session, family, State.QUEUED, named_level()))
 
 
 def running_by_level(session: Session, family: Family) -> dict[str, int]:
@@ -123,96 +121,6 @@ def cancelled_running(session: Session, family: Family) -> int:
 def _by_level(session: Session, family: Family, state: State, *which: ColumnElement[bool]) -> dict[str, int]:
     query = select(Request.level, func.count()).where(Request.family == family.id, Request.state == state, *which)
     return {level: count for level, count in session.execute(query.group_by(Request.level)) if level in family.levels}
-
-
-WANTING = text(
-    """
-SELECT t.name, t.weight, f.recent IS NOT NULL AS in_front FROM tenant t LEFT JOIN LATERAL (
-    SELECT true AS recent FROM job j WHERE j.tenant = t.name AND j.service_class = 'interactive'
-    AND j.created_at > now() - make_interval(secs => :active) LIMIT 1
-) f ON true WHERE f.recent
-    OR EXISTS (SELECT FROM request r WHERE r.family = :family AND r.tenant = t.name AND r.state = 'queued')
-    OR EXISTS (SELECT FROM request r WHERE r.family = :family AND r.tenant = t.name AND r.state = 'running')
-"""
-)
-
-
-@dataclass(frozen=True)
-class WantingTenant:
-    """A tenant that wants the devices; `in_front`: it has sent something with a latency target of late."""
-
-    name: str
-    weight: float
-    in_front: bool
-
-
-def wanting_tenants(session: Session, family: Family) -> list[WantingTenant]:
-    """Tenants of which something waits or runs, or came just now."""
-    found = session.execute(WANTING, {"family": family.id, "active": ACTIVE_S})
-    return [WantingTenant(row.name, row.weight, row.in_front) for row in found]
-
-
-def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
-    """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it.
-
-    Only interactive requests that name no level: those whose level the policy chooses. What a tenant sent beyond its
-    share is no demand.
-    """
-    place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
-    query = (
-        select(place, func.count())
-        .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE, ~_named())
-        .where(~Request.over_share)
-        .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
-        .group_by(place)
-    )
-    counts = Counter({int(at): count for at, count in session.execute(query)})
-    return [counts[at] for at in range(round((until - since) / bin_s))]
-
-
-class Demand:
-    """The forecaster, fed from the rows of requests: at first those of the past `LOOK_BACK_S`, then what is new.
-
-    `accepted_at` is when a request's transaction began, but its row can be read only after the commit. So the bins of
-    the last `LATE_S` seconds are read again, and rows that have been added to them count in the newest bin.
-    """
-
-    BIN_S = 5.0
-    LOOK_BACK_S = 3 * 3600.0
-    LATE_S = 60.0
-
-    def __init__(self, family: Family) -> None:
-        self.forecaster = Forecaster()
-        self._family = family
-        self._until: float | None = None
-        self._counted: dict[float, int] = {}  # by the bin's start, those that are read again
-
-    def rate(self, session: Session) -> float:
-        """Requests a second, now."""
-        self._catch_up(session)
-        return self.forecaster.rate
-
-    def ahead(self, session: Session, horizon_s: float) -> Forecast:
-        """Expected arrivals over the coming `horizon_s` seconds, given all arrivals until now."""
-        self._catch_up(session)
-        return self.forecaster.ahead(horizon_s)
-
-    def _catch_up(self, session: Session) -> None:
-        now = float(session.scalar(select(func.extract("epoch", func.now()))) or 0.0)
-        until = now // self.BIN_S * self.BIN_S
-        if until == self._until:
-            return
-        closed = until - self.LOOK_BACK_S if self._until is None else self._until
-        since = closed if self._until is None else max(min(self._counted, default=closed), closed - self.LATE_S)
-        counts = arrivals(session, self._family, self.BIN_S, since, until)
-        bins = {since + place * self.BIN_S: count for place, count in enumerate(counts)}
-        late = sum(max(0, count - self._counted.get(start, 0)) for start, count in bins.items() if start < closed)
-        for start, count in bins.items():
-            if start >= closed:
-                self.forecaster.observe(start, self.BIN_S, count + late)
-                late = 0
-        self._counted = {start: count for start, count in bins.items() if start >= until - self.LATE_S}
-        self._until = until
 
 
 def timings(session: Session, device_type: str) -> list[Timing]:

@@ -23,8 +23,9 @@ from core.database import transaction
 from core.families import Family
 from core.shared_values import shared_values
 from core.tables import Plan
-from scheduler.observation import queries
-from scheduler.observation.queries import Demand, LiveWorker
+from scheduler.observation import demand, queries
+from scheduler.observation.demand import Demand
+from scheduler.observation.queries import LiveWorker
 from scheduler.observation.stored_plan import plans_of
 from scheduler.observation.target import latency_target_s
 
@@ -89,7 +90,7 @@ class SharedReadings:
         """As the rows are now; and all others get to know."""
         newest = select(Plan.epoch, Plan.policy).where(Plan.in_force, plans_of(self.family))
         plan = session.execute(newest.order_by(Plan.epoch.desc()).limit(1)).first()
-        wanting = queries.wanting_tenants(session, self.family)
+        wanting = demand.wanting_tenants(session, self.family)
         found = Readings(
             at=time.time(),
             epoch=plan.epoch if plan else 0,

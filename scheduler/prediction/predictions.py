@@ -15,7 +15,8 @@ from core.tables import Request
 from scheduler.prediction.cache_lookup import cache_offers
 from scheduler.prediction.features import REMEMBERED, Features
 from scheduler.prediction.gaussian_process import Predictor
-from scheduler.prediction.store import in_force, offsets_in_force, table_of, version_in_force
+from scheduler.prediction.quality_table import table_of
+from scheduler.prediction.store import in_force, offsets_in_force, version_in_force
 
 REFRESH_S = 30.0  # how often a newer predictor is looked for
 

@@ -20,7 +20,8 @@ from core.tables import ACTIVE_STATES, Job, Request
 from scheduler.prediction.audit import LOOK_BACK, SOURCE, Audited, audited, order_audits
 from scheduler.prediction.features import Features
 from scheduler.prediction.offsets import offsets_of
-from scheduler.prediction.store import first, in_force, put_in_force_at, remember_offsets, retrain, table_of
+from scheduler.prediction.quality_table import table_of
+from scheduler.prediction.store import first, in_force, put_in_force_at, remember_offsets, retrain
 
 log = structlog.get_logger(__name__)
 AUDITS = 4  # requests drawn again in one go

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,26 +24,17 @@ from sqlalchemy.orm import Session
 from core import tables
 from core.families import Family, load_family
 from core.measured import measured_file, measured_target
-from core.profiles import QualityTable, read_quality
+from core.profiles import QualityTable
 from core.settings import settings
 from scheduler.prediction.audit import Audited
 from scheduler.prediction.drift import drifts
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Array, Predictor
+from scheduler.prediction.quality_table import training_table
 from scheduler.prediction.training import better, evaluate, train
 
 log = structlog.get_logger(__name__)
 TABLE_ROWS = 1500  # rows of the table beside the audits when it is trained again: reading them takes some seconds
-
-
-def table_of(family: Family) -> QualityTable | None:
-    """The family's quality table, the levels it still has; none when it was never evaluated."""
-    return _known(measured_file(family.id, "quality.csv"), family)
-
-
-def training_table(family: Family) -> QualityTable | None:
-    """What the predictor learns from: `quality-train.csv`; without it, the quality table."""
-    return _known(measured_file(family.id, "quality-train.csv"), family) or table_of(family)
 
 
 def shipped(family: Family) -> Predictor | None:
@@ -68,19 +57,6 @@ def trained(family: Family, features: Features) -> Predictor | None:
 
 def _name(family: Family) -> str:
     return f"{family.id} {family.version}"
-
-
-def _known(path: Path, family: Family) -> QualityTable | None:
-    if not path.is_file():
-        return None
-    return _read(path, path.stat().st_mtime_ns, tuple(family.levels))
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, _changed: int, levels: tuple[str, ...]) -> QualityTable | None:
-    table = read_quality(path)
-    known = tuple(level for level in table.levels if level in levels)
-    return table.select(known) if known else None
 
 
 def version_in_force(session: Session, family: Family) -> int | None:

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -260,3 +262,11 @@ def buffer_bytes(running: server.Server) -> list[int]:
         files = [getattr(buffer.buf, "file", None) for buffer in list(channel.outbufs) if buffer.buf is not None]
         kept.append(sum(file.getbuffer().nbytes for file in files if hasattr(file, "getbuffer")))
     return kept
+
+
+def test_a_web_process_does_without_the_planners_mathematics() -> None:
+    heavy = "{'scipy', 'torch', 'diffusers', 'transformers'} & set(sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys, app.server; print({heavy})"], check=True, capture_output=True, text=True
+    )
+    assert told.stdout.strip() == "set()"

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from core.database import transaction
 from core.tables import Plan, State
 from scheduler.control.tick import Scheduler
-from scheduler.observation.queries import Demand
+from scheduler.observation.demand import Demand
 from scheduler.observation.snapshot import SnapshotReader
 from tests.live.rows import join, submit
 

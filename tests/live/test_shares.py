@@ -18,7 +18,7 @@ from core.requests import new_requests
 from core.tables import Job, Request, ServiceClass, State
 from core.tenant_tables import Tenant
 from scheduler.control.shares import settle
-from scheduler.observation import queries
+from scheduler.observation import demand
 from tests.conftest import Services
 
 FAMILY: Any = SimpleNamespace(id="toy", levels={"exact": None})
@@ -56,7 +56,7 @@ class Seen:
 
     def __post_init__(self) -> None:
         with transaction() as session:
-            found = queries.wanting_tenants(session, FAMILY)
+            found = demand.wanting_tenants(session, FAMILY)
         weights = {one.name: one.weight for one in found}
         self.readings = SimpleNamespace(tenants=weights, in_front=tuple(one.name for one in found if one.in_front))
         self.policy = SimpleNamespace(latencies=SimpleNamespace(depth={"m": self.in_time}))
@@ -70,7 +70,7 @@ def test_who_wants_the_devices_is_known_with_its_weight() -> None:
     queue("loud", 1)
     queue("quiet", 1, ServiceClass.BATCH)
     with transaction() as session:
-        found = {one.name: (one.weight, one.in_front) for one in queries.wanting_tenants(session, FAMILY)}
+        found = {one.name: (one.weight, one.in_front) for one in demand.wanting_tenants(session, FAMILY)}
     assert found == {"loud": (3.0, True), "quiet": (1.0, False)}
 
 
@@ -108,7 +108,7 @@ def test_what_was_set_aside_is_no_demand() -> None:
     seen: Any = Seen(in_time=8)
     settle(FAMILY, seen, ["quiet"])
     now = datetime.now(UTC).timestamp() // 5 * 5
-    assert sum(queries.arrivals(_session(), FAMILY, 5.0, now - 60, now + 10)) == 8
+    assert sum(demand.arrivals(_session(), FAMILY, 5.0, now - 60, now + 10)) == 8
 
 
 def _session() -> Any:
