@@ -69,7 +69,7 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         elif found.code == 500:
             error = ArgusError("Something went wrong inside Argus.")
         path, status, kind = getattr(self.request, "path", ""), error.status, PROBLEM_TYPE
-        words = words_at(path)
+        words = words_at(path, getattr(self.request, "command", "POST"))
         if words:
             kind, status = "application/json", words.statuses.get(status, status)
         http_id = access_log.refused(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,15 +29,15 @@ REFUSALS = {
 class Words:
     """How an API tells of errors, at the addresses that begin like this, whether there is such an address or not.
 
-    `fields` maps the names of our fields to those of the API, `statuses` our statuses to its own; `native` are
-    endpoints of ours among its addresses.
+    `fields` maps the names of our fields to those of the API, `statuses` our statuses to its own; what is read at
+    addresses like `ours_to_read` is our own API's.
     """
 
     addresses: tuple[str, ...]
     body: ErrorBody
     fields: Mapping[str, str] = field(default_factory=dict)
     statuses: Mapping[int, int] = field(default_factory=dict)
-    native: tuple[str, ...] = ()
+    ours_to_read: re.Pattern[str] | None = None
 
     def tell(self, error: ErrorDetail, status: int) -> tuple[dict[str, Any], int]:
         """Body and status of an error."""
@@ -54,10 +55,12 @@ def speak(words: Words) -> None:
         _SPOKEN.append(words)
 
 
-def words_at(path: str, endpoint: str | None = None) -> Words | None:
+def words_at(path: str, method: str) -> Words | None:
     """How errors are told at an address; none where it is ours."""
     found = next((words for words in _SPOKEN if path.startswith(words.addresses)), None)
-    return None if found is None or endpoint in found.native else found
+    if found and found.ours_to_read and method in ("GET", "HEAD") and found.ours_to_read.match(path):
+        return None
+    return found
 
 
 def set_up(blueprint: APIBlueprint, words: Words) -> None:
@@ -92,7 +95,7 @@ def _name_job(response: Response) -> Response:
 
 def _told(response: Response, words: Words) -> Response:
     """Give an error that `app/errors.py` answered the API's own body and status."""
-    if response.status_code >= 400 and words_at(request.path, request.endpoint) == words:
+    if response.status_code >= 400 and words_at(request.path, request.method) == words:
         error = ErrorDetail(**response.get_json()["error"])
         body, response.status_code = words.tell(error, response.status_code)
         response.set_data(json.dumps(body))

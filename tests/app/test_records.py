@@ -79,7 +79,9 @@ def test_what_is_not_there_is_not_found(client: FlaskClient) -> None:
         f"/v1/jobs/{nobody}/events",
     ):
         assert code_and_field(client.get(address)) == (404, "not_found", "id")
-    assert code_and_field(client.get("/v1/jobs/7"))[1] == "not_found"
+    for address in ("/v1/jobs/7", "/v1/images/7", "/v1/images/7.png"):  # no such address either
+        answer = client.get(address)
+        assert (answer.mimetype, code_and_field(answer)[1]) == ("application/problem+json", "not_found")
     wrong = client.put("/v1/jobs", json={})
     assert code_and_field(wrong)[:2] == (405, "wrong_method")
     assert "POST" in wrong.headers["Allow"]

@@ -6,6 +6,7 @@ Shapes as in the types of the package `openai` 3.57: https://platform.openai.com
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -28,5 +29,6 @@ def error_body(error: ErrorDetail, status: int) -> dict[str, Any]:
     return {"error": body.model_dump()}
 
 
-WORDS = Words(ADDRESSES, error_body, statuses=STATUSES, native=("images.read_image", "images.read_image_file"))
+OURS_TO_READ = re.compile("/v1/images/(?!generations|edits|variations)")
+WORDS = Words(ADDRESSES, error_body, statuses=STATUSES, ours_to_read=OURS_TO_READ)
 set_up(blueprint, WORDS)
