@@ -12,6 +12,7 @@ from core.database import transaction
 from core.families import Family
 from core.profiles import QualityTable
 from core.tables import Attempt, Image, Job, Request, Score, State
+from scheduler.prediction import quality_table
 from scheduler.prediction import store as predictors
 from scheduler.prediction.audit import SOURCE, Audited, audited, order_audits
 from scheduler.prediction.features import Features
@@ -46,7 +47,8 @@ def table(tmp_path, monkeypatch) -> QualityTable:
     values = np.column_stack([np.ones(len(PROMPTS)), 0.97 - 0.1 * hard])
     table = QualityTable(("exact", "fs-5"), PROMPTS, values)
     write_quality(table, tmp_path / "quality.csv")
-    monkeypatch.setattr(predictors, "measured_file", lambda family_id, name: tmp_path / name)
+    for module in (predictors, quality_table):
+        monkeypatch.setattr(module, "measured_file", lambda family_id, name: tmp_path / name)
     return table
 
 
@@ -166,7 +168,8 @@ def test_a_predictor_of_another_version_of_the_family_is_not_used(table, tmp_pat
 
 
 def test_without_a_table_there_is_no_predictor(database, monkeypatch, tmp_path):
-    monkeypatch.setattr(predictors, "measured_file", lambda family_id, name: tmp_path / name)
+    for module in (predictors, quality_table):
+        monkeypatch.setattr(module, "measured_file", lambda family_id, name: tmp_path / name)
     with transaction() as session:
         assert predictors.first(session, FAMILY, FEATURES) is None
 
