@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import core.batch_tables
 import core.client_tables
+import core.search_tables
 import core.tally_tables
 import core.webhook_tables  # noqa: F401 - its tables join those of `Base`
 from core.tables import Base as Base

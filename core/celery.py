@@ -13,7 +13,19 @@ from kombu import Connection
 from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from core.messages import FORMAT_HEADER, SCHEDULER_QUEUE, CheckFiles, Fold, Learn, Message, Reconcile, TellHooks, Tick
+from core.messages import (
+    FORMAT_HEADER,
+    ROUTER_QUEUE,
+    SCHEDULER_QUEUE,
+    CheckFiles,
+    Fold,
+    Learn,
+    Message,
+    ReadPrompts,
+    Reconcile,
+    TellHooks,
+    Tick,
+)
 from core.services import broker_url
 from core.settings import settings
 
@@ -23,6 +35,7 @@ FILES_S = 10.0
 FOLD_S = 5.0
 LEARN_S = 60.0
 HOOKS_S = 1.0
+PROMPTS_S = 5.0
 TRANSPORT = "core.transport:Transport"
 PIPELINE = 1000  # messages a round trip to the broker
 AWAY = (OperationalError, BatchPublishError, OSError)
@@ -59,6 +72,7 @@ def make_celery() -> Celery:
             "files": {"task": CheckFiles.task, "schedule": FILES_S, "options": _beat(SCHEDULER_QUEUE)},
             "fold": {"task": Fold.task, "schedule": FOLD_S, "options": _beat(SCHEDULER_QUEUE)},
             "learn": {"task": Learn.task, "schedule": LEARN_S, "options": _beat(SCHEDULER_QUEUE)},
+            "prompts": {"task": ReadPrompts.task, "schedule": PROMPTS_S, "options": _beat(ROUTER_QUEUE)},
             "hooks": {"task": TellHooks.task, "schedule": HOOKS_S, "options": _beat(SCHEDULER_QUEUE)},
         },
         beat_schedule_filename=str(settings().run_folder / "beat.schedule"),

@@ -1,21 +1,23 @@
 """One small dataclass an edge: what is published, to which queue. Messages carry ids, never images or prompts.
 
-========== ================ ============================== =====================
-message    from             to                             queue
-========== ================ ============================== =====================
-Route      app, reconcile   router (`scheduler.tasks`)     `router`
-Generate   router, tick,    generation worker              `t2i.<family>.<level>`
-           reconcile
-ScoreImage worker,          quality worker                 `quality`
-           reconcile
-Escalate   quality worker   router                         `router`
-Tick       beat, worker     scheduler                      `scheduler`
-Reconcile  beat, worker     scheduler                      `scheduler`
-CheckFiles beat             scheduler                      `scheduler`
-Fold       beat             scheduler                      `scheduler`
-Learn      beat             scheduler                      `scheduler`
-TellHooks  beat             scheduler                      `scheduler`
-========== ================ ============================== =====================
+=========== ================ ============================== =====================
+message     from             to                             queue
+=========== ================ ============================== =====================
+Route       app, reconcile   router (`scheduler.tasks`)     `router`
+Generate    router, tick,    generation worker              `t2i.<family>.<level>`
+            reconcile
+ScoreImage  worker,          quality worker                 `quality`
+            reconcile
+Escalate    quality worker   router                         `router`
+ReadPrompts beat             router                         `router`
+ReadSearch  app              router                         `router`
+Tick        beat, worker     scheduler                      `scheduler`
+Reconcile   beat, worker     scheduler                      `scheduler`
+CheckFiles  beat             scheduler                      `scheduler`
+Fold        beat             scheduler                      `scheduler`
+Learn       beat             scheduler                      `scheduler`
+TellHooks   beat             scheduler                      `scheduler`
+=========== ================ ============================== =====================
 
 Every message may be lost or come twice; rows say what is true. The version of Argus before this one may be at the other
 end (`core/receiving.py`): a new field needs a default, and what that version would misread a higher `format`.
@@ -74,6 +76,21 @@ class Escalate(Message):
 
     task: ClassVar[str] = "argus.escalate"
     request_id: str
+
+
+@dataclass(frozen=True)
+class ReadPrompts(Message):
+    """Embed prompts of which images were stored since the last time."""
+
+    task: ClassVar[str] = "argus.read_prompts"
+
+
+@dataclass(frozen=True)
+class ReadSearch(Message):
+    """Embed what somebody looks for, and waits."""
+
+    task: ClassVar[str] = "argus.read_search"
+    digest: str
 
 
 @dataclass(frozen=True)

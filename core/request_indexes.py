@@ -15,6 +15,10 @@ UNBEGUN = "start_by IS NOT NULL AND state IN ('accepted', 'queued')"
 
 def request_indexes() -> tuple[Index, ...]:
     """New index objects, for the table to own."""
+    return (*_of_the_open(), *_of_all())
+
+
+def _of_the_open() -> tuple[Index, ...]:
     return (
         # Counts by state and level: the snapshot, the tick, metrics, jobs not routed yet.
         Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
@@ -44,12 +48,23 @@ def request_indexes() -> tuple[Index, ...]:
         Index("ix_request_owed", "family", "accepted_at", "id", postgresql_where=f"{QUEUED} AND deadline_unreachable"),
         # What has to have begun by a time.
         Index("ix_request_start_by", "start_by", postgresql_where=UNBEGUN),
+    )
+
+
+def _of_all() -> tuple[Index, ...]:
+    return (
         # Lists of all, the newest first. Demand, the sample of prompts: a database serves one family at a time.
         Index("ix_request_newest", text("accepted_at DESC"), text("id DESC")),
         # Reports: rows lie nearly in the order in which they came, so this one costs next to nothing.
         Index("ix_request_accepted_range", "accepted_at", postgresql_using="brin"),
         # The gallery, metrics, audits.
         Index("ix_request_stored", "stored_at", postgresql_where="stored_at IS NOT NULL"),
+        # Images of a prompt, the newest first: searches by what prompts mean.
+        Index(
+            "ix_request_prompt",
+            *("tenant", text("(md5(prompt)::uuid)"), text("stored_at DESC")),
+            postgresql_where="stored_at IS NOT NULL",
+        ),
         # Reconciliation: images that nobody has scored.
         Index("ix_request_unscored", "stored_at", postgresql_where="scored_at IS NULL AND stored_at IS NOT NULL"),
         # Audits: the same prompt and seed at the reference level.

@@ -1,4 +1,4 @@
-"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, fold, learn, tell webhooks.
+"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, fold, learn, embed, tell webhooks.
 
 Each calls one function.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from core.batching import Batcher
 from core.database import patiently
 from core.families import Family
-from core.messages import CheckFiles, Escalate, Fold, Learn, Reconcile, Route, TellHooks, Tick
+from core.messages import CheckFiles, Escalate, Fold, Learn, ReadPrompts, ReadSearch, Reconcile, Route, TellHooks, Tick
 from core.one_at_a_time import OneAtATime
 from core.receiving import receive
 from core.tally import fold
@@ -26,6 +26,7 @@ from scheduler.control.tick import Scheduler
 from scheduler.control.trim import Trimmer
 from scheduler.observation.flow import note_tick
 from scheduler.observation.tracing import make_tracing
+from scheduler.prediction.prompt_index import PromptIndex
 from scheduler.prediction.retrain import Learner
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     router: Batcher[str] = Batcher("router", lambda _: routing.route(), JOBS)
     scheduler, learner, alone = Scheduler(family), Learner(family), OneAtATime(HUNG_S)
     trim, lost_workers, files, tracing = Trimmer(), LostWorkers(), FilesAndRows(family), make_tracing()
-    deliverer = Deliverer()
+    deliverer, prompts = Deliverer(), PromptIndex(family, routing.predictions.can_read)
 
     def check_score(request_id: str) -> None:
         patiently(lambda: escalate(routing.reader, uuid.UUID(request_id)))
@@ -67,6 +68,8 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
 
     receive(app, Route, lambda job_id: router.do(job_id))
     receive(app, Escalate, check_score)
+    receive(app, ReadPrompts, lambda: alone("prompts", prompts.turn))
+    receive(app, ReadSearch, lambda digest: prompts.read_search(uuid.UUID(digest)))
     receive(app, Tick, lambda: alone("tick", ticked))
     receive(app, Reconcile, reconcile_rows)
     receive(app, CheckFiles, lambda: alone("files", files.turn))

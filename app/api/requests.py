@@ -9,12 +9,15 @@ from apiflask import APIBlueprint
 
 from app.access import needs
 from app.preference import wait_as_preferred
+from app.records.gallery import nearest_images
 from app.records.requests import request_out
 from app.records.selection import request_list
 from app.schemas.requests import RequestList, RequestOut
 from app.schemas.selection import ListIn
 from app.schemas.submission import WaitIn
+from app.searching import meaning_of
 from core.database import transaction
+from core.errors import BadInput
 from core.keys import Scope
 from core.tables import Request
 
@@ -29,10 +32,16 @@ def list_requests(wanted: ListIn) -> Any:
     """List requests of all jobs, newest first
 
     Those that are selected: by state, level, class, time, or a text in the prompt. `links.next` goes on where this list
-    ends.
+    ends. With `like` those first whose prompt means most nearly that; such a list ends at `limit`.
     """
+    if wanted.like is None:
+        with transaction() as session:
+            return request_list(session, wanted)
+    if wanted.after:
+        raise BadInput("A list by `like` has no next page: ask for a higher `limit`.", field="after")
+    digest = meaning_of(wanted.like)
     with transaction() as session:
-        return request_list(session, wanted)
+        return RequestList(requests=nearest_images(session, wanted, digest, wanted.limit), links={})
 
 
 @blueprint.get("/<uuid:request_id>")

@@ -71,18 +71,6 @@ def request_line(session: Session, request_id: uuid.UUID) -> RequestLine:
     return found[0]
 
 
-def gallery(
-    session: Session, level: str | None = None, before: datetime | None = None, limit: int = 60
-) -> list[RequestLine]:
-    """Requests with an image, the newest first; `before` is where the page before ended."""
-    query = lines().where(FROM_USERS, Request.stored_at.is_not(None))
-    if level:
-        query = query.where(Request.level == level)
-    if before:
-        query = query.where(Request.stored_at < before)
-    return read_lines(session, query.order_by(Request.stored_at.desc()).limit(limit))
-
-
 def seconds_between(start: datetime, end: datetime | None) -> float | None:
     """The time that passed; none while there is no end."""
     return (end - start).total_seconds() if end else None

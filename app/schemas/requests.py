@@ -36,10 +36,13 @@ class RequestLine(Out):
     predicted_quality: float | None
     error_code: str | None
     link: str
+    similarity: float | None = Field(
+        default=None, description="Cosine of what the prompt means and what `like` does; none without `like`."
+    )
 
 
 class RequestList(Out):
-    """Requests of all jobs, the newest first."""
+    """Requests of all jobs, the newest first; with `like` the nearest in meaning."""
 
     requests: list[RequestLine]
     links: dict[str, str] = Field(description="`next`: the list goes on there.")

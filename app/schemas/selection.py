@@ -58,7 +58,17 @@ class Selection(BaseModel):
     prompt: Text | None = Field(default=None, description="What the prompt contains, in any case.")
 
 
-class ListIn(Selection):
+class SearchIn(Selection):
+    """Which requests, and in which order."""
+
+    like: Text | None = Field(
+        default=None,
+        description="What the prompt means, in whatever words: those with an image, the nearest first, of a prompt the "
+        "four newest. Read by a worker of the router's, some seconds after the image is stored.",
+    )
+
+
+class ListIn(SearchIn):
     """Which requests, and where in their list."""
 
     limit: AnyWhole = Field(default=100, ge=1, le=1000, description="At most so many.")

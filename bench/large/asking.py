@@ -11,6 +11,8 @@ from typing import Any
 import requests
 from psycopg2.extensions import connection as Connection
 
+from bench.large.month import LOOKED_FOR
+
 CALLS = 20
 PATIENCE_S = 120.0
 REPORTS = "SELECT relname FROM pg_class WHERE relkind = 'v' AND relname LIKE 'report\\_%' ORDER BY relname"
@@ -25,7 +27,13 @@ VARIANTS = {
     "/v1/jobs": ("?page=100&per_page=100",),
     "/v1/jobs/<uuid:job_id>": ("?page=900&per_page=100",),
     "/jobs/<uuid:job_id>": ("?page=1500",),
-    "/gallery": ("?level=exact", "?before=2020-01-01T00:00:00"),
+    "/gallery": (
+        "?level=exact",
+        "?before=2020-01-01T00:00:00",
+        f"?like={LOOKED_FOR}",
+        f"?like={LOOKED_FOR}&level=exact",
+    ),
+    "/v1/requests": (f"?like={LOOKED_FOR}",),
     "/dashboard": ("?minutes=1440",),
     "/v1/report": ("?minutes=1440",),
 }

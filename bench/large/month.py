@@ -19,6 +19,7 @@ from core.families import Family
 
 DAYS, TENANTS, WORKERS, PROMPTS = 30, 5, 8, 50_000
 CHUNK = 250_000
+LOOKED_FOR = "young pets"
 # Where jobs begin among a thousand requests: twenty of them, from one request to 486.
 JOBS_AT = (1, 2, 3, 4, 6, 8, 10, 14, 18, 26, 34, 50, 66, 98, 130, 194, 258, 386, 514)
 TALLY = import_module("migrations.versions.0022_pre_tally")
@@ -97,6 +98,23 @@ SELECT job_id, min(tenant), %(family)s, CASE WHEN bool_or(level_asked <> 'auto')
     '127.0.0.1', min(service_class), 'job of ' || count(*), count(*), min(accepted_at), min(accepted_at)
 FROM request GROUP BY job_id
 """
+# Directions drawn at random: for an index of neighbours the hardest there are. What is looked for is one of them.
+EMBEDDINGS = (
+    "DROP INDEX ix_prompt_embedding_nearest",
+    """
+INSERT INTO prompt_embedding (tenant, digest, embedding)
+SELECT tenant, digest, v.embedding FROM (
+    SELECT DISTINCT tenant, md5(prompt)::uuid AS digest FROM request WHERE stored_at IS NOT NULL
+) r CROSS JOIN LATERAL (
+    SELECT l2_normalize(array_agg(random() + random() + random() - 1.5)::halfvec(384)) AS embedding
+    FROM generate_series(1, 384) WHERE r.digest IS NOT NULL
+) v
+""",
+    "SET LOCAL maintenance_work_mem = '1GB'",
+    "CREATE INDEX ix_prompt_embedding_nearest ON prompt_embedding USING hnsw (embedding halfvec_cosine_ops)",
+    f"INSERT INTO search_text SELECT md5('{LOOKED_FOR}')::uuid, '{LOOKED_FOR}', embedding "
+    "FROM prompt_embedding LIMIT 1",
+)
 PLANS = """
 INSERT INTO plan (family, policy, status, in_force, observed, decided, reason, seconds, created_at)
 SELECT %(family)s, 'argus', 'optimal', i = %(plans)s, '{}', '{}', 'demand fits: everything is drawn at exact', 0.05,
@@ -133,6 +151,10 @@ def fill(connection: Connection, family: Family, rows: int) -> dict[str, float]:
         for statement in (JOBS, PLANS, WORKING):
             cursor.execute(statement, values)
     seconds["rows"], begun = time.perf_counter() - begun, time.perf_counter()
+    with connection, connection.cursor() as cursor:
+        for statement in EMBEDDINGS:
+            cursor.execute(statement)
+    seconds["embeddings"], begun = time.perf_counter() - begun, time.perf_counter()
     with connection, connection.cursor() as cursor:
         for statement in TALLY.HISTORY:
             cursor.execute(statement)

@@ -21,7 +21,8 @@ def page(found: Mapping[str, Any]) -> str:
         f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores; "
         f"load average before {run['load_before']:.1f}. {found['rows']:,} requests of {found['days']} days in "
         f"{found['jobs']:,} jobs, {found['gigabytes']:.1f} GB, filled in {filled['rows']:.0f} s; their sums made in "
-        f"{filled['sums']:.0f} s, as an upgrade does. PostgreSQL as `argus up` runs it (128 MB of shared buffers), one "
+        f"{filled['sums']:.0f} s, as an upgrade does; what prompts mean, as random directions, in "
+        f"{filled['embeddings']:.0f} s. PostgreSQL as `argus up` runs it (128 MB of shared buffers), one "
         f"web process, {asking.CALLS} calls each, one after the other; the slowest first."
     )
     lines = ["# A database with a million requests", "", head, ""]

@@ -1,4 +1,5 @@
 """Jobs that have ended, and that are older than they are kept, are removed: rows first, then files, some at a time.
+With the last image of a prompt its embedding goes.
 
 How long a job is kept is its tenant's own number of days, or ARGUS_RETENTION_DAYS. What a store that is away keeps of a
 removed job, `scheduler.control.orphan_files` finds: no row names it any more.
@@ -12,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import delete, select, text
+from sqlalchemy import ARRAY, Text, bindparam, delete, select, text
+from sqlalchemy.types import Uuid
 
 from core.client_tables import ClientAction
 from core.database import transaction
 from core.errors import StoreDown
 from core.images import ImageStore
+from core.search_tables import digest_of
 from core.settings import settings
 from core.tables import Image, Job, Request
 from core.tenant_tables import ITSELF
@@ -42,6 +45,13 @@ SELECT job.tenant, count(DISTINCT job.id) AS jobs, count(DISTINCT r.id) AS reque
 FROM job LEFT JOIN tenant ON tenant.name = job.tenant LEFT JOIN request r ON r.job_id = job.id
 LEFT JOIN image i ON i.request_id = r.id WHERE {PAST} GROUP BY 1 ORDER BY 1
 """)
+
+UNUSED = text("""
+DELETE FROM prompt_embedding p USING unnest(:tenants, :digests) AS gone (tenant, digest)
+WHERE p.tenant = gone.tenant AND p.digest = gone.digest AND NOT EXISTS (
+    SELECT FROM request r WHERE r.tenant = p.tenant AND md5(r.prompt)::uuid = p.digest AND r.stored_at IS NOT NULL
+)
+""").bindparams(bindparam("tenants", type_=ARRAY(Text())), bindparam("digests", type_=ARRAY(Uuid())))
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,9 @@ def _remove_some(store: ImageStore, job_id: uuid.UUID) -> int:
         some = select(Request.id).where(Request.job_id == job_id).order_by(Request.position).limit(PORTION)
         ids = list(session.scalars(some))
         keys = list(session.scalars(select(Image.key).where(Image.request_id.in_(ids))))
+        prompts = set(session.execute(select(Request.tenant, digest_of(Request.prompt)).where(Request.id.in_(ids))))
         session.execute(delete(Request).where(Request.id.in_(ids)))
+        session.execute(UNUSED, {"tenants": [t for t, _ in prompts], "digests": [digest for _, digest in prompts]})
     _delete(store, keys)
     return len(ids)
 

@@ -20,7 +20,7 @@ from core.database import transaction
 from core.families import Family, Level
 from core.similarity import allows
 from core.tables import EMBEDDING_WIDTH, CachedLatent, Request
-from scheduler.prediction.features import Features
+from scheduler.prediction.features import Features, as_vector
 
 NEAREST = text(
     """
@@ -79,7 +79,7 @@ def _nearest(
 ) -> dict[tuple[int, Kind], tuple[float, str]]:
     """Cosine and key of the nearest latent of a kind, by (row, kind), where there is one."""
     vectors = features([row.prompt for row in rows])[:, :EMBEDDING_WIDTH]
-    texts = ["[" + ",".join(f"{x:.5f}" for x in vector) + "]" for vector in vectors]
+    texts = [as_vector(vector) for vector in vectors]
     session.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))  # or rows of a rare kind may not be reached
     asked = NEAREST.bindparams(
         bindparam("vectors", [texts[i] for i, _ in pairs], type_=ARRAY(Text())),

@@ -117,11 +117,21 @@ def _scorer_embedding(family: Family) -> Encode:
     return read
 
 
+def sentences(family: Family, prompts: Sequence[str]) -> Array:
+    """Unit sentence embeddings (N, 384) of what the family reads of the prompts; nothing is remembered."""
+    return _minilm(read_by(family, prompts))
+
+
 def _minilm(prompts: Sequence[str]) -> Array:
     """Unit sentence embeddings (N, 384)."""
     from core.text import shared_encoder
 
     return shared_encoder().sentences(prompts).numpy()
+
+
+def as_vector(embedding: Array) -> str:
+    """A vector as pgvector reads it, to the five decimals that half precision keeps."""
+    return "[" + ",".join(f"{x:.5f}" for x in embedding) + "]"
 
 
 def _words(text: str) -> list[str]:

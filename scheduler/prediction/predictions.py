@@ -39,6 +39,10 @@ class QualityPredictions:
         self._readable.clear()
         threading.Thread(target=self._load, name="predictor", daemon=True).start()
 
+    def can_read(self) -> bool:
+        """Whether the encoders that read prompts are in memory."""
+        return self._readable.is_set()
+
     def _load(self) -> None:
         try:
             self.features(["warm-up"])

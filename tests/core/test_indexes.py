@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from sqlalchemy import event, text
 
-from app.records import jobs, lines, plan, selection
+from app.records import gallery, jobs, plan, selection
 from app.records.report import report_out
-from app.schemas.selection import ListIn
+from app.schemas.selection import ListIn, Selection
 from bench.scheduler.backlog import join_workers, queue_requests
 from bench.scheduler.history import fill
 from core import open_requests, workers
@@ -45,6 +45,14 @@ from workers.latent_cache.vector_index import COLDEST, VectorIndex
 ROWS, DAYS, WAITING = 40_000, 20.0, 1500
 FAMILY = load_family("embedded")
 LEVELS = list(FAMILY.levels)
+EMBEDDED = """
+INSERT INTO prompt_embedding SELECT tenant, md5(prompt)::uuid, embedding FROM (
+    SELECT DISTINCT ON (tenant, prompt) * FROM request WHERE stored_at IS NOT NULL LIMIT 1000) r
+CROSS JOIN LATERAL (
+    SELECT array_agg(sin(1 + ascii(r.prompt) * i + length(r.prompt)))::halfvec(384) AS embedding
+    FROM generate_series(1, 384) i) v
+"""
+SEARCH = uuid.uuid4()
 NOBODY = WorkerIdentity("cpu0@bench", uuid.uuid4())
 
 
@@ -74,6 +82,11 @@ def filled(services: Any, as_superuser: None) -> Iterator[None]:
     kind = Kind("embedded", "large", "1", 64, 64, 30, "euler")
     for number in range(50):
         index.add(kind, np.eye(384)[number], [Entry(f"{number}-{k}", k, 10) for k in (3, 6)])
+    with transaction() as session:
+        session.execute(text(EMBEDDED))
+        session.execute(
+            text("INSERT INTO search_text SELECT :id, 'a fox', embedding FROM prompt_embedding LIMIT 1"), {"id": SEARCH}
+        )
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     Scheduler(FAMILY).tick()
@@ -113,8 +126,11 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "audits to order": in_session(lambda session: order_audits(session, FAMILY, 4)),
     "report of a day": in_session(last_day),
     "dashboard": in_session(lambda session: report_out(session, 60)),
-    "gallery": in_session(lines.gallery),
-    "gallery of a level": in_session(lambda session: lines.gallery(session, FAMILY.reference)),
+    "gallery": in_session(lambda session: gallery.newest_images(session, Selection())),
+    "gallery of a level": in_session(
+        lambda session: gallery.newest_images(session, Selection(level=[FAMILY.reference]))
+    ),
+    "gallery by meaning": in_session(lambda session: gallery.nearest_images(session, Selection(), SEARCH)),
     "list of requests": in_session(lambda session: selection.request_list(session, ListIn())),
     "plan": in_session(plan.plan_page),
     "jobs": in_session(jobs.job_list),

@@ -18,7 +18,17 @@ from tests.app.web_process import Web, web_process
 from tests.conftest import Services, empty_tables
 
 PAGES = (
-    *("/", "/compare", "/gallery", "/dashboard", "/reports", "/reports?by=hour", "/reports?by=job", "/models"),
+    *(
+        "/",
+        "/compare",
+        "/gallery",
+        "/gallery?like=fox",
+        "/dashboard",
+        "/reports",
+        "/reports?by=hour",
+        "/reports?by=job",
+        "/models",
+    ),
     *("/settings", "/keys", "/docs/errors", "/nowhere"),
 )
 
