@@ -30,21 +30,23 @@ def toy_run(folder: Path, seconds: float, stages: tuple[str, ...], resume: Path 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, toy_names: tuple[str, ...]) -> Run:
     """A run of every stage, as short as can be."""
-    run = toy_run(tmp_path_factory.mktemp("made"), 8.0, EVERYTHING)
+    run = toy_run(tmp_path_factory.mktemp("made"), 12.0, EVERYTHING)
     assert command.train(run) == []
     return run
 
 
 def test_one_command_trains_every_stage_to_weights_that_load(made: Run) -> None:
-    for name in ("large", "turbo", "medium", "small"):
-        assert load_member(made.weights / name).guided == (name == "large")
+    for name in ("large", "turbo", "medium", "small", "dit"):
+        assert load_member(made.weights / name).guided == (name in ("large", "dit"))
 
 
 def test_scores_names_and_pages_are_written(made: Run) -> None:
     scores = np.load(made.folder / "scores" / "scores.npz")
     assert scores["held_out"].shape == (TOY.held_out, TOY.held_out_seeds, len(evaluate.WAYS))
     assert len(list(csv.DictReader((made.folder / "scores" / "names.csv").open()))) == TOY.named
-    assert {path.name for path in (made.folder / "sheets").iterdir()} >= {"exact.jpg", "ways.jpg", "everyday.jpg"}
+    assert {path.name for path in (made.folder / "sheets").iterdir()} >= {
+        "exact.jpg", "dit.jpg", "ways.jpg", "everyday.jpg",
+    }  # fmt: skip
 
 
 def test_a_run_that_goes_on_starts_from_the_weights_it_is_given(made: Run, tmp_path: Path) -> None:
@@ -54,6 +56,15 @@ def test_a_run_that_goes_on_starts_from_the_weights_it_is_given(made: Run, tmp_p
     assert command.train(run) == []
     assert load_member(tmp_path / "weights" / "small").denoiser.conv_in.weight.isfinite().all()
     assert load_member(tmp_path / "weights" / "large").guided
+
+
+def test_one_member_is_trained_and_the_others_are_taken_over(made: Run, tmp_path: Path) -> None:
+    run = toy_run(tmp_path, 3.0, ("latents", "dit"), resume=made.weights)
+    assert command.train(run) == []
+    kept = "large/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "weights" / kept).read_bytes() == (made.weights / kept).read_bytes()
+    before, after = (nets.load(folder / "dit").proj_out.weight for folder in (made.weights, tmp_path / "weights"))
+    assert 0 < (after - before).abs().max() < 0.1
 
 
 def test_a_stage_that_fails_is_reported_and_the_others_run(

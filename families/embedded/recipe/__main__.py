@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from families.embedded import checksums
-from families.embedded.recipe import STARTED, autoencoder, denoise, distil, evaluate, pages, scorer
+from families.embedded.recipe import STARTED, autoencoder, denoise, distil, evaluate, pages, scorer, transformer
 from families.embedded.recipe.plan import CPU, SHARES, TINY, Plan
 from families.embedded.recipe.run import Run, prepare
 from families.embedded.recipe.stage import say
@@ -32,6 +32,7 @@ def stages(run: Run) -> dict[str, Callable[[], None]]:
         "turbo": lambda: distil.train_turbo(run),
         "medium": lambda: distil.train_pruned(run, "medium", plan.medium, middle=True),
         "small": lambda: distil.train_pruned(run, "small", plan.small, middle=False),
+        "dit": lambda: transformer.train(run),
         "evaluate": lambda: evaluate.evaluate(run),
         "pages": lambda: pages.write_pages(run),
     }
@@ -67,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m families.embedded.recipe", description="Train the embedded family."
     )
-    parser.add_argument("--seconds", type=float, default=500, help="wall clock of the whole run")
+    parser.add_argument("--seconds", type=float, default=900, help="wall clock of the whole run")
     parser.add_argument("--folder", type=Path, required=True, help="where weights/, scores/ and sheets/ go")
     parser.add_argument("--resume", type=Path, help="weights of an earlier run, to go on from")
     parser.add_argument("--stages", default="", help="comma separated; what the others make comes from --resume")

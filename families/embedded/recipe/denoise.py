@@ -19,6 +19,7 @@ DROP_TEXT = 0.1  # share of rows that learn the empty prompt, for guidance
 HALF_SIZE = 0.25  # share of batches at the smaller native size
 RESUMED = 0.6  # of the learning rate, for a network that has learned already
 FLOOR = 0.02  # bounds the weight 1/σ² of the velocity's error
+Target = Callable[[Tensor, Tensor, Tensor, Text], Tensor]  # clean latents, noisy ones, noise levels, text
 
 
 def encode_latents(run: Run) -> None:
@@ -38,22 +39,32 @@ def train(run: Run) -> None:
     if earlier := run.published("large"):
         network, rate = earlier, rate * RESUMED
     say(f"large: {parameters(network)}")
-    stage = Stage("large", run.on_device(network), matching_loss(run), run.seconds("large"), rate, plan.batch)
+    stage = Stage(
+        "large", run.on_device(network), matching_loss(run, plan.batch), run.seconds("large"), rate, plan.batch
+    )
     run.publish("large", stage.train(), guided=True)
 
 
-def matching_loss(run: Run) -> Callable[[nn.Module], Tensor]:
+def matching_loss(
+    run: Run, size: int, half_size: float = HALF_SIZE, target: Target | None = None
+) -> Callable[[nn.Module], Tensor]:
     """The velocity's squared error under x-prediction, its weight 1/σ² bounded (Li & He 2025, §3).
 
     Noise levels are logit-normal, leaning to noise (Esser et al. 2024, §3.1).
+
+    Args:
+        size: rows of a batch.
+        half_size: share of batches at the smaller native size.
+        target: what should be predicted in place of the clean latents.
     """
-    draw = Draws(run, run.plan.batch)
+    draw = Draws(run, size, half_size)
 
     def loss(network: nn.Module) -> Tensor:
         clean, text = draw.batch()
         sigma = torch.sigmoid(0.7 + 1.2 * run.normal(len(clean))).clamp(0.02, 0.999)
-        predicted = predict_clean(network, noised(run, clean, sigma), sigma, *drop_text(run, text))
-        return weighted_error(predicted, clean, sigma)
+        noisy, text = noised(run, clean, sigma), drop_text(run, text)
+        wanted = target(clean, noisy, sigma, text) if target else clean
+        return weighted_error(predict_clean(network, noisy, sigma, *text), wanted, sigma)
 
     return loss
 

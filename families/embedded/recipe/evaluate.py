@@ -30,6 +30,7 @@ from families.embedded.recipe.stage import say
 WAYS: dict[str, Way] = {
     "exact": Way("large", 12, 2.0),
     **{f"large-{steps}": Way("large", steps, 2.0) for steps in (6, 4)},
+    **{f"dit-{steps}": Way("dit", steps, 2.0) for steps in (12, 6, 4)},
     "plain-12": Way("large", 12, 1.0),
     **{f"turbo-{steps}": Way("turbo", steps, 1.0) for steps in (4, 2, 1)},
     **{f"medium-{steps}": Way("medium", steps, 1.0) for steps in (4, 2, 1)},
@@ -37,7 +38,7 @@ WAYS: dict[str, Way] = {
     "turbo-half": Way("turbo", 1, 1.0, half=True),
     "medium-half": Way("medium", 1, 1.0, half=True),
 }
-NAMED = ("exact", "turbo-4", "turbo-1", "medium-4", "medium-half")
+NAMED = ("exact", "dit-12", "turbo-4", "turbo-1", "medium-4", "medium-half")
 FLOOR, CEILING = 0.5, 1.5  # of relative quality, as in `argus profile`
 
 

@@ -6,15 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel, UNet2DConditionModel
+from torch import nn
 
 from core.text import WIDTH
 from families.embedded.codec import FACTOR
+from families.embedded.model import load_denoiser
 from families.embedded.sample import SHIFT
 
 GROUPS = 16  # of every group norm
 HEAD = 32  # channels of an attention head
+PATCH = 2  # latent cells a token, on each side
 
 
 def unet(
@@ -45,14 +47,43 @@ def unet(
     )
 
 
+def dit(width: int, blocks: int, channels: int, pixels: int) -> Any:
+    """A PixArt transformer (Chen et al. 2023, §2.3) over patches of 2×2 latent cells; pictures of any size.
+
+    Cross-attention and the last layer start at zero, as theirs do: a block begins as an unconditional one.
+
+    Args:
+        width: of a token; a multiple of 32.
+        blocks: how many.
+        channels: of a latent.
+        pixels: side of the largest picture.
+    """
+    network: Any = PixArtTransformer2DModel(
+        num_attention_heads=heads(width),
+        attention_head_dim=width // heads(width),
+        in_channels=channels,
+        out_channels=channels,
+        num_layers=blocks,
+        cross_attention_dim=width,
+        caption_channels=WIDTH,
+        sample_size=pixels // FACTOR,
+        patch_size=PATCH,
+        use_additional_conditions=False,
+    )
+    for layer in (network.proj_out, *(block.attn2.to_out[0] for block in network.transformer_blocks)):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return network
+
+
 def heads(width: int) -> int:
     """Attention heads over so many channels."""
     return max(1, width // HEAD)
 
 
 def load(folder: Path) -> Any:
-    """A UNet written by `save_denoiser`, in float32."""
-    return UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+    """A denoiser written by `save_denoiser`, in float32, to be trained."""
+    return load_denoiser(folder).requires_grad_()
 
 
 def save_half(network: Any, folder: Path) -> None:

@@ -18,7 +18,7 @@ ROWS = 10  # prompts on the page of ways
 
 
 def write_pages(run: Run) -> None:
-    """`exact.jpg`, `everyday.jpg` and `ways.jpg`, with the prompts of the first and the last in `prompts.txt`."""
+    """`exact.jpg`, `dit.jpg`, `everyday.jpg` and `ways.jpg`, with the prompts of all but the third in `prompts.txt`."""
     prompts = [scene.prompt for scene in run.held_out[: run.plan.sheet]]
     ways = {name: way for name, way in WAYS.items() if way[0] in run.members}
     folder = run.folder / "sheets"
@@ -27,6 +27,8 @@ def write_pages(run: Run) -> None:
     if "exact" in ways:
         write_page(shown(run, "exact", prompts), folder / "exact.jpg", 10)
         write_page(shown(run, "exact", everyday()), folder / "everyday.jpg", 10)
+    if "dit-12" in ways:
+        write_page(shown(run, "dit-12", prompts), folder / "dit.jpg", 10)
     columns = [shown(run, name, prompts[:ROWS]) for name in ways]
     write_page(torch.stack(columns, 1).flatten(0, 1), folder / "ways.jpg", len(columns))
 

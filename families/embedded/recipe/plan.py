@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-# Seconds of each stage in a run of 650, after about 60 of setting up; any other time is shared in these proportions.
+# Seconds of each stage in a run of 950, after about 60 of setting up; any other time is shared in these proportions.
 SHARES: dict[str, float] = {
     "codec": 90,
     "latents": 12,  # painting and encoding the pool: as long as it takes
@@ -14,6 +14,7 @@ SHARES: dict[str, float] = {
     "turbo": 55,
     "medium": 50,
     "small": 44,
+    "dit": 300,
     "evaluate": 65,
     "pages": 3,
 }
@@ -42,11 +43,14 @@ class Plan:
     large: tuple[int, int] = (160, 224)  # widths at 16×16 and 8×8
     medium: tuple[int, int] = (112, 160)  # half of the arithmetic
     small: tuple[int, int] = (80, 128)  # and without the middle block: a quarter
+    dit: tuple[int, int] = (256, 12)  # width and blocks
     batch: int = 512
     large_rate: float = 1.0e-3
     turbo_rate: float = 3.0e-4
     pruned_rate: float = 8.0e-4
     pruned_batch: int = 256
+    dit_rate: float = 1.8e-3
+    dit_batch: int = 1024
     samplers: dict[str, tuple[int, ...]] = field(default_factory=lambda: dict(SAMPLERS))
     pairs: int = 160_000  # at most so many of noise and where it leads
     fresh: int = 20_000  # prompts of the training's kind that are scored at the end
@@ -68,9 +72,11 @@ CPU = replace(
     bank=2000,
     batch=16,
     pruned_batch=16,
+    dit_batch=16,
     codec_batch=4,
     scorer_batch=64,
     large_rate=3e-4,
+    dit_rate=1e-3,
     turbo_rate=1.5e-4,
     pruned_rate=5e-4,
     pairs=2000,
@@ -88,12 +94,14 @@ TINY = replace(
     large=(32, 64),
     medium=(16, 32),
     small=(16, 32),
+    dit=(32, 2),
     pool=120,
     small_pool=60,
     judged=120,
     bank=24,
     batch=8,
     pruned_batch=8,
+    dit_batch=8,
     codec_batch=2,
     scorer_batch=8,
     pairs=32,

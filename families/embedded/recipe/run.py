@@ -23,7 +23,7 @@ from families.embedded.recipe.stage import say
 from families.embedded.recipe.text import Encoder
 from families.embedded.sample import Text
 
-MEMBERS = ("large", "turbo", "medium", "small")
+MEMBERS = ("large", "turbo", "medium", "small", "dit")
 
 
 @dataclass

@@ -20,6 +20,7 @@ from core.families import Family, Level, load_family
 from families.embedded.recipe.draw import Way
 from families.embedded.recipe.evaluate import CEILING, FLOOR, WAYS
 
+GUIDED = ("large", "dit")
 HALF = "embedded-half"  # the pipeline that draws at half the size
 
 
@@ -33,8 +34,8 @@ def way_of(family: Family, level: Level, guided: bool) -> str | None:
 
 
 def columns_of(family: Family, ways: list[str]) -> dict[str, int]:
-    """Level → column of the scores; only `large` runs under guidance."""
-    found = {level.id: way_of(family, level, level.model == "large") for level in family.levels.values()}
+    """Level → column of the scores."""
+    found = {level.id: way_of(family, level, level.model in GUIDED) for level in family.levels.values()}
     return {level: ways.index(way) for level, way in found.items() if way in ways}
 
 
