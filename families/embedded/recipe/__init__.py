@@ -1,7 +1,7 @@
 """How the embedded family's weights are made: every network trained on one device within a wall-clock budget.
 
     python -m families.embedded.recipe.fetch                                             # pictures and names, from npm
-    python -m families.embedded.recipe --seconds 900 --folder made                       # everything from nothing
+    python -m families.embedded.recipe --seconds 1100 --folder made                     # everything from nothing
     python -m families.embedded.recipe --seconds 400 --folder made --resume families/embedded/weights \\
         --stages large,turbo,medium,small,evaluate                                       # go on from published weights
     python -m families.embedded.recipe --seconds 420 --folder made --resume families/embedded/weights \\

@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m families.embedded.recipe", description="Train the embedded family."
     )
-    parser.add_argument("--seconds", type=float, default=900, help="wall clock of the whole run")
+    parser.add_argument("--seconds", type=float, default=1100, help="wall clock of the whole run")
     parser.add_argument("--folder", type=Path, required=True, help="where weights/, scores/ and sheets/ go")
     parser.add_argument("--resume", type=Path, help="weights of an earlier run, to go on from")
     parser.add_argument("--stages", default="", help="comma separated; what the others make comes from --resume")

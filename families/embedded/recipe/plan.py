@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-# Seconds of each stage in a run of 950, after about 60 of setting up; any other time is shared in these proportions.
+# Seconds of each stage in a run of 1070, after about 60 of setting up; any other time is shared in these proportions.
 SHARES: dict[str, float] = {
     "codec": 90,
     "latents": 12,  # painting and encoding the pool: as long as it takes
@@ -14,7 +14,7 @@ SHARES: dict[str, float] = {
     "turbo": 55,
     "medium": 50,
     "small": 44,
-    "dit": 300,
+    "dit": 420,
     "evaluate": 65,
     "pages": 3,
 }
@@ -49,8 +49,8 @@ class Plan:
     turbo_rate: float = 3.0e-4
     pruned_rate: float = 8.0e-4
     pruned_batch: int = 256
-    dit_rate: float = 1.8e-3
-    dit_batch: int = 1024
+    dit_rate: float = 2.0e-3
+    dit_batch: int = 768
     samplers: dict[str, tuple[int, ...]] = field(default_factory=lambda: dict(SAMPLERS))
     pairs: int = 160_000  # at most so many of noise and where it leads
     fresh: int = 20_000  # prompts of the training's kind that are scored at the end
