@@ -6,5 +6,6 @@ import core.batch_tables
 import core.client_tables
 import core.search_tables
 import core.tally_tables
-import core.webhook_tables  # noqa: F401 - its tables join those of `Base`
+import core.webhook_tables
+import core.what_if_tables  # noqa: F401 - its tables join those of `Base`
 from core.tables import Base as Base

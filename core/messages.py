@@ -17,6 +17,7 @@ CheckFiles  beat             scheduler                      `scheduler`
 Fold        beat             scheduler                      `scheduler`
 Learn       beat             scheduler                      `scheduler`
 TellHooks   beat             scheduler                      `scheduler`
+AskWhatIf   app              scheduler                      `scheduler`
 =========== ================ ============================== =====================
 
 Every message may be lost or come twice; rows say what is true. The version of Argus before this one may be at the other
@@ -126,6 +127,13 @@ class Learn(Message):
     """Audit when idle, retrain the predictor when it has drifted."""
 
     task: ClassVar[str] = "argus.learn"
+
+
+@dataclass(frozen=True)
+class AskWhatIf(Message):
+    """Simulate what the dashboard was asked."""
+
+    task: ClassVar[str] = "argus.what_if"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 from core.batching import Batcher
 from core.database import patiently
 from core.families import Family
-from core.messages import CheckFiles, Escalate, Fold, Learn, ReadPrompts, ReadSearch, Reconcile, Route, TellHooks, Tick
+from core.messages import (
+    AskWhatIf,
+    CheckFiles,
+    Escalate,
+    Fold,
+    Learn,
+    ReadPrompts,
+    ReadSearch,
+    Reconcile,
+    Route,
+    TellHooks,
+    Tick,
+)
 from core.one_at_a_time import OneAtATime
 from core.receiving import receive
 from core.tally import fold
@@ -24,6 +36,7 @@ from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from scheduler.control.trim import Trimmer
+from scheduler.control.what_ifs import answer_what_ifs
 from scheduler.observation.flow import note_tick
 from scheduler.observation.tracing import make_tracing
 from scheduler.prediction.prompt_index import PromptIndex
@@ -75,5 +88,6 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     receive(app, CheckFiles, lambda: alone("files", files.turn))
     receive(app, Fold, sum_up)
     receive(app, Learn, learn)
+    receive(app, AskWhatIf, lambda: alone("what-if", answer_what_ifs))
     receive(app, TellHooks, lambda: alone("hooks", deliverer.turn))
     return alone

@@ -13,6 +13,7 @@ from app.web import (  # noqa: F401 - they add their routes to `blueprint`
     requests,
     sign_in,
     submit,
+    what_if,
 )
 from app.web.blueprint import blueprint
 

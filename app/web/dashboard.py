@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from app.records.plan import UNROUTED, plan_page
 from app.records.report import report
 from app.records.timeline import Timeline, timeline
 from app.schemas.plan import PlanPage
+from app.web import what_if
 from app.web.blueprint import blueprint
 from app.web.charts import Chart, chart, level_classes
 from app.web.reasons import planned_load, why
@@ -44,7 +46,9 @@ class Bar:
 @needs(Scope.READ)
 def dashboard() -> str:
     """The page, of the last `minutes`."""
-    return render_template("dashboard.html", windows=WINDOWS, **_figures())
+    figures = _figures()
+    about = {"windows": WINDOWS, "asking": what_if.asking(figures["state"])}
+    return render_template("dashboard.html", **about, **figures, **_asked(about["asking"]))
 
 
 @blueprint.get("/dashboard/figures")
@@ -52,6 +56,12 @@ def dashboard() -> str:
 def dashboard_figures() -> str:
     """All that changes on it."""
     return render_template("_figures.html", **_figures())
+
+
+def _asked(asking: Any) -> dict[str, Any]:
+    """What was asked of the simulator and what it found, where the address names it."""
+    question = request.args.get("what_if", type=uuid.UUID)
+    return what_if.told(question) if question and asking else {"question": None}
 
 
 def _figures() -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.live.record import Kept, read_record
 from bench.scheduler.parallel import each
 from bench.scheduler.part import Part
 from bench.scheduler.setup import Setup
 from bench.scheduler.tables import goal, goals, percent, table
-from core.profiles import parse_profile
-from scheduler.simulate import SimConfig, Workload, simulate
+from scheduler.observation.recording import Kept, read_record
+from scheduler.simulate import simulate
+from scheduler.simulate.recorded import config, work
 
 LATE_POINTS, P99_SHARE = 0.02, 0.20
 PERCENTILES = (50, 95, 99)
@@ -61,37 +61,6 @@ def again(kept: Kept, seed: int, losses: bool = True) -> Seen:
     """The same policy over the same arrivals, predictions and devices."""
     figures = simulate(config(kept, seed, losses), work(kept)).figures
     return Seen(figures["violation_rate"], tuple(figures[f"latency_p{p}_s"] for p in PERCENTILES))
-
-
-def config(kept: Kept, seed: int, losses: bool = True) -> SimConfig:
-    about = kept.about
-    profiles = {profile.device: profile for profile in map(parse_profile, about["profiles"])}
-    return SimConfig(
-        about["policy"],
-        profiles,
-        about["workers"],
-        about["slo_s"],
-        tick_s=about["tick_s"],
-        history=tuple(about["history"]),
-        seed=seed,
-        **(about["losses"] if losses else {}),
-    )
-
-
-def work(kept: Kept) -> Workload:
-    """Each request is a prompt of its own; what it was predicted stands for the truth, of which nothing is compared."""
-    requests = kept.requests
-    quality, n = np.array(requests["qualities"], float), len(requests["at"])
-    return Workload(
-        times=np.array(requests["at"], float),
-        rows=np.arange(n),
-        truth=quality,
-        predicted=quality,
-        prompts=tuple(requests["prompt"]),
-        similarity=np.array(requests["similarity"], float),
-        batch=np.zeros(n, bool),
-        duration_s=float(requests["at"][-1]) + 1.0,
-    )
 
 
 def show_validate(data: dict[str, Any]) -> str:

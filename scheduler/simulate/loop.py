@@ -96,7 +96,7 @@ class _Run:
             arrived=arrived,
             deadline=arrived + _window(self.config, self.work, i),
             quality=self.quality[i],
-            floor=self.config.floor,
+            floor=self.system.floor(i),
             similarity=float(self.work.similarity[i]),
             batch=batch,
             lengths=self.work.lengths_of(i),

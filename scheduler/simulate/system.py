@@ -33,7 +33,7 @@ class System:
     epoch: Epoch
 
     def __init__(self, config: SimConfig, work: Workload, policy: Policy | None) -> None:
-        self.config, self.work = config, work
+        self.config, self.work, self.floors = config, work, work.floors
         self.policy = policy or make_policy(config.policy, _cluster(config))
         if policy is None:
             self.policy.admission_control = config.admission_control
@@ -99,7 +99,7 @@ class System:
             rate=rate,
             error=error,
             sample=self.known[list(self.recent)],
-            floors=np.full(len(self.recent), self.config.floor),
+            floors=np.array([self.floor(i) for i in self.recent], float),
             queued=Counter(level for _, level in waiting),
             waiting=waiting,
             workers=workers,
@@ -108,6 +108,10 @@ class System:
             scores={level: list(scores) for level, scores in self.scores.items()},
             batch=[(request, "") for request in self.batch()],
         )
+
+    def floor(self, i: int) -> float:
+        """The least quality that a request takes."""
+        return self.config.floor if self.floors is None else float(self.floors[i])
 
     def runs(self, device: str, held: str) -> bool:
         """Whether a type of device can run anything of what a worker holds."""

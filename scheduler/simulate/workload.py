@@ -37,6 +37,7 @@ class Workload:
     lengths: np.ndarray | None = None  # (N, L)
     target_s: np.ndarray | None = None  # (N,) seconds; None: the run's target
     tenants: tuple[str, ...] = ()  # N; empty: all are of one
+    floors: np.ndarray | None = None  # (N,) the least quality each takes; None: the run's floor
 
     def lengths_of(self, i: int) -> tuple[float, ...]:
         """Of one request, as policies are told; empty for a usual one."""

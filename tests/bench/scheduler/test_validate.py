@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.live.record import Kept, per_second, read_record
 from bench.scheduler.setup import Setup
 from bench.scheduler.validate import show_validate, validate
+from scheduler.observation.recording import Kept, read_record
 from scheduler.simulate import SimConfig, simulate
 from tests.scheduler.policies.small_cluster import SLO, profile
 from tests.scheduler.simulate.small_runs import steady
@@ -55,11 +55,6 @@ def test_live_and_simulated_stand_side_by_side(kept: Kept, tmp_path: Path) -> No
     assert "| argus | `argus` | 16 | 6.25, 0.00 (0.00); -6.25 |" in shown
     assert shown.count("**not reached**") == 1  # 6 points of lateness; the p99 is near enough
     assert "No run was recorded" in show_validate(validate(Setup(Path(), 1, records=tmp_path / "none")))
-
-
-def test_what_came_before_the_run_is_counted_by_second() -> None:
-    assert per_second([0.2, 0.7, 2.5]) == [1, 0, 2]
-    assert per_second([]) == []
 
 
 def test_losses_of_a_live_system_are_in_the_simulator_where_asked_for() -> None:
