@@ -14,6 +14,7 @@ Each is `argus run NAME` (`cli/run.py`), the same command that containers and sy
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import urllib.error
@@ -24,7 +25,10 @@ from pathlib import Path
 from core.devices import checked, local_devices, worker_name
 from core.settings import settings
 from core.supervisor import Child
+from core.web_settings import is_loopback
 
+FLOWER_PASSWORDS = ("FLOWER_BASIC_AUTH", "FLOWER_AUTH")  # Flower's own settings
+FLOWER_OFF = "not started: others would reach it without a password. Set FLOWER_BASIC_AUTH=user:password."
 ARGUS = (sys.executable, str(Path(__file__).parent / "launch"))
 
 
@@ -35,7 +39,14 @@ def everything() -> list[Child]:
     does: workers and scheduler.
     """
     workers = [worker(device) for device in local_devices()]
-    return [*workers, process("scheduler"), web(), process("beat"), process("quality"), process("flower")]
+    monitor = [] if flower_lacks_password() else [process("flower")]
+    return [*workers, process("scheduler"), web(), process("beat"), process("quality"), *monitor]
+
+
+def flower_lacks_password() -> bool:
+    """Whether others would reach Flower, which knows no keys of Argus, without any password: then it is not started."""
+    alone = is_loopback(settings().host) or (settings().open and not settings().keys)
+    return not (alone or any(os.environ.get(name) for name in FLOWER_PASSWORDS))
 
 
 def process(name: str) -> Child:

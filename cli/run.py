@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import click
 
+from cli.processes import FLOWER_OFF, flower_lacks_password
 from core.devices import checked, local_devices, visible_gpus, worker_name
+from core.errors import BadSettings
 from core.memory import give_memory_back
 from core.settings import settings
 
@@ -69,6 +71,8 @@ def flower() -> int:
 
     It keeps every task it hears of, 6 kB each, up to a limit: its own is 100,000. It looks and does not steer.
     """
+    if flower_lacks_password():
+        raise BadSettings(f"Flower is {FLOWER_OFF}", field="FLOWER_BASIC_AUTH")
     os.environ.update(ONE_THREAD)
     for name, value in {**FLOWER_KEEPS, **FLOWER_LOOKS}.items():
         os.environ.setdefault(name, value)

@@ -32,7 +32,7 @@ class Running:
 
     pid: int
     web: str
-    flower: str
+    flower: str  # empty: not started
     started_at: float
     children: dict[str, int]  # name → process id
     ready: bool
@@ -64,7 +64,8 @@ class Stack:
         self.console = console
         self.supervisor = Supervisor(self.home / "logs")
         self.rolling = RollingRestart(self.supervisor, settings().run_folder)
-        self.state = Running(os.getpid(), processes.web_url(), processes.flower_url(), time.time(), {}, False)
+        monitor = "" if processes.flower_lacks_password() else processes.flower_url()
+        self.state = Running(os.getpid(), processes.web_url(), monitor, time.time(), {}, False)
 
     def bring_up(self) -> None:
         """Start all, and wait until web answers.
@@ -183,6 +184,7 @@ def port_is_free(host: str, port: int) -> bool:
 def welcome(console: Console, here: Running) -> None:
     """Say where it is."""
     state = "up" if here.ready else "starting"
-    lines = [f"Argus is {state}.", f"  pages   {here.web}", f"  API     {here.web}/docs", f"  Flower  {here.flower}"]
+    lines = [f"Argus is {state}.", f"  pages   {here.web}", f"  API     {here.web}/docs"]
+    lines.append(f"  Flower  {here.flower or processes.FLOWER_OFF}")
     console.print("\n".join(lines), highlight=False)
     console.print(f"  data, logs  {settings().home.absolute()}", highlight=False, soft_wrap=True)

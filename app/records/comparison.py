@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.access import owned
@@ -17,7 +17,7 @@ from app.schemas.compare import CellOut, ComparisonOut, RowOut
 from app.schemas.requests import RequestLine
 from core.families import load_family
 from core.settings import settings
-from core.tables import Request
+from core.tables import Attempt, Request
 
 MOST = 400  # requests of one grid
 
@@ -29,8 +29,12 @@ def comparison(session: Session, job_id: uuid.UUID) -> ComparisonOut:
     found = [line for line in found if line.prompt == found[0].prompt]
     seeds = list(dict.fromkeys(line.seed for line in found))
     exact = {line.seed: line.score for line in found if _level(line) == reference}
-    drawn = drawing_s(session, [line.id for line in found])
-    cells = {(_level(line), line.seed): _cell(line, exact.get(line.seed), drawn.get(line.id)) for line in found}
+    ids = [line.id for line in found]
+    drawn, skipped = drawing_s(session, ids), steps_skipped(session, ids)
+    cells = {
+        (_level(line), line.seed): _cell(line, exact.get(line.seed), drawn.get(line.id), skipped.get(line.id))
+        for line in found
+    }
     rows = [_row(level, reference, [cells.get((level, seed)) for seed in seeds]) for level in _levels(found)]
     return ComparisonOut(
         id=job_id,
@@ -55,6 +59,15 @@ def drawing_s(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, flo
     return {id: seconds for id, seconds in found.items() if seconds is not None}
 
 
+def steps_skipped(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Steps that a cached latent stood in for, of those that were drawn at a level that looks for one."""
+    levels = load_family(settings().family).levels
+    looking = [id for id, level in levels.items() if level.strategy == "ac"]
+    drawn = select(Attempt.request_id, func.coalesce(Attempt.steps_skipped, 0)).join(Request)
+    done = (Attempt.request_id.in_(ids), Attempt.outcome == "done", Attempt.level.in_(looking))
+    return dict(session.execute(owned(drawn.where(*done)).order_by(Attempt.number)).all())
+
+
 def _levels(found: Iterable[RequestLine]) -> list[str]:
     return list(dict.fromkeys(_level(line) for line in found))
 
@@ -64,13 +77,14 @@ def _level(line: RequestLine) -> str:
     return line.level or "auto"
 
 
-def _cell(line: RequestLine, exact: float | None, seconds: float | None) -> CellOut:
+def _cell(line: RequestLine, exact: float | None, seconds: float | None, skipped: int | None) -> CellOut:
     own = ("seed", "state", "error_code", "image_id", "score", "predicted_quality", "latency_s", "link")
     return CellOut(
         **{name: getattr(line, name) for name in own},
         request_id=line.id,
         relative=line.score / exact if exact and line.score is not None else None,
         seconds=seconds,
+        steps_skipped=skipped,
         image=link(f"/v1/images/{line.image_id}") if line.image_id else None,
     )
 

@@ -40,6 +40,10 @@ class CellOut(Out):
     relative: float | None = Field(description="That score over the reference level's with the same seed.")
     predicted_quality: float | None
     seconds: float | None = Field(description="From the start of drawing to the stored image.")
+    steps_skipped: int | None = Field(
+        description="At levels that start from a cached latent: the steps that it stood in for. 0: none was near "
+        "enough, and it was drawn in full. None at other levels."
+    )
     latency_s: float | None = Field(description="From acceptance to the stored image.")
     link: str
     image: str | None = Field(description="Where the image is.")

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 import app as package
 from app.web import filters
+from core.database import transaction
+from core.tables import Request
 from tests.app.conftest import configured, draw, rows
 
 Submit = Callable[..., dict[str, Any]]
@@ -159,7 +162,7 @@ def test_the_gallery_keeps_a_level_and_goes_on_where_a_page_ended(
         draw(request["id"], level)
     page = client.get("/gallery").text
     assert re.findall(r'caption">(\w+) cat', page) == ["third", "second"]
-    older = re.search(r'href="(\?[^"]+before=[^"]+)"', page)
+    older = re.search(r'href="(\?[^"]*before=[^"]+)"', page)
     assert older
     assert re.findall(r'caption">(\w+) cat', client.get("/gallery" + older[1].replace("&amp;", "&")).text) == ["first"]
     assert re.findall(r'caption">(\w+) cat', client.get("/gallery?level=fs-10").text) == ["third"]
@@ -194,3 +197,14 @@ def test_the_api_page_has_the_navigation_of_the_others(client: FlaskClient) -> N
 def test_times_are_written_without_units_of_which_there_are_none() -> None:
     written = {0.42: "0.42 s", 3.1: "3.1 s", 120: "2 min", 125: "2 min 5 s", 3600: "1 h", 3780: "1 h 3 min"}
     assert {value: filters.seconds(value) for value in written} == written
+
+
+def test_the_form_says_by_when_an_image_has_to_be_begun(client: FlaskClient) -> None:
+    assert send(client, prompts="a cat", start_within_s="60").status_code == 303
+    with transaction() as session:
+        request = session.scalars(select(Request)).one()
+    assert request.start_by is not None
+    assert (request.start_by - request.accepted_at).total_seconds() == pytest.approx(60, abs=1)
+    refused = send(client, prompts="a cat", start_within_s="-1")
+    assert 400 <= refused.status_code < 500
+    assert 'value="-1"' in refused.text

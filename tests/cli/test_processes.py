@@ -89,6 +89,25 @@ def test_two_cpu_slots_are_two_workers_with_names_of_their_own(given):
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize(("settings", "password", "started"), [
+    ({"HOST": "127.0.0.1"}, "", True),
+    ({"HOST": "127.0.0.1", "KEYS": "yes"}, "", True),
+    ({"HOST": "0.0.0.0", "KEYS": "yes"}, "", False),
+    ({"HOST": "0.0.0.0", "KEYS": "yes", "OPEN": "yes"}, "", False),
+    ({"HOST": "0.0.0.0", "KEYS": "yes"}, "admin:secret", True),
+    ({"HOST": "0.0.0.0", "OPEN": "yes"}, "", True),
+])  # fmt: skip
+def test_flower_knows_no_keys_and_needs_a_password_where_others_reach_it(
+    given, monkeypatch, settings, password, started
+):
+    given(**settings)
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", password)
+    assert ("flower" in [child.name for child in processes.everything()]) is started
+    if not started:
+        with pytest.raises(BadSettings, match="FLOWER_BASIC_AUTH"):
+            run.flower()
+
+
 @pytest.mark.parametrize("asked", ["tpu:0", "cpu", "cpu:x", "cuda:7", "cpu:0,cpu:0", " , "])
 def test_a_device_that_is_not_there_is_refused_by_name_of_the_setting(given, two_gpus, asked):
     given(DEVICES=asked)

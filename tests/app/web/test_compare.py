@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from core.database import transaction
-from core.tables import Request
+from core.tables import Attempt, Request
 from tests.app.conftest import Held, code_and_field, draw, rows
 from tests.app.web.conftest import PAGE, Submit, token, words
 
@@ -52,6 +53,21 @@ def test_the_grid_has_scores_relative_to_exact_and_seconds(client: FlaskClient) 
     assert [cell["seed"] for cell in fewer["cells"]] == grid["seeds"] == [1, 2]
     assert fewer["seconds"] == pytest.approx(3)
     assert client.get(fewer["cells"][0]["image"]).mimetype == "image/png"
+
+
+def test_an_image_that_found_no_cached_latent_says_that_it_was_drawn_in_full(client: FlaskClient) -> None:
+    found = compare(client, prompt="a cat", levels=["exact", "ac-5"], seeds=[1, 2])
+    lines = [client.get(link).get_json() for link in _requests(client, found)]
+    for line in lines:
+        draw(line["id"], line["level_asked"])
+    missed = next(line["id"] for line in lines if (line["level_asked"], line["seed"]) == ("ac-5", 2))
+    with transaction() as session:
+        session.execute(update(Attempt).where(Attempt.request_id == uuid.UUID(missed)).values(steps_skipped=0))
+    exact, cached = client.get(found["links"]["self"]).get_json()["levels"]
+    assert [cell["steps_skipped"] for cell in exact["cells"]] == [None, None]
+    assert [cell["steps_skipped"] for cell in cached["cells"]] == [5, 0]
+    shown = words(client.get(f"/compare/{found['id']}", headers=PAGE).text)
+    assert shown.count("no cached latent near enough: drawn in full") == 1
 
 
 def test_what_is_wrong_names_the_field_of_the_comparison(client: FlaskClient) -> None:
