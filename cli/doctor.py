@@ -20,6 +20,7 @@ CHECKS: dict[str, Check] = {
     "disk": machine.disk,
     "memory": machine.memory,
     "weights": setup.weights,
+    "LoRAs": setup.loras,
     "profile": setup.profile,
     "GPU": gpus.gpu,
     "ports": services.ports,

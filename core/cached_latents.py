@@ -5,9 +5,11 @@ Workers store and look up by this, and the router prices by it: only hits that a
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from core.families import Family, Level
+from core.loras import read_loras
 
 ANY = "*"
 
@@ -17,7 +19,7 @@ class Kind:
     """What two requests must have in common for one to continue from the other's latent.
 
     `scheduler` is the sampler's class; the router, which loads no model, does not know it where the checkpoint names
-    it, and leaves it empty: a model has one sampler in a version of its family.
+    it, and leaves it empty: a model has one sampler in a version of its family. `model` says with which LoRAs, too.
     """
 
     family: str
@@ -35,13 +37,29 @@ def is_final(level: Level) -> bool:
 
 
 def kind_of(
-    family: Family, level: Level, width: int, height: int, steps: int, scheduler: str, final: bool | None = None
+    family: Family,
+    level: Level,
+    width: int,
+    height: int,
+    steps: int,
+    scheduler: str,
+    final: bool | None = None,
+    loras: str | None = None,
 ) -> Kind:
     """The kind of latents that a request of so many `steps` may start from at a level, or leaves behind.
 
     A finished latent (`final`, as the level says where it is not given) serves every model, step count and sampler.
+    With LoRAs (as a row has them) the weights are others than the model's own: its latents serve those with the same
+    LoRAs, each with the same weight, and nobody else.
     """
+    drawn_with = f"+{_digest(family, loras)}" if loras else ""
     if is_final(level) if final is None else final:
-        return Kind(family.id, ANY, family.version, width, height, 0, ANY)
+        return Kind(family.id, ANY + drawn_with, family.version, width, height, 0, ANY)
     total, _ = level.schedule(steps, family.defaults.steps)
-    return Kind(family.id, level.model, family.version, width, height, total, scheduler)
+    return Kind(family.id, level.model + drawn_with, family.version, width, height, total, scheduler)
+
+
+def _digest(family: Family, loras: str) -> str:
+    """The LoRAs of a row with their checksums, as a short text."""
+    files = [family.loras[use.name].sha256 for use in read_loras(loras) if use.name in family.loras]
+    return hashlib.sha256(f"{loras} {files}".encode()).hexdigest()[:16]

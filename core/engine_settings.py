@@ -37,3 +37,6 @@ class EngineSettings(BaseSettings):
     )
     max_batch: int = Field(8, ge=1, description="Most rows that one denoising step carries.")
     memory_mb: int = Field(0, ge=0, description="Memory for resident models a worker. 0: 80 % of the device's.")
+    lora_mb: int = Field(
+        1024, ge=1, description="Memory for resident LoRAs a worker, beside its models (MB); the oldest leave first."
+    )

@@ -6,7 +6,8 @@
     ├── BadInput (400)                what was sent cannot be done; `field` says where
     │   ├── BadPrompt                 empty, over-long, control characters, not UTF-8
     │   ├── OutOfRange                size, steps, seed, guidance, floor, deadline
-    │   ├── UnknownLevel              a level this family does not have
+    │   ├── UnknownLevel              a level this family does not have, or that cannot draw with the LoRAs asked for
+    │   ├── UnknownLora               a LoRA this family does not have
     │   ├── UnknownFamily             a family file that is not there
     │   ├── KeyReused                 an Idempotency-Key that came before with something else
     │   ├── BadCsv                    a CSV without the column, too long, wrong encoding
@@ -38,6 +39,8 @@
     ├── NotStartedInTime (504)        a request that had not begun within its `start_within_s`
     └── EngineError                   one request failed inside a worker; its neighbours go on
         ├── WeightsDamaged            a weight file missing, or not the one that was recorded
+        ├── LoraDamaged               a LoRA's file missing, truncated, or not the one that was recorded
+        ├── LoraUnfit                 a LoRA that does not fit the model
         ├── OutOfMemory               admission did not fit, even alone
         ├── NotANumber                NaN or infinity in a latent
         ├── DecodeFailed              the latent would not become an image
@@ -53,49 +56,10 @@ Each has a stable `code`, the HTTP status it answers with, and a message that sa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-PAGE = "/docs/errors"  # of a running Argus: what each code means
-PROBLEM_TYPE = "application/problem+json"
-
-
-class ArgusError(Exception):
-    """Base of all errors shown to users. `field` names the part of the input at fault, where there is one;
-    `retry_after_s` when the same may be tried again."""
-
-    code = "internal"
-    status = 500
-    help = "Look at the log of the process that answered; report it if it persists."
-
-    def __init__(self, message: str, *, field: str | None = None, retry_after_s: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-        self.retry_after_s = retry_after_s
-
-    @classmethod
-    def title(cls) -> str:
-        """What this kind of error is called: its code as words."""
-        return cls.code.replace("_", " ").capitalize()
-
-    def as_problem(self, instance: str, root: str = "") -> dict[str, Any]:
-        """The body of an error answer by RFC 9457, with our code, field and what to do; `error` is the body of before.
-
-        Args:
-            instance: what names this one answer.
-            root: the path in front of every address of this server.
-        """
-        return {
-            "type": f"{root}{PAGE}#{self.code}",
-            "title": self.title(),
-            "status": self.status,
-            "detail": self.message,
-            "instance": instance,
-            "code": self.code,
-            "field": self.field,
-            "help": self.help,
-            "error": {"code": self.code, "message": self.message, "field": self.field},
-        }
+from core.argus_error import PAGE as PAGE
+from core.argus_error import PROBLEM_TYPE as PROBLEM_TYPE
+from core.argus_error import ArgusError as ArgusError
 
 
 class BadInput(ArgusError):
@@ -120,6 +84,12 @@ class UnknownLevel(BadInput):
     code = "unknown_level"
     status = 422
     help = "Use `auto` or one of the levels the message lists (`GET /v1/levels`)."
+
+
+class UnknownLora(BadInput):
+    code = "unknown_lora"
+    status = 422
+    help = "Use one of the LoRAs the message lists (`GET /v1/levels`); `literal` takes a tag in a prompt as its text."
 
 
 class UnknownFamily(BadInput):
@@ -292,6 +262,16 @@ class EngineError(ArgusError):
 class WeightsDamaged(EngineError):
     code = "weights_damaged"
     help = "Restore the file the message names (`git checkout` it, or download the model again)."
+
+
+class LoraDamaged(EngineError):
+    code = "lora_damaged"
+    help = "Restore the file the message names, or correct the family file; `argus doctor` checks all of them."
+
+
+class LoraUnfit(EngineError):
+    code = "lora_unfit"
+    help = "Take the model out of the LoRA's `models` in the family file, or the LoRA out of the request."
 
 
 class OutOfMemory(EngineError):

@@ -14,9 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from core.errors import BadFamily, UnknownFamily, UnknownLevel
+from core.errors import BadFamily, UnknownFamily, UnknownLevel, UnknownLora
+from core.loras import PIPELINES, Lora, read_loras
 from core.refusals import refusal
 from core.settings import ROOT
 
@@ -169,6 +170,22 @@ class Family(_Frozen):
     models: dict[str, Model]
     levels: dict[str, Level]
     scorer: Scorer
+    loras: dict[str, Lora] = {}
+
+    @field_validator("loras")
+    @classmethod
+    def _loras_fit_models_that_exist_and_the_reference_among_them(
+        cls, loras: dict[str, Lora], info: ValidationInfo
+    ) -> dict[str, Lora]:
+        models, levels = info.data.get("models", {}), info.data.get("levels", {})
+        reference = levels.get(info.data.get("reference"))
+        for lora in loras.values():
+            for model in lora.models:
+                if why := _takes_no_lora(models.get(model)):
+                    raise ValueError(f"{lora.id!r} is for model {model!r}, which {why}")
+            if reference is not None and reference.model not in lora.models:
+                raise ValueError(f"{lora.id!r} is not for {reference.model!r}, the model of the reference level")
+        return loras
 
     @model_validator(mode="after")
     def _levels_name_models_that_exist(self) -> Family:
@@ -188,6 +205,24 @@ class Family(_Frozen):
             raise UnknownLevel(
                 f"Family {self.id!r} has no level {level_id!r}. Use auto or one of: {known}.", field="level"
             ) from None
+
+    def lora(self, name: str) -> Lora:
+        """The LoRA by its name; raises `UnknownLora` naming those there are."""
+        try:
+            return self.loras[name]
+        except KeyError:
+            known = ", ".join(self.loras) or "it has none"
+            raise UnknownLora(f"Family {self.id!r} has no LoRA {name[:64]!r}. Known: {known}.", field="loras") from None
+
+    def draws(self, level_id: str, loras: str | None) -> bool:
+        """Whether a level can draw with these LoRAs of a row: all are for its model, and it caches no features, which
+        would be those of the model alone."""
+        if not loras:
+            return True
+        level, named = self.levels.get(level_id), [self.loras.get(use.name) for use in read_loras(loras)]
+        if level is None or level.strategy == "fc":
+            return False
+        return all(lora is not None and level.model in lora.models for lora in named)
 
     def queue(self, level_id: str) -> str:
         """Name of the Celery queue that carries this level."""
@@ -217,6 +252,15 @@ class Family(_Frozen):
         return [self.queue(level.id) for model in model_ids for level in self.levels_of(model)]
 
 
+def _takes_no_lora(model: Model | None) -> str:
+    """Why not; empty where it does."""
+    if model is None:
+        return "[models] does not list"
+    if model.pipeline not in PIPELINES:
+        return f"has the pipeline {model.pipeline!r}; LoRAs are taken by {', '.join(PIPELINES)}"
+    return "is quantised: LoRAs act on whole weights" if model.quantization else ""
+
+
 def queue_name(family_id: str, level_id: str) -> str:
     """Name of the Celery queue that carries a level of a family."""
     return f"t2i.{family_id}.{level_id}"
@@ -240,7 +284,7 @@ def load_family(name: str) -> Family:
 def _read(path: str, _changed: int) -> Family:
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        for section in ("models", "levels"):
+        for section in ("models", "levels", "loras"):
             for key, entry in data.get(section, {}).items():
                 entry["id"] = key
         return Family(**data)

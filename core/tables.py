@@ -92,6 +92,7 @@ class Request(Base):
     truncated_tokens: Mapped[int | None]  # of the prompt that the encoder does not read; none: not known yet
     negative_truncated_tokens: Mapped[int | None]
     custom_id: Mapped[str | None]  # the client's own
+    loras: Mapped[str | None]  # name:weight,name:weight (`core.loras`); none: the model alone
     seed: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int]
     height: Mapped[int]

@@ -127,6 +127,7 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
 
     from workers.engine.engine import Engine
     from workers.engine.loading import configured_dtype, configured_ways
+    from workers.engine.lora_store import LoraStore
     from workers.latent_cache.cache import shared_cache
 
     torch.set_num_threads(devices.threads(device))
@@ -139,6 +140,7 @@ def make_engine(family: Family, device: str, known: dict[str, StepCurve], max_ba
         shared_cache(),
         curves=known,
         ways=configured_ways(),
+        loras=LoraStore(family, settings().lora_mb),
         on_device_failure=leave,
     )
     engine.start()

@@ -16,6 +16,7 @@ from core.database import patiently
 from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld, StoreDown
 from core.families import Family
 from core.images import ImageStore
+from core.loras import read_loras
 from core.requests import Claim
 from core.tables import Request
 from workers.admission import PolicyAdmission
@@ -150,6 +151,7 @@ def generation_request(claimed: Claim, family: Family, allowed: tuple[str, ...])
         request_id=str(request.id),
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
+        loras=read_loras(request.loras),
         seed=request.seed,
         level=family.level(request.level or family.reference),
         steps=request.steps,

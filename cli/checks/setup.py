@@ -17,7 +17,7 @@ def configuration() -> Iterator[Finding]:
     load_settings()
     yield Finding("settings", True, "every ARGUS_… variable is known and in range")
     family = load_family(settings().family)
-    size = f"{len(family.models)} models, {len(family.levels)} levels"
+    size = f"{len(family.models)} models, {len(family.levels)} levels, {len(family.loras)} LoRAs"
     yield Finding("family", True, f"{family.id} {family.version}: {size}")
     yield Finding("devices", True, ", ".join(local_devices()))
 
@@ -43,6 +43,16 @@ def weights_in(name: str, folder: Path) -> Finding:
 
     verify(folder)
     return Finding(f"weights of {name}", True, "present, checksums as recorded")
+
+
+def loras() -> Iterator[Finding]:
+    """The files of the family's LoRAs are there, whole, and those that the family file names."""
+    from core.families import load_family
+
+    for lora in load_family(settings().family).loras.values():
+        file = lora.checked()
+        about = "no checksum named" if lora.sha256 is None else "checksum as named"
+        yield Finding(f"LoRA {lora.id}", True, f"{file}: whole, {about}")
 
 
 def profile() -> Iterator[Finding]:

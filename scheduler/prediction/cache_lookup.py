@@ -65,7 +65,7 @@ def cache_offers(
 
 def _kind(family: Family, level: Level, row: Request) -> Kind:
     scheduler = family.models[level.model].scheduler or ""
-    return kind_of(family, level, row.width, row.height, row.steps, scheduler)
+    return kind_of(family, level, row.width, row.height, row.steps, scheduler, loras=row.loras)
 
 
 def _entry(family: Family, level: Level, row: Request, key: str) -> str:

@@ -9,6 +9,7 @@
 | beside the loop: encode, decode, store | `stages.py`, `preparation.py` |
 | what a request is heading for, step by step | `clean_latents.py`, `previews.py` |
 | models: waiting for, holding and loading them | `model_queue.py`, `model_pool.py`, `loading.py` |
+| LoRAs on them: getting and holding them | `lora_stage.py`, `lora_store.py` |
 | changing level; preemption | `level_changes.py` · `preemption.py` |
 | what goes wrong, and how everything ends then | `faults.py`, `failures.py` |
 """

@@ -13,7 +13,7 @@ Key = tuple[Any, ...]
 
 
 class RunningBatches:
-    """Batches by model and shape; they take turns."""
+    """Batches by model, shape and LoRAs; they take turns."""
 
     def __init__(self, costs: StepCosts, max_rows: int) -> None:
         self.costs, self.max_rows = costs, max_rows
@@ -36,7 +36,7 @@ class RunningBatches:
         key = _key(request)
         cached_level = request.level.id if request.row.cache_context else None
         fit = request.adapter.rows_that_fit or self.max_rows
-        limit = self._limits.setdefault(key, RowLimit(self.max_rows, min(fit, self.max_rows)))
+        limit = self._limits.setdefault(_forward(request), RowLimit(self.max_rows, min(fit, self.max_rows)))
         return self._batches.get(key) or RunningBatch(request.adapter, limit, cached_level=cached_level)
 
     def join(self, request: RunningRequest, batch: RunningBatch) -> None:
@@ -91,5 +91,10 @@ class RunningBatches:
 
 
 def _key(request: RunningRequest) -> Key:
-    """Rows with the same key share a batch."""
+    """Rows with the same key share a batch. peft has one weight a LoRA for all rows of a forward."""
+    return (*_forward(request), request.request.loras)
+
+
+def _forward(request: RunningRequest) -> Key:
+    """What forwards that take as much memory have in common, LoRAs or not."""
     return (request.level.model, request.row.shape, request.level.id if request.row.cache_context else None)

@@ -21,6 +21,7 @@ from workers.engine.level_changes import LevelChanges
 from workers.engine.loading import ModelLoader
 from workers.engine.loop import StepLoop
 from workers.engine.loop_thread import LoopThread
+from workers.engine.lora_store import LoraStore
 from workers.engine.model_pool import ModelPool, PooledModel
 from workers.engine.preemption import PreemptedStore
 from workers.engine.preparation import Preparation
@@ -47,7 +48,7 @@ class Engine:
         cache: latents of earlier requests, for `ac` levels; None runs those in full.
         curves: step curves by model or `fc` level, from the profile; corrected as steps are measured.
         load, expected_mb: make an adapter of a model, and say what it will take; tests give their own.
-        ways: as `ModelLoader` has them.
+        ways, loras: as `ModelLoader` and `LoraStore` have them.
         preempted: where the state of preempted requests is kept.
         steps_ahead: steps that the device may be behind the loop; None is one on CUDA and none on the CPU.
         on_device_failure: called once when the device can't be used any more, after all requests have ended.
@@ -69,6 +70,7 @@ class Engine:
         ways: Ways | None = None,
         preempted: PreemptedStore | None = None,
         steps_ahead: int | None = None,
+        loras: LoraStore | None = None,
         on_device_failure: Callable[[Exception], object] = lambda error: None,
         threaded: bool = True,
     ) -> None:
@@ -77,7 +79,7 @@ class Engine:
         self.cache, self.preempted_store = cache, preempted or PreemptedStore()
         self.costs = StepCosts(curves)
         self.pool = ModelPool(family, load or loader.load, expected_mb or loader.expected_mb, memory_budget_mb)
-        preparation = Preparation(family, cache, self.preempted_store)
+        preparation = Preparation(family, cache, self.preempted_store, loras or LoraStore(family))
         self._registry = Registry(self._finished)
         self._batches = RunningBatches(self.costs, max_batch)
         changes, finish = LevelChanges(family, preparation), self._registry.finish

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
+from workers.engine.lora_store import LoraStore
 from workers.engine.preemption import PreemptedState, PreemptedStore
 from workers.engine.running_request import RunningRequest
 from workers.latent_cache.cache import LatentCache
@@ -20,10 +21,10 @@ def guidance_at(request: RunningRequest, level: Level) -> float:
 
 
 class Preparation:
-    """Makes rows of a family's requests; `preempted` are those that can continue."""
+    """Makes rows of a family's requests; `preempted` are those that can continue, `loras` what is put on models."""
 
-    def __init__(self, family: Family, cache: LatentCache | None, preempted: PreemptedStore) -> None:
-        self.family, self.cache, self.preempted = family, cache, preempted
+    def __init__(self, family: Family, cache: LatentCache | None, preempted: PreemptedStore, loras: LoraStore) -> None:
+        self.family, self.cache, self.preempted, self.loras = family, cache, preempted, loras
 
     def prefetch(self, request: RunningRequest) -> None:
         """Start looking for a cached latent while the request waits; one that continues needs none."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from core.families import Level
+from core.loras import LoraUse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,7 @@ class GenerationRequest:
     width: int
     height: int
     negative_prompt: str = ""
+    loras: tuple[LoraUse, ...] = ()  # by name
     deadline: float | None = None
     allowed_levels: tuple[str, ...] = ()
     attempt: int = 1

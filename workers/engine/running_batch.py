@@ -11,6 +11,7 @@ from torch import Tensor
 from workers.engine.faults import again_with_memory, is_out_of_memory, release_memory
 from workers.engine.row_limit import RowLimit
 from workers.engine.running_request import RunningRequest
+from workers.engine.step_costs import WITH_LORAS
 from workers.engine.streams import on_this_stream
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Batch, Row, Tensors
@@ -18,7 +19,8 @@ from workers.pipelines.rows import Batch, Row, Tensors
 
 @dataclass(eq=False)
 class RunningBatch:
-    """The running rows of one model and shape. Row i is slice i of every tensor; the tensors grow by doubling.
+    """The running rows of one model, shape and set of LoRAs. Row i is slice i of every tensor; these
+    grow by doubling.
 
     `limit` says how many rows one forward may have. `cached_level` names the `fc` level of the rows, which then take a
     forward each.
@@ -37,8 +39,9 @@ class RunningBatch:
 
     @property
     def curve_id(self) -> str:
-        """The step curve that its steps follow: its model's, or that of an `fc` level."""
-        return self.cached_level or self.adapter.model.id
+        """The step curve that its steps follow: its model's, with LoRAs or without, or that of an `fc` level."""
+        with_loras = WITH_LORAS if self.adapter.strengths is not None else ""
+        return self.cached_level or self.adapter.model.id + with_loras
 
     @property
     def urgency(self) -> float:

@@ -1,4 +1,4 @@
-"""The stages beside the loop, a thread each: loading models, encoding prompts, decoding latents, storing latents."""
+"""The stages beside the loop, a thread each: models, their LoRAs, encoding prompts, decoding and storing latents."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.errors import DecodeFailed, EngineError
 from workers.engine.faults import as_engine_error, is_device_failure, is_out_of_memory, release_memory
+from workers.engine.lora_stage import LoraStage
 from workers.engine.model_pool import ModelPool
 from workers.engine.model_queue import ModelQueue
 from workers.engine.preparation import Preparation
@@ -56,15 +57,16 @@ class Stages:
         self._waiting, self._wake, self._finish = waiting, wake, finish
         self._postponed: list[tuple[Executor, Stage, RunningRequest]] = []  # until memory is free
         self._lock = threading.Lock()
-        names = ("loader", "encoder", "decoder", "storer")
-        self._loader, self._encoder, self._decoder, self._storer = (
+        names = ("loader", "loras", "encoder", "decoder", "storer")
+        self._loader, self._adder, self._encoder, self._decoder, self._storer = (
             DaemonExecutor(name) if threaded else InlineExecutor() for name in names
         )
-        self.models = ModelQueue(pool, self._loader, self.encode, finish)
+        loras = LoraStage(preparation.loras, self._adder, self.encode, self._failed)
+        self.models = ModelQueue(pool, self._loader, loras.enter, finish)
         self._encoding, self._decoding = StageStream(device), StageStream(device)
 
     def enter(self, request: RunningRequest) -> None:
-        """The model first, then the prompt."""
+        """The model first, then its LoRAs, then the prompt."""
         wanted = request.request
         request.on_x0 = Previews(request, self.preview) if wanted.previews and wanted.on_preview else wanted.on_x0
         self.models.enter(request)
@@ -96,7 +98,7 @@ class Stages:
 
     def close(self) -> None:
         """End the threads; work that has not begun is dropped."""
-        for stage in (self._loader, self._encoder, self._decoder, self._storer):
+        for stage in (self._loader, self._adder, self._encoder, self._decoder, self._storer):
             stage.shutdown(wait=True, cancel_futures=True)
 
     def _encode(self, request: RunningRequest) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from core.cached_latents import Kind, is_final, kind_of
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
+from core.loras import written_loras
 from core.prompt_window import read_by
 from core.similarity import deepest
 from workers.engine.request import GenerationRequest
@@ -200,7 +201,8 @@ class LatentCache:
 
 
 def _kind(request: GenerationRequest, level: Level, family: Family, scheduler: str, final: bool) -> Kind:
-    return kind_of(family, level, request.width, request.height, request.steps, scheduler, final)
+    size = (request.width, request.height)
+    return kind_of(family, level, *size, request.steps, scheduler, final, written_loras(request.loras))
 
 
 def _sentence(prompt: str) -> np.ndarray:

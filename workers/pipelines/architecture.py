@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from workers.pipelines.compiling import compile_blocks, repeated_blocks, sharing
 from workers.pipelines.fastest_forward import FastestForward
 from workers.pipelines.rows import Tensors
 
+if TYPE_CHECKING:
+    from workers.pipelines.lora_layers import Strengths
+
 
 class Architecture:
     """One pipeline class: weights, prompts, denoiser, decoder. An adapter (`base.py`) is one of these."""
@@ -29,6 +32,7 @@ class Architecture:
     net: Any = None  # the denoiser, of those that come as a diffusers pipeline
     attention: str = DEFAULT  # back-end preferred in the denoiser
     fastest: FastestForward | None = None  # how its forward runs, where that was measured
+    strengths: Strengths | None = None  # of the LoRAs in it, where it has some
     compiles: bool = False  # also what is not measured, the steps of `fc` levels
 
     def load(self) -> Any:

@@ -71,6 +71,8 @@ class Adapter(Architecture):
     @torch.inference_mode()
     def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
         """Conditioning and, where this guidance needs one, the unconditional half; no batch axis."""
+        if self.strengths is not None:
+            self.strengths.in_encoders()
         same = self.inputs_of(request, guidance)
         conditioning = {**self.encode_prompt(request.prompt), **same}
         negative = {**self._negative(request.negative_prompt), **same} if self.guides(guidance) else None
@@ -104,6 +106,8 @@ class Adapter(Architecture):
 
     def predict(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
         """`forward`, the fastest way that was measured; in autocast where that was asked for."""
+        if self.strengths is not None:
+            self.strengths.in_denoiser()
         if self.autocast_dtype is not None:
             with torch.autocast(self.device.type, self.autocast_dtype):
                 return self.forward(latents, times, conditioning).to(self.state_dtype)
