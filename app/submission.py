@@ -14,10 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.prompts.texts import CONTROL, PromptText
+from app.prompts.loras import take_tags, together, use_of
+from app.prompts.texts import CONTROL, PromptText, clean_text
 from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, PromptIn
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
+from core.loras import LoraUse
 from core.numbers import MAX_SEED, RANDOM
 from core.prompt_window import window_of
 from core.refusals import refusal
@@ -59,7 +61,12 @@ def each_row(job: JobIn, family: Family, most: int) -> Iterator[dict[str, Any]]:
 def _rows(item: PromptIn, job: JobIn, family: Family, place: str) -> Iterator[dict[str, Any]]:
     """Those of one prompt."""
     columns, texts = _columns(item, job, family, place), _texts(item, job, family, place)
-    return ({**columns, **_texts_for(texts, seed), "seed": seed} for seed in _seeds(item, job, place))
+    given, field = _chosen(item, job, place, "loras", ())
+    listed, fields = [use_of(one, family, field) for one in given], (field, _chosen(item, job, place, "level")[1])
+    level = None if columns["level_asked"] == AUTO else columns["level_asked"]
+    for seed in _seeds(item, job, place):
+        drawn, tagged = _texts_for(texts, seed, family)
+        yield {**columns, **drawn, "loras": together([*listed, *tagged], family, level, fields), "seed": seed}
 
 
 def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:
@@ -127,15 +134,31 @@ def _texts(item: PromptIn, job: JobIn, family: Family, place: str) -> tuple[Prom
     )
 
 
-def _texts_for(texts: tuple[PromptText, PromptText], seed: int) -> dict[str, str | None]:
-    """The columns of both texts for one seed."""
+def _texts_for(
+    texts: tuple[PromptText, PromptText], seed: int, family: Family
+) -> tuple[dict[str, str | None], list[LoraUse]]:
+    """The columns of both texts for one seed, and the LoRAs that the prompt names."""
     (prompt, asked), (negative, negative_asked) = (text.drawn(seed) for text in texts)
-    return {
+    prompt, asked, uses = _without_tags(texts[0], prompt, asked, family)
+    columns = {
         "prompt": prompt,
         "prompt_asked": asked,
         "negative_prompt": negative,
         "negative_prompt_asked": negative_asked,
     }
+    return columns, uses
+
+
+def _without_tags(
+    text: PromptText, drawn: str, asked: str | None, family: Family
+) -> tuple[str, str | None, list[LoraUse]]:
+    """What was drawn of a prompt without its tags of LoRAs, what was written where that differs, and the LoRAs."""
+    if text.literal:
+        return drawn, asked, []
+    plain, uses = take_tags(drawn, family, text.field)
+    if plain == drawn:
+        return drawn, asked, []
+    return clean_text(plain, text.field, text.limit), asked or text.written, uses
 
 
 def _custom_id(given: str | None, field: str) -> str | None:

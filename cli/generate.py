@@ -87,6 +87,7 @@ def _from_here(place: str) -> str:
 @click.option("--size", help="WIDTHxHEIGHT in pixels; default: the family's.")
 @click.option("--seed", type=Seed(), help="Seed of each prompt's first image; default, and -1: random.")
 @click.option("--n", type=Whole(1), default=1, show_default=True, help="Images per prompt, seeds counting up.")
+@click.option("--lora", "loras", multiple=True, metavar="NAME[:WEIGHT]", help="A LoRA of the family; several times.")
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option(
@@ -112,6 +113,7 @@ def generate(
     listed = _listed(file)
     if not (prompts or listed.prompts):
         raise click.UsageError("Give at least one prompt, or --file.")
+    options["loras"] = ", ".join(options["loras"]) or None
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
     console = make_console(stderr=not shows_table(json_out))
     client = client_at(url)

@@ -19,7 +19,7 @@ from core.unserved import may_start
 SHOWN = (  # of a request that waits: just what decides, because every claim reads some dozens of them
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality, Request.service_class),
     *(Request.attempts, Request.level, Request.level_asked, Request.urgent, Request.qualities),
-    *(Request.steps, Request.width, Request.height, Request.priority),
+    *(Request.steps, Request.width, Request.height, Request.priority, Request.loras),
 )
 
 

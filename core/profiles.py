@@ -59,6 +59,7 @@ class LevelProfile(BaseModel):
     fetch_s: float = Field(default=0.0, ge=0)
     load_s: float = Field(default=0.0, ge=0)
     memory_mb: float = Field(default=0.0, ge=0)
+    lora_ratio: float = Field(default=1.0, gt=0)  # a step of one row with a LoRA over one without
     p90_ratio: float = Field(default=1.0, ge=1)  # learned live: the ninth decile of times over their median
 
     @model_validator(mode="after")

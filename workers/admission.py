@@ -26,7 +26,7 @@ from core.tenant_tables import ITSELF
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
-from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
+from scheduler.observation.snapshot import SnapshotReader, able, as_request, quality_of
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed
@@ -88,7 +88,7 @@ class PolicyAdmission:
         if answer.start is None:
             return Admission(unreachable=unreachable)
         chosen = waiting[places[answer.start]]
-        free = _free(chosen) and answer.level in levels
+        free = _free(chosen) and answer.level in levels and able(chosen, answer.level)
         return Admission(places[answer.start], answer.level if free else "", unreachable)
 
     def gives_way(self, waiting: Sequence[Waiting], running: Sequence[tuple[Request, float]]) -> int | None:
@@ -106,15 +106,25 @@ class PolicyAdmission:
 
     def length(self, row: Request) -> float:
         """What a request takes at its level, relative to one of the usual steps and size."""
-        return next(iter(self.family.lengths([str(row.level)], row.steps, row.width, row.height)), 1.0)
+        return next(iter(self._lengths(row, [str(row.level)], self.reader.policy)), 1.0)
 
     def _bound(self, row: Waiting | Request, policy: Policy) -> PolicyRequest:
         """The row as the policy sees it; one that is bound to its level accepts no other."""
-        lengths = self.family.lengths(policy.levels, row.steps, row.width, row.height)
+        lengths = self._lengths(row, policy.levels, policy)
         if _free(row):
             return replace(as_request(row, quality_of(row, policy)), lengths=lengths)
         only = tuple(float(level == row.level) for level in policy.levels)
         return replace(as_request(row, only), floor=1.0, lengths=lengths)
+
+    def _lengths(self, row: Waiting | Request, levels: Sequence[str], policy: Policy | None) -> tuple[float, ...]:
+        """What it takes at each level, relative to a usual one: its steps, its pixels, and LoRAs as they were measured;
+        empty where it is a usual one."""
+        lengths = self.family.lengths(levels, row.steps, row.width, row.height)
+        profile = policy.cluster.profiles.get(self.device_type) if policy else None
+        if not row.loras or profile is None:
+            return lengths
+        ratios = (profile.level(level).lora_ratio if level in profile.ids else 1.0 for level in levels)
+        return tuple(length * ratio for length, ratio in zip(lengths or [1.0] * len(levels), ratios, strict=True))
 
     def share(self, level: str) -> float:
         """The share of this device that a request at a level fills."""
@@ -176,7 +186,7 @@ def _free(row: Waiting | Request) -> bool:
 
 def _best(row: Waiting, levels: Sequence[str]) -> str | None:
     """The level, of these, that is predicted to be best for one that may be drawn at any; none to keep its own."""
-    known = {level: row.qualities[level] for level in levels if level in (row.qualities or {})}
+    known = {level: row.qualities[level] for level in levels if level in (row.qualities or {}) and able(row, level)}
     return max(known, key=lambda level: (known[level], level == row.level)) if known and _free(row) else None
 
 

@@ -76,7 +76,8 @@ class Execution:
             alone = claimed.number > 1 and patiently(lambda: attempts.suspected(claimed.request.id))
             result = self._draw(claimed, alone)
             if self.recorder.store(claimed, result):
-                self._calibrate(result, time.time() - result.times.admitted)
+                if not claimed.request.loras:
+                    self._calibrate(result, time.time() - result.times.admitted)
                 return True
         except Cancelled as error:
             if claimed.request.id in self.claims.preempted:

@@ -15,6 +15,7 @@ from core.errors import StoreDown
 from core.families import Family
 from core.images import ImageStore, Stored
 from core.infotext import NAME, infotext, program
+from core.loras import tags
 from core.messages import QUALITY_QUEUE, ScoreImage
 from core.requests import Claim
 from core.tables import Image, Request
@@ -99,6 +100,7 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
         "seed": request.seed,
+        "loras": request.loras,
         "level": result.level_id,
         "model": result.model_id,
         "family": f"{family.id} {family.version}",
@@ -110,7 +112,8 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "custom_id": request.custom_id,
         **{name: count or None for name, count in truncation_columns(result).items()},
     }
-    values[NAME] = infotext(request.prompt, request.negative_prompt, _parameters(family, request, result))
+    prompt = f"{request.prompt} {tags(request.loras)}".strip()
+    values[NAME] = infotext(prompt, request.negative_prompt, _parameters(family, request, result))
     return {name: str(value) for name, value in values.items() if value not in ("", None)}
 
 

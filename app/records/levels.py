@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
+from app.schemas.levels import FamilyLoraOut, LevelOut, LevelsOut, MeasuredOut
 from core.errors import BadProfile
 from core.families import Family, Level
+from core.loras import Lora
 from core.profiles import Profile, QualityTable
 from core.tables import Worker
 from scheduler.observation.queries import profiles
@@ -32,7 +33,13 @@ def levels_out(session: Session, family: Family) -> LevelsOut:
         defaults=family.defaults.model_dump(),
         limits=family.limits.model_dump(),
         levels=[_level_out(family, level, measured, means.get(level.id)) for level in family.levels.values()],
+        loras=[_lora_out(family, lora) for lora in family.loras.values()],
     )
+
+
+def _lora_out(family: Family, lora: Lora) -> FamilyLoraOut:
+    able = [level for level in family.levels if family.draws(level, f"{lora.id}:1")]
+    return FamilyLoraOut(name=lora.id, weight=lora.weight, words=list(lora.words), levels=able)
 
 
 def quality_table(family: Family) -> QualityTable | None:

@@ -12,8 +12,9 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from app.access import owned
 from app.links import link
-from app.schemas.requests import RequestLine
+from app.schemas.requests import LoraOut, RequestLine
 from core.errors import NotFound
+from core.loras import read_loras
 from core.tables import Image, Job, Request, Score
 
 FROM_USERS = Job.source != "audit"  # audits are Argus's own second drawings, nobody's traffic
@@ -51,6 +52,7 @@ def line_of(request: Request, image_id: uuid.UUID | None, score: float | None) -
         truncated_tokens=request.truncated_tokens,
         negative_truncated_tokens=request.negative_truncated_tokens,
         seed=request.seed,
+        loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
         state=request.state,
         level=request.level,
         image_id=image_id,

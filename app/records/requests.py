@@ -15,9 +15,10 @@ from app.records.images import image_out
 from app.records.lines import seconds_between
 from app.schemas.errors import ErrorDetail
 from app.schemas.images import ImageOut
-from app.schemas.requests import AttemptOut, CacheOut, QualityOut, RequestOut, TimesOut
+from app.schemas.requests import AttemptOut, CacheOut, LoraOut, QualityOut, RequestOut, TimesOut
 from core.errors import NotFound
 from core.families import Level, load_family
+from core.loras import read_loras
 from core.settings import settings
 from core.tables import Attempt, Image, Request, State
 
@@ -50,6 +51,7 @@ def _out(request: Request) -> RequestOut:
         strategy=level.strategy if level else None,
         model=newest.model if newest else (level.model if level else None),
         reason=request.note,
+        loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
         notes=notes(request.prompt, request.negative_prompt),
         cache=_cache(request.tries[-1] if request.tries else None),
         quality=_quality(request, newest),

@@ -30,6 +30,15 @@ class LevelOut(Out):
     measured: dict[str, MeasuredOut] = Field(description="By type of device.")
 
 
+class FamilyLoraOut(Out):
+    """A LoRA that requests may name."""
+
+    name: str
+    weight: float = Field(description="Where a request gives none.")
+    words: list[str] = Field(description="That it was trained to answer to; prompts have them where their writer did.")
+    levels: list[str] = Field(description="That can draw with it.")
+
+
 class LevelsOut(Out):
     """The family served: what may be asked, and its levels."""
 
@@ -39,3 +48,4 @@ class LevelsOut(Out):
     defaults: dict[str, float]
     limits: dict[str, Any]
     levels: list[LevelOut]
+    loras: list[FamilyLoraOut] = []

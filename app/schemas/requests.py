@@ -17,6 +17,13 @@ TRUNCATED = Field(
 )
 
 
+class LoraOut(Out):
+    """A LoRA that an image is drawn with."""
+
+    name: str
+    weight: float
+
+
 class RequestLine(Out):
     """A request as it stands in the list of its job."""
 
@@ -25,6 +32,7 @@ class RequestLine(Out):
     custom_id: str | None = Field(description="The client's own id.")
     prompt: str
     seed: WideInt
+    loras: list[LoraOut] = []
     truncated_tokens: int | None = TRUNCATED
     negative_truncated_tokens: int | None = TRUNCATED
     state: str
@@ -115,7 +123,10 @@ class RequestOut(Out):
     prompt: str
     negative_prompt: str
     seed: WideInt
-    prompt_asked: str | None = Field(description="As it was written, where choices in it made it `prompt`.")
+    loras: list[LoraOut] = Field(default=[], description="Listed beside the prompt, or named in it by tags.")
+    prompt_asked: str | None = Field(
+        description="As it was written, where choices or tags of LoRAs in it made it `prompt`."
+    )
     negative_prompt_asked: str | None = Field(description="The same of the negative prompt.")
     truncated_tokens: int | None = TRUNCATED
     negative_truncated_tokens: int | None = TRUNCATED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from apiflask.fields import UploadFile
@@ -21,12 +22,49 @@ from pydantic import (
 from app.schemas.base import AnyWhole, ClassName, Flag, In, Number, Seed, Share, Whole
 from app.schemas.hooks import TOLD, EventNames
 from core.errors import TooLarge
+from core.loras import LEAST_WEIGHT, MOST_WEIGHT
+from core.loras import MOST as MOST_LORAS
 from core.settings import settings
 
 MAX_DEADLINE_S = 30 * 86_400.0
 TITLE_CHARS = 200
+LORA_SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "weight": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
 LEVEL_CHARS = 64
 CUSTOM_ID_CHARS = 255
+
+
+class LoraIn(In):
+    """A LoRA of the family, and how strongly it acts."""
+
+    name: str = Field(description="As `GET /v1/levels` lists it.")
+    weight: Number | None = Field(
+        default=None, description=f"{LEAST_WEIGHT:g} to {MOST_WEIGHT:g}; left out: as the family has it."
+    )
+
+
+def _as_loras(value: Any) -> Any:
+    """`ink:0.8, oil` as a list of both; a list's texts as what they name."""
+    parts = [part for part in re.split("[,;]", value) if part.strip()] if isinstance(value, str) else value
+    return [_as_lora(part) if isinstance(part, str) else part for part in parts] if isinstance(parts, list) else parts
+
+
+def _as_lora(text: str) -> dict[str, str | None]:
+    name, _, weight = text.strip().partition(":")
+    return {"name": name.strip(), "weight": weight.strip() or None}
+
+
+Loras = Annotated[
+    list[LoraIn],
+    BeforeValidator(_as_loras),
+    WithJsonSchema(
+        {"anyOf": [{"type": "array", "items": {"anyOf": [LORA_SCHEMA, {"type": "string"}]}}, {"type": "string"}]}
+    ),
+]
 
 
 class Options(In):
@@ -48,6 +86,11 @@ class Options(In):
     )
     literal: Flag | None = Field(
         default=None, description="Whether prompts are taken as they are written, without choices (docs/prompts.md)."
+    )
+    loras: Loras | None = Field(
+        default=None,
+        description=f"LoRAs of the family to draw with, at most {MOST_LORAS}: objects, or text such as `ink:0.8, oil`. "
+        "In prompts: `<lora:ink:0.8>`.",
     )
     min_quality: Share | None = Field(
         default=None,

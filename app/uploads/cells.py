@@ -17,6 +17,7 @@ OTHER_NAMES = {
     "id": OWN_ID,
     "prompts": PROMPT,
     "negative": "negative_prompt",
+    "lora": "loras",
     "cfg": "guidance",
     "cfg_scale": "guidance",
     "guidance_scale": "guidance",

@@ -22,6 +22,8 @@ Where keys are demanded: [keys.md](keys.md).
 `model` (OpenAI) and `sd_model_checkpoint` (A1111) take `auto`, the family, or a level by name; every answer says under
 `argus` which level drew the image and why. What a client sends that cannot change the image is accepted and named in
 `argus.ignored`; what would change it and is not to be had here is refused with its name.
+`<lora:name:0.8>` in a prompt draws with a LoRA, in families that have some ([prompts](prompts.md));
+`GET /sdapi/v1/loras` lists them.
 """
 OUTCOMES = {"works": "works", "refused": "clear refusal", "fails": "**fails**"}
 

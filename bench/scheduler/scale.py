@@ -226,13 +226,13 @@ def history(family: Family, rows: int) -> dict[str, Any]:
         pass
     vacuum()
     filled_s, day = time.perf_counter() - started, timedelta(days=1)
-    now = datetime.now(UTC)
+    now, fox = datetime.now(UTC), Request(prompt="a fox")
     learning: dict[str, Callable[[Any], object]] = {
         "audits of a day, measured": lambda session: audited(session, family),
         "audits to order": lambda session: order_audits(session, family, 4),
         "timings of a device type": lambda session: queries.timings(session, "cpu"),
         "scores against the reference": lambda session: queries.relative_scores(session, family),
-        "score of the reference level": lambda session: escalate._reference_score(session, family, "a fox"),
+        "score of the reference level": lambda session: escalate._reference_score(session, family, fox),
         "the load, with hours of demand": lambda session: SnapshotReader(family).snapshot(session, fresh=True),
     }
     views: dict[str, Callable[[Any], object]] = {

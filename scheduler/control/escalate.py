@@ -29,7 +29,7 @@ def escalate(reader: SnapshotReader, request_id: uuid.UUID) -> str | None:
     with transaction() as session:
         row = session.get(Request, request_id)
         score = _newest_score(session, request_id)
-        reference = _reference_score(session, reader.family, row.prompt) if row else None
+        reference = _reference_score(session, reader.family, row) if row else None
         images = session.scalar(select(func.count()).where(Image.request_id == request_id)) or 0
         snapshot = reader.snapshot(session)
     policy, epoch = snapshot.policy, snapshot.epoch
@@ -53,10 +53,11 @@ def _newest_score(session: Session, request_id: uuid.UUID) -> float | None:
     return session.scalar(query.order_by(Image.created_at.desc()).limit(1))
 
 
-def _reference_score(session: Session, family: Family, prompt: str) -> float | None:
-    """What the reference level scored on this prompt, if it was drawn there lately (by audits, say); else its mean."""
+def _reference_score(session: Session, family: Family, row: Request) -> float | None:
+    """What the reference level scored on this prompt with these LoRAs, if it was drawn there lately (by audits, say);
+    else its mean."""
     recent = (
-        select(Score.value, Request.prompt)
+        select(Score.value, Request.prompt, Request.loras)
         .join(Image, Image.id == Score.image_id)
         .join(Request, Request.id == Image.request_id)
         .where(Image.level == family.reference, Request.family == family.id)
@@ -67,5 +68,6 @@ def _reference_score(session: Session, family: Family, prompt: str) -> float | N
     score = recent.c.value
     known: float | None
     mean: float | None
-    known, mean = session.execute(select(func.avg(score).filter(recent.c.prompt == prompt), func.avg(score))).one()
+    same = (recent.c.prompt == row.prompt) & recent.c.loras.is_not_distinct_from(row.loras)
+    known, mean = session.execute(select(func.avg(score).filter(same), func.avg(score))).one()
     return mean if known is None else known

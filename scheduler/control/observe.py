@@ -21,7 +21,7 @@ from scheduler.observation import queries
 from scheduler.observation.calibration import Correction, learned
 from scheduler.observation.forecast import Forecast
 from scheduler.observation.queries import LiveWorker
-from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request, quality_of
+from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request, floor_of, quality_of
 from scheduler.observation.target import latency_target_s
 from scheduler.policies import Policy
 
@@ -30,7 +30,7 @@ LOOKED_AT = 4 * SAMPLE  # of which some may have been routed without a predictio
 REALIGNED = 10_000  # waiting requests that a tick may move, most urgent first
 COLUMNS = (  # of a waiting request: just those that decide
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality),
-    *(Request.service_class, Request.attempts, Request.level, Request.qualities),
+    *(Request.service_class, Request.attempts, Request.level, Request.qualities, Request.loras),
 )
 
 
@@ -137,7 +137,7 @@ class Observer:
     def _sample(self, session: Session, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
         """Predicted qualities (N×L) and floors (N) of the newest requests whose level is the policy's to choose."""
         newest = (
-            select(Request.qualities, Request.min_quality)
+            select(Request.qualities, Request.min_quality, Request.loras)
             .where(Request.family == self.family.id)
             .where(Request.service_class == ServiceClass.INTERACTIVE, Request.level_asked == "auto")
             .order_by(Request.accepted_at.desc())
@@ -147,8 +147,8 @@ class Observer:
         predicted = select(newest).where(func.jsonb_typeof(newest.c.qualities) == "object")
         rows = session.execute(predicted.limit(SAMPLE)).all()
         means = dict(zip(policy.levels, policy.cluster.quality, strict=True))
-        sample = [[known.get(level, means[level]) for level in policy.levels] for known, _ in rows]
-        return np.array(sample).reshape(len(rows), len(policy.levels)), np.array([floor or 0.0 for _, floor in rows])
+        sample = [[known.get(level, means[level]) for level in policy.levels] for known, _, _ in rows]
+        return np.array(sample).reshape(len(rows), len(policy.levels)), np.array([floor_of(row) for row in rows])
 
     def _named(self, session: Session, policy: Policy) -> dict[str, float]:
         """Requests a second for named levels: as they came, and what waits cleared within one target latency."""

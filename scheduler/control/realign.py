@@ -13,7 +13,7 @@ from core.publishing import is_among, publish_requests
 from core.queued_requests import change_levels, make_urgent, restore_reference
 from core.tables import Request, State
 from scheduler.control import reasons
-from scheduler.observation.snapshot import Snapshot
+from scheduler.observation.snapshot import Snapshot, able
 from scheduler.policies import Policy
 
 REPUBLISHED = 500  # requests that a tick moves to other workers: each costs a message
@@ -36,7 +36,8 @@ def realign(
 
 def start_urgent(rows: Sequence[Any], levels: Mapping[int, str], snapshot: Snapshot) -> int:
     """Batch work (`rows`, by index) that would miss its window goes with the interactive requests; returns how much."""
-    wanted = {rows[i].id: level if snapshot.is_served(level) else rows[i].level for i, level in levels.items()}
+    taken = {i: snapshot.is_served(level) and able(rows[i], level) for i, level in levels.items()}
+    wanted = {rows[i].id: level if taken[i] else rows[i].level for i, level in levels.items()}
     found = make_urgent(wanted, reasons.URGENT) if wanted else []
     publish_requests(found)
     return len(found)
@@ -56,7 +57,7 @@ def _moves(
     moved: dict[Any, str] = {}
     published: list[Any] = []
     for row, level in zip(rows, levels, strict=True):
-        if level == row.level or not snapshot.is_served(level):
+        if level == row.level or not snapshot.is_served(level) or not able(row, level):
             continue
         if not _same_workers(policy, row.level, level):
             if len(published) == REPUBLISHED:

@@ -33,7 +33,7 @@ from core.tables import Request, ServiceClass, State
 from scheduler.control import reasons
 from scheduler.control.shares import settle
 from scheduler.observation.queries import background_by_level
-from scheduler.observation.snapshot import Snapshot, SnapshotReader, as_request
+from scheduler.observation.snapshot import Snapshot, SnapshotReader, able, as_request, floor_of, quality_of
 from scheduler.policies import Epoch, Policy
 from scheduler.policies.unread import route_unread
 from scheduler.prediction.predictions import QualityPredictions
@@ -160,7 +160,7 @@ class Router:
             if seen is None:
                 return None
             note = reasons.not_served(level)
-            level = self._best_served(seen.by_level(policy), snapshot, request.min_quality or 0.0)
+            level = self._best_served(seen.by_level(policy), snapshot, floor_of(request))
         if interactive:
             self.reader.count_routed(level, by_policy)
         if seen is None:
@@ -172,10 +172,12 @@ class Router:
     ) -> tuple[str, str] | None:
         load = self.reader.load_now(snapshot)
         if seen is None:
-            level = route_unread(policy, as_request(request, policy.cluster.quality), epoch, load)
+            level = route_unread(policy, as_request(request, quality_of(request, policy)), epoch, load)
+            level = level if level is not None and able(request, level) else None
             quality = None
         else:
             level = policy.route(as_request(request, seen.quality.tolist(), seen.similarity), epoch, load)
+            level = level if able(request, level) else self.family.reference
             quality = seen.by_level(policy).get(level)
         return None if level is None else (level, reasons.routed(level, self.family.reference, quality, epoch, load))
 

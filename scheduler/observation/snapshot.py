@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from core.families import Family
+from core.families import Family, load_family
 from core.settings import settings
 from core.tables import ServiceClass
 from scheduler.observation import queries
@@ -28,6 +28,7 @@ from scheduler.observation.stored_plan import corrections_in_force, corrections_
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
 
 log = structlog.get_logger(__name__)
+LEAST = 0.01  # quality
 FRESH_S = 0.5  # a snapshot is used for so long; the readings in it are up to a second older
 
 
@@ -199,6 +200,16 @@ class SnapshotReader:
         )
 
 
+def able(row: Any, level: str) -> bool:
+    """Whether a level can draw what a row asks for: with LoRAs, not every model can."""
+    return not row.loras or load_family(settings().family).draws(level, row.loras)
+
+
+def floor_of(row: Any) -> float:
+    """The least quality that a row accepts; with LoRAs a little, as levels that cannot draw with them have none."""
+    return row.min_quality or (LEAST if row.loras else 0.0)
+
+
 def as_request(row: Any, quality: Sequence[float], similarity: float = 0.0) -> Request:
     """A row of `request`, or its columns that decide, as policies see it; times are Unix seconds."""
     return Request(
@@ -207,7 +218,7 @@ def as_request(row: Any, quality: Sequence[float], similarity: float = 0.0) -> R
         arrived=row.accepted_at.timestamp(),
         deadline=row.deadline_at.timestamp(),
         quality=tuple(quality),
-        floor=row.min_quality or 0.0,
+        floor=floor_of(row),
         similarity=similarity,
         batch=row.service_class == ServiceClass.BATCH,
         attempt=row.attempts,
@@ -215,9 +226,10 @@ def as_request(row: Any, quality: Sequence[float], similarity: float = 0.0) -> R
 
 
 def quality_of(row: Any, policy: Policy) -> tuple[float, ...]:
-    """What was predicted for a row when it was routed; the profile's means where nothing was."""
+    """What was predicted for a row when it was routed; the profile's means where nothing was, none at levels that
+    cannot draw it."""
     known = row.qualities or {}
-    return tuple(known.get(level, mean) for level, mean in _means(policy))
+    return tuple(known.get(level, mean) if able(row, level) else 0.0 for level, mean in _means(policy))
 
 
 @lru_cache(maxsize=4)

@@ -64,7 +64,8 @@ class QualityPredictions:
         """Quality (N, L), columns in the order of `means`, and cosine to the nearest cached prompt (N).
 
         The reference level has 1. A level that starts from a cached latent has 0 for a prompt without a neighbour near
-        enough: it would run in full, and cost what `exact` costs.
+        enough: it would run in full, and cost what `exact` costs. So has one that cannot draw with a request's LoRAs;
+        what LoRAs do to quality at the others, nobody has measured.
 
         Args:
             means: mean quality by level, where the predictor says nothing of a level.
@@ -85,6 +86,9 @@ class QualityPredictions:
             ]
         )
         quality[:, [level == self.family.reference for level in means]] = 1.0
+        for i, row in enumerate(rows):
+            if row.loras:
+                quality[i, [not self.family.draws(level, row.loras) for level in means]] = 0.0
         return self._without_misses(rows, quality, list(means))
 
     def held_to_floors(self, rows: Sequence[Request], quality: np.ndarray, levels: Sequence[str]) -> np.ndarray:

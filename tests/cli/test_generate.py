@@ -49,6 +49,12 @@ def test_a_file_and_arguments_are_one_job_with_own_ids_in_the_results(site: str,
     assert [(row.prompt, row.negative_prompt) for row in newest()] == [("a {red} fox", "blur"), ("ein Bär", "blur")]
 
 
+def test_loras_are_sent_as_they_are_named(site: str) -> None:
+    done = run("generate", "a fox", "--lora", "ink:0.8", "--lora", "oil", "--url", site)
+    assert done.exit_code == 2
+    assert "has no LoRA 'ink'" in done.output
+
+
 def test_standard_input_and_other_endings_have_a_prompt_a_line(site: str, tmp_path: Path) -> None:
     (tmp_path / "list.md").write_text("a fox, asleep\n\na cat\n")
     with worker():

@@ -37,6 +37,15 @@ def drawn(prompt: str, negative: str, level: str, scheduler: str | None = None) 
     return encode_png(result.image, png_text(bench.family, request, result))
 
 
+def test_loras_are_in_the_text_as_tags_that_draw_the_same_again() -> None:
+    bench = Bench(pencil_family())
+    _, result = bench.final_latent(bench.request("a fox", "exact", steps=4))
+    row = Request(id=uuid.uuid4(), prompt="a fox", negative_prompt="", loras="ink:0.8,oil:-1", seed=1, guidance=2.0)
+    text = png_text(bench.family, row, result)
+    assert text["loras"] == "ink:0.8,oil:-1"
+    assert read_infotext(text["parameters"])["Prompt"] == "a fox <lora:ink:0.8> <lora:oil:-1>"
+
+
 @pytest.mark.parametrize("negative", ["", *HARD])
 @pytest.mark.parametrize("prompt", HARD)
 def test_sd_parsers_reads_prompts_sampler_and_model_whatever_the_prompts_hold(prompt: str, negative: str) -> None:

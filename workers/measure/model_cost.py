@@ -16,8 +16,10 @@ import torch
 
 from core.cached_latents import Kind
 from core.families import Family, Level
+from core.loras import LoraUse
 from workers.engine.faults import is_out_of_memory, release_memory
 from workers.engine.loading import ModelLoader, configured_ways
+from workers.engine.lora_store import LoraStore
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
 from workers.pipelines.base import Adapter
@@ -48,6 +50,7 @@ class ModelCost:
     activation_mb_per_row: float = 0.0
     decode_mb: float = 0.0
     out_of_memory_at: int | None = None
+    lora_ratio: float | None = None  # of a step of one row with a LoRA; None of models that have none
 
 
 def measure_model(
@@ -90,6 +93,7 @@ def measure_model(
         activation_mb_per_row=_per_row(peak_mb),
         decode_mb=decode_mb,
         out_of_memory_at=failed_at,
+        lora_ratio=_lora_ratio(adapter, family, request, guidance, repeats),
     )
 
 
@@ -110,6 +114,18 @@ def _steps(
             release_memory()
             return step_s, {rows: peak_mb[rows] for rows in step_s}, size
     return step_s, peak_mb, None
+
+
+def _lora_ratio(
+    adapter: Adapter, family: Family, request: GenerationRequest, guidance: float, repeats: int
+) -> float | None:
+    """What a step of one row takes with the first of the family's LoRAs for this model, over one without."""
+    lora = next((lora for lora in family.loras.values() if adapter.model.id in lora.models), None)
+    if lora is None or request.level.strategy == "fc":
+        return None
+    acting = LoraStore(family).acting(adapter, request.level, (LoraUse(lora.id, lora.weight),))
+    with_lora, without = (_step(each, request, guidance, 1, repeats) for each in (acting, adapter))
+    return with_lora / without
 
 
 def _per_row(peak_mb: dict[int, float]) -> float:

@@ -66,6 +66,15 @@ class Thing(Out):
     name: str
 
 
+class Lora(Out):
+    """A LoRA that prompts may name."""
+
+    name: str
+    alias: str
+    path: str = Field(description="As the family file has it.")
+    metadata: dict[str, Any]
+
+
 class Scripts(Out):
     """Titles of scripts."""
 

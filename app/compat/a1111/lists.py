@@ -10,15 +10,15 @@ from typing import Any
 import psutil
 
 from app.access import needs
-from app.compat.a1111.answers import Embeddings, Memory, Sampler, Scheduler, Scripts, SdModel, Thing, Upscaler
+from app.compat.a1111.answers import Embeddings, Lora, Memory, Sampler, Scheduler, Scripts, SdModel, Thing, Upscaler
 from app.compat.a1111.blueprint import blueprint
 from app.compat.a1111.checkpoints import checkpoints
 from core.families import load_family
 from core.keys import Scope
+from core.loras import Lora as FamilyLora
 from core.settings import settings
 
 NONE_HERE = {  # the address, and what it would list
-    "loras": "LoRAs",
     "lycos": "LyCORIS networks",
     "prompt-styles": "styles",
     "sd-vae": "VAEs to choose from",
@@ -43,6 +43,23 @@ def list_models() -> list[SdModel]:
     The family served, of which Argus chooses a level, and each of its levels.
     """
     return checkpoints(load_family(settings().family))
+
+
+@blueprint.get("/loras")
+@needs(Scope.READ, Scope.SUBMIT)
+@blueprint.output(list[Lora])  # type: ignore[arg-type]  # as above
+def list_loras() -> list[Lora]:
+    """List LoRAs
+
+    Those of the family, which prompts name by `<lora:name:weight>`; a weight that is left out is `preferred weight`.
+    """
+    family = load_family(settings().family)
+    return [Lora(name=one.id, alias=one.id, path=one.path, metadata=_about(one)) for one in family.loras.values()]
+
+
+def _about(lora: FamilyLora) -> dict[str, Any]:
+    """What the web UI keeps in a file beside each, by its names."""
+    return {"activation text": ", ".join(lora.words), "preferred weight": lora.weight}
 
 
 @blueprint.get("/samplers")

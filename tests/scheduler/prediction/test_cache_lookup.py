@@ -11,7 +11,7 @@ import pytest
 import torch
 from sqlalchemy import select
 
-from core.cached_latents import Kind
+from core.cached_latents import Kind, kind_of
 from core.database import engine, transaction
 from core.families import Family
 from core.tables import CachedLatent
@@ -67,7 +67,7 @@ def keep(ks: tuple[int, ...] = (3, 5), run: str = "r", **kind: Any) -> None:
 
 
 def asking(degrees: float, **columns: Any) -> Any:
-    return SimpleNamespace(**{"prompt": str(degrees), "width": 64, "height": 64, "steps": 10, **columns})
+    return SimpleNamespace(**{"prompt": str(degrees), "width": 64, "height": 64, "steps": 10, "loras": None, **columns})
 
 
 def hits(*rows: Any) -> list[list[str]]:
@@ -94,6 +94,12 @@ def test_latents_of_another_kind_open_nothing_on_the_model_that_cannot_use_them(
 def test_a_request_with_other_steps_or_size_does_not_find_these_latents(database: Any) -> None:
     keep()
     assert hits(asking(0, steps=20), asking(0, width=32)) == [[], []]
+
+
+def test_what_was_drawn_without_loras_or_with_others_opens_nothing(database: Any) -> None:
+    with_ink = kind_of(FAMILY, FAMILY.levels["ac-3"], 64, 64, 10, "Euler", loras="ink:1")
+    keep(model=with_ink.model)
+    assert hits(asking(0), asking(0, loras="ink:1"), asking(0, loras="ink:0.5")) == [[], ["ac-3", "ac-5"], []]
 
 
 def test_a_level_is_open_only_when_a_latent_after_its_own_steps_is_there(database: Any) -> None:

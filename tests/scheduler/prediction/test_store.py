@@ -52,13 +52,15 @@ def table(tmp_path, monkeypatch) -> QualityTable:
     return table
 
 
-def add_done(session, prompt: str, level: str, score: float, predicted: float | None = None) -> None:
+def add_done(
+    session, prompt: str, level: str, score: float, predicted: float | None = None, loras: str | None = None
+) -> None:
     now = datetime.now(UTC)
     job = Job(family="toy", source="api", size=1)
     request = Request(
         family="toy", prompt=prompt, seed=1, width=64, height=64, steps=10, guidance=2.0, level=level,
         level_asked="exact" if level == "exact" else "auto", position=0, state=State.DONE, stored_at=now, scored_at=now,
-        deadline_at=now + timedelta(minutes=1), predicted_quality=predicted,
+        deadline_at=now + timedelta(minutes=1), predicted_quality=predicted, loras=loras,
     )  # fmt: skip
     job.requests = [request]
     session.add(job)
@@ -112,8 +114,8 @@ def test_a_prompt_that_came_before_is_not_predicted_again(database, table, monke
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
         qualities.refresh(session)
     seen.clear()
-    first, _ = qualities.predict([SimpleNamespace(prompt=p) for p in ("a fox", "a pear", "a fox")], means)
-    again, _ = qualities.predict([SimpleNamespace(prompt=p) for p in ("a pear", "an owl")], means)
+    first, _ = qualities.predict([SimpleNamespace(prompt=p, loras=None) for p in ("a fox", "a pear", "a fox")], means)
+    again, _ = qualities.predict([SimpleNamespace(prompt=p, loras=None) for p in ("a pear", "an owl")], means)
     assert seen == [2, 1]
     assert again[0].tolist() == first[1].tolist()
 
@@ -125,7 +127,7 @@ def test_only_requests_with_a_floor_pay_for_how_unsure_the_prediction_is(databas
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
         qualities.refresh(session)
     means = {"exact": 1.0, "fs-5": 0.9, "other": 0.9}
-    bare = [SimpleNamespace(prompt="pear 3", min_quality=None)]
+    bare = [SimpleNamespace(prompt="pear 3", loras=None, min_quality=None)]
     quality, _ = qualities.predict(bare, means)
     assert np.array_equal(qualities.held_to_floors(bare, quality, list(means)), quality)
     with transaction() as session:
@@ -141,7 +143,7 @@ def test_what_audits_show_to_be_missing_is_added_to_what_is_predicted(database, 
     qualities, learner = QualityPredictions(FAMILY), Learner(FAMILY)
     qualities.features = learner.features = FEATURES
     means = {"exact": 1.0, "fs-5": 0.9}
-    row = [SimpleNamespace(prompt="a pear")]
+    row = [SimpleNamespace(prompt="a pear", loras=None)]
     with transaction() as session:
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
         qualities.refresh(session)
@@ -184,6 +186,18 @@ def test_an_audit_draws_an_approximated_request_again_at_the_reference(database)
         twins = session.get_one(Job, job).requests
         assert [(twin.prompt, twin.level_asked, twin.seed) for twin in twins] == [("a pear", "exact", 1)]
         assert order_audits(session, FAMILY, most=5) is None  # it is on its way already
+
+
+def test_what_was_drawn_with_loras_is_neither_audited_nor_compared(database):
+    with transaction() as session:
+        add_done(session, "a pear", "fs-5", 0.6, loras="ink:1")
+        add_done(session, "a fox", "fs-5", 0.6)
+        add_done(session, "a fox", "exact", 0.8, loras="ink:1")
+    with transaction() as session:
+        assert list(audited(session, FAMILY)) == []
+        job = order_audits(session, FAMILY, most=5)
+    with transaction() as session:
+        assert [(twin.prompt, twin.loras) for twin in session.get_one(Job, job).requests] == [("a fox", None)]
 
 
 def test_two_scores_of_one_prompt_and_seed_make_a_measured_relative_quality(database):

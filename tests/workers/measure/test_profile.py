@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from core.profiles import Profile, read_profile
 from core.settings import Settings
 from tests.workers.pencil import Pencil, pencil_family
+from tests.workers.toy_loras import save_lora, with_loras
 from workers.engine.loading import configured_dtype
 from workers.measure.model_cost import measure_model
 from workers.measure.profile import mean_quality, measure, profile_of
@@ -45,6 +46,14 @@ def test_a_profile_names_device_versions_and_date_and_claims_no_quality_it_did_n
     assert "UTC" in profile["measured"]
     assert profile["quality_measured"] is False
     assert all("quality" not in level for level in profile["levels"])
+
+
+def test_what_a_lora_costs_is_measured_where_the_family_has_one(toys, tmp_path, measured):
+    family = with_loras(toys.family("sd15"), "random", ink=save_lora(toys.adapter("sd15"), tmp_path, 1))
+    read = Profile(**measure(family, "cpu", sizes=(1,), repeats=3))
+    assert {level.lora_ratio for level in read.levels} == {read.levels[0].lora_ratio}
+    assert 0.5 < read.levels[0].lora_ratio < 20, "a step with a LoRA over one without"
+    assert all("lora_ratio" not in level for level in measured[0]["levels"])
 
 
 def test_progress_is_told_before_each_model(measured):
