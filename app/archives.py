@@ -14,10 +14,10 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
-from app.csv_cells import as_csv
-from app.records.manifest import COLUMNS, REMOVED, Result, as_json_line
+from core.csv_cells import as_csv
 from core.errors import NotFound
 from core.images import ImageStore
+from core.results import COLUMNS, REMOVED, Result, as_json_line
 
 IN_MEMORY = 1024 * 1024  # bytes of a manifest, beyond which it lies on the disk meanwhile
 MANIFEST = "manifest"

@@ -33,6 +33,7 @@ from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
 from core.messages import ROUTER_QUEUE, Route
+from core.outputs import JobOutput, output_of
 from core.requests import copy_requests
 from core.row_spool import RowSpool
 from core.settings import settings
@@ -91,7 +92,7 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
     title = clean_text(wanted.title or "", "title", TITLE_CHARS, empty=True) or None
     job = Job(id=uuid.uuid4(), client=client_of(), family=family.id, source=source, title=title)
     job.tenant, job.service_class = caller().tenant, ServiceClass(wanted.service_class)
-    hook = target_asked(wanted.webhook, wanted.webhook_events)
+    hook, output = target_asked(wanted.webhook, wanted.webhook_events), output_of(wanted.output, job.tenant, job.id)
     with RowSpool() as rows:
         checked = _check(wanted, family, previews, most or settings().max_prompts, rows)
         job.size = rows.count
@@ -106,6 +107,8 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
                 deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))
                 session.add(job)
                 session.flush()
+                if output:
+                    session.add(JobOutput(job_id=job.id, url=output))
                 copy_requests(session, job, rows, deadline_at, _start_by(job, wanted))
                 note(session, job.id, "created", source=source, requests=rows.count)
         except OutcomeUnknown as error:

@@ -25,6 +25,7 @@ from core.messages import (
     Reconcile,
     TellHooks,
     Tick,
+    WriteOutputs,
 )
 from core.services import broker_url
 from core.settings import settings
@@ -36,6 +37,7 @@ FOLD_S = 5.0
 LEARN_S = 60.0
 HOOKS_S = 1.0
 PROMPTS_S = 5.0
+OUTPUTS_S = 5.0
 TRANSPORT = "core.transport:Transport"
 PIPELINE = 1000  # messages a round trip to the broker
 AWAY = (OperationalError, BatchPublishError, OSError)
@@ -73,6 +75,7 @@ def make_celery() -> Celery:
             "fold": {"task": Fold.task, "schedule": FOLD_S, "options": _beat(SCHEDULER_QUEUE)},
             "learn": {"task": Learn.task, "schedule": LEARN_S, "options": _beat(SCHEDULER_QUEUE)},
             "prompts": {"task": ReadPrompts.task, "schedule": PROMPTS_S, "options": _beat(ROUTER_QUEUE)},
+            "outputs": {"task": WriteOutputs.task, "schedule": OUTPUTS_S, "options": _beat(SCHEDULER_QUEUE)},
             "hooks": {"task": TellHooks.task, "schedule": HOOKS_S, "options": _beat(SCHEDULER_QUEUE)},
         },
         beat_schedule_filename=str(settings().run_folder / "beat.schedule"),

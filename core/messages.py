@@ -1,24 +1,25 @@
 """One small dataclass an edge: what is published, to which queue. Messages carry ids, never images or prompts.
 
-=========== ================ ============================== =====================
-message     from             to                             queue
-=========== ================ ============================== =====================
-Route       app, reconcile   router (`scheduler.tasks`)     `router`
-Generate    router, tick,    generation worker              `t2i.<family>.<level>`
-            reconcile
-ScoreImage  worker,          quality worker                 `quality`
-            reconcile
-Escalate    quality worker   router                         `router`
-ReadPrompts beat             router                         `router`
-ReadSearch  app              router                         `router`
-Tick        beat, worker     scheduler                      `scheduler`
-Reconcile   beat, worker     scheduler                      `scheduler`
-CheckFiles  beat             scheduler                      `scheduler`
-Fold        beat             scheduler                      `scheduler`
-Learn       beat             scheduler                      `scheduler`
-TellHooks   beat             scheduler                      `scheduler`
-AskWhatIf   app              scheduler                      `scheduler`
-=========== ================ ============================== =====================
+============ ================ ============================== =====================
+message      from             to                             queue
+============ ================ ============================== =====================
+Route        app, reconcile   router (`scheduler.tasks`)     `router`
+Generate     router, tick,    generation worker              `t2i.<family>.<level>`
+             reconcile
+ScoreImage   worker,          quality worker                 `quality`
+             reconcile
+Escalate     quality worker   router                         `router`
+ReadPrompts  beat             router                         `router`
+ReadSearch   app              router                         `router`
+Tick         beat, worker     scheduler                      `scheduler`
+Reconcile    beat, worker     scheduler                      `scheduler`
+CheckFiles   beat             scheduler                      `scheduler`
+Fold         beat             scheduler                      `scheduler`
+Learn        beat             scheduler                      `scheduler`
+TellHooks    beat             scheduler                      `scheduler`
+AskWhatIf    app              scheduler                      `scheduler`
+WriteOutputs beat             scheduler                      `scheduler`
+============ ================ ============================== =====================
 
 Every message may be lost or come twice; rows say what is true. The version of Argus before this one may be at the other
 end (`core/receiving.py`): a new field needs a default, and what that version would misread a higher `format`.
@@ -127,6 +128,13 @@ class Learn(Message):
     """Audit when idle, retrain the predictor when it has drifted."""
 
     task: ClassVar[str] = "argus.learn"
+
+
+@dataclass(frozen=True)
+class WriteOutputs(Message):
+    """Write results of jobs that are over where they asked for."""
+
+    task: ClassVar[str] = "argus.write_outputs"
 
 
 @dataclass(frozen=True)

@@ -93,3 +93,8 @@ def shown(value: Any) -> str:
         return "An object" if isinstance(value, dict) else "A list"
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def json_whole(value: int) -> int | str:
+    """A whole number as answers write it: text where a reader in JavaScript would lose digits, over 2^53−1."""
+    return value if abs(value) <= SAFE else str(value)

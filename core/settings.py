@@ -66,6 +66,11 @@ class PlaceSettings(BaseSettings):
     )
     broker_url: str = Field("", description="Redis or Valkey (redis://…). Empty: Argus runs its own under `home`.")
     images: str = Field("", description="Where images are kept, any fsspec URL. Empty: the folder `home`/images.")
+    output_prefixes: str = Field(
+        "",
+        description="Below which fsspec URLs jobs may have their results written (`output`), separated by commas: "
+        "`s3://bucket/{tenant}`, where `{tenant}` is the name of the job's. Empty: nowhere.",
+    )
     wildcards: str = Field(
         "",
         description="Folder of wildcards of prompts: `__animals/cats__` is a line of its file animals/cats.txt. Empty: "

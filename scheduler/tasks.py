@@ -23,6 +23,7 @@ from core.messages import (
     Route,
     TellHooks,
     Tick,
+    WriteOutputs,
 )
 from core.one_at_a_time import OneAtATime
 from core.receiving import receive
@@ -31,6 +32,7 @@ from core.webhooks.delivery import Deliverer
 from scheduler.control.escalate import escalate
 from scheduler.control.files import FilesAndRows
 from scheduler.control.lost_workers import LostWorkers
+from scheduler.control.outputs import write_outputs
 from scheduler.control.prune import prune
 from scheduler.control.reconcile import reconcile
 from scheduler.control.router import Router
@@ -89,5 +91,6 @@ def register_tasks(app: Celery, family: Family) -> OneAtATime:
     receive(app, Fold, sum_up)
     receive(app, Learn, learn)
     receive(app, AskWhatIf, lambda: alone("what-if", answer_what_ifs))
+    receive(app, WriteOutputs, lambda: alone("outputs", write_outputs))
     receive(app, TellHooks, lambda: alone("hooks", deliverer.turn))
     return alone

@@ -11,13 +11,14 @@ from flask import Response
 
 from app.access import needs
 from app.archives import archive
-from app.csv_cells import as_csv
 from app.links import external, link
 from app.records.jobs import find_job
-from app.records.manifest import COLUMNS, Result, as_json_line, results
+from app.records.selection import conditions
 from app.schemas.selection import Selection
+from core.csv_cells import as_csv
 from core.database import transaction
 from core.keys import Scope
+from core.results import COLUMNS, Result, as_json_line, results
 
 blueprint = APIBlueprint("results", __name__, url_prefix="/v1/jobs", tag="Jobs")
 BINARY = FileSchema(type="string", format="binary")
@@ -84,7 +85,7 @@ def _found(job_id: uuid.UUID, selection: Selection) -> Iterator[Result]:
     """The results that are selected; raises `NotFound` at once."""
     with transaction() as session:
         find_job(session, job_id)
-    return results(job_id, selection, external(link("/v1/images/")))
+    return results(job_id, external(link("/v1/images/")), *conditions(selection))
 
 
 def _file(job_id: uuid.UUID, ending: str, pieces: Iterator[str] | Iterator[bytes]) -> Response:

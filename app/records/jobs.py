@@ -16,9 +16,10 @@ from app.links import link
 from app.records.eta import ETAS
 from app.records.lines import FROM_USERS, lines, read_lines
 from app.records.selection import conditions, written
-from app.schemas.jobs import EtaOut, JobList, JobOut, JobPage
+from app.schemas.jobs import EtaOut, JobList, JobOut, JobPage, OutputOut
 from app.schemas.selection import Selection
 from core.errors import NotFound
+from core.outputs import JobOutput
 from core.tables import OPEN_STATES, Job, Request, State
 
 
@@ -32,10 +33,11 @@ def find_job(session: Session, job_id: uuid.UUID) -> Job:
 
 def read_job(session: Session, job_id: uuid.UUID) -> JobOut:
     """A job with the counts of its requests; raises `NotFound`."""
-    return _job_out(session, find_job(session, job_id), counts_of(session, [job_id])[job_id])
+    job, counts = find_job(session, job_id), counts_of(session, [job_id])[job_id]
+    return _job_out(session, job, counts, session.get(JobOutput, job_id))
 
 
-def _job_out(session: Session, job: Job, counts: Counter[str]) -> JobOut:
+def _job_out(session: Session, job: Job, counts: Counter[str], output: JobOutput | None) -> JobOut:
     unfinished = sum(counts[state] for state in OPEN_STATES)
     eta = ETAS.of(session, job.id) if unfinished > counts[State.PAUSED] else None
     return JobOut(
@@ -54,6 +56,7 @@ def _job_out(session: Session, job: Job, counts: Counter[str]) -> JobOut:
         published_at=job.published_at,
         cancelled_at=job.cancelled_at,
         webhook=job.webhook["url"] if job.webhook else None,
+        output=OutputOut.model_validate(output) if output else None,
         links=job_links(job.id),
     )
 
@@ -116,6 +119,8 @@ def job_list(session: Session, page: int = 1, per_page: int = 100) -> JobList:
     total = session.scalar(owned(select(func.count()).select_from(Job).where(FROM_USERS))) or 0
     newest = owned(select(Job).where(FROM_USERS)).order_by(Job.created_at.desc())
     jobs = session.scalars(newest.offset((page - 1) * per_page).limit(per_page)).all()
-    counts = counts_of(session, [job.id for job in jobs])
-    found = [_job_out(session, job, counts[job.id]) for job in jobs]
+    ids = [job.id for job in jobs]
+    counts = counts_of(session, ids)
+    outputs = {each.job_id: each for each in session.scalars(select(JobOutput).where(JobOutput.job_id.in_(ids)))}
+    found = [_job_out(session, job, counts[job.id], outputs.get(job.id)) for job in jobs]
     return JobList(total=total, page=page, per_page=per_page, jobs=found)

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Select, literal, select
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.selectable import LateralFromClause
 
 from app.access import owned
 from app.links import link
 from app.schemas.requests import LoraOut, RequestLine
 from core.errors import NotFound
 from core.loras import read_loras
-from core.tables import Image, Job, Request, Score
+from core.results import newest
+from core.tables import Image, Job, Request
 
 FROM_USERS = Job.source != "audit"  # audits are Argus's own second drawings, nobody's traffic
 
@@ -27,14 +27,6 @@ def lines() -> Select[Any]:
     whole = select(Request, image.c.id, score.c.value).select_from(Request).join(Job)
     whole = whole.outerjoin(image, literal(True)).outerjoin(score, literal(True))
     return owned(whole.execution_options(populate_existing=True))
-
-
-def newest(*columns: Any) -> tuple[LateralFromClause, LateralFromClause]:
-    """These columns of a request's newest image, its id among them, and the `value` of that image's newest score."""
-    image = select(*columns).where(Image.request_id == Request.id).order_by(Image.created_at.desc()).limit(1)
-    found = image.lateral("newest")
-    score = select(Score.value).where(Score.image_id == found.c.id).order_by(Score.created_at.desc()).limit(1)
-    return found, score.lateral()
 
 
 def read_lines(session: Session, query: Select[Any]) -> list[RequestLine]:

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from core import numbers
 from core.errors import ArgusError
+from core.numbers import json_whole
 
 MAX_WHOLE = 2**31 - 1  # what PostgreSQL's integer takes
 YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -52,11 +53,6 @@ Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, _taken(numbers.seed), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
 Flag = Annotated[bool, _flag()]
 ClassName = Literal["interactive", "batch"]
-
-
-def json_whole(value: int) -> int | str:
-    """A whole number as answers write it: text where a reader in JavaScript would lose digits, over 2^53−1."""
-    return value if abs(value) <= numbers.SAFE else str(value)
 
 
 def json_wholes(value: Any) -> Any:

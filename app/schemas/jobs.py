@@ -69,6 +69,15 @@ class EtaOut(Out):
     images_per_minute: float = Field(description="The rate that this is taken from: its own, or that of its class.")
 
 
+class OutputOut(Out):
+    """Where Argus writes a job's results, and how far it is."""
+
+    url: str
+    written: int = Field(description="Images that are there.")
+    error: str | None = Field(description="What went wrong the last time; it is tried again.")
+    ended_at: datetime | None = Field(description="When all was written, the manifest too; none while it is not.")
+
+
 class JobOut(Out):
     """A job and the counts of its requests by state."""
 
@@ -90,6 +99,7 @@ class JobOut(Out):
     published_at: datetime | None
     cancelled_at: datetime | None
     webhook: str | None = Field(description="Whom it tells what becomes of it.")
+    output: OutputOut | None = Field(default=None, description="Where its results are written, if it asked for that.")
     links: dict[str, str]
 
 

@@ -24,6 +24,7 @@ from app.schemas.hooks import TOLD, EventNames
 from core.errors import TooLarge
 from core.loras import LEAST_WEIGHT, MOST_WEIGHT
 from core.loras import MOST as MOST_LORAS
+from core.outputs import OUTPUT_CHARS
 from core.settings import settings
 
 MAX_DEADLINE_S = 30 * 86_400.0
@@ -165,6 +166,12 @@ class JobOptions(Options):
         description="`interactive` has a latency target; `batch` fills idle capacity within a window.",
     )
     title: str | None = Field(default=None, max_length=TITLE_CHARS, description="A name for people.")
+    output: str | None = Field(
+        default=None,
+        max_length=OUTPUT_CHARS,
+        description="An fsspec URL below which the images and their manifest are written once the job is over, into a "
+        "folder named by its id: `s3://bucket/prefix`. One that ARGUS_OUTPUT_PREFIXES allows.",
+    )
     webhook: str | None = Field(
         default=None, description="An address that is told what becomes of the job (`/v1/webhooks`)."
     )

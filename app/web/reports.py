@@ -8,10 +8,10 @@ from typing import Any
 from flask import Response, render_template, request
 
 from app.access import needs
-from app.csv_cells import as_csv
 from app.records.reports import KINDS, kinds, read_report, saved
 from app.web.blueprint import blueprint
 from app.web.charts import Chart, chart
+from core.csv_cells import as_csv
 from core.database import transaction
 from core.keys import Scope
 

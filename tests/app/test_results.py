@@ -17,8 +17,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from app.records import manifest
 from cli.results import unpack
+from core import results as manifest
 from core.database import transaction
 from core.images import ImageStore
 from core.tables import Image, Request, State

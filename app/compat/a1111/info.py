@@ -11,11 +11,10 @@ from PIL import Image as Pictures
 from app.compat.a1111.schemas import Txt2ImgIn
 from app.compat.drawing import Drawing
 from app.compat.sizes import Sizes
-from app.schemas.base import json_whole
 from app.schemas.requests import RequestOut
 from core.families import Family
 from core.infotext import NAME, infotext, program, read_infotext
-from core.numbers import MAX_SEED, RANDOM
+from core.numbers import MAX_SEED, RANDOM, json_whole
 
 TIMESTAMP = "%Y%m%d%H%M%S"
 WITHOUT: dict[str, Any] = {  # what the web UI says of an image that was made without its extras

@@ -12,13 +12,13 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from app.csv_cells import cell
 from app.records.in_force import HIDDEN, in_force
 from app.records.pareto import points
 from app.records.reports import saved
 from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
 from app.web.models import plot
 from app.web.reports import by_hour
+from core.csv_cells import cell
 from core.database import transaction
 from core.settings import settings
 from core.tally import fold

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, literal, select
+from sqlalchemy import ColumnElement, Row, Select, literal, select
+from sqlalchemy.sql.selectable import LateralFromClause
 
-from app.records.lines import newest, seconds_between
-from app.records.selection import conditions
-from app.schemas.base import json_whole
-from app.schemas.selection import Selection
 from core.database import transaction
 from core.file_names import image_file_name
-from core.tables import Image, Request
+from core.numbers import json_whole
+from core.tables import Image, Request, Score
 
 PAGE = 1000  # requests read at a time
 COLUMNS = (
@@ -43,17 +41,24 @@ class Result:
     key: str | None
 
 
-def results(job_id: uuid.UUID, selection: Selection, images: str) -> Iterator[Result]:
-    """Each request of a job that is selected, in order; addresses of images begin with `images`."""
-    after = -1
+def results(job_id: uuid.UUID, images: str, *which: ColumnElement[bool], after: int = -1) -> Iterator[Result]:
+    """Each of these requests of a job, in order, behind a position; addresses of images begin with `images`."""
     while True:
-        mine = _query().where(Request.job_id == job_id, Request.position > after, *conditions(selection))
+        mine = _query().where(Request.job_id == job_id, Request.position > after, *which)
         with transaction() as session:
             found = session.execute(mine.order_by(Request.position).limit(PAGE)).all()
         yield from (_result(row, images) for row in found)
         if len(found) < PAGE:
             return
         after = found[-1].position
+
+
+def newest(*columns: Any) -> tuple[LateralFromClause, LateralFromClause]:
+    """These columns of a request's newest image, its id among them, and the `value` of that image's newest score."""
+    image = select(*columns).where(Image.request_id == Request.id).order_by(Image.created_at.desc()).limit(1)
+    found = image.lateral("newest")
+    score = select(Score.value).where(Score.image_id == found.c.id).order_by(Score.created_at.desc()).limit(1)
+    return found, score.lateral()
 
 
 def _query() -> Select[Any]:
@@ -78,7 +83,7 @@ def _result(row: Row[Any], images: str) -> Result:
         "seed": json_whole(row.seed),
         "file": name if there else None,
         "image": f"{images}{row.image_id}" if there else None,
-        "latency_s": seconds_between(row.accepted_at, row.stored_at),
+        "latency_s": (row.stored_at - row.accepted_at).total_seconds() if row.stored_at else None,
         "error": row.error or gone,
         "id": str(row.id),
     }
