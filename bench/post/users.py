@@ -3,8 +3,8 @@
     locust -f bench/post/users.py --headless … (`bench.post` calls it)
 
 A user sends when its part of the second comes, whatever the server does: only an answer that takes over a second would
-hold it back, and that is counted. What is written is each answer's time in milliseconds, with when it was sent. The parts
-are kept by the clock: with `constant_throughput`, all users were found to send together.
+hold it back, and that is counted. What is written is each answer's time in milliseconds, with when it was sent. The
+parts are kept by the clock: with `constant_throughput`, all users were found to send together.
 """
 
 from __future__ import annotations
