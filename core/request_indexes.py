@@ -22,10 +22,10 @@ def _of_the_open() -> tuple[Index, ...]:
     return (
         # Counts by state and level: the snapshot, the tick, metrics, jobs not routed yet.
         Index("ix_request_open", "state", "level", postgresql_where="state in ('accepted','queued','running')"),
-        # The router: those of each class in the order in which they are drawn.
+        # The router: each tenant's of each class in the order in which they are drawn.
         Index(
             "ix_request_unrouted",
-            *("family", "service_class", text("priority DESC"), "deadline_at", "position"),
+            *("family", "service_class", "tenant", text("priority DESC"), "deadline_at", "position"),
             postgresql_where="state = 'accepted'",
         ),
         # Whether anything of a job is open: who waits for it, and whom to tell.

@@ -4,12 +4,13 @@
 
     Route(job) ─▶ read accepted rows ─▶ predict ─▶ choose ─▶ commit (level, why) ─▶ publish Generate
 
-It runs off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`): a lone
-request waits for no batch to fill. Hard constraints come first: a level asked for by name, then the floor. A request
-whose level does not depend on its prompt is sent first and predicted after: while demand fits, none waits until it is
-read. Interactive requests go before batch work. Of that no more is queued than workers may come to soon: the rest stays
-accepted, in the order in which it is drawn, and reconciliation asks again; and nothing is predicted of it unless it has
-a floor. Without a profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
+It runs off the request's path, in a worker of its own, and takes what waits in small batches (`core.batching`), of each
+tenant in turn (`next_to_route`): a lone request waits for no batch to fill, and for nobody's ten thousand. Hard
+constraints come first: a level asked for by name, then the floor. A request whose level does not depend on its prompt
+is sent first and predicted after: while demand fits, none waits until it is read. Interactive requests go before batch
+work. Of that no more is queued than workers may come to soon: the rest stays accepted, in the order in which it is
+drawn, and reconciliation asks again; and nothing is predicted of it unless it has a floor. Without a profile, a plan or
+a worker it sends to the reference level, so nothing is ever stuck.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import structlog
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from core.celery import publish
 from core.database import transaction
@@ -29,17 +28,16 @@ from core.messages import SCHEDULER_QUEUE, Tick
 from core.publishing import publish_requests
 from core.queued_requests import keep_predictions
 from core.requests import Choice, route
-from core.tables import Request, ServiceClass, State
+from core.tables import Request, ServiceClass
 from scheduler.control import reasons
+from scheduler.control.next_to_route import next_to_route
 from scheduler.control.shares import settle
-from scheduler.observation.queries import background_by_level
 from scheduler.observation.snapshot import Snapshot, SnapshotReader, able, as_request, floor_of, quality_of
 from scheduler.policies import Epoch, Policy
 from scheduler.policies.unread import route_unread
 from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
-BATCH = 200  # requests of one commit: a job of thousands lets others in between
 AHEAD, AHEAD_OF_WORKER = 256, 64  # batch work that is queued: at least, and for each worker
 
 
@@ -77,7 +75,7 @@ class Router:
             with transaction() as session:
                 snapshot = self.reader.snapshot(session)
                 self.predictions.refresh(session)
-                batch = self._accepted(session, max(AHEAD, AHEAD_OF_WORKER * len(snapshot.workers)))
+                batch = next_to_route(session, self.family, max(AHEAD, AHEAD_OF_WORKER * len(snapshot.workers)))
             if not batch:
                 break
             unread = self.choose_unread(batch, snapshot)
@@ -190,19 +188,6 @@ class Router:
         if request.level_asked != "auto":
             return Choice(request, request.level_asked, reasons.ASKED_FOR)
         return Choice(request, self.family.reference, why)
-
-    def _accepted(self, session: Session, ahead: int) -> list[Request]:
-        """The next to route: interactive ones, then batch work while no more than `ahead` of it is queued."""
-        waiting = (Request.state == State.ACCEPTED, Request.family == self.family.id)
-        order = (Request.priority.desc(), Request.deadline_at, Request.position)
-        query = select(Request).where(*waiting).order_by(*order)
-        interactive = query.where(Request.service_class == ServiceClass.INTERACTIVE).limit(BATCH)
-        if found := list(session.scalars(interactive)):
-            return found
-        room = ahead - sum(background_by_level(session, self.family).values())
-        if room <= 0:
-            return []
-        return list(session.scalars(query.where(Request.service_class == ServiceClass.BATCH).limit(min(room, BATCH))))
 
 
 def _is_urgent(request: Request) -> bool:

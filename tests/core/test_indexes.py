@@ -27,7 +27,7 @@ from core.request_indexes import FOREGROUND
 from core.settings import settings
 from core.tables import Job
 from core.workers import WorkerIdentity
-from scheduler.control import escalate
+from scheduler.control import escalate, next_to_route
 from scheduler.control.files import FilesAndRows
 from scheduler.control.missing_files import MissingFiles
 from scheduler.control.observe import Observer
@@ -113,6 +113,7 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "claims of a tenant that has few": lambda: open_requests.waiting(FAMILY, LEVELS, False, 32, "few"),
     "background claims": lambda: open_requests.waiting(FAMILY, LEVELS, True, 8),
     "claims of what is owed": lambda: open_requests.owed(FAMILY, LEVELS, 10.0, 8),
+    "the router's look": in_session(lambda session: next_to_route.next_to_route(session, FAMILY, 256)),
     "attempts without a thread": lambda: workers.open_attempts(NOBODY, earlier=False),
     "snapshot": in_session(lambda session: SnapshotReader(FAMILY).snapshot(session)),
     "the tick's look": in_session(lambda session: Observer(FAMILY, SnapshotReader(FAMILY)).observe(session)),
