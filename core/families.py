@@ -233,6 +233,11 @@ class Family(_Frozen):
         """The model of each level."""
         return {level.id: level.model for level in self.levels.values()}
 
+    @property
+    def offered(self) -> dict[str, Model]:
+        """The models that levels run on. What no level names is loaded by nobody, unless asked for by its id."""
+        return {name: model for name, model in self.models.items() if self.levels_of(name)}
+
     def levels_of(self, model_id: str) -> list[Level]:
         """The levels that run on a model, in file order."""
         return [level for level in self.levels.values() if level.model == model_id]

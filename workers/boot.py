@@ -73,7 +73,7 @@ def run(device: str, name: str) -> int:
     measured = profile(family, device)
     known = curves(measured)
     most = settings().max_batch
-    rows_of = {model: min(known[model].worthwhile, most) if model in known else most for model in family.models}
+    rows_of = {model: min(known[model].worthwhile, most) if model in known else most for model in family.offered}
     engine = make_engine(family, device, known, max(rows_of.values()))
     follower = AssignmentFollower(identity, family, engine)
     admission = PolicyAdmission(family, identity.name, device_type, rows_of)

@@ -82,7 +82,7 @@ class TimedScheduler(Scheduler):
 
 def live(family: Family, seed: int) -> dict[str, Any]:
     """A tick, claims and a quiet minute with `WAITING` requests and `WORKERS` workers."""
-    models = itertools.islice(itertools.cycle(family.models), WORKERS)
+    models = itertools.islice(itertools.cycle(family.offered), WORKERS)
     join_workers(family, tuple(models))
     queue_requests(family, WAITING, seed)
     vacuum()

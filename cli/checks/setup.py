@@ -17,7 +17,7 @@ def configuration() -> Iterator[Finding]:
     load_settings()
     yield Finding("settings", True, "every ARGUS_… variable is known and in range")
     family = load_family(settings().family)
-    size = f"{len(family.models)} models, {len(family.levels)} levels, {len(family.loras)} LoRAs"
+    size = f"{len(family.offered)} models, {len(family.levels)} levels, {len(family.loras)} LoRAs"
     yield Finding("family", True, f"{family.id} {family.version}: {size}")
     yield Finding("devices", True, ", ".join(local_devices()))
 
@@ -27,7 +27,7 @@ def weights() -> Iterator[Finding]:
     from core.families import load_family
 
     family = load_family(settings().family)
-    places = {model.id: model.location for model in family.models.values()}
+    places = {model.id: model.location for model in family.offered.values()}
     for name, place in {**places, "scorer": family.scorer.location}.items():
         if Path(place).is_dir():
             yield weights_in(name, Path(place))

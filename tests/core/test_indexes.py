@@ -73,7 +73,7 @@ def filled(services: Any, as_superuser: None) -> Iterator[None]:
     empty_tables(services)
     for _ in fill(FAMILY.id, FAMILY.reference, LEVELS, ROWS, DAYS):
         pass
-    join_workers(FAMILY, tuple(FAMILY.models) * 10)
+    join_workers(FAMILY, tuple(FAMILY.offered) * 10)
     queue_requests(FAMILY, WAITING, seed=1)
     with transaction() as session:
         session.execute(text("UPDATE request SET deadline_unreachable = true WHERE state = 'queued' AND seed % 3 = 0"))

@@ -20,9 +20,9 @@ MEMBERS = sorted(folder.parent.name for folder in WEIGHTS.glob("*/member.json"))
 COLOURS = ["blue", "green", "purple", "red", "teal", "brown"]
 
 
-def test_weights_stay_under_96_megabytes_and_no_file_has_50() -> None:
+def test_weights_stay_under_120_megabytes_and_no_file_has_50() -> None:
     sizes = [path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()]
-    assert sum(sizes) < 96e6
+    assert sum(sizes) < 120e6
     assert max(sizes) < 50e6
 
 
@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_picture_whatever_stands_beside_it() -> Non
     assert np.abs(alone - beside).max() <= 2
 
 
-@pytest.mark.parametrize(("name", "steps"), [("large", 4), ("turbo", 1), ("medium", 1)])
+@pytest.mark.parametrize(("name", "steps"), [("large", 4), ("turbo", 1), ("medium", 1), ("dit", 4)])
 @pytest.mark.parametrize("size", [256, 128])
 def test_every_member_draws_the_ground_that_was_asked_for_at_both_sizes(name: str, steps: int, size: int) -> None:
     member = load_member(WEIGHTS / name)

@@ -12,8 +12,8 @@ GB = 1000.0  # MB
 
 
 def sizes_mb(family: Family, dtype: torch.dtype) -> dict[str, float]:
-    """What each model of a family will take."""
-    return {model.id: expected_mb(model, dtype) for model in family.models.values()}
+    """What each model that a family offers will take."""
+    return {model.id: expected_mb(model, dtype) for model in family.offered.values()}
 
 
 def check_fits(family: Family, dtype: torch.dtype, budget_mb: float) -> None:

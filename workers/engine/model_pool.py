@@ -123,9 +123,10 @@ class ModelPool:
 
         Switching to a model that is in memory takes no time. None without a budget to go by.
         """
-        self._foresee(*self.family.models)
+        offered = self.family.offered
+        self._foresee(*offered)
         with self._lock:
-            sizes = {name: self._size_mb(name) for name in self.family.models if name not in self._held}
+            sizes = {name: self._size_mb(name) for name in offered if name not in self._held}
             small = [name for name, size in sizes.items() if size <= SMALL * self.budget_mb]
             fitting = [name for name in small if self._total_mb() + sizes[name] <= SPARE * self.budget_mb]
             return min(fitting, key=sizes.__getitem__, default=None)

@@ -59,7 +59,7 @@ class World:
 
     def cluster(self) -> None:
         """Workers with what they were told over two hours, and the plan in force."""
-        models = list(self.family.models)
+        models = list(self.family.offered)
         levels = list(self.family.levels)
         rates = {level: 40.0 / (1 + place) for place, level in enumerate(levels)}
         with transaction() as session:

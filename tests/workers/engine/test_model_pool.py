@@ -36,3 +36,14 @@ def test_a_model_that_waits_for_room_is_never_kept_out_by_spare_ones():
     assert small in held.held()
     assert held.make_room(large)
     assert not held.held()
+
+
+def test_a_model_without_a_level_is_never_spare_and_loads_when_asked_for_by_its_id():
+    held = pool(1000.0, {"a": 30.0, "b": 40.0})
+    large, small = held.family.models
+    levels = {level.id: level for level in held.family.levels_of(large)}
+    held.family = held.family.model_copy(update={"levels": levels})
+    held.load(held.spare())
+    assert held.spare() is None
+    assert set(held.held()) == set(held.family.offered) == {large}
+    assert held.load(small).memory_mb == 40.0

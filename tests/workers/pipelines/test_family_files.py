@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from core.families import FAMILIES, load_family
 from tests.workers.toys import make_request
+from workers.engine.fitting import sizes_mb
 from workers.latent_cache.depths import kept_depths
 from workers.pipelines import adapter_class
 from workers.strategies import STRATEGIES
@@ -39,8 +41,6 @@ def test_a_pipeline_nobody_wrote_an_adapter_for_is_refused_by_name():
 
 @pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
 def test_a_family_from_a_local_folder_runs_in_the_engine_at_every_level(toys, architecture):
-    import torch
-
     from workers.engine.engine import Engine
 
     family = toys.family(architecture)
@@ -54,3 +54,10 @@ def test_a_family_from_a_local_folder_runs_in_the_engine_at_every_level(toys, ar
     assert [future.result(0).steps_run for future in futures] == [6, 3, 6]
     assert adapter.forwards >= 6
     assert {future.result(0).image.size for future in futures} == {(64, 64)}
+
+
+def test_a_model_without_a_level_is_in_no_queue_and_not_counted_for_a_device():
+    family = load_family("embedded")
+    assert set(family.models) - set(family.offered) == {"dit"}
+    assert family.queues_of(["dit"]) == []
+    assert set(sizes_mb(family, torch.float32)) == set(family.offered)
