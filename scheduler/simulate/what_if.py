@@ -88,7 +88,7 @@ def last_hour(session: Session) -> Hour:
     )
     mine = select(Request.accepted_at).where(Request.family == family.id, Request.accepted_at >= since, *which)
     first = session.scalar(mine.order_by(Request.accepted_at.desc()).offset(MOST - 1).limit(1))
-    begun = first or since
+    begun = first or session.scalar(mine.order_by(Request.accepted_at).limit(1)) or since
     return Hour(record(session, family, begun, *which), begun, until, first is not None)
 
 
