@@ -25,7 +25,7 @@ from core.families import load_family
 from core.images import ImageStore
 from core.request_indexes import FOREGROUND
 from core.settings import settings
-from core.tables import Job
+from core.tables import Job, Request
 from core.workers import WorkerIdentity
 from scheduler.control import escalate, next_to_route
 from scheduler.control.files import FilesAndRows
@@ -122,7 +122,9 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "missing images": lambda: (FilesAndRows(FAMILY).redrawing.turn(), MissingFiles(ImageStore()).look(10, 0)),
     "timings": in_session(lambda session: queries.timings(session, "cpu")),
     "relative scores": in_session(lambda session: queries.relative_scores(session, FAMILY)),
-    "score of the reference": in_session(lambda session: escalate._reference_score(session, FAMILY, "a fox")),
+    "score of the reference": in_session(
+        lambda session: escalate._reference_score(session, FAMILY, Request(prompt="a fox"))
+    ),
     "audits measured": in_session(lambda session: audited(session, FAMILY)),
     "audits to order": in_session(lambda session: order_audits(session, FAMILY, 4)),
     "report of a day": in_session(last_day),
