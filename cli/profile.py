@@ -20,7 +20,7 @@ Progress = Callable[[int, int, str], None]
 @click.option("--device", default="cpu:0", show_default=True, help="Device to measure, e.g. cpu:0 or cuda:0.")
 @click.option(
     "--random-weights",
-    type=click.Choice(["sd15", "sdxl", "sd3", "flux"]),
+    type=click.Choice(["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"]),
     help="Build this architecture at full width with random weights: its speed without its checkpoint.",
 )
 @click.option("--sizes", default="1,2,4,8", show_default=True, help="Batch sizes to measure.")

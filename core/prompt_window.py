@@ -31,6 +31,8 @@ ENCODERS = {
     "stable-diffusion": ("tokenizer", CLIP_TOKENS),
     "stable-diffusion-xl": ("tokenizer", CLIP_TOKENS),
     "stable-diffusion-3": ("tokenizer_3", 256),
+    "pixart-alpha": ("tokenizer", 120),
+    "pixart-sigma": ("tokenizer", 300),
     "flux": ("tokenizer_2", 512),
 }
 

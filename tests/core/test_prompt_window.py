@@ -16,7 +16,7 @@ from core.prompt_window import PromptWindow, read_by, window_of, window_of_model
 from core.text import TOKENS, shared_encoder
 from scheduler.prediction.features import Features
 from tests.workers.toys import Toys
-from workers.pipelines.random_weights import clip_tokenizer
+from workers.pipelines.letter_tokenizers import clip_tokenizer
 
 LONG = "a " + "very " * 40 + "red apple"
 
@@ -63,7 +63,7 @@ def test_a_window_is_told_without_torch() -> None:
     assert answer.stdout.split() == ["[18]", "False"]
 
 
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"])
 def test_a_checkpoint_is_counted_alike_from_its_files_and_by_who_has_loaded_it(
     architecture: str, tmp_path: Path
 ) -> None:

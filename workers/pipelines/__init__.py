@@ -20,6 +20,8 @@ ADAPTERS = {
     "stable-diffusion": "workers.pipelines.stable_diffusion:StableDiffusion",
     "stable-diffusion-xl": "workers.pipelines.stable_diffusion_xl:StableDiffusionXL",
     "stable-diffusion-3": "workers.pipelines.stable_diffusion_3:StableDiffusion3",
+    "pixart-alpha": "workers.pipelines.pixart:PixArtAlpha",
+    "pixart-sigma": "workers.pipelines.pixart:PixArtSigma",
     "flux": "workers.pipelines.flux:Flux",
 }
 

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 
 #: Blocks of denoisers for which diffusers names none.
-REPEATED = {"SD3Transformer2DModel": ("JointTransformerBlock",)}
+REPEATED = {
+    "SD3Transformer2DModel": ("JointTransformerBlock",),
+    "PixArtTransformer2DModel": ("BasicTransformerBlock",),
+}
 VERSIONS = 64  # of one block: a width and a number of tokens each, at every number of rows
 
 

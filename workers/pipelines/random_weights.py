@@ -6,25 +6,17 @@ the tokenizers know letters only.
 
 from __future__ import annotations
 
-import string
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 from torch.overrides import TorchFunctionMode
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
-)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from core.families import Defaults, Family, Level, Limits, Model, Quantization, Scorer
+from workers.pipelines.letter_tokenizers import clip_tokenizer, t5_tokenizer
 from workers.pipelines.weights import HALF, in_eight_bits
 
 ARCHITECTURES = {
@@ -32,6 +24,8 @@ ARCHITECTURES = {
     "sdxl": "stable-diffusion-xl",
     "sd3": "stable-diffusion-3",
     "flux": "flux",
+    "pixart-alpha": "pixart-alpha",
+    "pixart-sigma": "pixart-sigma",
 }
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SCHEDULERS = {  # as the checkpoints ship them
@@ -39,6 +33,7 @@ SCHEDULERS = {  # as the checkpoints ship them
     "sdxl": lambda: diffusers.EulerDiscreteScheduler(steps_offset=1, timestep_spacing="leading", **BETAS),
     "sd3": lambda: diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
     "flux": lambda: diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+    **dict.fromkeys(("pixart-alpha", "pixart-sigma"), diffusers.DPMSolverMultistepScheduler),
 }
 
 
@@ -58,7 +53,8 @@ def build(
         scheduler: instead of the one the checkpoint ships.
         denoiser: changes to the denoiser's configuration.
     """
-    builders = {"sd15": _sd15, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}
+    builders: dict[str, Any] = {"sd15": _sd15, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}
+    builders |= {"pixart-alpha": partial(_pixart, False), "pixart-sigma": partial(_pixart, True)}
     on_cuda = [device] if device.startswith("cuda") else []
     scheduler = scheduler or SCHEDULERS[architecture]()  # type: ignore[no-untyped-call]  # schedulers compute on the CPU
     with torch.random.fork_rng(devices=on_cuda), torch.device(device), _Weights(dtype):
@@ -232,6 +228,29 @@ def _flux(toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
     )
 
 
+def _pixart(sigma: bool, toy: bool, scheduler: Any, changes: dict[str, Any]) -> Any:
+    states = 32 if toy else 4096
+    heads, width, layers = (2, 12, 1) if toy else (16, 72, 28)
+    config = {
+        "num_attention_heads": heads,
+        "attention_head_dim": width,
+        "cross_attention_dim": heads * width,
+        "num_layers": layers,
+        "caption_channels": states,
+        "sample_size": 8 if toy else 128,
+        "interpolation_scale": 2,
+        "use_additional_conditions": not sigma,
+    }
+    pipeline = diffusers.PixArtSigmaPipeline if sigma else diffusers.PixArtAlphaPipeline
+    return pipeline(
+        transformer=diffusers.PixArtTransformer2DModel(**{**config, **changes}),
+        scheduler=scheduler,
+        vae=_autoencoder(toy, scaling_factor=0.13025 if sigma else 0.18215),
+        text_encoder=_t5(toy, states),
+        tokenizer=t5_tokenizer(),
+    )
+
+
 def _unet(toy: bool, shape: dict[str, Any], states: int, changes: dict[str, Any]) -> Any:
     config: dict[str, Any] = {"in_channels": 4, "out_channels": 4, "layers_per_block": 2, **shape}
     if toy:
@@ -289,20 +308,6 @@ def _t5(toy: bool, width: int) -> Any:
         feed_forward_proj="gated-gelu",
     )
     return T5EncoderModel(config).eval()
-
-
-def clip_tokenizer() -> CLIPTokenizer:
-    """Spells every word: one token a character, 77 at most."""
-    letters = string.ascii_lowercase + string.digits + string.punctuation
-    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
-
-
-def t5_tokenizer() -> T5Tokenizer:
-    """The same for T5: one token a character."""
-    pieces = ["<pad>", "</s>", "<unk>", "▁", *string.ascii_letters, *string.digits, *string.punctuation]
-    return T5Tokenizer(vocab=[(piece, 0.0) for piece in dict.fromkeys(pieces)], extra_ids=0)
 
 
 def random_family(

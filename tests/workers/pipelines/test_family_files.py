@@ -39,7 +39,7 @@ def test_a_pipeline_nobody_wrote_an_adapter_for_is_refused_by_name():
         adapter_class("imagen")
 
 
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"])
 def test_a_family_from_a_local_folder_runs_in_the_engine_at_every_level(toys, architecture):
     from workers.engine.engine import Engine
 

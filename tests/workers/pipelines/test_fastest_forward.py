@@ -159,7 +159,7 @@ def test_a_way_that_does_not_work_is_done_without():
     assert fastest.measure(*inputs(2)) == "plain"
 
 
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"])
 def test_every_denoiser_answers_the_same_by_a_recorded_forward(toys, architecture):
     adapter = load_adapter(toys.family(architecture).models["random"], "cpu", torch.float64)
     rows = [adapter.prepare(make_request(seed=n), Start(4), 3.0) for n in range(3)]
@@ -171,7 +171,9 @@ def test_every_denoiser_answers_the_same_by_a_recorded_forward(toys, architectur
     assert adapter.fastest.recorder.replays > 0
 
 
-@pytest.mark.parametrize(("architecture", "blocks"), [("sd15", 4), ("sdxl", 4), ("sd3", 1), ("flux", 2)])
+@pytest.mark.parametrize(
+    ("architecture", "blocks"), [("sd15", 4), ("sdxl", 4), ("sd3", 1), ("flux", 2), ("pixart-sigma", 1)]
+)
 def test_the_repeated_blocks_of_every_denoiser_are_compiled_in_a_copy_that_answers_the_same(
     toys, architecture, blocks, monkeypatch
 ):

@@ -107,7 +107,7 @@ FEW = settings(
 )
 
 
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "unet", "dit"])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma", "unet", "dit"])
 def test_any_order_of_joining_and_leaving_gives_the_same_latents_in_every_family(toys, architecture):
     adapter = toys.adapter(architecture)
 

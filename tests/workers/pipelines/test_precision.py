@@ -10,7 +10,7 @@ from tests.workers.toys import make_request
 from workers.pipelines import load_adapter
 from workers.pipelines.rows import Batch, Start
 
-ARCHITECTURES = ["sd15", "sdxl", "sd3", "flux"]
+ARCHITECTURES = ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"]
 LEAST_DB = 45.0
 
 

@@ -17,7 +17,7 @@ from workers.pipelines.weights import files_of_component, megabytes
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"])
 def test_a_pipelines_folder_says_what_it_will_take_in_a_dtype(toys, architecture, dtype):
     model = toys.family(architecture).models["random"]
     taken = load_adapter(model, "cpu", dtype, autocast=False).memory_mb
@@ -62,7 +62,7 @@ def test_a_model_in_the_hubs_cache_is_found_there(toys, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3", "flux", "pixart-alpha", "pixart-sigma"])
 def test_a_model_of_which_only_the_configurations_are_here_counts_as_they_say(toys, architecture, dtype, tmp_path):
     model = toys.family(architecture).models["random"]
     shutil.copytree(model.path, tmp_path / "configs", ignore=shutil.ignore_patterns("*.safetensors"))
