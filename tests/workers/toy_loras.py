@@ -19,8 +19,8 @@ FILE = "pytorch_lora_weights.safetensors"
 def save_lora(adapter: Any, folder: Path, seed: int) -> Path:
     """A LoRA of random weights for an adapter's denoiser and its first text encoder: its file."""
     layers = {
-        f"{adapter.denoiser}_lora_layers": _random(adapter.net, ["to_q", "to_k", "to_v"], seed),
-        "text_encoder_lora_layers": _random(adapter.pipe.text_encoder, ["q_proj", "v_proj"], seed + 1),
+        f"{adapter.denoiser}_lora_layers": _random(adapter.net, ["to_q", "to_k", "to_v", "to_out.0"], seed),
+        "text_encoder_lora_layers": _random(adapter.pipe.text_encoder, ["q_proj", "v_proj", "out_proj"], seed + 1),
     }
     type(adapter.pipe).save_lora_weights(folder, **layers)
     return folder / FILE

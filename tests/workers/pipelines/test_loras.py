@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
@@ -62,7 +63,20 @@ def test_the_plain_model_stays_bit_for_bit_what_it_was(toys, files, architecture
     after, _ = run(adapter, request)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert not any(isinstance(layer, BaseTunerLayer) for module in adapter.modules() for layer in module.modules())
-    assert acting.fastest is None, "a recorded forward would draw without the LoRA"
+
+
+def test_recorded_and_cached_forwards_which_know_no_lora_are_not_taken(toys, files):
+    def recorded(*_):
+        raise AssertionError("drawn without the LoRA")
+
+    adapter, request = copy.copy(toys.adapter("sd15")), make_request(steps=3)
+    expected, _ = run(LoraSet(adapter, [lora(files("sd15")[0])]).acting((1.0,)), request)
+    adapter.fastest, adapter.feature_caches = recorded, {"fc": recorded}
+    acting = LoraSet(adapter, [lora(files("sd15")[0])]).acting((1.0,))
+    assert all(torch.equal(a, b) for a, b in zip(expected, run(acting, request)[0], strict=True))
+    assert acting.feature_caches == {}
+    with pytest.raises(AssertionError, match="without the LoRA"):
+        run(adapter, request)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -81,6 +95,7 @@ def test_users_of_one_set_with_other_weights_take_turns_and_do_not_meet(toys, fi
     shared, request = LoraSet(toys.adapter("sd15"), list(map(lora, files("sd15")))), make_request(steps=4)
     weights = [(1.0, 0.0), (0.2, 0.9)]
     expected = [run(shared.acting(each), request)[0][-1] for each in weights]
+    assert not torch.equal(*expected)
     turns = [shared.acting(each) for each in weights]
     batches = [Batch.of([adapter.prepare(request, Start(4), request.guidance)]) for adapter in turns]
     for _ in range(4):
@@ -98,6 +113,24 @@ def test_what_acts_is_what_the_files_have(toys, files, architecture):
             part, _, path = name.partition(".")
             where = path.removesuffix("weight") + f"lora{number}.weight"
             assert torch.equal(parts[part].get_parameter(where), stored), name
+
+
+def test_a_file_as_kohya_ss_writes_it_draws_what_diffusers_own_does(toys, files, tmp_path):
+    stored, request = files("sd15")[0], make_request(steps=3)
+    own = {".lora_A.weight": ".lora_down.weight", ".lora_B.weight": ".lora_up.weight"}
+    begins = {"unet.": "lora_unet_", "text_encoder.": "lora_te_text_model_"}
+    theirs = {}
+    for name, tensor in load_file(stored).items():
+        (end,), (begin,) = [e for e in own if name.endswith(e)], [b for b in begins if name.startswith(b)]
+        layer = begins[begin] + name.removeprefix(begin).removesuffix(end).replace(".", "_")
+        theirs[layer + own[end]] = tensor
+        theirs[f"{layer}.alpha"] = torch.tensor(float(min(tensor.shape)))  # of as much as the rank: no scaling
+    save_file(theirs, tmp_path / "kohya.safetensors")
+    drawn = [
+        run(LoraSet(toys.adapter("sd15"), [lora(file)]).acting((0.9,)), request)[0][-1]
+        for file in (stored, tmp_path / "kohya.safetensors")
+    ]
+    assert (drawn[0] - drawn[1]).abs().max() <= 1e-9
 
 
 def test_weights_and_memory_are_in_the_models_own_type(toys, files, tmp_path):
