@@ -15,6 +15,7 @@
     │   ├── BadFile                   a file or folder that cannot be read or written (command line)
     │   ├── BadFamily                 a family file that does not parse
     │   ├── BadProfile                a profile or quality table that cannot be used
+    │   ├── BadCalibration            a calibration of a level that cannot be used
     │   ├── BadTrace                  a trace with unsorted, negative or missing times
     │   └── BadInstance               a planning instance that cannot be solved as written
     ├── Unauthorized (401)            keys are demanded, and none that is good was sent
@@ -128,6 +129,11 @@ class BadFamily(BadInput):
 class BadProfile(BadInput):
     code = "bad_profile"
     help = "Measure again with `argus profile`, or correct the named field."
+
+
+class BadCalibration(BadInput):
+    code = "bad_calibration"
+    help = "Calibrate the level again with `argus calibrate cachequant`."
 
 
 class BadTrace(BadInput):

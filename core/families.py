@@ -16,14 +16,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from core.errors import BadFamily, UnknownFamily, UnknownLevel, UnknownLora
+from core.errors import BadCalibration, BadFamily, UnknownFamily, UnknownLevel, UnknownLora
 from core.loras import PIPELINES, Lora, read_loras
 from core.refusals import refusal
+from core.reuse_plans import QUANTIZATION, read_plan
 from core.settings import ROOT
 
 FAMILIES = ROOT / "families"
 
-Strategy = Literal["exact", "ac", "sm", "fc", "fs"]
+Strategy = Literal["exact", "ac", "sm", "fc", "fs", "cq"]
 FeatureCache = Literal["first-block", "taylorseer"]
 #: int8: weights in 8 bits; w8a8: weights and activations in int8; fp8: both in float8 (Ada, Hopper and later GPUs).
 Quantization = Literal["int8", "w8a8", "fp8"]
@@ -84,6 +85,12 @@ class Model(_Frozen):
         return str(local) if local.exists() else self.path
 
     @property
+    def scheduler_name(self) -> str | None:
+        """The class of its sampler, as the family file or the model's own folder says; None of a model of the hub."""
+        config = Path(self.location) / "scheduler" / "scheduler_config.json"
+        return self.scheduler or (json.loads(config.read_text())["_class_name"] if config.is_file() else None)
+
+    @property
     def sha256(self) -> str | None:
         """Of its weights, where the list of checksums beside its folder says; none of a model of the hub."""
         folder = Path(self.location)
@@ -119,6 +126,18 @@ class Level(_Frozen):
     guidance: float | None = Field(default=None, ge=0)
     cache: FeatureCache | None = None  # of `fc` levels
     options: dict[str, float | int | str | bool] = {}
+    calibration: str | None = None  # of `cq` levels: the file that `argus calibrate cachequant` wrote
+
+    @property
+    def calibration_location(self) -> Path:
+        """The file, where the path names one in the repository; else the path as written."""
+        return ROOT / str(self.calibration)
+
+    @model_validator(mode="after")
+    def _only_cq_has_a_calibration(self) -> Level:
+        if (self.strategy == "cq") != (self.calibration is not None):
+            raise ValueError(f"level {self.id!r}: strategy cq names its calibration, others do not")
+        return self
 
     @model_validator(mode="after")
     def _a_feature_cache_is_named_and_has_its_own_options(self) -> Level:
@@ -171,6 +190,7 @@ class Family(_Frozen):
     levels: dict[str, Level]
     scorer: Scorer
     loras: dict[str, Lora] = {}
+    withheld: dict[str, str] = {}  # levels that are not offered, and why
 
     @field_validator("loras")
     @classmethod
@@ -201,10 +221,9 @@ class Family(_Frozen):
         try:
             return self.levels[level_id]
         except KeyError:
-            known = ", ".join(self.levels)
-            raise UnknownLevel(
-                f"Family {self.id!r} has no level {level_id!r}. Use auto or one of: {known}.", field="level"
-            ) from None
+            known, why = ", ".join(self.levels), self.withheld.get(level_id)
+            what = f"does not offer level {level_id!r}: {why}" if why else f"has no level {level_id!r}"
+            raise UnknownLevel(f"Family {self.id!r} {what}. Use auto or one of: {known}.", field="level") from None
 
     def lora(self, name: str) -> Lora:
         """The LoRA by its name; raises `UnknownLora` naming those there are."""
@@ -220,7 +239,7 @@ class Family(_Frozen):
         if not loras:
             return True
         level, named = self.levels.get(level_id), [self.loras.get(use.name) for use in read_loras(loras)]
-        if level is None or level.strategy == "fc":
+        if level is None or level.strategy in ("fc", "cq"):
             return False
         return all(lora is not None and level.model in lora.models for lora in named)
 
@@ -282,7 +301,33 @@ def load_family(name: str) -> Family:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FAMILIES.glob("*.toml")))
         raise UnknownFamily(f"There is no family {name!r}. Known: {known}.", field="family")
-    return _read(str(path), path.stat().st_mtime_ns)
+    return _as_calibrated(_read(str(path), path.stat().st_mtime_ns))
+
+
+def _as_calibrated(family: Family) -> Family:
+    """Without the `cq` levels whose calibration is not there, is damaged, or is of something else; it says why."""
+    withheld = {level.id: why for level in family.levels.values() if (why := _why_withheld(family, level))}
+    if not withheld:
+        return family
+    levels = {level.id: level for level in family.levels.values() if level.id not in withheld}
+    return family.model_copy(update={"levels": levels, "withheld": withheld})
+
+
+def _why_withheld(family: Family, level: Level) -> str | None:
+    if level.strategy != "cq":
+        return None
+    try:
+        plan = read_plan(level.calibration_location)
+    except BadCalibration as error:
+        return error.message
+    model, of = family.models[level.model], plan.of.model_dump()
+    if QUANTIZATION[plan.bits] != model.quantization:
+        return f"its calibration is of weights in {plan.bits}, the model's quantization is {model.quantization}"
+    usual = family.defaults.model_dump(include={"steps", "width", "height"})
+    now = {"family": family.id, "family_version": family.version, "model": model.id, "weights": model.sha256, **usual}
+    now["scheduler"] = model.scheduler_name or of["scheduler"]  # the worker that loads a model of the hub looks
+    differs = [f"{name.replace('_', ' ')} {of[name]}, not {now[name]}" for name in now if of[name] != now[name]]
+    return f"its calibration is of {'; '.join(differs)}" if differs else None
 
 
 @lru_cache(maxsize=16)

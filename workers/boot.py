@@ -66,6 +66,8 @@ def run(device: str, name: str) -> int:
     os.environ["OMP_NUM_THREADS"] = str(devices.threads(device))  # before torch is imported
     family, identity = load_family(settings().family), WorkerIdentity(name, uuid.uuid4())
     device_type = devices.device_type(device)
+    for level, why in family.withheld.items():
+        log.warning("level not offered", level=level, why=why)
     if device.startswith("cuda"):
         check_memory(family, device)
     nothing_yet = {"state": "starting", "models": [], "queues": [], "stats": {}}
@@ -183,9 +185,12 @@ def profile(family: Family, device: str) -> Profile | None:
 
 
 def curves(measured: Profile | None) -> dict[str, StepCurve]:
-    """Step curves by model (or by `fc` level, whose rows take forwards of their own), as a profile has them."""
-    levels = measured.levels if measured else ()
-    return {level.id if level.strategy == "fc" else level.holds: level.curve for level in levels if level.batch}
+    """Step curves by model (or by `fc` level, whose rows take forwards of their own), as a profile has them.
+
+    Steps of a `cq` level are of two kinds: those that are whole are its model's.
+    """
+    levels = [level for level in (measured.levels if measured else ()) if level.batch and level.strategy != "cq"]
+    return {level.id if level.strategy == "fc" else level.holds: level.curve for level in levels}
 
 
 def release_earlier(identity: WorkerIdentity) -> None:

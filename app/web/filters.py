@@ -11,6 +11,7 @@ STRATEGIES = {
     "ac": "starts from a similar prompt's cached latent",
     "sm": "a smaller model",
     "fc": "feature cache",
+    "cq": "reuses deep features between steps",
     "fs": "fewer steps",
 }
 

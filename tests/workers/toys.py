@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 
-from core.families import Family, Model, load_family
+from core.families import Family, Level, Model, load_family
 from workers.engine.request import GenerationRequest
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
@@ -62,7 +62,7 @@ class Toys:
         write(root)
         family = load_family("embedded")
         model = Model(id="large", pipeline=f"embedded-{kind}", path=str(root / "toy"))
-        levels = {level.id: level for level in family.levels_of("large")}
+        levels = {level.id: level for level in family.levels_of("large") if level.strategy != "cq"}
         return family.model_copy(update={"models": {"large": model}, "levels": levels})
 
     def _adapter(self, architecture: str, scheduler: str | None = None) -> Adapter:
@@ -87,9 +87,21 @@ def _transformer() -> Any:
     )
 
 
-def make_request(prompt: str = "a red fox", **changes: Any) -> GenerationRequest:
-    from core.families import Level
+def with_reuse(family: Family, folder: Path, interval: int = 3, steps: int = 7) -> Family:
+    """The family at so many steps of 64×64, with a level `cq` of its model, calibrated on one prompt."""
+    from core.reuse_plans import write_plan
+    from workers.measure.cachequant import Subject, calibrate
 
+    (model,), defaults = family.models.values(), family.defaults
+    small = defaults.model_copy(update={"steps": steps, "width": 64, "height": 64})
+    family = family.model_copy(update={"defaults": small})
+    plan = calibrate(Subject(family, model, ["a red fox"]), interval, "none", folder, lambda *_: None)
+    write_plan(folder / "plan.json", plan)
+    level = Level(id="cq", strategy="cq", model=model.id, calibration=str(folder / "plan.json"))
+    return family.model_copy(update={"levels": {**family.levels, "cq": level}})
+
+
+def make_request(prompt: str = "a red fox", **changes: Any) -> GenerationRequest:
     level = Level(id="exact", strategy="exact", model="random")
     given = {
         "request_id": prompt,

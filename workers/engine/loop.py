@@ -67,10 +67,10 @@ class StepLoop:
         if batch is None:
             self._settle(0)
             return bool(self.waiting) or self.stages.postponed > 0  # what starts again
-        start, shortages = Mark(batch.adapter.device), self._counts["out_of_memory"]
+        start, shortages, whole = Mark(batch.adapter.device), self._counts["out_of_memory"], batch.whole
         predictions = self._denoise(batch)
         self._advance(batch, predictions)
-        clean = shortages == self._counts["out_of_memory"] and len(batch) <= batch.limit.rows
+        clean = whole and shortages == self._counts["out_of_memory"] and len(batch) <= batch.limit.rows
         self._launched.append(LaunchedStep.of(batch, start, clean))
         self._retire(batch)
         return True

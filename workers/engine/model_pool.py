@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from core.errors import OutOfMemory
 from core.families import Family, Model
+from core.reuse_plans import read_plan
 from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter
 
@@ -101,7 +102,7 @@ class ModelPool:
         """Load a model now, whatever else is held; measured.
 
         Raises:
-            BadFamily: it has a level with a feature cache that diffusers does not have for its denoiser.
+            BadFamily: it has a level with a feature cache that there is not for its denoiser.
         """
         with self._lock:
             if model_id in self._held:
@@ -111,6 +112,8 @@ class ModelPool:
         for level in self.family.levels_of(model_id):
             if level.strategy == "fc":
                 adapter.add_feature_cache(level)
+            if level.strategy == "cq":
+                adapter.add_reuse(level, read_plan(level.calibration_location))
         model = PooledModel(adapter, time.perf_counter() - began, adapter.memory_mb)
         with self._lock:
             self._held[model_id] = model

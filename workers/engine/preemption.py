@@ -20,7 +20,7 @@ BUDGET_MB = 256.0
 
 @dataclass(frozen=True)
 class PreemptedState:
-    """Latent, sampler state and latents to store of an unfinished request. Its prompt is encoded again."""
+    """Latent, sampler state, features and latents to store of an unfinished request. Its prompt is encoded again."""
 
     request: GenerationRequest
     level: Level
@@ -28,10 +28,12 @@ class PreemptedState:
     latent: Tensor
     sampler: SamplerState
     latents_to_store: dict[int, Tensor]
+    deep: Tensor | None = None  # features of a `cq` level
 
     @property
     def megabytes(self) -> float:
         tensors = [self.latent, *self.latents_to_store.values(), *self.sampler.history()]
+        tensors += [] if self.deep is None else [self.deep]
         return sum(tensor.nbytes for tensor in tensors) / 1e6
 
     def continues(self, request: GenerationRequest) -> bool:
@@ -56,7 +58,8 @@ class PreemptedStore:
         row.sampler.move_to(torch.device("cpu"))
         on_host = {k: latent.to("cpu") for k, latent in latents_to_store.items()}
         start = replace(start, latent=None)
-        state = PreemptedState(request, level, start, row.latent.to("cpu"), row.sampler, on_host)
+        deep = None if row.reuse is None or row.reuse.deep is None else row.reuse.deep.to("cpu")
+        state = PreemptedState(request, level, start, row.latent.to("cpu"), row.sampler, on_host, deep)
         with self._lock:
             self._states[request.request_id] = state
             while sum(kept.megabytes for kept in self._states.values()) > self.budget_mb:

@@ -10,6 +10,7 @@ from workers.engine.lora_store import LoraStore
 from workers.engine.preemption import PreemptedState, PreemptedStore
 from workers.engine.running_request import RunningRequest
 from workers.latent_cache.cache import LatentCache
+from workers.pipelines.reuse import Reuse
 from workers.pipelines.rows import Row
 from workers.pipelines.samplers import SamplerState
 from workers.strategies import begin
@@ -65,6 +66,7 @@ class Preparation:
         """Put an encoded request at the first step of its level (again)."""
         request.start = begin(request.request, request.level, self.family, request.hit)
         request.row.latent, request.row.sampler = request.adapter.place(request.request, request.start)
+        self._plan_reuse(request)
         request.store_at = self._store_at(request)
 
     def restart_without_cache(self, request: RunningRequest) -> bool:
@@ -94,6 +96,7 @@ class Preparation:
         self._set_row(request, latent, sampler)
         if request.level.strategy == "fc":
             request.row.cache_context = request.adapter.feature_caches[request.level.id].context(request.id)
+        self._plan_reuse(request)
         if request.start.note:
             request.add_reason(request.start.note)
 
@@ -103,7 +106,21 @@ class Preparation:
         request.latents_to_store = state.latents_to_store
         state.sampler.move_to(request.adapter.device)
         self._set_row(request, state.latent.to(request.adapter.device), state.sampler)
+        if state.deep is not None:
+            request.row.reuse = Reuse(request.adapter.reuse_plans[request.level.id])
+            request.row.reuse.deep = state.deep.to(request.adapter.device)
         request.add_reason(f"resumed with {request.steps_left} steps left")
+
+    def _plan_reuse(self, request: RunningRequest) -> None:
+        """The plan of a `cq` level for a request at its first step; it runs in full where the plan is of another."""
+        request.row.reuse = None
+        if request.level.strategy != "cq":
+            return
+        plan = request.adapter.reuse_plans[request.level.id]
+        if why := plan.misfit(request.row, request.sampler_name):
+            request.add_reason(f"{request.level.id} is {why}: run in full")
+        else:
+            request.row.reuse = Reuse(plan)
 
     def _set_row(self, request: RunningRequest, latent: Tensor, sampler: SamplerState) -> None:
         assert request.encoded is not None

@@ -79,6 +79,11 @@ class RunningBatch:
             {name: tensor[start:stop] for name, tensor in self.negative.items()},
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether all rows run the whole denoiser at the next step, so that its time says what such a step takes."""
+        return all(request.row.computes for request in self.requests)
+
     def finite(self) -> Tensor:
         """For each row [n], whether its latent has neither NaN nor infinity."""
         return torch.isfinite(self.latents[: len(self)]).flatten(1).all(1)

@@ -92,12 +92,23 @@ class Architecture:
         with attention(self.attention):
             return self.forward(latents, times, conditioning)
 
+    @property
+    def denoiser_net(self) -> torch.nn.Module:
+        """The denoiser itself."""
+        net: torch.nn.Module = self.net
+        return net
+
+    def with_net(self, net: torch.nn.Module) -> Self:
+        """The same with another denoiser, whose forwards run as they are."""
+        twin = copy.copy(self)
+        twin.net, twin.fastest = net, None
+        return twin
+
     def compiled(self) -> Self | None:
         """The same with a denoiser whose repeated blocks are compiled, the weights shared; None where it has none."""
         if self.net is None or not repeated_blocks(self.net):
             return None
-        twin = copy.copy(self)
-        twin.net, twin.fastest = sharing_weights(self.net), None
+        twin = self.with_net(sharing_weights(self.net))
         compile_blocks(twin.net)
         return twin
 

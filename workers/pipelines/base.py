@@ -14,10 +14,12 @@ from torch import Tensor
 
 from core.errors import CacheEntryDamaged, DecodeFailed
 from core.families import Level, Model
+from core.reuse_plans import ReusePlan
 from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
 from workers.pipelines.noise import generator_of
+from workers.pipelines.reuse import Planned, SplitDenoiser, denoise_by_phase
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
 from workers.pipelines.samplers import SamplerState, safe_scheduler
 from workers.pipelines.weights import HALF
@@ -50,15 +52,22 @@ class Adapter(Architecture):
         self.autocast_dtype = dtype if autocast and dtype in HALF else None
         self.dtype = torch.float32 if self.autocast_dtype else dtype
         self.state_dtype = torch.promote_types(self.dtype, torch.float32)
-        self.forwards = 0
+        self.forwards = self.shallow_forwards = 0
         self.rows_that_fit: int | None = None  # of one forward, where warming up found fewer than were wanted
         self.feature_caches: dict[str, FeatureCache] = {}  # by `fc` level
+        self.reuse_plans: dict[str, Planned] = {}  # by `cq` level
+        self.split: SplitDenoiser | None = None
         self._negatives: OrderedDict[str, Tensors] = OrderedDict()
         self.scheduler = safe_scheduler(self.load(), model.scheduler)
 
     def add_feature_cache(self, level: Level) -> None:
         """Make ready for an `fc` level; raises `BadFamily` where diffusers has no cache for this denoiser."""
         self.feature_caches[level.id] = FeatureCache(self, level, self.compiles)
+
+    def add_reuse(self, level: Level, plan: ReusePlan) -> None:
+        """Make ready for a `cq` level; raises `BadFamily` where the denoiser has no deep part to be reused."""
+        self.split = self.split or SplitDenoiser(self, level)
+        self.reuse_plans[level.id] = Planned.of(plan, self.device, self.dtype)
 
     # the four methods
 
@@ -98,7 +107,12 @@ class Adapter(Architecture):
 
     @torch.inference_mode()
     def denoise(self, batch: Batch) -> Tensor:
-        """Guided predictions [n, …] in one forward: n conditional halves and one more for each guided row."""
+        """Guided predictions [n, …] in one forward: n conditional halves and one more for each guided row.
+
+        Rows of `cq` levels that reuse their deep features at this step share a second one, a shallow one.
+        """
+        if any(row.reuse is not None for row in batch.rows):
+            return denoise_by_phase(self, batch)
         self.forwards += 1
         if batch.rows[0].cache_context is not None:
             return denoise_with_feature_cache(batch)

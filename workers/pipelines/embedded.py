@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -30,6 +32,15 @@ class Embedded(Adapter):
     def modules(self) -> list[torch.nn.Module]:
         codec: Any = self.member.codec
         return [self.member.denoiser, codec]
+
+    @property
+    def denoiser_net(self) -> torch.nn.Module:
+        return self.member.denoiser
+
+    def with_net(self, net: torch.nn.Module) -> Self:
+        twin = copy.copy(self)
+        twin.member = replace(self.member, denoiser=net)
+        return twin
 
     @classmethod
     def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:

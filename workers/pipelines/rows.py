@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from workers.pipelines.feature_cache import HALVES, CacheContext
 from workers.pipelines.samplers import SamplerState
+
+if TYPE_CHECKING:
+    from workers.pipelines.reuse import Reuse
 
 Tensors = dict[str, Tensor]
 
@@ -42,12 +45,18 @@ class Row:
     sampler: SamplerState
     size: tuple[int, int]  # width, height in pixels
     cache_context: CacheContext | None = None  # of an `fc` level: such a row takes forwards of its own
+    reuse: Reuse | None = None  # of a `cq` level: such a row reuses deep features at some steps
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """Rows of equal shape (and model) fit into one forward."""
         sizes = tuple((name, tuple(value.shape)) for name, value in sorted(self.conditioning.items()))
         return (tuple(self.latent.shape), sizes)
+
+    @property
+    def computes(self) -> bool:
+        """Whether the next step runs the whole denoiser."""
+        return self.reuse is None or self.reuse.computes(self.sampler.index)
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,15 @@ class Batch:
                 for name in rows[0].negative or {}
             },
         )
+
+    def select(self, indices: Sequence[int]) -> Batch:
+        """Some of the rows in this order, copied; each may come more than once."""
+        index = to_device(torch.tensor(indices), self.latents.device)
+        conditioning, negative = (
+            {name: value.index_select(0, index) for name, value in half.items()}
+            for half in (self.conditioning, self.negative)
+        )
+        return Batch([self.rows[i] for i in indices], self.latents.index_select(0, index), conditioning, negative)
 
     @property
     def guided(self) -> list[int]:

@@ -121,6 +121,11 @@ class SamplerState:
         """The model's time at the next forward, a tensor without axes."""
         return (self.times if self.table is None else self.table.times)[self.index]
 
+    def times_left(self) -> list[float]:
+        """The model's times of the forwards still to run."""
+        times = self.times if self.table is None else self.table.times
+        return [float(time) for time in times[self.index :]]
+
     @property
     def steps_done(self) -> int:
         """Whole steps of the schedule done or skipped; forwards of a second-order step count together."""

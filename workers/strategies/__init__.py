@@ -9,7 +9,7 @@ from core.families import Family, Level
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.cache import Hit
 from workers.pipelines.rows import Start
-from workers.strategies import approximate_cache, exact, feature_cache, fewer_steps, smaller_model
+from workers.strategies import approximate_cache, cachequant, exact, feature_cache, fewer_steps, smaller_model
 
 
 class Strategy(Protocol):
@@ -24,6 +24,7 @@ STRATEGIES: dict[str, Strategy] = {
     "fs": fewer_steps.start,
     "ac": approximate_cache.start,
     "fc": feature_cache.start,
+    "cq": cachequant.start,
 }
 
 
