@@ -17,12 +17,14 @@ import torch
 from core.cached_latents import Kind
 from core.families import Family, Level
 from core.loras import LoraUse
+from core.reuse_plans import read_plan
 from workers.engine.faults import is_out_of_memory, release_memory
 from workers.engine.loading import ModelLoader, configured_ways
 from workers.engine.lora_store import LoraStore
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
 from workers.pipelines.base import Adapter
+from workers.pipelines.reuse import Reuse
 from workers.pipelines.rows import Batch, Row, Start
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,7 @@ class ModelCost:
     """One model on one device, in seconds and MB; `step_s` by rows at the family's default guidance.
 
     `feature_cache_step_s` is the mean step of a whole run at each `fc` level: how much it reuses depends on the prompt.
+    `reuse_step_s` is the same at each `cq` level by rows, which are all at the same phase of its plan.
     `activation_mb_per_row` and `decode_mb` are what steps and decoding take beside the weights (0 where that can't be
     measured). `out_of_memory_at` is the first number of rows that did not fit, if one was tried.
     """
@@ -47,6 +50,7 @@ class ModelCost:
     fetch_s: float
     step_s: dict[int, float]
     feature_cache_step_s: dict[str, float] = field(default_factory=dict)
+    reuse_step_s: dict[str, dict[int, float]] = field(default_factory=dict)
     activation_mb_per_row: float = 0.0
     decode_mb: float = 0.0
     out_of_memory_at: int | None = None
@@ -77,9 +81,9 @@ def measure_model(
     new = (
         replace(request, prompt=f"{PROMPT}, {model_id} {n}") for n in range(repeats)
     )  # one seen before costs nothing
-    encode_s = _median(lambda: adapter.prepare(next(new), Start(request.steps), guidance), repeats, adapter)
+    encode_s = median_seconds(lambda: adapter.prepare(next(new), Start(request.steps), guidance), repeats, adapter)
     decode_mb = _peak_mb(adapter, lambda: adapter.decode(row.latent, row.size))
-    decode_s = _median(lambda: adapter.decode(row.latent, row.size), repeats, adapter)
+    decode_s = median_seconds(lambda: adapter.decode(row.latent, row.size), repeats, adapter)
     step_s, peak_mb, failed_at = _steps(adapter, request, guidance, sizes, repeats)
     cached = [level for level in family.levels_of(model_id) if level.strategy == "fc"]
     return ModelCost(
@@ -90,6 +94,7 @@ def measure_model(
         fetch_s=_fetch(row, repeats),
         step_s=step_s,
         feature_cache_step_s={level.id: _feature_cache_step(adapter, level, request, guidance) for level in cached},
+        reuse_step_s=_reuse_steps(adapter, family, request, guidance, list(step_s)),
         activation_mb_per_row=_per_row(peak_mb),
         decode_mb=decode_mb,
         out_of_memory_at=failed_at,
@@ -161,7 +166,7 @@ def _step(adapter: Adapter, request: GenerationRequest, guidance: float, size: i
         adapter.advance(batch, adapter.denoise(batch))
 
     step()
-    return _median(step, repeats, adapter)
+    return median_seconds(step, repeats, adapter)
 
 
 def _feature_cache_step(adapter: Adapter, level: Level, request: GenerationRequest, guidance: float) -> float:
@@ -177,9 +182,35 @@ def _feature_cache_step(adapter: Adapter, level: Level, request: GenerationReque
             while not row.sampler.done:
                 adapter.advance(batch, adapter.denoise(batch))
 
-        runs.append(_median(run, 1, adapter) / request.steps)
+        runs.append(median_seconds(run, 1, adapter) / request.steps)
         row.cache_context.clear()
     return runs[-1]
+
+
+def _reuse_steps(
+    adapter: Adapter, family: Family, request: GenerationRequest, guidance: float, sizes: Sequence[int]
+) -> dict[str, dict[int, float]]:
+    """Mean seconds a step of whole runs of so many rows at each `cq` level, after a run that warms the kernels."""
+    found: dict[str, dict[int, float]] = {}
+    for level in family.levels_of(adapter.model.id):
+        if level.strategy == "cq":
+            adapter.add_reuse(level, read_plan(level.calibration_location))
+            _reuse_step(adapter, level, request, guidance, 1)
+            found[level.id] = {size: _reuse_step(adapter, level, request, guidance, size) for size in sizes}
+    return found
+
+
+def _reuse_step(adapter: Adapter, level: Level, request: GenerationRequest, guidance: float, size: int) -> float:
+    rows = [adapter.prepare(request, Start(request.steps), guidance) for _ in range(size)]
+    for row in rows:
+        row.reuse = Reuse(adapter.reuse_plans[level.id])
+    batch = Batch.of(rows)
+
+    def run() -> None:
+        while not rows[0].sampler.done:
+            adapter.advance(batch, adapter.denoise(batch))
+
+    return median_seconds(run, 1, adapter) / request.steps
 
 
 def _fetch(row: Row, repeats: int) -> float:
@@ -188,10 +219,10 @@ def _fetch(row: Row, repeats: int) -> float:
     with TemporaryDirectory() as folder:
         store = FolderStore(Path(folder))
         store.put("a-1", encode_entry(kind, 1, np.zeros(384, np.float32), torch.zeros_like(row.latent)))
-        return _median(lambda: decode_entry(store.get("a-1")), repeats)
+        return median_seconds(lambda: decode_entry(store.get("a-1")), repeats)
 
 
-def _median(work: Callable[[], Any], repeats: int, adapter: Adapter | None = None) -> float:
+def median_seconds(work: Callable[[], Any], repeats: int, adapter: Adapter | None = None) -> float:
     """Median seconds of a piece of work, to its end on the device."""
     seconds = []
     for _ in range(repeats):

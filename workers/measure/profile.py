@@ -85,7 +85,8 @@ def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, flo
     total, skip = level.schedule(family.defaults.steps, family.defaults.steps)
     run, fetch_s = total - skip, cost.fetch_s if level.strategy == "ac" else 0.0
     alone_s = cost.feature_cache_step_s.get(level.id)  # such rows share no forwards
-    step_s = cost.step_s if alone_s is None else {size: size * alone_s for size in cost.step_s}
+    step_s = cost.reuse_step_s.get(level.id, cost.step_s)
+    step_s = step_s if alone_s is None else {size: size * alone_s for size in step_s}
     device_s = min(run * seconds / size for size, seconds in step_s.items()) + cost.encode_s + cost.decode_s
     return {
         "id": level.id,
