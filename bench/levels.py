@@ -252,7 +252,7 @@ def says(ways: Sequence[dict[str, Any]]) -> list[str]:
 @click.command()
 @click.option("--prompts", default=96, show_default=True, help="Held-out prompts.")
 @click.option("--seconds", default=150.0, show_default=True, help="Of drawing; call again to continue.")
-@click.option("--write", is_flag=True, help="Write docs/results/levels.json and .md, once all is drawn.")
+@click.option("--write", is_flag=True, help="Write docs/results/levels.json and .md, of what is drawn.")
 def main(prompts: int, seconds: float, write: bool) -> None:
     """Say what every way of caching costs and saves."""
     until = time.monotonic() + seconds
@@ -271,7 +271,7 @@ def main(prompts: int, seconds: float, write: bool) -> None:
         figures(way, row, full, studio.seconds(way) if write else 1.0) for way, row in zip(ways, rows, strict=True)
     ]
     found = {"run": run, "hardware": hardware(), "ways": numbers, "says": says(numbers)}
-    if write and done == prompts:
+    if write:
         keep(found, KEPT, PAGE, page(found))
     click.echo(page(found) if write else json.dumps(numbers, indent=1))
 

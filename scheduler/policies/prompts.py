@@ -18,10 +18,10 @@ def quality_caps(means: Sequence[float]) -> tuple[float, ...]:
     """The most that a prompt is expected to keep at each level, from the levels' mean quality.
 
     A prediction of 1.0, or above, for an approximation is within the predictor's error of a small loss. Without a cap
-    such prompts would be lowered for nothing while there is time for the best level.
+    such prompts would be lowered for nothing while there is time for the best level, the first of equals.
     """
     best = max(means)
-    return tuple(max(best, 1.0) if mean == best else best - LEAST_LOSS for mean in means)
+    return tuple(max(best, 1.0) if i == means.index(best) else best - LEAST_LOSS for i in range(len(means)))
 
 
 def prompt_classes(

@@ -64,8 +64,9 @@ class QualityPredictions:
         """Quality (N, L), columns in the order of `means`, and cosine to the nearest cached prompt (N).
 
         The reference level has 1. A level that starts from a cached latent has 0 for a prompt without a neighbour near
-        enough: it would run in full, and cost what `exact` costs. So has one that cannot draw with a request's LoRAs;
-        what LoRAs do to quality at the others, nobody has measured.
+        enough: it would run in full, and cost what `exact` costs. So have one that cannot draw with a request's LoRAs
+        (what LoRAs do to quality at the others, nobody has measured), and a `cq` level for a request of other steps or
+        another size than the usual ones, which it is calibrated for.
 
         Args:
             means: mean quality by level, where the predictor says nothing of a level.
@@ -89,6 +90,8 @@ class QualityPredictions:
         for i, row in enumerate(rows):
             if row.loras:
                 quality[i, [not self.family.draws(level, row.loras) for level in means]] = 0.0
+        unplanned = [i for i, row in enumerate(rows) if not self._usual(row)]
+        quality[np.ix_(unplanned, [self._strategy(level) == "cq" for level in means])] = 0.0
         return self._without_misses(rows, quality, list(means))
 
     def held_to_floors(self, rows: Sequence[Request], quality: np.ndarray, levels: Sequence[str]) -> np.ndarray:
@@ -121,7 +124,14 @@ class QualityPredictions:
         return quality, similarity.max(axis=1, initial=0.0)
 
     def _is_cached(self, level: str) -> bool:
-        return level in self.family.levels and self.family.levels[level].strategy == "ac"
+        return self._strategy(level) == "ac"
+
+    def _strategy(self, level: str) -> str | None:
+        return self.family.levels[level].strategy if level in self.family.levels else None
+
+    def _usual(self, row: Request) -> bool:
+        usual = self.family.defaults
+        return (row.steps, row.width, row.height) == (usual.steps, usual.width, usual.height)
 
 
 def lower_bounds(quality: np.ndarray, spread: np.ndarray, floors: np.ndarray, z: float) -> np.ndarray:

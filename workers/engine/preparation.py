@@ -12,7 +12,7 @@ from workers.engine.running_request import RunningRequest
 from workers.latent_cache.cache import LatentCache
 from workers.pipelines.reuse import Reuse
 from workers.pipelines.rows import Row
-from workers.pipelines.samplers import SamplerState
+from workers.pipelines.samplers import SamplerState, times_left
 from workers.strategies import begin
 
 
@@ -117,7 +117,7 @@ class Preparation:
         if request.level.strategy != "cq":
             return
         plan = request.adapter.reuse_plans[request.level.id]
-        if why := plan.misfit(request.row, request.sampler_name):
+        if why := plan.misfit(request.row.size, times_left(request.row.sampler), request.sampler_name):
             request.add_reason(f"{request.level.id} is {why}: run in full")
         else:
             request.row.reuse = Reuse(plan)

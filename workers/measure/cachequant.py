@@ -28,8 +28,10 @@ from workers.measure.evaluate import weights_of
 from workers.measure.model_cost import median_seconds
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
-from workers.pipelines.reuse import Planned, Reuse, SplitDenoiser
+from workers.pipelines.phases import SplitDenoiser
+from workers.pipelines.reuse import Planned, Reuse
 from workers.pipelines.rows import Batch, Row, Start
+from workers.pipelines.samplers import times_left
 from workers.strategies.cachequant.correction import FeatureMoments, OutputMoments
 from workers.strategies.cachequant.schedule import schedule
 
@@ -133,7 +135,7 @@ def plan_of(subject: Subject, adapter: Adapter, moments: FeatureMoments, interva
         bits=bits,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {moments.runs} prompts",
         starts=starts,
-        times=tuple(subject.row(adapter, 0).sampler.times_left()),
+        times=tuple(times_left(subject.row(adapter, 0).sampler)),
         feature=correction_of(*moments.correction(starts)),
     )
 

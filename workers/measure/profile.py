@@ -71,14 +71,14 @@ def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: 
 
 
 def mean_quality(family: Family) -> dict[str, float]:
-    """Mean relative quality by level, where a quality table of the family exists."""
+    """Mean relative quality by level, where a quality table of the family exists; of an approximation 1 at most."""
     file = measured_file(family.id, "quality.csv")
     if not file.is_file():
         return {}
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     levels = [name for name in (rows[0] if rows else {}) if name != "prompt"]
-    return {name: statistics.fmean(float(row[name]) for row in rows) for name in levels}
+    return {name: min(1.0, statistics.fmean(float(row[name]) for row in rows)) for name in levels}
 
 
 def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, float]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
 from workers.pipelines.noise import generator_of
-from workers.pipelines.reuse import Planned, SplitDenoiser, denoise_by_phase
+from workers.pipelines.phases import SplitDenoiser, denoise_by_phase
+from workers.pipelines.reuse import Planned
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
 from workers.pipelines.samplers import SamplerState, safe_scheduler
 from workers.pipelines.weights import HALF

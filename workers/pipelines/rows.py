@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from workers.pipelines.feature_cache import HALVES, CacheContext
+from workers.pipelines.reuse import Reuse
 from workers.pipelines.samplers import SamplerState
-
-if TYPE_CHECKING:
-    from workers.pipelines.reuse import Reuse
 
 Tensors = dict[str, Tensor]
 

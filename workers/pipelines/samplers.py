@@ -121,11 +121,6 @@ class SamplerState:
         """The model's time at the next forward, a tensor without axes."""
         return (self.times if self.table is None else self.table.times)[self.index]
 
-    def times_left(self) -> list[float]:
-        """The model's times of the forwards still to run."""
-        times = self.times if self.table is None else self.table.times
-        return [float(time) for time in times[self.index :]]
-
     @property
     def steps_done(self) -> int:
         """Whole steps of the schedule done or skipped; forwards of a second-order step count together."""
@@ -209,6 +204,12 @@ class SamplerState:
             return None
         rest = shorter.after(int((shorter.times >= self.time).sum()))  # from the first of its times that lies ahead
         return rest if 1 + len(rest) < self.remaining else None
+
+
+def times_left(sampler: SamplerState) -> list[float]:
+    """The model's times of the forwards still to run."""
+    times = sampler.times if sampler.table is None else sampler.table.times
+    return [float(time) for time in times[sampler.index :]]
 
 
 def _latents(value: Any) -> list[Tensor]:

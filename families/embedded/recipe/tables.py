@@ -5,7 +5,7 @@ drawn.
 
 writes `quality-train.csv` and, with every score, `quality-train-seeds.npz`; `argus evaluate --train` measures the
 same by the engine, level by level. Levels of approximate caching have no column: what they keep depends on what the
-cache offers.
+cache offers. Nor have those that reuse deep features: the recipe does not draw so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def way_of(family: Family, level: Level, guided: bool) -> str | None:
     guidance = (family.defaults.guidance if level.guidance is None else level.guidance) if guided else 1.0
     model = family.models[level.model]
     wanted = Way(Path(model.location).name, steps, guidance, model.pipeline == HALF)
-    return next((name for name, way in WAYS.items() if way == wanted and not skipped), None)
+    whole = not skipped and level.strategy != "cq"
+    return next((name for name, way in WAYS.items() if way == wanted and whole), None)
 
 
 def columns_of(family: Family, ways: list[str]) -> dict[str, int]:

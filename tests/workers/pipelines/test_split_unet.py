@@ -11,7 +11,8 @@ from tests.workers.pipelines.test_fused_equals_alone import Rider
 from tests.workers.toys import make_request
 from workers.engine.row_limit import RowLimit
 from workers.engine.running_batch import RunningBatch
-from workers.pipelines.reuse import Reuse, SplitDenoiser
+from workers.pipelines.phases import SplitDenoiser
+from workers.pipelines.reuse import Reuse
 from workers.pipelines.rows import Batch, Start
 
 LEVEL = Level(id="exact", strategy="exact", model="random")
