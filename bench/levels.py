@@ -22,13 +22,13 @@ import click
 import numpy as np
 import torch
 
-from bench.live.machine import hardware
 from bench.own import keep, run_of
 from core.families import load_family
 from core.reuse_plans import ReusePlan
 from core.settings import ROOT, settings
 from families.embedded import card
 from workers.measure.cachequant import Subject, correction_of, plan_of, record
+from workers.measure.hardware import hardware
 from workers.pipelines.base import Adapter
 from workers.pipelines.reuse import Planned, Reuse
 from workers.pipelines.rows import Batch
@@ -40,7 +40,7 @@ KEPT, PAGE = ROOT / "docs/results/levels.json", ROOT / "docs/results/levels.md"
 INTERVALS = (3, 4, 6)
 CALIBRATED, HELD_OUT = 8, 8  # prompts whose features are recorded: training prompts, and the first of those judged
 TOGETHER = 8  # rows drawn at once
-ALONE = 4  # prompts drawn alone for the seconds of an image
+ALONE = 2  # prompts drawn alone for the seconds of an image
 FEWER = "fewer steps"
 NAIVE, JOINT = "naive", "ours"
 
@@ -270,7 +270,7 @@ def main(prompts: int, seconds: float, write: bool) -> None:
     numbers = [
         figures(way, row, full, studio.seconds(way) if write else 1.0) for way, row in zip(ways, rows, strict=True)
     ]
-    found = {"run": run, "hardware": hardware(), "ways": numbers, "says": says(numbers)}
+    found = {"run": run, "hardware": hardware("cpu", torch.float32), "ways": numbers, "says": says(numbers)}
     if write:
         keep(found, KEPT, PAGE, page(found))
     click.echo(page(found) if write else json.dumps(numbers, indent=1))

@@ -127,6 +127,7 @@ class Level(_Frozen):
     cache: FeatureCache | None = None  # of `fc` levels
     options: dict[str, float | int | str | bool] = {}
     calibration: str | None = None  # of `cq` levels: the file that `argus calibrate cachequant` wrote
+    by_name: bool = False  # drawn where a request names it; nothing plans with it
 
     @property
     def calibration_location(self) -> Path:

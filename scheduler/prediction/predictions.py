@@ -74,6 +74,7 @@ class QualityPredictions:
         prompts = [row.prompt for row in rows]
         table = table_of(self.family)
         means = {**means, **{level: mean for level, mean in (table.means if table else {}).items() if level in means}}
+        means = {level: min(1.0, mean) for level, mean in means.items()}  # above it is chance, not better than `exact`
         predictor, known = self._predictor if self._readable.is_set() else (None, {})
         columns = (
             dict(zip(predictor.levels, _predicted(predictor, known, prompts, self.features).T, strict=True))

@@ -51,8 +51,8 @@ def measure(
 
 
 def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """The profile file's content from what was measured, with the hardware and versions."""
-    quality = mean_quality(family)
+    """The profile file's content from what was measured, with the hardware and versions; of levels that are planned."""
+    quality, planned = mean_quality(family), [level for level in family.levels.values() if not level.by_name]
     random = any(model.path.startswith("random:") for model in family.models.values())
     return {
         "family": family.id,
@@ -66,7 +66,7 @@ def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: 
         "hardware": hardware(device, dtype),
         "memory_mb": devices.memory_mb(device),
         "out_of_memory": {model: cost.out_of_memory_at for model, cost in costs.items() if cost.out_of_memory_at},
-        "levels": [_level(family, level, costs[level.model], quality) for level in family.levels.values()],
+        "levels": [_level(family, level, costs[level.model], quality) for level in planned],
     }
 
 

@@ -37,6 +37,7 @@ FAMILY = Family.model_validate(
         "scorer": {"kind": "embedded-clip", "path": "x"},
     }
 )
+USUAL = {"steps": 10, "width": 64, "height": 64, "loras": None}
 FEATURES = Features(lambda prompts: np.array([[len(p) / 20, p.count("and")] for p in prompts]))
 PROMPTS = tuple(f"{'a fox and ' * (i % 3)}pear {i}" for i in range(150))
 
@@ -114,8 +115,8 @@ def test_a_prompt_that_came_before_is_not_predicted_again(database, table, monke
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
         qualities.refresh(session)
     seen.clear()
-    first, _ = qualities.predict([SimpleNamespace(prompt=p, loras=None) for p in ("a fox", "a pear", "a fox")], means)
-    again, _ = qualities.predict([SimpleNamespace(prompt=p, loras=None) for p in ("a pear", "an owl")], means)
+    first, _ = qualities.predict([SimpleNamespace(prompt=p, **USUAL) for p in ("a fox", "a pear", "a fox")], means)
+    again, _ = qualities.predict([SimpleNamespace(prompt=p, **USUAL) for p in ("a pear", "an owl")], means)
     assert seen == [2, 1]
     assert again[0].tolist() == first[1].tolist()
 
@@ -127,12 +128,12 @@ def test_only_requests_with_a_floor_pay_for_how_unsure_the_prediction_is(databas
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
         qualities.refresh(session)
     means = {"exact": 1.0, "fs-5": 0.9, "other": 0.9}
-    bare = [SimpleNamespace(prompt="pear 3", loras=None, min_quality=None)]
+    bare = [SimpleNamespace(**USUAL, prompt="pear 3", min_quality=None)]
     quality, _ = qualities.predict(bare, means)
     assert np.array_equal(qualities.held_to_floors(bare, quality, list(means)), quality)
     with transaction() as session:
         spread = predictors.in_force(session, FAMILY).spread(FEATURES(["pear 3"]))[0, 1]
-    just, safe = (SimpleNamespace(prompt="pear 3", min_quality=quality[0, 1] - k * spread) for k in (0.1, 3))
+    just, safe = (SimpleNamespace(**USUAL, prompt="pear 3", min_quality=quality[0, 1] - k * spread) for k in (0.1, 3))
     found = qualities.held_to_floors([just, safe], np.vstack([quality, quality]), list(means))
     assert found[0, 1] < just.min_quality
     assert found[1, 1] == quality[0, 1]
@@ -143,7 +144,7 @@ def test_what_audits_show_to_be_missing_is_added_to_what_is_predicted(database, 
     qualities, learner = QualityPredictions(FAMILY), Learner(FAMILY)
     qualities.features = learner.features = FEATURES
     means = {"exact": 1.0, "fs-5": 0.9}
-    row = [SimpleNamespace(prompt="a pear", loras=None)]
+    row = [SimpleNamespace(**USUAL, prompt="a pear")]
     with transaction() as session:
         predictors.put_in_force(session, FAMILY, predictors.trained(FAMILY, FEATURES), "first")
         qualities.refresh(session)

@@ -12,6 +12,7 @@ from core.profiles import Profile, read_profile
 from core.settings import Settings
 from tests.workers.pencil import Pencil, pencil_family
 from tests.workers.toy_loras import save_lora, with_loras
+from tests.workers.toys import with_reuse
 from workers.engine.loading import configured_dtype
 from workers.measure.model_cost import measure_model
 from workers.measure.profile import mean_quality, measure, profile_of
@@ -54,6 +55,22 @@ def test_what_a_lora_costs_is_measured_where_the_family_has_one(toys, tmp_path, 
     assert {level.lora_ratio for level in read.levels} == {read.levels[0].lora_ratio}
     assert 0.5 < read.levels[0].lora_ratio < 20, "a step with a LoRA over one without"
     assert all("lora_ratio" not in level for level in measured[0]["levels"])
+
+
+def test_a_level_that_is_drawn_by_name_alone_is_in_no_profile(toys):
+    family = toys.family("sd15")
+    named = family.level("fs-10").model_copy(update={"by_name": True})
+    changed = family.model_copy(update={"levels": {**family.levels, "fs-10": named}})
+    assert Profile(**measure(changed, "cpu", sizes=(1,), repeats=1)).ids == ("exact", "ac-4")
+
+
+def test_a_level_that_reuses_features_costs_what_a_whole_run_of_it_does(toys, tmp_path):
+    family = with_reuse(toys.member("unet"), tmp_path)
+    read = Profile(**measure(family, "cpu", sizes=(1, 2), repeats=1))
+    exact, reusing = read.level("exact"), read.level("cq")
+    assert (exact.steps, reusing.steps) == (7, 7)
+    assert [point.size for point in reusing.batch] == [1, 2]
+    assert reusing.batch != exact.batch
 
 
 def test_progress_is_told_before_each_model(measured):

@@ -4,8 +4,8 @@ Two errors are corrected apart. Caching: at a reused step, the deep feature F_t 
 Quantisation: on top of that, the float output of a step from the quantised one. Both fits need first and second moments
 alone, which are summed up prompt by prompt.
 
-The paper fits by least squares, a = cov/var. Over several reused steps that draws features towards their mean, and the
-picture loses contrast: so features get the mean and deviation of F_t instead, a = σ_t/σ_s (`docs/decisions/0116`).
+The paper fits by least squares, a = cov/var, which draws features towards their mean. Here features get the mean and
+deviation of F_t, a = σ_t/σ_s (`docs/decisions/0116`).
 """
 
 from __future__ import annotations
