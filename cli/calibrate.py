@@ -53,7 +53,7 @@ def cachequant(
     """Draw a few prompts in full and write the plan of a `cq` level: when its deep features are computed, and what
     corrects them where they are reused. Interrupted, it continues where it was.
     """
-    from core.devices import torch_device
+    from core.devices import checked, torch_device
     from core.families import load_family
     from core.reuse_plans import write_plan
     from core.settings import settings
@@ -63,7 +63,7 @@ def cachequant(
     family = load_family(name or settings().family)
     if bits == "w4a8":
         raise click.BadParameter("w4a8: torchao multiplies no int4 weights by int8 here; use w8a8.", param_hint="bits")
-    subject = Subject(family, _model(family, model), _prompts(family, file, count), torch_device(device))
+    subject = Subject(family, _model(family, model), _prompts(family, file, count), torch_device(checked(device)))
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None)
         plan = calibrated(
@@ -82,7 +82,7 @@ def cachequant(
 
 def _model(family: Family, wanted: str | None) -> Model:
     """The model by its id; wrong use, naming those there are."""
-    name = wanted or family.level(family.reference).model
+    name = family.level(family.reference).model if wanted is None else wanted
     if name not in family.models:
         known = ", ".join(family.models)
         raise click.BadParameter(f"family {family.id} has no model {name!r}: {known}.", param_hint="model")

@@ -98,6 +98,7 @@ def around(verb: str, option: str, folder: Path) -> list[str]:
         "replay": ["--trace", str(folder / "trace.csv")],
         "profile": ["--family", "none"],
         "evaluate": ["--family", "none"],
+        "calibrate cachequant": ["--family", "none"],
         "keys revoke": ["none"],
         "keys rotate": ["none"],
         "tenants create": ["team"],
