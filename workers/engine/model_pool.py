@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from core.errors import OutOfMemory
-from core.families import Family, Model
+from core.errors import BadCalibration, OutOfMemory
+from core.families import Family, Level, Model
 from core.reuse_plans import read_plan
 from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter
 
+log = logging.getLogger(__name__)
 SMALL = 0.05  # of the budget: what is quick to load and hardly missed
 SPARE = 0.5  # of the budget that idle models may fill
 
@@ -113,7 +115,7 @@ class ModelPool:
             if level.strategy == "fc":
                 adapter.add_feature_cache(level)
             if level.strategy == "cq":
-                adapter.add_reuse(level, read_plan(level.calibration_location))
+                _add_reuse(adapter, level)
         model = PooledModel(adapter, time.perf_counter() - began, adapter.memory_mb)
         with self._lock:
             self._held[model_id] = model
@@ -168,3 +170,11 @@ class ModelPool:
         for model_id in model_ids:
             if model_id not in self._foreseen_mb and model_id not in self._measured_mb:
                 self._foreseen_mb[model_id] = self._expected_mb(self.family.models[model_id])
+
+
+def _add_reuse(adapter: Adapter, level: Level) -> None:
+    """Where its calibration was lost since the family was read, the level's requests run in full."""
+    try:
+        adapter.add_reuse(level, read_plan(level.calibration_location))
+    except BadCalibration as error:
+        log.warning("level %s runs in full: %s", level.id, error.message)

@@ -106,8 +106,9 @@ class Preparation:
         request.latents_to_store = state.latents_to_store
         state.sampler.move_to(request.adapter.device)
         self._set_row(request, state.latent.to(request.adapter.device), state.sampler)
-        if state.deep is not None:
-            request.row.reuse = Reuse(request.adapter.reuse_plans[request.level.id])
+        plan = request.adapter.reuse_plans.get(request.level.id)
+        if state.deep is not None and plan is not None:
+            request.row.reuse = Reuse(plan)
             request.row.reuse.deep = state.deep.to(request.adapter.device)
         request.add_reason(f"resumed with {request.steps_left} steps left")
 
@@ -116,8 +117,10 @@ class Preparation:
         request.row.reuse = None
         if request.level.strategy != "cq":
             return
-        plan = request.adapter.reuse_plans[request.level.id]
-        if why := plan.misfit(request.row.size, times_left(request.row.sampler), request.sampler_name):
+        plan = request.adapter.reuse_plans.get(request.level.id)
+        times = times_left(request.row.sampler)
+        why = plan.misfit(request.row.size, times, request.sampler_name) if plan else "without its calibration"
+        if why:
             request.add_reason(f"{request.level.id} is {why}: run in full")
         else:
             request.row.reuse = Reuse(plan)

@@ -26,6 +26,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core.families import Family, Level
+from core.reuse_plans import read_plan
 from core.text import shared_encoder
 from workers.engine.engine import Engine
 from workers.engine.loading import configured_dtype
@@ -188,6 +189,7 @@ class Evaluator:
         parts += [self.scorer.name, self.seeds, str(self.engine.dtype)]
         parts += [weights_of(self.family.models[level.model].location), list(prompts)]
         parts += list(self.others) if level.strategy == "ac" else []
+        parts += [read_plan(level.calibration_location).model_dump()] if level.strategy == "cq" else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -193,7 +193,7 @@ def _reuse_steps(
     """Mean seconds a step of whole runs of so many rows at each `cq` level, after a run that warms the kernels."""
     found: dict[str, dict[int, float]] = {}
     for level in family.levels_of(adapter.model.id):
-        if level.strategy == "cq":
+        if level.strategy == "cq" and not level.by_name:
             adapter.add_reuse(level, read_plan(level.calibration_location))
             _reuse_step(adapter, level, request, guidance, 1)
             found[level.id] = {size: _reuse_step(adapter, level, request, guidance, size) for size in sizes}

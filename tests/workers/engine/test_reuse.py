@@ -160,3 +160,14 @@ def test_a_step_of_which_a_part_was_reused_is_no_measurement_of_the_models_steps
     room.engine.costs.observe_step = lambda curve, rows, seconds: observed.append((curve, rows))
     room.latent("one")
     assert observed == [(room.adapter.model.id, 1)] * 3
+
+
+def test_a_request_whose_calibration_was_lost_runs_in_full_and_says_why(family: Family, tmp_path: Any):
+    lost = family.level("cq").model_copy(update={"calibration": str(tmp_path / "none.json")})
+    engine = Engine(family.model_copy(update={"levels": {**family.levels, "cq": lost}}), threaded=False)
+    engine.load(next(iter(family.models)))
+    future = engine.submit(make_request(level=lost, steps=STEPS))
+    while engine.step():
+        pass
+    assert future.result(0).reason == "cq is without its calibration: run in full"
+    assert future.result(0).steps_run == STEPS
