@@ -48,7 +48,7 @@ COMMANDS = {
         "Make, list and change tenants: who owns jobs, and what share and quota they have.",
     ),
     "profile": ("cli.profile:profile", "Measure what every level costs on this machine."),
-    "calibrate": ("cli.calibrate:calibrate", "Find what a level needs to know of its model: cachequant."),
+    "calibrate": ("cli.calibrate:calibrate", "Find what a level needs to know of its model, on a few prompts."),
     "evaluate": ("cli.evaluate:evaluate", "Measure what quality every level of a family keeps, by its scorer."),
     "solve": (
         "cli.solve:solve",
