@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.families import Model
-from families.embedded.model import load_member
+from families.embedded.model import load_member, predict_clean, velocity
 from workers.engine.request import GenerationRequest
 from workers.pipelines import weights
 from workers.pipelines.base import Adapter
@@ -24,7 +24,9 @@ class Embedded(Adapter):
         self.member = load_member(self.model.location, str(self.device))
         if self.dtype != torch.float32:
             self.member.to(dtype=self.dtype)
-        if self.model.pipeline != "embedded-dit":
+        if self.model.pipeline == "embedded-dit":
+            self.net = self.member.denoiser  # feature caches exchange it
+        else:
             self.member.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.member.codec.to(memory_format=torch.channels_last)  # a third of its time less
         return self.member.new_scheduler()
@@ -59,7 +61,9 @@ class Embedded(Adapter):
         return self.member.codec.latent_shape_of(request.width)
 
     def forward(self, latents: Tensor, times: Tensor, conditioning: Tensors) -> Tensor:
-        return self.member.velocity(latents, times / 1000, conditioning["states"], conditioning["mask"])
+        sigmas, text = times / 1000, (conditioning["states"], conditioning["mask"])
+        denoiser = self.member.denoiser if self.net is None else self.net
+        return velocity(latents, predict_clean(denoiser, latents, sigmas, *text), sigmas)
 
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int], tiled: bool = False) -> Image.Image:

@@ -32,6 +32,10 @@ CONFIGS: dict[str, Callable[..., Any]] = {
     "taylorseer": lambda dtype, **options: TaylorSeerCacheConfig(taylor_factors_dtype=dtype, **options),
 }
 
+#: Caches for denoisers that are no `CacheMixin` although diffusers knows their blocks. First-Block Cache subtracts text
+#: states too, which the last block of SD3 does not answer; TaylorSeer looks for attention by names that PixArt has not.
+BY_BLOCKS = {"PixArtTransformer2DModel": ("first-block",), "SD3Transformer2DModel": ("taylorseer",)}
+
 
 class Denoiser(Protocol):
     """What is wanted of an adapter: its network and how one forward of it is made."""
@@ -48,19 +52,22 @@ class FeatureCache:
     """A copy of an adapter whose denoiser caches features as one `fc` level says; its blocks `compiled` when asked for.
 
     Raises:
-        BadFamily: the denoiser is none that diffusers' caches know (UNets, SD3, PixArt).
+        BadFamily: this cache of diffusers' is none for the denoiser (`BY_BLOCKS`; none for UNets).
     """
 
     def __init__(self, adapter: Denoiser, level: Level, compiled: bool = False) -> None:
-        if not isinstance(adapter.net, CacheMixin):
+        by_blocks = level.cache in BY_BLOCKS.get(type(adapter.net).__name__, ())
+        if not isinstance(adapter.net, CacheMixin) and not by_blocks:
             raise BadFamily(
-                f"Level {level.id!r} caches features (strategy fc), but diffusers has no feature cache for the "
+                f"Level {level.id!r} caches features (strategy fc), but diffusers has no {level.cache} cache for the "
                 f"denoiser of model {level.model!r} (pipeline {adapter.model.pipeline!r}). Take the level out of the "
                 "family file.",
                 field=f"levels.{level.id}",
             )
         assert level.cache is not None
         net = sharing_weights(adapter.net)
+        if by_blocks:
+            net.__class__ = type(type(net).__name__, (type(net), CacheMixin), {})
         net.enable_cache(CONFIGS[level.cache](adapter.dtype, **level.options))
         self._states = _state_managers(net)
         self.adapter = copy.copy(adapter)

@@ -6,11 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
-from diffusers.models.cache_utils import CacheMixin
 
 from core.errors import BadFamily
 from core.families import Family, Level, load_family
@@ -53,7 +51,9 @@ class Studio:
         self.calls = 0
         for net in (self.adapter.net, *(cache.adapter.net for cache in self.adapter.feature_caches.values())):
             for name, module in net.named_modules():
-                if name.endswith("attn.to_q"):  # runs when, and only when, its block's attention is computed
+                if name.endswith(
+                    ("attn.to_q", "attn1.to_q")
+                ):  # runs when, and only when, its block's attention is computed
                     module.register_forward_hook(self._count)
 
     def _count(self, *_: Any) -> None:
@@ -223,30 +223,47 @@ def test_blocks_compiled_behind_a_caches_hooks_answer_the_same(folder: Path, flu
     assert (latents[0] - latents[1]).abs().max() < 1e-9
 
 
-def test_guided_rows_keep_features_of_their_two_halves_apart(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """SD3's denoiser, which diffusers does not offer caches for, stands in for a guided one that it does."""
-    from workers.pipelines import hub
+GUIDED = [("sd3", "taylorseer"), ("pixart-sigma", "first-block")]
 
-    def cached(kind: Any, *args: Any, **more: Any) -> Any:
-        pipe = load(kind, *args, **more)
-        pipe.transformer.__class__ = type("Cached", (diffusers.SD3Transformer2DModel, CacheMixin), {})
-        return pipe
 
-    load = hub.from_hub
-    monkeypatch.setattr(hub, "from_hub", cached)
-    family = random_family("sd3", folder / "sd3", toy=True, num_layers=2)
-    taylor = CACHES["taylorseer"]
-    studio = Studio(family.model_copy(update={"levels": {**family.levels, taylor.id: taylor}}))
-    alone = {seed: studio.latent(f"r{seed}", taylor.id, seed=seed) for seed in (1, 2)}
-    first = studio.submit("r1", taylor.id, seed=1)[1]
+@pytest.mark.parametrize(("architecture", "cache"), GUIDED)
+def test_guided_rows_keep_features_of_their_two_halves_apart(folder: Path, architecture: str, cache: str):
+    level = CACHES[cache]
+    family = random_family(architecture, folder / f"{architecture}-{cache}", toy=True, num_layers=3)
+    studio = Studio(family.model_copy(update={"levels": {**family.levels, level.id: level}}))
+    alone = {seed: studio.latent(f"r{seed}", level.id, seed=seed) for seed in (1, 2)}
+    first = studio.submit("r1", level.id, seed=1)[1]
     for _ in range(5):
         studio.engine.step()
     assert studio.held() == {"r1/cond", "r1/uncond"}
-    second = studio.submit("r2", taylor.id, seed=2)[1]
+    second = studio.submit("r2", level.id, seed=2)[1]
     studio.run()
     assert (first.row.latent - alone[1]).abs().max() <= 1e-9
     assert (second.row.latent - alone[2]).abs().max() <= 1e-9
     assert (alone[1] - studio.latent("exact", "exact", seed=1)).abs().max() > 1e-6
+
+
+def test_first_block_cache_computes_fewer_blocks_of_the_shipped_transformer_and_keeps_its_picture():
+    family = load_family("embedded")
+    model = family.models["dit"].model_copy(update={"id": "random"})
+    levels = [Level(id="exact", strategy="exact", model="random")]
+    levels += [
+        Level(
+            id=f"fc-{threshold}", strategy="fc", model="random", cache="first-block", options={"threshold": threshold}
+        )
+        for threshold in (0.0, 0.2)
+    ]
+    own = {"models": {"random": model}, "levels": {level.id: level for level in levels}}
+    studio = Studio(family.model_copy(update=own))
+    asked = {"prompt": "two owls in the snow", "guidance": 2.0, "negative_prompt": "", "width": 128, "height": 128}
+    latents, calls = {}, {}
+    for level in own["levels"]:
+        studio.calls = 0
+        latents[level] = studio.latent(level, level, **asked)
+        calls[level] = studio.calls
+    assert (latents["fc-0.0"] - latents["exact"]).abs().max() <= 1e-9  # it always moved by more than nothing
+    assert calls["fc-0.2"] < 0.8 * calls["fc-0.0"]
+    assert (latents["fc-0.2"] - latents["exact"]).norm() < 0.3 * latents["exact"].norm()
 
 
 @pytest.mark.parametrize("architecture", ["sd15", "sdxl", "sd3"])
@@ -256,11 +273,10 @@ def test_a_denoiser_without_feature_caches_refuses_the_level_when_it_is_loaded(f
         Engine(family, threaded=False).load("random")
 
 
-@pytest.mark.parametrize("kind", ["unet", "dit"])
-def test_the_embedded_denoisers_refuse_it_too(toys: Any, kind: str):
-    family = toys.member(kind)
+def test_the_embedded_unets_refuse_it_too(toys: Any):
+    family = toys.member("unet")
     level = CACHES["first-block"].model_copy(update={"model": "large"})
-    with pytest.raises(BadFamily, match="has no feature cache"):
+    with pytest.raises(BadFamily, match="has no first-block cache"):
         Engine(family.model_copy(update={"levels": {level.id: level}}), threaded=False).load("large")
 
 
