@@ -122,15 +122,15 @@ class Proxy:
             return
         link = _Link(writer, server)
         self._links.add(link)
+        ways = [asyncio.ensure_future(way) for way in (self._ask(reader, link), self._answer(answers, link))]
         try:
-            ways = [asyncio.ensure_future(way) for way in (self._ask(reader, link), self._answer(answers, link))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where the proxy is stopped meanwhile: what either way ended with is nobody's error
+            self._links.discard(link)
+            link.abort()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-        finally:
-            self._links.discard(link)
-            link.abort()
 
     async def _ask(self, reader: asyncio.StreamReader, link: _Link) -> None:
         """From client to server, message by message."""
