@@ -40,7 +40,7 @@ class Recorder:
         stored = patiently(lambda: self.images.put(image_id, result.image, text), inf, StoreDown, self.stopping)
         row = image_row(image_id, claimed, result, stored, self.family.version)
         since = time.time() - result.times.denoised
-        found = truncation_columns(result)
+        found = truncation_columns(result) | quality_in_full(self.family, claimed.request, result)
         recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since, found))
         if recorded:
             publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
@@ -92,6 +92,18 @@ def truncation_columns(result: GenerationResult) -> dict[str, Any]:
     if result.truncated_tokens is None:
         return {}
     return dict(zip(("truncated_tokens", "negative_truncated_tokens"), result.truncated_tokens, strict=True))
+
+
+def quality_in_full(family: Family, request: Request, result: GenerationResult) -> dict[str, Any]:
+    """The relative quality of an image that found no cached latent near enough: drawn in full, it is the reference's.
+
+    Decisions have 0 for such a level, so that none chooses it for a prompt without a neighbour; reports and audits are
+    to have what the image was expected to be.
+    """
+    level, reference = family.levels[result.level_id], family.levels[family.reference]
+    if level.strategy != "ac" or result.steps_skipped or level.model != reference.model:
+        return {}
+    return {"predicted_quality": 1.0, "qualities": {**(request.qualities or {}), level.id: 1.0}}
 
 
 def png_text(family: Family, request: Request, result: GenerationResult) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from dataclasses import replace
 
 import pytest
 from PIL import Image as Pillow
@@ -14,7 +15,7 @@ from core.images import encode_png
 from core.infotext import read_infotext
 from core.tables import Request
 from tests.workers.pencil import SIDE, Bench, pencil_family
-from workers.recording import png_text
+from workers.recording import png_text, quality_in_full
 
 HARD = (
     "a red apple",
@@ -44,6 +45,17 @@ def test_loras_are_in_the_text_as_tags_that_draw_the_same_again() -> None:
     text = png_text(bench.family, row, result)
     assert text["loras"] == "ink:0.8,oil:-1"
     assert read_infotext(text["parameters"])["Prompt"] == "a fox <lora:ink:0.8> <lora:oil:-1>"
+
+
+def test_an_image_that_missed_the_cache_is_expected_to_be_as_good_as_the_reference() -> None:
+    bench = Bench(pencil_family())
+    row = Request(id=uuid.uuid4(), prompt="a fox", qualities={"ac-4": 0.0, "fs-4": 0.9})
+    _, missed = bench.final_latent(bench.request("a fox", "ac-4", steps=10))
+    known = {"predicted_quality": 1.0, "qualities": {"ac-4": 1.0, "fs-4": 0.9}}
+    assert quality_in_full(bench.family, row, missed) == known
+    assert quality_in_full(bench.family, row, replace(missed, steps_skipped=5)) == {}
+    _, fewer = bench.final_latent(bench.request("a fox", "fs-4", steps=10))
+    assert quality_in_full(bench.family, row, fewer) == {}
 
 
 @pytest.mark.parametrize("negative", ["", *HARD])
