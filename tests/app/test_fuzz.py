@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app import create_app, listening
+from app import create_app, listening, searching
 from app.api import events
 from app.schemas.submission import JobOptions
 from tests.app.conftest import configured, draw
@@ -67,6 +67,7 @@ class Api:
 @pytest.fixture
 def api(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     quick = {listening: {"POLL_S": 0.005}, events: {"LONGEST_S": 0.01, "SCORES_S": 0.0, "GAP_S": 0.0}}
+    quick[searching] = {"LIMIT_S": 0.05}
     for module, name, value in ((module, *each) for module, values in quick.items() for each in values.items()):
         monkeypatch.setattr(module, name, value)
     with configured(ARGUS_COMPAT_WAIT_S="0.01"):
@@ -100,7 +101,9 @@ def test_an_operation_answers_as_it_is_documented(api: Api, method: str, path: s
         if known and case.path_parameters:
             case.path_parameters = {name: api.ids[name] for name in case.path_parameters}
         response = case.call()
-        assert response.status_code < 500 or (response.status_code == 504 and method == "post"), response.text
+        # No worker draws here, and no router reads what is looked for: both are said as documented.
+        nobody = 504 if method == "post" else 503 if "like" in (case.query or {}) else None
+        assert response.status_code < 500 or response.status_code == nobody, response.text
         case.validate_response(response, checks=checks)
 
     answers()

@@ -148,7 +148,7 @@ def test_quantised_weights_that_are_no_faster_are_refused_with_both_times(subjec
 
 
 def run(*arguments: str) -> Any:
-    return CliRunner().invoke(command, ["cachequant", *arguments])
+    return CliRunner().invoke(command, ["cachequant", "--family", "embedded", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,9 @@ def test_the_command_refuses_a_file_without_prompts_and_an_interval_longer_than_
         (("--prompts", str(tmp_path / "none.txt")), "prompts"),
         (("--interval", "13"), "interval"),
     ):
-        error = run(*arguments).exception
-        assert isinstance(error, OutOfRange)
+        done = run(*arguments)
+        error = done.exception
+        assert isinstance(error, OutOfRange), done.output
         assert error.field == field
 
 
