@@ -9,7 +9,8 @@ import structlog
 from apiflask import APIFlask, HTTPError
 from flask import Response, g, jsonify, make_response, redirect, render_template, request, url_for
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException
 
 from app.links import link, root
@@ -43,7 +44,8 @@ FOR_PROGRAMS = ("/v1/", "/sdapi/", "/controlnet/", "/internal/", "/queue/")
 def register(app: APIFlask) -> None:
     """Every error of this app leaves through `answer`."""
     app.register_error_handler(ArgusError, answer)
-    app.register_error_handler(OperationalError, _database_away)
+    for lost in (OperationalError, InterfaceError, NoConnectionFree):
+        app.register_error_handler(lost, _database_away)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(HTTPError, _validation)
 
@@ -92,8 +94,8 @@ def _validation(error: HTTPError) -> Any:
     return answer(_of_status(error.status_code, error.message or "This cannot be done."))
 
 
-def _database_away(error: OperationalError) -> Response:
-    log.warning("database away", error=str(error.orig))
+def _database_away(error: Exception) -> Response:
+    log.warning("database away", error=str(getattr(error, "orig", error)))
     return answer(ServiceDown("PostgreSQL cannot be reached. Start it again (`make up`) and retry."))
 
 

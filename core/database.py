@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import psycopg2
 import structlog
-from sqlalchemy import Engine, Select, Text, cast, create_engine, func, literal, select, text
+from sqlalchemy import Connection, Engine, Select, Text, cast, create_engine, func, literal, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import UserDefinedType
@@ -114,6 +115,19 @@ def certain_transaction(evidence: Select[Any]) -> Iterator[Session]:
     except DBAPIError as error:
         if number is None or not ended or not error.connection_invalidated or not was_committed(number, evidence):
             raise
+
+
+def as_sqlalchemy(connection: Connection, statement: str, error: psycopg2.Error) -> DBAPIError:
+    """An error of the driver itself as SQLAlchemy raises those of its own statements; what is lost is given up."""
+    raised: Any = error  # SQLAlchemy's types know no driver's
+    lost = connection.dialect.is_disconnect(raised, connection.connection.dbapi_connection, None)
+    if lost:
+        connection.invalidate(error)
+    made = DBAPIError.instance(
+        statement, None, error, psycopg2.Error, connection_invalidated=lost, dialect=connection.dialect
+    )
+    assert isinstance(made, DBAPIError)
+    return made
 
 
 def was_committed(number: str, evidence: Select[Any]) -> bool:

@@ -13,9 +13,12 @@ from enum import Enum
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
+
+from core.database import as_sqlalchemy
 
 IN_MEMORY = 1024 * 1024  # bytes, beyond which they lie on the disk
 ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
@@ -50,8 +53,12 @@ class RowSpool:
         names = ", ".join(f'"{name}"' for name in (*self.columns, *said))
         end = "".join(f"\t{_written(value)}" for value in said.values()) + "\n"
         self._file.seek(0)
-        cursor: Any = session.connection().connection.cursor()  # psycopg2's own
-        cursor.copy_expert(f"COPY {table.name} ({names}) FROM STDIN", _Ending(self._file, end))
+        connection, statement = session.connection(), f"COPY {table.name} ({names}) FROM STDIN"
+        cursor: Any = connection.connection.cursor()  # psycopg2's own
+        try:
+            cursor.copy_expert(statement, _Ending(self._file, end))
+        except psycopg2.Error as error:
+            raise as_sqlalchemy(connection, statement, error) from error
         cursor.close()
 
 

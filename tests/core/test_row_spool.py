@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from core.database import transaction
 from core.requests import copy_requests
@@ -24,8 +27,8 @@ def test_any_text_is_copied_as_it_is_and_what_no_row_says_is_the_default(databas
     now = datetime.now(UTC)
     job = Job(id=uuid.uuid4(), family="toy", source="api", size=len(AWKWARD), created_at=now, tenant="default")
     with RowSpool() as rows, transaction() as session:
-        for place, text in enumerate(AWKWARD):
-            rows.add({"id": uuid.uuid4(), "position": place, "prompt": text, "seed": 2**63 - 1, **PLAIN})
+        for place, words in enumerate(AWKWARD):
+            rows.add({"id": uuid.uuid4(), "position": place, "prompt": words, "seed": 2**63 - 1, **PLAIN})
         session.add(job)
         session.flush()
         copy_requests(session, job, rows, now + timedelta(seconds=9))
@@ -38,9 +41,42 @@ def test_any_text_is_copied_as_it_is_and_what_no_row_says_is_the_default(databas
     assert (first.level_asked, first.negative_prompt, first.urgent, first.tenant) == ("auto", "", False, "default")
 
 
+def copy_one(before: Callable[[Session, Session], object]) -> None:
+    """Submit one request; `before` its row is copied, something happens in that session and in another."""
+    now = datetime.now(UTC)
+    job = Job(id=uuid.uuid4(), family="toy", source="api", size=1, created_at=now, tenant="default")
+    with RowSpool() as rows, transaction() as session, transaction() as other:
+        rows.add({"id": uuid.uuid4(), "position": 0, "prompt": "a fox", "seed": 1, **PLAIN})
+        session.add(job)
+        session.flush()
+        before(session, other)
+        copy_requests(session, job, rows, now + timedelta(seconds=9))
+
+
+def test_a_connection_that_is_lost_while_rows_are_copied_is_a_database_that_is_away(database: object) -> None:
+    def end(session: Session, other: Session) -> None:
+        other.scalar(select(func.pg_terminate_backend(session.scalar(select(func.pg_backend_pid())))))
+
+    with pytest.raises(OperationalError) as raised:
+        copy_one(end)
+    assert raised.value.connection_invalidated
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_a_lock_that_rows_wait_for_too_long_is_told_as_the_database_tells_it(database: object) -> None:
+    def lock(session: Session, other: Session) -> None:
+        other.execute(text("LOCK TABLE request IN SHARE MODE"))
+        session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+
+    with pytest.raises(OperationalError) as raised:
+        copy_one(lock)
+    assert not raised.value.connection_invalidated
+
+
 @given(st.text())
-def test_a_value_is_one_cell_of_one_line(text: str) -> None:
-    written = _written(text)
+def test_a_value_is_one_cell_of_one_line(value: str) -> None:
+    written = _written(value)
     assert not set(written) & set("\t\n\r")
 
 
