@@ -62,7 +62,7 @@ def beat() -> int:
     """Celery's clock. Its schedule is kept in memory: intervals of seconds need no memory of the last run."""
     from core.celery import celery_app
 
-    celery_app().Beat(scheduler="celery.beat:Scheduler", loglevel=settings().log_level, quiet=True).run()
+    celery_app().Beat(scheduler="core.beat:Beat", loglevel=settings().log_level, quiet=True).run()
     return 0
 
 
