@@ -64,5 +64,6 @@ def _level_out(family: Family, level: Level, measured: Mapping[str, Profile], qu
         steps=steps,
         steps_skipped=skipped,
         reference=level.id == family.reference,
+        by_name=level.by_name,
         measured={device: MeasuredOut.model_validate(cost) for device, cost in costs.items()},
     )

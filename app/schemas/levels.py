@@ -27,6 +27,7 @@ class LevelOut(Out):
     steps: int = Field(description="Sampler steps of a request with the family's default step count.")
     steps_skipped: int
     reference: bool = Field(description="The level whose quality is 1.")
+    by_name: bool = Field(False, description="Drawn where a request names it: `auto` does not choose it.")
     measured: dict[str, MeasuredOut] = Field(description="By type of device.")
 
 

@@ -8,6 +8,7 @@ from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
 from app.web import filters
 
 NOT_MEASURED = "not measured on a device of this Argus yet"
+BY_NAME = "never chosen by auto, and not measured for it"
 SMALLEST = 0.0005  # of quality: what is nearer to 1 than this is not told apart from it
 
 
@@ -38,7 +39,7 @@ def words(level: LevelOut, reference: LevelOut | None) -> str:
     """`about 3 s less, loses about 2 % of likeness to the prompt`; of several types of device, on the slowest."""
     mine = slowest(level)
     if not mine:
-        return NOT_MEASURED
+        return BY_NAME if level.by_name else NOT_MEASURED
     if level.reference:
         return f"about {filters.seconds(mine.latency_s)}; what all others are measured against"
     whole = slowest(reference) if reference else None

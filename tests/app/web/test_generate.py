@@ -41,6 +41,8 @@ def test_words_follow_what_was_measured_on_the_slowest_device() -> None:
     assert levels.words(level(fast=(0.5, 0.9), slow=(7.0, 0.9)), exact).startswith("about 3.0 s less")
     assert levels.words(level(slow=(12.0, 1.0)), exact) == "about 2.0 s more, loses nothing that was measured"
     assert levels.words(level(slow=(9.9, 1.2)), exact) == "takes as long, loses nothing that was measured"
+    named = level().model_copy(update={"by_name": True})
+    assert (levels.words(level(), exact), levels.words(named, exact)) == (levels.NOT_MEASURED, levels.BY_NAME)
     assert levels.words(level(slow=(3.0, 0.9)), None) == "about 3.0 s, loses about 10 % of likeness to the prompt"
 
 
