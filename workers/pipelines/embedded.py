@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from PIL import Image
@@ -38,11 +36,6 @@ class Embedded(Adapter):
     @property
     def denoiser_net(self) -> torch.nn.Module:
         return self.member.denoiser
-
-    def with_net(self, net: torch.nn.Module) -> Self:
-        twin = copy.copy(self)
-        twin.member = replace(self.member, denoiser=net)
-        return twin
 
     @classmethod
     def expected_mb(cls, model: Model, dtype: torch.dtype) -> float:

@@ -172,12 +172,12 @@ def test_every_denoiser_answers_the_same_by_a_recorded_forward(toys, architectur
 
 
 @pytest.mark.parametrize(
-    ("architecture", "blocks"), [("sd15", 4), ("sdxl", 4), ("sd3", 1), ("flux", 2), ("pixart-sigma", 1)]
+    ("architecture", "blocks"), [("sd15", 4), ("sdxl", 4), ("sd3", 1), ("flux", 2), ("pixart-sigma", 1), ("dit", 1)]
 )
 def test_the_repeated_blocks_of_every_denoiser_are_compiled_in_a_copy_that_answers_the_same(
     toys, architecture, blocks, monkeypatch
 ):
-    adapter = load_adapter(toys.family(architecture).models["random"], "cpu", torch.float64)
+    adapter = toys.adapter(architecture)
     compiled, compile_ = [], torch.nn.Module.compile
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda block, **o: compiled.append(block) or compile_(block, backend="eager", **o)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -48,6 +50,20 @@ def test_the_shallow_part_of_a_unet_whose_last_block_attends_is_exact_too(tmp_pa
     blocks = {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), "layers_per_block": 2}
     family = random_family("sd15", tmp_path, toy=True, **blocks)
     adapter = load_adapter(family.models["random"], "cpu", torch.float64)
+    split, batch = SplitDenoiser(adapter, LEVEL), rows_of(adapter, (1.0,))
+    batch.rows[0].reuse = Reuse()
+    whole = split.compute(batch)
+    assert torch.equal(split.over(batch, list(batch.rows[0].reuse.deep)), whole)
+
+
+@pytest.mark.parametrize("architecture", UNETS)
+@torch.inference_mode()
+def test_forwards_that_were_recorded_before_the_split_which_keep_no_features_are_not_taken(toys, architecture: str):
+    def recorded(*_):
+        raise AssertionError("replayed")
+
+    adapter = copy.copy(toys.adapter(architecture))
+    adapter.fastest = recorded
     split, batch = SplitDenoiser(adapter, LEVEL), rows_of(adapter, (1.0,))
     batch.rows[0].reuse = Reuse()
     whole = split.compute(batch)
