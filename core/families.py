@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from core.errors import BadCalibration, BadFamily, UnknownFamily, UnknownLevel, UnknownLora
 from core.loras import PIPELINES, Lora, read_loras
-from core.refusals import refusal
+from core.refusals import first_place, first_refusal
 from core.reuse_plans import QUANTIZATION, read_plan
 from core.settings import ROOT
 
@@ -342,6 +342,5 @@ def _read(path: str, _changed: int) -> Family:
     except tomllib.TOMLDecodeError as error:
         raise BadFamily(f"{path}: {error}", field="toml") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "levels"
-        raise BadFamily(f"{path}: {place}: {refusal(first)}", field=place) from error
+        place = first_place(error, "levels")
+        raise BadFamily(f"{path}: {place}: {first_refusal(error)}", field=place) from error

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.errors import BadProfile
-from core.refusals import refusal
+from core.refusals import first_place, first_refusal
 from core.step_curve import StepCurve
 
 MEASURED = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -189,9 +189,8 @@ def parse_profile(data: object, source: str = "profile") -> Profile:
     try:
         return Profile.model_validate(data)
     except ValidationError as e:
-        first = e.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "levels"
-        raise BadProfile(f"{source}: {field}: {refusal(first)}", field=field) from e
+        field = first_place(e, "levels")
+        raise BadProfile(f"{source}: {field}: {first_refusal(e)}", field=field) from e
 
 
 @dataclass(frozen=True)

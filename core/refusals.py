@@ -126,6 +126,11 @@ def first_refusal(error: ValidationError) -> str:
     return refusal(error.errors(include_url=False)[0])
 
 
+def first_place(error: ValidationError, whole: str) -> str:
+    """Where that value is, `levels.2.latency_s`; `whole` where the fault is in no single one."""
+    return ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or whole
+
+
 def _wanted(kind: str, context: Mapping[str, Any]) -> str | None:
     """What a value must be; none for a kind that is not pydantic's."""
     if kind == "too_long" and context.get("max_length") == 0:

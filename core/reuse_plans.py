@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import BadCalibration
-from core.refusals import refusal
+from core.refusals import first_place, first_refusal
 
 VERSION = 1
 Bits = Literal["none", "w8a8", "w8a16"]
@@ -115,9 +115,8 @@ def _read(path: str, _changed: int) -> ReusePlan:
     try:
         return ReusePlan.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "plan"
-        raise BadCalibration(f"calibration {path}: {place}: {refusal(first)}", field=place) from error
+        place = first_place(error, "plan")
+        raise BadCalibration(f"calibration {path}: {place}: {first_refusal(error)}", field=place) from error
 
 
 def _digest(content: dict[str, Any]) -> str:
