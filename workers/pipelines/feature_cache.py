@@ -8,10 +8,9 @@ modules of its own, which alone carry the hooks. The fused rows of other levels 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
@@ -43,7 +42,8 @@ class Denoiser(Protocol):
     net: Any
     model: Model
     dtype: torch.dtype
-    fastest: Any
+
+    def with_net(self, net: torch.nn.Module) -> Self: ...
 
     def predict(self, latents: Tensor, times: Tensor, conditioning: dict[str, Tensor]) -> Tensor: ...
 
@@ -70,9 +70,7 @@ class FeatureCache:
             net.__class__ = type(type(net).__name__, (type(net), CacheMixin), {})
         net.enable_cache(CONFIGS[level.cache](adapter.dtype, **level.options))
         self._states = _state_managers(net)
-        self.adapter = copy.copy(adapter)
-        self.adapter.net = net
-        self.adapter.fastest = None  # a recorded forward would neither cache nor reuse
+        self.adapter = adapter.with_net(net)  # a recorded forward would neither cache nor reuse
         if compiled:
             compile_blocks(net)
 

@@ -67,12 +67,11 @@ class LoraSet:
 
 def _copy_of(adapter: Any) -> Any:
     """The adapter with modules of its own for denoiser and text encoders, the weights shared."""
-    twin = copy.copy(adapter)
-    twin.pipe = copy.copy(adapter.pipe)
-    setattr(twin.pipe, adapter.denoiser, sharing_weights(adapter.net))
+    twin = adapter.with_net(sharing_weights(adapter.net))
+    twin.pipe, twin.feature_caches = copy.copy(adapter.pipe), {}
+    setattr(twin.pipe, adapter.denoiser, twin.net)
     for name, encoder in _text_encoders(adapter.pipe).items():
         setattr(twin.pipe, name, sharing_weights(encoder))
-    twin.net, twin.fastest, twin.feature_caches = getattr(twin.pipe, adapter.denoiser), None, {}
     return twin
 
 
