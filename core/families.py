@@ -130,6 +130,11 @@ class Level(_Frozen):
     by_name: bool = False  # drawn where a request names it; nothing plans with it
 
     @property
+    def reuses_features(self) -> bool:
+        """Whether its steps take up what earlier ones computed; that is of the model alone, without LoRAs."""
+        return self.strategy in ("fc", "cq")
+
+    @property
     def calibration_location(self) -> Path:
         """The file, where the path names one in the repository; else the path as written."""
         return ROOT / str(self.calibration)
@@ -235,12 +240,11 @@ class Family(_Frozen):
             raise UnknownLora(f"Family {self.id!r} has no LoRA {name[:64]!r}. Known: {known}.", field="loras") from None
 
     def draws(self, level_id: str, loras: str | None) -> bool:
-        """Whether a level can draw with these LoRAs of a row: all are for its model, and it caches no features, which
-        would be those of the model alone."""
+        """Whether a level can draw with these LoRAs of a row: all are for its model, and it reuses no features."""
         if not loras:
             return True
         level, named = self.levels.get(level_id), [self.loras.get(use.name) for use in read_loras(loras)]
-        if level is None or level.strategy in ("fc", "cq"):
+        if level is None or level.reuses_features:
             return False
         return all(lora is not None and level.model in lora.models for lora in named)
 

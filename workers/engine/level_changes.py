@@ -75,7 +75,7 @@ class LevelChanges:
         """Whether neither the batch nor the conditioning of the row would change."""
         same_model = level.model == request.level.model and level.strategy in MOVABLE
         same_guidance = guidance_at(request, level) == guidance_at(request, request.level)
-        return same_model and same_guidance and request.level.strategy not in ("fc", "cq")
+        return same_model and same_guidance and not request.level.reuses_features
 
     def _steps(self, request: RunningRequest, level: Level) -> int:
         return level.schedule(request.request.steps, self.family.defaults.steps)[0]

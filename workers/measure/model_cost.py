@@ -126,7 +126,7 @@ def _lora_ratio(
 ) -> float | None:
     """What a step of one row takes with the first of the family's LoRAs for this model, over one without."""
     lora = next((lora for lora in family.loras.values() if adapter.model.id in lora.models), None)
-    if lora is None or request.level.strategy == "fc":
+    if lora is None or request.level.reuses_features:
         return None
     acting = LoraStore(family).acting(adapter, request.level, (LoraUse(lora.id, lora.weight),))
     with_lora, without = (_step(each, request, guidance, 1, repeats) for each in (acting, adapter))

@@ -102,7 +102,7 @@ def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, flo
         "decode_s": cost.decode_s,
         "fetch_s": fetch_s,
         "load_s": cost.load_s,
-        **({"lora_ratio": cost.lora_ratio} if cost.lora_ratio is not None and level.strategy != "fc" else {}),
+        **({"lora_ratio": cost.lora_ratio} if cost.lora_ratio is not None and not level.reuses_features else {}),
         "memory_mb": cost.memory_mb,
         "activation_mb_per_row": cost.activation_mb_per_row,
         "decode_mb": cost.decode_mb,
