@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.errors import BadFamily
 from core.families import Level
-from workers.pipelines.rows import Batch, Row
+from workers.pipelines.rows import Batch, Row, to_device
 from workers.pipelines.split_unet import ShallowUNet, capturing, in_layout_of, is_splittable
 
 
@@ -46,7 +46,7 @@ class SplitDenoiser:
         for i, row in enumerate(batch.rows):
             if row.reuse is not None:
                 own = [i, len(batch.rows) + guided.index(i)] if row.negative is not None else [i]
-                row.reuse.deep = deep[own]
+                row.reuse.deep = torch.stack([deep[half] for half in own])
         return out
 
     def reuse(self, batch: Batch) -> Tensor:
@@ -70,7 +70,8 @@ def denoise_by_phase(adapter: Any, batch: Batch) -> Tensor:
     for chosen, forward in ((computing, split.compute), (reusing, split.reuse)):
         if chosen:
             part = batch if len(chosen) == len(batch.rows) else batch.select(chosen)
-            answers[chosen] = part.combined(_with_output_corrected(part, forward(part)))
+            prediction = part.combined(_with_output_corrected(part, forward(part))).to(answers.dtype)
+            answers.index_copy_(0, to_device(torch.tensor(chosen), answers.device), prediction)
     adapter.forwards += bool(computing)
     adapter.shallow_forwards += bool(reusing)
     return answers
