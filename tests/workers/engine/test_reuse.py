@@ -11,39 +11,22 @@ import torch
 from core.errors import Cancelled
 from core.families import Family
 from core.reuse_plans import read_plan
+from tests.workers.toy_engine import ToyEngine
 from tests.workers.toys import make_request, with_reuse
 from workers.engine.engine import Engine
 
 STEPS = 7
 
 
-class Room:
-    """An engine without threads on a toy UNet, and the rows of each forward that its parts made."""
+class Room(ToyEngine):
+    """Such an engine of a UNet, and the rows of each forward that its parts made."""
 
     def __init__(self, family: Family) -> None:
-        self.family = family
-        self.engine = Engine(family, dtype=torch.float64, threaded=False)
-        self.adapter: Any = self.engine.load(next(iter(family.models))).adapter
+        super().__init__(family, "cq", steps=STEPS, guidance=1.0)
         self.whole: list[int] = []
         self.shallow: list[int] = []
         self.adapter.denoiser_net.register_forward_hook(lambda _, given, out: self.whole.append(len(given[0])))
         self.adapter.split.shallow_net.register_forward_hook(lambda _, given, out: self.shallow.append(len(given[0])))
-
-    def submit(self, name: str, level: str = "cq", **changes: Any) -> Any:
-        given = {"steps": STEPS, "guidance": 1.0, "request_id": name, "level": self.family.level(level), **changes}
-        future = self.engine.submit(make_request(**given))
-        return future, self.engine.find(name)
-
-    def latent(self, name: str, level: str = "cq", **changes: Any) -> torch.Tensor:
-        """What a request ends with, alone."""
-        future, running = self.submit(name, level, **changes)
-        self.run()
-        assert future.result(0).level_id == level
-        return running.row.latent
-
-    def run(self) -> None:
-        while self.engine.step():
-            pass
 
     def forwards(self) -> tuple[list[int], list[int]]:
         """Rows of the whole and of the shallow forwards since the last call."""

@@ -12,6 +12,7 @@ from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
 from core.errors import BadFamily
 from core.families import Family, Level, load_family
+from tests.workers.toy_engine import ToyEngine
 from tests.workers.toys import make_request
 from workers.engine.engine import Engine
 from workers.pipelines import load_adapter
@@ -41,13 +42,11 @@ def with_caches(family: Family) -> Family:
     return family.model_copy(update={"levels": levels})
 
 
-class Studio:
-    """An engine without threads on one toy model, and what its denoisers computed."""
+class Studio(ToyEngine):
+    """Such an engine, and what its denoisers computed."""
 
     def __init__(self, family: Family) -> None:
-        self.family = family
-        self.engine = Engine(family, dtype=torch.float64, threaded=False)
-        self.adapter: Any = self.engine.load("random").adapter
+        super().__init__(family, steps=STEPS)
         self.calls = 0
         for net in (self.adapter.net, *(cache.adapter.net for cache in self.adapter.feature_caches.values())):
             for name, module in net.named_modules():
@@ -58,22 +57,6 @@ class Studio:
 
     def _count(self, *_: Any) -> None:
         self.calls += 1
-
-    def submit(self, name: str, level: str, **changes: Any) -> Any:
-        request = make_request(request_id=name, level=self.family.level(level), **{"steps": STEPS, **changes})
-        future = self.engine.submit(request)
-        return future, self.engine.find(name)
-
-    def latent(self, name: str, level: str, **changes: Any) -> torch.Tensor:
-        """What a request ends with, alone."""
-        future, running = self.submit(name, level, **changes)
-        self.run()
-        assert future.result(0).level_id == level
-        return running.row.latent
-
-    def run(self) -> None:
-        while self.engine.step():
-            pass
 
     def held(self) -> set[str]:
         return set().union(*(cache.contexts() for cache in self.adapter.feature_caches.values()))
