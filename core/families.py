@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from core.errors import BadCalibration, BadFamily, UnknownFamily, UnknownLevel, UnknownLora
 from core.loras import PIPELINES, Lora, read_loras
 from core.refusals import first_place, first_refusal
-from core.reuse_plans import QUANTIZATION, read_plan
+from core.reuse_plans import QUANTIZATION, changed_at, read_plan
 from core.settings import ROOT
 
 FAMILIES = ROOT / "families"
@@ -244,9 +244,7 @@ class Family(_Frozen):
         if not loras:
             return True
         level, named = self.levels.get(level_id), [self.loras.get(use.name) for use in read_loras(loras)]
-        if level is None or level.reuses_features:
-            return False
-        return all(lora is not None and level.model in lora.models for lora in named)
+        return bool(level and not level.reuses_features and all(lora and level.model in lora.models for lora in named))
 
     def queue(self, level_id: str) -> str:
         """Name of the Celery queue that carries this level."""
@@ -306,21 +304,23 @@ def load_family(name: str) -> Family:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FAMILIES.glob("*.toml")))
         raise UnknownFamily(f"There is no family {name!r}. Known: {known}.", field="family")
-    return _as_calibrated(_read(str(path), path.stat().st_mtime_ns))
+    file = (str(path), path.stat().st_mtime_ns)
+    plans = [level.calibration_location for level in _read(*file).levels.values() if level.calibration]
+    return _as_calibrated(*file, tuple(map(changed_at, plans)))
 
 
-def _as_calibrated(family: Family) -> Family:
+@lru_cache(maxsize=16)
+def _as_calibrated(path: str, changed: int, _plans_changed: tuple[int, ...]) -> Family:
     """Without the `cq` levels whose calibration is not there, is damaged, or is of something else; it says why."""
-    withheld = {level.id: why for level in family.levels.values() if (why := _why_withheld(family, level))}
-    if not withheld:
-        return family
-    levels = {level.id: level for level in family.levels.values() if level.id not in withheld}
+    family = _read(path, changed)
+    found = {name: _misfit(family, level) for name, level in family.levels.items() if level.calibration}
+    withheld = {name: why for name, why in found.items() if why}
+    levels = {name: level for name, level in family.levels.items() if name not in withheld}
     return family.model_copy(update={"levels": levels, "withheld": withheld})
 
 
-def _why_withheld(family: Family, level: Level) -> str | None:
-    if level.strategy != "cq":
-        return None
+def _misfit(family: Family, level: Level) -> str | None:
+    """Why its calibration is of no use to a `cq` level; None where it is."""
     try:
         plan = read_plan(level.calibration_location)
     except BadCalibration as error:

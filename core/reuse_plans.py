@@ -101,6 +101,14 @@ def read_plan(path: str | Path) -> ReusePlan:
         raise BadCalibration(f"calibration {path}: {error.strerror or error}") from error
 
 
+def changed_at(path: Path) -> int:
+    """When a file was written last, in the system's nanoseconds; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 @lru_cache(maxsize=16)
 def _read(path: str, _changed: int) -> ReusePlan:
     try:

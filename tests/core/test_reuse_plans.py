@@ -99,6 +99,17 @@ def test_a_level_without_its_calibration_is_not_offered_and_its_family_is(tmp_pa
     assert "exact" in family.levels
 
 
+def test_a_calibration_made_while_a_process_runs_is_seen_and_what_did_not_change_is_not_looked_at_again(tmp_path: Path):
+    path = tmp_path / "plan.json"
+    assert "cq-3" not in family_with(tmp_path, path).levels
+    write_plan(path, changed())
+    family = load_family(str(tmp_path / "embedded.toml"))
+    assert "cq-3" in family.levels
+    assert load_family(str(tmp_path / "embedded.toml")) is family
+    path.unlink()
+    assert "cq-3" not in load_family(str(tmp_path / "embedded.toml")).levels
+
+
 def test_starts_and_tables_have_to_fit_the_steps(tmp_path: Path):
     plan = read_plan(SHIPPED)
     for wrong in ({"starts": (1, 3)}, {"starts": (0, 12)}, {"starts": (0, 3, 3)}, {"times": plan.times[1:]}):
