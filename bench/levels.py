@@ -42,7 +42,7 @@ CALIBRATED, HELD_OUT = 8, 8  # prompts whose features are recorded: training pro
 TOGETHER = 8  # rows drawn at once
 ALONE = 2  # prompts drawn alone for the seconds of an image
 FEWER = "fewer steps"
-NAIVE, JOINT = "naive", "ours"
+NAIVE, OURS = "naive", "ours"
 
 #: Way of caching → whose schedule, whose correction.
 WAYS = {
@@ -50,9 +50,8 @@ WAYS = {
     "naive, corrected": ("uniform", "moments"),
     "schedule alone": ("effect", None),
     "as published": ("distance", "least squares"),
-    JOINT: ("effect", "moments"),
+    OURS: ("effect", "moments"),
 }
-
 
 MEANINGS = (
     "*Feature error* is the root mean square of what a reused step has for its deep feature, less what it would have",
@@ -238,7 +237,7 @@ def says(ways: Sequence[dict[str, Any]]) -> list[str]:
     by = {(way["way"], way["interval"]): way for way in ways}
     lines = []
     for interval in INTERVALS:
-        ours, naive, fewer = (by[name, interval] for name in (JOINT, NAIVE, FEWER))
+        ours, naive, fewer = (by[name, interval] for name in (OURS, NAIVE, FEWER))
         nearer = 1 - ours["latent_error"] / naive["latent_error"]
         rival = f"{fewer['whole']} steps in full have {fewer['clip']:.4f} in {fewer['seconds']:.2f} s"
         lines.append(
