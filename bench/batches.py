@@ -67,7 +67,7 @@ def site(home: Path) -> Iterator[tuple[Web, str]]:
     """A web process on services of its own, and the superuser's address."""
     with own_services(home) as services:
         url = services.web()
-        yield Web(url, services.supervisor.pids()["web"]), services.superuser
+        yield Web(url, services.supervisor.pids()["web"]), services.superuser_url
 
 
 def write_calls(path: Path, lines: int) -> None:

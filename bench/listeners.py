@@ -130,7 +130,7 @@ def main(listeners: int, seconds: int, write: bool) -> None:
     run = run_of("bench.listeners", listeners=listeners, seconds=seconds)
     ways = {}
     with own_home("listeners") as home, own_services(home) as services:
-        url, database = services.web(), services.roles.app
+        url, database = services.web(), services.database_url
         argus = ArgusClient(url)
         own = [argus.submit({"prompt": "a fox", "n": 5}) for _ in range(listeners)]
         one = [argus.submit({"prompt": "a fox", "n": seconds + 5})]

@@ -57,16 +57,21 @@ class Services:
 
     home: Path
     supervisor: Supervisor
-    superuser: str
+    superuser_url: str
     roles: Roles
-    broker: str
+    broker_url: str
+
+    @property
+    def database_url(self) -> str:
+        """As Argus itself connects."""
+        return self.roles.app
 
     def environ(self) -> dict[str, str]:
         """Settings that point a process at them."""
         return {
             "ARGUS_HOME": str(self.home),
-            "ARGUS_DATABASE_URL": self.roles.app,
-            "ARGUS_BROKER_URL": self.broker,
+            "ARGUS_DATABASE_URL": self.database_url,
+            "ARGUS_BROKER_URL": self.broker_url,
         }
 
     def web(self) -> str:
@@ -98,7 +103,7 @@ def own_services(home: Path) -> Iterator[Services]:
 def own_database(home: Path) -> Iterator[Services]:
     """The same, and this process works in that database, as its superuser."""
     with own_services(home) as services:
-        os.environ |= {"ARGUS_HOME": str(home), "ARGUS_DATABASE_URL": services.superuser}
+        os.environ |= {"ARGUS_HOME": str(home), "ARGUS_DATABASE_URL": services.superuser_url}
         settings.cache_clear()
         yield services
 

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.own import Services, own_home, own_services
+from core.settings import settings
 from tests import fuzz
 from tests.installation import Installation, install
 
@@ -36,32 +36,10 @@ if sys.version_info < (3, 11, 8):
     ast.parse = parse_one_at_a_time  # type: ignore[assignment]
 
 
-@dataclass(frozen=True)
-class Services:
-    """What runs for the tests."""
-
-    home: Path
-    database_url: str
-    broker_url: str
-    superuser_url: str
-
-    def environ(self) -> dict[str, str]:
-        """Settings that point a process at these services."""
-        return {
-            "ARGUS_HOME": str(self.home),
-            "ARGUS_DATABASE_URL": self.database_url,
-            "ARGUS_BROKER_URL": self.broker_url,
-        }
-
-
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     """PostgreSQL (migrated) and Valkey; this process's settings point at them."""
-    from bench.own import own_home, own_services
-    from core.settings import settings
-
-    with own_home("test") as home, own_services(home) as own:
-        running = Services(home, own.roles.app, own.broker, own.superuser)
+    with own_home("test") as home, own_services(home) as running:
         with environment(running.environ()):
             settings.cache_clear()
             yield running
