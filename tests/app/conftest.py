@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -114,6 +116,24 @@ def code_and_field(answer: Any) -> tuple[int, str, str | None]:
     assert len(body["detail"]) > 10
     assert body["status"] == answer.status_code
     return answer.status_code, body["code"], body["field"]
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object], every_s: float = 0.02) -> Iterator[None]:
+    """A thread does this again and again, in place of a process that would."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(every_s):
+            work()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from app import listening, waiting
 from app.jobs import cancel
 from core.database import transaction
 from core.tables import Request, State
-from tests.app.conftest import configured, draw, rows
+from tests.app.conftest import configured, draw, meanwhile, rows
 
 OPENAI, A1111 = "/v1/images/generations", "/sdapi/v1/txt2img"
 BOTH = pytest.mark.parametrize("address", [OPENAI, A1111])
@@ -28,25 +27,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "POLL_S", 0.02)
 
 
-@contextmanager
-def worker(finish: Callable[[str], object] = draw) -> Iterator[None]:
+def worker(finish: Callable[[str], object] = draw) -> AbstractContextManager[None]:
     """Meanwhile a thread does to every accepted request what `finish` says: by default, draw it."""
-    over = threading.Event()
 
     def work() -> None:
-        while not over.wait(0.02):
-            with transaction() as session:
-                waiting = session.scalars(select(Request.id).where(Request.state == State.ACCEPTED)).all()
-            for request in waiting:
-                finish(str(request))
+        with transaction() as session:
+            waiting = session.scalars(select(Request.id).where(Request.state == State.ACCEPTED)).all()
+        for request in waiting:
+            finish(str(request))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return meanwhile(work)
 
 
 def fail(request: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from core.settings import settings
 from core.tables import Job, Request
 from scheduler.control import prune
 from scheduler.prediction.prompt_index import PromptIndex
-from tests.app.conftest import Held, code_and_field, configured, draw
+from tests.app.conftest import Held, code_and_field, configured, draw, meanwhile
 
 Submit = Callable[..., dict[str, Any]]
 PAGE = {"Accept": "text/html"}
@@ -44,25 +43,17 @@ def index() -> PromptIndex:
     return PromptIndex(load_family(settings().family), lambda: True)
 
 
-@contextmanager
-def router() -> Iterator[None]:
+def router() -> AbstractContextManager[None]:
     """Reads what is looked for as the router's worker does, without the broker between."""
-    over, reading = threading.Event(), index()
+    reading = index()
 
     def read() -> None:
-        while not over.wait(0.01):
-            with transaction() as session:
-                waiting = list(session.scalars(select(SearchText.digest).where(SearchText.embedding.is_(None))))
-            for digest in waiting:
-                reading.read_search(digest)
+        with transaction() as session:
+            waiting = list(session.scalars(select(SearchText.digest).where(SearchText.embedding.is_(None))))
+        for digest in waiting:
+            reading.read_search(digest)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return meanwhile(read)
 
 
 @pytest.fixture(autouse=True)

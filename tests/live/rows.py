@@ -11,8 +11,9 @@ from sqlalchemy import select
 
 from core.database import transaction
 from core.families import load_family
+from core.requests import new_requests
 from core.settings import settings
-from core.tables import Attempt, Image, Job, Request, Score, State, Worker
+from core.tables import Attempt, Image, Job, Request, Score, ServiceClass, State, Worker
 
 
 def submit(count: int = 1, **columns: Any) -> uuid.UUID:
@@ -27,6 +28,25 @@ def submit(count: int = 1, **columns: Any) -> uuid.UUID:
         for row in rows:
             row.job_id = job.id
         session.add_all(rows)
+    return job.id
+
+
+def of_tenant(
+    tenant: str, count: int, after_s: float, service_class: ServiceClass = ServiceClass.INTERACTIVE, **columns: Any
+) -> uuid.UUID:
+    """Commit a job of a tenant; its requests are due from so many seconds on, each a little after the one before."""
+    now = datetime.now(UTC)
+    job = Job(id=uuid.uuid4(), family="toy", source="api", size=count, created_at=now)
+    job.tenant, job.service_class = tenant, service_class
+    plain = {"prompt": "a", "seed": 1, "width": 64, "height": 64, "steps": 4, "guidance": 1.0}
+    with transaction() as session:
+        session.add(job)
+        session.flush()
+        new_requests(session, job, [{**plain, "position": place} for place in range(count)], now)
+        for request in session.scalars(select(Request).where(Request.job_id == job.id)):
+            request.deadline_at = now + timedelta(seconds=after_s + request.position / 100)
+            for name, value in columns.items():
+                setattr(request, name, value)
     return job.id
 
 

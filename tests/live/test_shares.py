@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +14,12 @@ from sqlalchemy import select
 
 from core import open_requests
 from core.database import transaction
-from core.requests import new_requests
-from core.tables import Job, Request, ServiceClass, State
+from core.tables import Request, ServiceClass, State
 from core.tenant_tables import Tenant
 from scheduler.control.shares import settle
 from scheduler.observation import demand
 from tests.conftest import Services
+from tests.live.rows import of_tenant
 
 FAMILY: Any = SimpleNamespace(id="toy", levels={"exact": None})
 
@@ -32,18 +32,7 @@ def tenants(database: Services) -> None:
 
 def queue(tenant: str, count: int, service_class: ServiceClass = ServiceClass.INTERACTIVE) -> uuid.UUID:
     """So many queued requests of a tenant, the deadline of each a little later than the one before."""
-    now = datetime.now(UTC)
-    job = Job(id=uuid.uuid4(), family="toy", source="api", size=count, tenant=tenant, service_class=service_class)
-    job.created_at = now
-    row: dict[str, Any] = {"prompt": "a", "seed": 1, "width": 64, "height": 64, "steps": 4, "guidance": 1.0}
-    with transaction() as session:
-        session.add(job)
-        session.flush()
-        new_requests(session, job, [{**row, "position": i} for i in range(count)], now)
-        for request in session.scalars(select(Request).where(Request.job_id == job.id)):
-            request.state, request.level = State.QUEUED, "exact"
-            request.deadline_at = now + timedelta(seconds=60 + request.position)
-    return job.id
+    return of_tenant(tenant, count, 60.0, service_class, state=State.QUEUED, level="exact")
 
 
 @dataclass
