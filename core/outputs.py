@@ -10,7 +10,7 @@ import re
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, func, text
+from sqlalchemy import ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.errors import BadInput
@@ -26,6 +26,9 @@ class JobOutput(Base):
     """A job whose results are written somewhere once nothing of it is open."""
 
     __tablename__ = "job_output"
+    __table_args__ = (  # what is over is not looked at again, however much of it there is
+        Index("ix_job_output_next_at", "next_at", postgresql_where="ended_at IS NULL"),
+    )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     url: Mapped[str]  # the folder
@@ -33,7 +36,7 @@ class JobOutput(Base):
     written: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # images
     failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # one after the other
     error: Mapped[str | None]  # the last one
-    next_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    next_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]  # all is written, the manifest too
 
 

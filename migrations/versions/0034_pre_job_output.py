@@ -11,7 +11,7 @@ STATEMENTS = (
     "CREATE TABLE job_output (job_id uuid PRIMARY KEY REFERENCES job ON DELETE CASCADE, url text NOT NULL, "
     "position int NOT NULL DEFAULT -1, written int NOT NULL DEFAULT 0, failures int NOT NULL DEFAULT 0, error text, "
     "next_at timestamptz NOT NULL DEFAULT now(), ended_at timestamptz)",
-    "CREATE INDEX ix_job_output_next_at ON job_output (next_at)",
+    "CREATE INDEX ix_job_output_next_at ON job_output (next_at) WHERE ended_at IS NULL",
     """
 CREATE FUNCTION write_again_of_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
