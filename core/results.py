@@ -19,16 +19,8 @@ from core.tables import Image, Request, Score
 PAGE = 1000  # requests read at a time
 COLUMNS = (
     *("position", "custom_id", "prompt", "seed", "state", "level", "model", "file", "image", "score"),
-    *(
-        "predicted_quality",
-        "latency_s",
-        "truncated_tokens",
-        "negative_truncated_tokens",
-        "error_code",
-        "error",
-        "id",
-        "loras",
-    ),
+    *("predicted_quality", "latency_s", "truncated_tokens", "negative_truncated_tokens"),
+    *("error_code", "error", "id", "loras"),
 )
 REMOVED = "its image was removed"
 

@@ -1,7 +1,4 @@
-"""The scheduler's Celery tasks: route, escalate, tick, reconcile, check files, fold, learn, embed, tell webhooks.
-
-Each calls one function.
-"""
+"""The Celery tasks of router and scheduler: what is done for each message to them (`core.messages`)."""
 
 from __future__ import annotations
 

@@ -18,18 +18,8 @@ from tests.app.web_process import Web, web_process
 from tests.conftest import Services, empty_tables
 
 PAGES = (
-    *(
-        "/",
-        "/compare",
-        "/gallery",
-        "/gallery?like=fox",
-        "/dashboard",
-        "/reports",
-        "/reports?by=hour",
-        "/reports?by=job",
-        "/models",
-    ),
-    *("/settings", "/keys", "/docs/errors", "/nowhere"),
+    *("/", "/compare", "/gallery", "/gallery?like=fox", "/dashboard", "/models"),
+    *("/reports", "/reports?by=hour", "/reports?by=job", "/settings", "/keys", "/docs/errors", "/nowhere"),
 )
 
 
