@@ -188,6 +188,9 @@ class Supervisor:
             os.killpg(leaving.process.pid, signal.SIGKILL)
 
     def _revive(self, run: _Running) -> bool:
+        leaving = self._leaving.get(run.child.name)
+        if leaving is not None and leaving.process is run.process:
+            return False  # its end was asked for, and `_see_off` sees it, though it may come at any moment
         now, code = time.monotonic(), run.process.poll()
         if code is None:
             if now - run.since > STEADY_S:

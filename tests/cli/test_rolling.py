@@ -87,6 +87,23 @@ def test_one_that_does_not_leave_in_time_is_killed(supervisor: Supervisor, tmp_p
     assert not psutil.pid_exists(first)
 
 
+def test_one_that_leaves_while_others_are_looked_at_has_not_crashed(supervisor: Supervisor, tmp_path: Path) -> None:
+    def beat_ends(_: int) -> bool:
+        os.kill(first, signal.SIGKILL)
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        return True
+
+    supervisor.start(Child("beat", STUBBORN, stop_patience_s=0.3))
+    supervisor.start(Child("web", SLEEP, overlap=True, serving=beat_ends))
+    first = supervisor.pids()["beat"]
+    supervisor.replace("beat")
+    supervisor.replace("web")
+    supervisor.watch_once()  # beat is alive when it is looked at first, and has ended when it is looked at again
+    assert supervisor.troubles() == {}
+    follow(supervisor, RollingRestart(supervisor, tmp_path), lambda: supervisor.pids()["beat"] != first)
+    assert supervisor.troubles() == {}
+
+
 def test_where_a_new_one_does_not_serve_the_others_are_left_as_they_are(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
