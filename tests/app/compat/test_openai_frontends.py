@@ -56,7 +56,8 @@ def test_open_webui(client: FlaskClient, model: str, size: str, got: Any) -> Non
 
 def test_open_webui_with_a_gpt_image_model_an_api_version_and_parameters(client: FlaskClient) -> None:
     """The same file: names that match `IMAGE_URL_RESPONSE_MODELS_REGEX_PATTERN` come without `response_format`, an API
-    version as a query, and parameters that an administrator wrote down."""
+    version as a query, and parameters that an administrator wrote down. Its address of an OpenAI engine is not trusted
+    as ComfyUI's is: a link beside `b64_json` would be taken first, refused, and the image lost (decision 0083)."""
     body = {"model": "gpt-image-1", "prompt": "a red apple", "n": 2, "size": "1024x1536", "moderation": "low"}
     answer = asked(client, body, "?api-version=2025-04-01-preview")
     assert [size_of(item["b64_json"]) for item in answer["data"]] == [(1024, 1536)] * 2
