@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.prompts.language import draw, read
+from app.prompts.drawing import draw
+from app.prompts.reading import read
 from app.prompts.wildcards import lines_of
 from core.errors import BadPrompt
 
 WHITE = re.compile(r"[ \t\r\n\u2028\u2029]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # C0, C1, and halves of surrogate pairs
 MOST_WHITE = 10  # characters that are sent for one that is kept
+#: To the end of a line. Prompts without choices have none: a `#` is a character in them.
+COMMENT = re.compile(r"(?:^[ \t]*#|[ \t]#(?=[ \t])).*$", re.MULTILINE)
 REPLACED = "\ufffd"  # what decoders leave where bytes were not UTF-8
 
 
@@ -36,6 +39,10 @@ class PromptText:
     def of(text: str, field: str, limit: int, *, empty: bool = False, literal: bool = False) -> PromptText:
         """Read a text; raises `BadPrompt`."""
         clean = clean_text(text, field, MOST_WHITE * limit, empty=empty)
+        if not literal and "\n" in text and COMMENT.search(text):
+            said = clean_text(COMMENT.sub("", text), field, MOST_WHITE * limit, empty=True)
+            if said and _has_choices(said, field):
+                clean = said
         if len(clean) > limit and (literal or not _has_choices(clean, field)):
             raise BadPrompt(f"{len(clean):,} characters; at most {limit:,} are taken.", field=field)
         return PromptText(clean, field, limit, empty, literal)
@@ -55,7 +62,7 @@ class PromptText:
 
 def _has_choices(text: str, field: str) -> bool:
     try:
-        return read(text) != (text,)
+        return not all(isinstance(part, str) for part in read(text))
     except BadPrompt as error:
         raise BadPrompt(error.message, field=field) from None
 

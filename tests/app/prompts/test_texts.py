@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.prompts.language import read
+from app.prompts.reading import read
 from app.prompts.texts import PromptText
 from core.errors import BadPrompt
 from tests.app.conftest import code_and_field, configured, rows
@@ -44,6 +44,13 @@ def test_literal_prompts_are_taken_as_they_are(client: FlaskClient, submit: Call
     first, second = (client.get(row["link"]).get_json() for row in job["requests"])
     assert (first["prompt"], first["prompt_asked"]) == (PROMPT, None)
     assert second["prompt_asked"] == PROMPT
+
+
+def test_comments_are_left_out_of_prompts_of_several_lines_with_choices(submit: Callable[..., dict[str, Any]]) -> None:
+    written = "# my fox\na {red\n # | green   # not today\n|red} fox #1, #ff0000 # really"
+    assert PromptText.of(written, "prompt", 200).drawn(1)[0] == "a red fox #1, #ff0000"
+    for plain in ("# A fox\nin {red} # snow", "# {a|a} fox", '{"subject":\n "a # b|c"}'):
+        assert PromptText.of(plain, "prompt", 200).drawn(1)[0] == " ".join(plain.replace("{a|a}", "a").split())
 
 
 def test_what_is_written_may_be_longer_than_what_is_drawn(submit: Callable[..., dict[str, Any]]) -> None:

@@ -27,6 +27,31 @@ def test_lines_are_choices_without_comments_and_blanks(folder: Path) -> None:
     assert lines_of("animals/cats").texts == ["tabby", "siamese"]
 
 
+def test_patterns_take_the_lines_of_all_files_they_name_each_once(folder: Path) -> None:
+    (folder / "animals" / "dogs.txt").write_text("2::spitz\ntabby\n")
+    (folder / "animals" / "far" / "away").mkdir(parents=True)
+    (folder / "animals" / "far" / "away" / "cats.txt").write_text("lynx")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "cats.txt").write_text("hidden")
+    assert lines_of("animals/*").texts == ["tabby", "siamese", "spitz", "lynx"]
+    assert lines_of("animals/*").each() == [1, 1, 2, 1]
+    assert lines_of("*/cats").texts == lines_of("**/cats").texts == ["tabby", "siamese", "lynx"]
+    assert lines_of("animals/?ogs").texts == ["spitz", "tabby"]
+
+
+def test_a_name_is_looked_for_below_all_folders_if_it_is_not_at_the_top(folder: Path) -> None:
+    assert lines_of("cats").texts == ["tabby", "siamese"]
+    (folder / "cats.txt").write_text("manx")
+    assert lines_of("cats").texts == ["manx"]
+
+
+def test_all_files_of_a_pattern_together_have_a_bound(folder: Path) -> None:
+    for name in "abc":
+        (folder / f"many-{name}.txt").write_text(name * 1_500_000)
+    with pytest.raises(BadPrompt, match="MB"):
+        lines_of("many-*")
+
+
 def test_a_file_that_changed_is_read_again(folder: Path) -> None:
     (folder / "one.txt").write_text("before")
     assert lines_of("one").texts == ["before"]
@@ -37,7 +62,20 @@ def test_a_file_that_changed_is_read_again(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret", "animals/../../secret", "/etc/passwd", "..", ".hidden", "animals", "animals/", "a" * 300, "~root"],
+    [
+        "../secret",
+        "animals/../../secret",
+        "/etc/passwd",
+        "..",
+        ".hidden",
+        "animals",
+        "animals/",
+        "a" * 300,
+        "~root",
+        "*secret",
+        "*/../../*",
+        "..*",
+    ],
 )
 def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
     (folder / ".hidden.txt").write_text("x")
@@ -52,8 +90,9 @@ def test_no_link_leads_out_of_it_either(folder: Path) -> None:
 
 
 def test_an_unknown_one_names_the_setting_and_those_there_are(folder: Path) -> None:
-    with pytest.raises(BadPrompt, match=r"ARGUS_WILDCARDS.*animals/cats"):
-        lines_of("dogs")
+    for name in ("dogs", "dogs/*", "no*where"):
+        with pytest.raises(BadPrompt, match=r"ARGUS_WILDCARDS.*animals/cats"):
+            lines_of(name)
 
 
 def test_without_a_folder_the_setting_is_named(tmp_path: Path) -> None:
