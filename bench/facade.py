@@ -1,10 +1,12 @@
 """How much longer does an answer take than its drawing? One image at a time through OpenAI's address, on an idle Argus.
 
-    python -m bench.facade [--calls 60] [--write]
+    python -m bench.facade [--calls 60] [--pause 2] [--write]
 
-One worker with its defaults beside all services. A call's time is the client's, from sending to the last byte of the
-answer; its drawing is what PostgreSQL says of the same request, from the worker's claim to the stored image. What lies
-between is the overhead: accepting, routing, the message to the worker, and the answer with the image in it.
+One worker with its defaults beside all services, and a pause after each call: calls without one are all that a worker
+can carry, and while a plan expects so much the router reads each prompt before it chooses a level. A call's time is the
+client's, from sending to the last byte of the answer; its drawing is what PostgreSQL says of the same request, from the
+worker's claim to the stored image. What lies between is the overhead: accepting, routing, the message to the worker,
+and the answer with the image in it.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ PARTS = {
 }
 
 
-def measure(argus: ArgusClient, prompt: str, form: str) -> dict[str, float]:
-    """Milliseconds of one call and of its parts."""
+def measure(argus: ArgusClient, prompt: str, form: str, pause_s: float) -> dict[str, float]:
+    """Milliseconds of one call, made after a pause, and of its parts."""
+    time.sleep(pause_s)
     body = {"prompt": prompt, "response_format": form}
     began = time.perf_counter()
     answer = requests.post(f"{argus.url}/v1/images/generations", json=body, timeout=ANSWERS_S)
@@ -72,8 +75,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores, "
         f"{versions}; load average before {run['load_before']:.1f}. One worker with its defaults beside all services; "
-        f"{run['calls']} calls of each kind, one at a time. Milliseconds; the interval is 95 % of the "
-        f"median. The goal is an overhead of at most {GOAL_MS:.0f} ms.",
+        f"{run['calls']} calls of each kind, one at a time, {run['pause_s']:g} s between them. Milliseconds; the "
+        f"interval is 95 % of the median. The goal is an overhead of at most {GOAL_MS:.0f} ms.",
     ]
     for form, parts in found["parts"].items():
         lines += [
@@ -92,16 +95,18 @@ def page(found: dict[str, Any]) -> str:
 
 @click.command()
 @click.option("--calls", default=60, type=click.IntRange(1, 140), show_default=True, help="Calls of each kind.")
+@click.option("--pause", "pause_s", default=2.0, type=click.FloatRange(0), show_default=True, help="Seconds between.")
 @click.option("--write", is_flag=True, help="Write docs/results/facade.json and .md.")
-def main(calls: int, write: bool) -> None:
+def main(calls: int, pause_s: float, write: bool) -> None:
     """Say what an answer takes beside its drawing."""
-    run = run_of("bench.facade", calls=calls)
+    run = run_of("bench.facade", calls=calls, pause_s=pause_s)
     prompts = read_prompts(ROOT / "profiles" / "embedded" / "quality.csv")
     parts = {}
     with own_home("facade") as home, own_argus(home) as argus:
         for place, form in enumerate(("url", "b64_json")):
             first = place * (FIRST + calls)  # no prompt comes twice: one that is known is read faster
-            taken = [measure(argus, prompts[first + number], form) for number in range(FIRST + calls)]
+            mine = prompts[first : first + FIRST + calls]
+            taken = [measure(argus, prompt, form, pause_s) for prompt in mine]
             parts[form] = summary(taken[FIRST:])
     found = {"run": run, "hardware": hardware(), "parts": parts}
     if write:
