@@ -3,9 +3,9 @@
     python -m bench.soak [--minutes 60] [--warm-up 15] [--share 0.5] [--write]
 
 One worker with its defaults beside all services, Poisson arrivals of different prompts at a share of the capacity at
-the exact level, after one job of as many prompts as the text encoder remembers: a cache that fills is no leak. Memory
-is the resident set (RSS) of a process; of PostgreSQL, which is a process a connection over one shared buffer, it is
-what its processes have for themselves (USS). Growth compares medians: of the last fifth of the samples after the
+the exact level, after one job of as many prompts as the text encoder remembers: what fills up to a bound is no leak.
+Memory is the resident set (RSS) of a process; of PostgreSQL, which is a process a connection over one shared buffer, it
+is what its processes have for themselves (USS). Growth compares medians: of the last fifth of the samples after the
 warm-up, over the first fifth; and of the last third alone, where what only fills up to a bound has filled.
 """
 
@@ -186,8 +186,12 @@ def page(found: dict[str, Any]) -> str:
 
 
 def fill_caches(client: ArgusClient, prompts: Sequence[str]) -> None:
-    """Have these prompts read and drawn, cheaply; returns when all are done."""
-    job = client.submit({"prompts": list(prompts), "steps": 2, "service_class": "batch", "title": "warm-up"})
+    """Have these prompts read and drawn, cheaply; returns when all are done.
+
+    Interactive, with a deadline that all reach: batch work is neither read by the scheduler nor seen by Flower.
+    """
+    body = {"prompts": list(prompts), "steps": 2, "deadline_s": FILL_S, "title": "warm-up"}
+    job = client.submit(body)
     end = time.monotonic() + FILL_S
     while client.job(job["id"])["counts"].get("done", 0) < len(prompts) and time.monotonic() < end:
         time.sleep(1.0)
