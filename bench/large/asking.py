@@ -32,8 +32,10 @@ VARIANTS = {
         "?before=2020-01-01T00:00:00",
         f"?like={LOOKED_FOR}",
         f"?like={LOOKED_FOR}&level=exact",
+        "?prompt=pets",
+        "?prompt=of+which+there+is+none",
     ),
-    "/v1/requests": (f"?like={LOOKED_FOR}",),
+    "/v1/requests": (f"?like={LOOKED_FOR}", "?prompt=of+which+there+is+none"),
     "/dashboard": ("?minutes=1440",),
     "/v1/report": ("?minutes=1440",),
 }
