@@ -41,12 +41,12 @@ WORKER_S, DATABASE_S = 15.0, 10.0  # the goals
 PICTURES = 4  # of a job: both workers are at it
 PATIENCE_S, LOOK_S = 120.0, 0.02
 AT_WORK = """
-SELECT split_part(worker, '@', 1), array_agg(request_id::text), extract(epoch FROM clock_timestamp())::float
+SELECT split_part(attempt.worker, '@', 1), array_agg(request_id::text), extract(epoch FROM clock_timestamp())::float
 FROM attempt JOIN request ON request.id = request_id
-WHERE outcome IS NULL AND job_id = %s GROUP BY worker ORDER BY count(*) DESC LIMIT 1
+WHERE attempt.outcome IS NULL AND job_id = %s GROUP BY attempt.worker ORDER BY count(*) DESC LIMIT 1
 """
 ELSEWHERE = """
-SELECT extract(epoch FROM min(started_at))::float FROM attempt
+SELECT extract(epoch FROM min(attempt.started_at))::float FROM attempt
 WHERE request_id = ANY (%s::uuid[]) AND started_at > to_timestamp(%s) GROUP BY request_id
 """
 STORED = """
