@@ -1,4 +1,5 @@
-"""Pages of docs/ made from others: settings, errors, report views from the code, the index of decisions from its pages.
+"""Pages of docs/ made from others: settings, errors, report views and routes from the code, the index of decisions from
+its pages.
 
 `python -m bench.docs` writes them, `--check` says (exit status 1) which differ from what the code says now.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bench.routes_page import routes_page
 from core.errors import PAGE, kinds
 from core.settings import PREFIX, ROOT, Settings
 from migrations.report_comments import merged
@@ -110,6 +112,7 @@ PAGES = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "reports.md": reports_page,
+    "routes.md": routes_page,
     "decisions/README.md": decisions_page,
 }
 
