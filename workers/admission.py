@@ -29,7 +29,7 @@ from scheduler.observation.readings import Readings
 from scheduler.observation.snapshot import SnapshotReader, able, as_request, quality_of
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
-from scheduler.policies.background import OWED_AFTER, Owed
+from scheduler.policies.background import OWED_AFTER, Owed, slows
 from scheduler.policies.fairness import as_its_own, shares, turns
 
 log = structlog.get_logger(__name__)
@@ -133,6 +133,15 @@ class PolicyAdmission:
         if policy is None or profile is None or level not in profile.ids or not profile.level(level).batch:
             return 1 / self.rows_of.get(self.family.level(level).model, 1)
         return policy.latencies.share[self.device_type][policy.index[level]]
+
+    def slows(self, front: Sequence[str], behind: Sequence[str]) -> bool:
+        """Whether requests at the levels in `front` take notably longer here beside background work at the others;
+        where nothing was measured, nobody knows."""
+        policy = self.reader.policy
+        if policy is None or self.device_type not in policy.cluster.profiles:
+            return False
+        known = [[policy.index[level] for level in some if level in policy.index] for some in (front, behind)]
+        return slows(policy.latencies, self.device_type, *known)
 
     def background_waits(self, levels: Sequence[str]) -> bool:
         """Whether there is work at these levels for a worker with nothing else to do, as of a second ago."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
 from core.requests import Claim
 
 FULL = 1 - 1e-9
+Slows = Callable[[Sequence[str], Sequence[str]], bool]
 
 
 class Claims:
@@ -22,14 +23,19 @@ class Claims:
 
     Args:
         share: the share of the device that a request at a level fills.
+        slows: whether requests at the first levels take notably longer beside background work at the others.
         lease_s: seconds after its last sign of life for which it is believed to be alive.
         clock: goes on while the process is stopped.
     """
 
     def __init__(
-        self, share: Callable[[str], float], lease_s: float = inf, clock: Callable[[], float] = time.monotonic
+        self,
+        share: Callable[[str], float],
+        slows: Slows,
+        lease_s: float = inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._share, self._lease_s, self._clock = share, lease_s, clock
+        self._share, self._slows, self._lease_s, self._clock = share, slows, lease_s, clock
         self._seen = clock()
         self.running: dict[uuid.UUID, Claim] = {}
         self.background: dict[uuid.UUID, Claim] = {}
@@ -92,15 +98,19 @@ class Claims:
         return going_on
 
     def preempt(self) -> list[uuid.UUID]:
-        """Background requests that are to leave so that all others fit, noted as preempted."""
-        staying = [claim for request, claim in list(self.running.items()) if request not in self.preempted]
+        """Background requests that are to leave so that all others fit and none in front is slowed notably, noted as
+        preempted."""
+        front, background = self.foreground, list(self.background.items())
+        behind = [claim for request, claim in background if request not in self.preempted]
         leaving: list[uuid.UUID] = []
-        for claim in staying:
-            if claim.request.id in self.background and self._filled(staying) > 2 - FULL:
-                leaving.append(claim.request.id)
-                staying = [other for other in staying if other is not claim]
+        while behind and (self._filled(front + behind) > 2 - FULL or self._slows(_levels(front), _levels(behind))):
+            leaving.append(behind.pop(0).request.id)
         self.preempted.update(leaving)
         return leaving
 
     def _filled(self, claims: list[Claim]) -> float:
         return sum(self._share(str(claim.request.level)) for claim in claims)
+
+
+def _levels(claims: Sequence[Claim]) -> list[str]:
+    return [str(claim.request.level) for claim in claims]

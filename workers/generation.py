@@ -56,7 +56,7 @@ class Generation:
         self.engine, self.follower = engine, follower
         self.stopping = threading.Event()
         self.admission = admission
-        self.claims = Claims(admission.share, settings().stale_s)
+        self.claims = Claims(admission.share, admission.slows, settings().stale_s)
         self.execution = Execution(family, engine, follower, images, self.claims, self.stopping, admission, means or {})
         self.slots = ThreadPoolExecutor(engine.max_batch + 1, thread_name_prefix="background")
         self.claiming = threading.Lock()
@@ -66,8 +66,6 @@ class Generation:
         claimed = self._patiently(lambda: self._claim() or self._claim(request_id, epoch))
         while claimed is not None:
             self.follower.limit_messages(self.claims.messages)  # the next is taken when this is claimed
-            for request in self.claims.preempt():
-                self.engine.preempt(str(request))
             done = self.execution.run(claimed)  # who was not let beside what a worker runs has no message any more
             claimed = self._patiently(self._claim) if done or self.admission.passed_over else None
         with suppress(SQLAlchemyError):  # at the next look then
@@ -92,8 +90,14 @@ class Generation:
             else:
                 self.admission.passed_over, claimed = True, None
             if claimed is not None:
-                self.claims.add(claimed)
+                self.begin(claimed)
             return claimed
+
+    def begin(self, claimed: Claim) -> None:
+        """A request with a latency target starts here: background work that is in its way leaves at the next step."""
+        self.claims.add(claimed)
+        for request in self.claims.preempt():
+            self.engine.preempt(str(request))
 
     def claim_beside(self, others: list[Claim]) -> Claim | None:
         """Claim what the policy lets start beside these; the caller has the lock `claiming`."""
@@ -110,6 +114,8 @@ class Generation:
     def _fill_idle(self) -> None:
         while not self.stopping.is_set() and self.claims.has_idle_room:
             with self.claiming:
+                if not self.claims.has_idle_room:
+                    return  # somebody in front has begun meanwhile
                 claimed = claim_background(self.family, self.identity, self.follower.levels(), self.admission)
                 if claimed is None:
                     return
@@ -123,7 +129,7 @@ class Generation:
         with self.claiming:
             claimed = claim_owed(self.family, self.identity, self.follower.levels(), self.admission)
             if claimed is not None:
-                self.claims.add(claimed)
+                self.begin(claimed)
         if claimed is not None:
             self.slots.submit(self.execution.run, claimed)
 

@@ -32,7 +32,7 @@ def look(generation: Generation) -> None:
         if found is None:
             return
         claimed, pausing = found
-        claims.add(claimed)
+        generation.begin(claimed)
         if claimed.number == 1:
             claims.hold(pausing, claimed)
             engine.hold(str(pausing.request.id))

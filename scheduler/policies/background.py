@@ -3,6 +3,9 @@
 A batch window is a deadline. While there is idle capacity batch work fills it; when its slack is used up, a batch
 request is `urgent`: from then on it is an interactive request with the time that is left (`urgent`).
 
+It gives way to requests in front: where there is no place for both, and where one row more would slow those that run
+notably by what was measured (`slows`).
+
 A request that missed its deadline fills idle capacity, too. Under an overload that lasts there is none; so one that has
 waited `OWED_AFTER` target latencies is owed a start, and a worker gives such requests `OWED_SHARE` of its time
 (`Owed`).
@@ -12,9 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scheduler.policies.latency import LatencyTable
+
 OWED_AFTER = 10.0
 OWED_SHARE = 0.01
 PACE = 0.5  # share of the workers' time that batch work may count on in the end
+NOTABLY = 1.05  # times as long
+
+
+def slows(latencies: LatencyTable, device: str, front: Sequence[int], behind: Sequence[int]) -> bool:
+    """Whether background work at these levels (`behind`) beside requests in `front` makes one of those take notably
+    longer on this type of device: on a CPU one row more costs one row more, on a GPU the first few may be free."""
+    work = [(level, 1.0, 1.0) for level in (*front, *behind)]
+    for k, level in enumerate(front):
+        others, rest = work[:k] + work[k + 1 : len(front)], work[len(front) :]
+        without, beside = (latencies.among(device, level, 1.0, some) for some in (others, others + rest))
+        if beside > NOTABLY * without:
+            return True
+    return False
 
 
 def urgent(deadlines: Sequence[float], now: float, lead_s: float, per_s: float) -> list[int]:

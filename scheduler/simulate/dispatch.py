@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from core.profiles import Profile
 from scheduler.policies import Request, Started, Worker
-from scheduler.policies.background import OWED_AFTER, Owed
+from scheduler.policies.background import OWED_AFTER, Owed, slows
 from scheduler.policies.fairness import as_its_own
 from scheduler.simulate.fairness import Fairness
 from scheduler.simulate.planning import Planning
 from scheduler.simulate.system import System, Waiting
-from scheduler.simulate.worker import Running, SimWorker
+from scheduler.simulate.worker import DONE, Running, SimWorker
 
 
 class Dispatch:
@@ -35,7 +35,6 @@ class Dispatch:
         self.system.routed[level] += 1
         self.system.enqueue(request, level)
         self.fairness.set_aside()
-        self._make_room(model)
         self._feed_model(model)
         if not self.system.config.look_s:
             self.pause(model)
@@ -59,6 +58,7 @@ class Dispatch:
         now = self.system.now
         before = worker.version
         worker.resume(now)
+        self._make_room(worker)
         if worker.wanted:
             self.planning.change(worker)
         while worker.has_room(now) and (self._start_owed(worker) or self._admit(worker)):
@@ -100,10 +100,9 @@ class Dispatch:
 
     def _start(self, worker: SimWorker, request: Request, level: int, background: bool = False) -> None:
         """A request joins the batch; background work makes way for an interactive one."""
-        if not background:
-            self._preempt(worker)
         running = _begun(self, worker.device, request, level, background)
         worker.change(self.system.now, lambda batch: batch.append(running))
+        self._make_room(worker)
 
     def _start_background(self, worker: SimWorker) -> bool:
         """Background work fills a worker that has nothing else, at the best level it holds."""
@@ -132,15 +131,6 @@ class Dispatch:
         mine.started(system.now, self.seconds[worker.device][cheapest])
         return True
 
-    def _make_room(self, model: str) -> None:
-        """An arrival that finds no room takes the slot of background work, which keeps its progress and waits."""
-        mine = [w for w in self.system.workers if w.model == model]
-        if any(w.has_room(self.system.now) for w in mine):
-            return
-        for worker in mine:
-            if self._preempt(worker):
-                return
-
     def pause(self, model: str) -> None:
         """The policy may have a running request give way to those that wait; it goes on from where it was."""
         system = self.system
@@ -157,14 +147,20 @@ class Dispatch:
         self.pauses += 1
         self.feed(worker)
 
-    def _preempt(self, worker: SimWorker) -> bool:
-        """Take the background requests out of a batch; whether there were any."""
-        preempted = [running for running in worker.batch if running.background]
-        if preempted:
-            worker.change(self.system.now, lambda batch: batch.__setitem__(slice(None), _foreground(batch)))
-            self.system.background.extendleft((running.request, running) for running in preempted)
-            self.evictions += len(preempted)
-        return bool(preempted)
+    def _make_room(self, worker: SimWorker) -> None:
+        """Background work that has no place beside requests in front, or slows them notably, waits with its progress
+        kept."""
+        latencies = self.system.policy.latencies
+        front = [running.drawn for running in worker.batch if not running.background]
+        behind = [running for running in worker.batch if running.background]
+        while behind:
+            full = sum(running.share for running in worker.batch) > 1 + DONE
+            if not (full or slows(latencies, worker.device, front, [running.drawn for running in behind])):
+                return
+            leaving = behind.pop(0)
+            worker.change(self.system.now, lambda batch, gone=leaving: batch.remove(gone))  # type: ignore[misc]
+            self.system.background.appendleft((leaving.request, leaving))
+            self.evictions += 1
 
 
 def _begun(among: Dispatch, device: str, request: Request, level: int, background: bool) -> Running:
@@ -197,7 +193,3 @@ def _giving_way(system: System, model: str, workers: Sequence[SimWorker]) -> tup
     pairs = [(replace(r.request, done=1 - r.left), system.policy.levels[r.level]) for _, r in running]
     chosen = system.policy.gives_way(system.waiting[model], pairs, system.load())
     return None if chosen is None else running[chosen]
-
-
-def _foreground(batch: list[Running]) -> list[Running]:
-    return [running for running in batch if not running.background]

@@ -66,7 +66,8 @@ class SimWorker:
         return self.wanted or self.model
 
     def has_room(self, now: float) -> bool:
-        full = sum(running.share for running in (*self.batch, *self.paused)) > 1 - DONE
+        """Whether another request in front can start: background work makes room."""
+        full = sum(running.share for running in (*self.batch, *self.paused) if not running.background) > 1 - DONE
         return self.alive and self.able and not self.wanted and self.ready_at <= now and not full
 
     def advance(self, now: float) -> None:
@@ -90,9 +91,9 @@ class SimWorker:
 
     def resume(self, now: float) -> None:
         """Let those that were paused go on, as far as there is room for them."""
-        filled = sum(running.share for running in self.batch)
+        filled = sum(running.share for running in self.batch if not running.background)
         for running in list(self.paused):
-            if filled + running.share <= 1 + DONE or not self.batch:
+            if filled + running.share <= 1 + DONE or not filled:
                 self.paused.remove(running)
                 self.change(now, lambda batch, back=running: batch.append(back))  # type: ignore[misc]
                 filled += running.share

@@ -118,13 +118,17 @@ class Site:
 
     def begin(self, request: uuid.UUID, forwards: int = 5) -> threading.Thread:
         """Have the worker claim and run it; returns while its forward of that number waits."""
-        self.adapter.stops_at = self.adapter.forwards + forwards
-        self.adapter.reached.clear()
-        self.adapter.go_on.clear()
+        self.wait_at(forwards)
         slot = threading.Thread(target=self.generation.generate, args=(request, 0))
         slot.start()
         assert self.adapter.reached.wait(PATIENCE_S)
         return slot
+
+    def wait_at(self, forwards: int) -> None:
+        """The forward of that number from now waits."""
+        self.adapter.stops_at = self.adapter.forwards + forwards
+        self.adapter.reached.clear()
+        self.adapter.go_on.clear()
 
     def finish(self, slot: threading.Thread) -> None:
         self.adapter.go_on.set()

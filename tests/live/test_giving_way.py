@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from math import inf
 from typing import Any
 
+import pytest
+
 from core.tables import Request, State
 from scheduler.policies.preemption import Due, gives_way
-from tests.live.site import FirstCome, Pace, Site
+from tests.live.site import PATIENCE_S, FirstCome, Pace, Site
 from workers.claims import Claims
 from workers.giving_way import look
 
@@ -24,11 +27,22 @@ class BySlack(FirstCome):
         return gives_way([due(row) for row in waiting], [due(row, left) for row, left in running], time.time())
 
 
+class Slowed(FirstCome):
+    """Without a plan; background work slows those in front as the test says."""
+
+    slow = True
+
+    def slows(self, front: Any, behind: Any) -> bool:
+        return self.slow and bool(front and behind)
+
+
 def beside_a_long_one(site: Site, seconds: float) -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
     """A request that runs with five of 40 steps done, one of three steps that is due, and one that has time: all run
     after one look."""
     site.generation.admission = site.admission(BySlack)
-    site.generation.claims = site.generation.execution.claims = Claims(site.generation.admission.share)
+    site.generation.claims = site.generation.execution.claims = Claims(
+        site.generation.admission.share, site.generation.admission.slows
+    )
     site.engine.costs.curves["large"] = Pace(1.0)
     long = site.submit(seconds=600.0)
     slot = site.begin(long)
@@ -71,3 +85,25 @@ def test_a_worker_that_may_be_held_for_lost_starts_nobody_in_anybodys_place(site
     look(site.generation)
     assert site.row(short).state == State.RUNNING
     site.finish(slot)
+
+
+@pytest.mark.parametrize(("slow", "outcomes"), [(True, ["returned", "done"]), (False, ["done"])])
+def test_background_work_stands_aside_at_the_next_step_where_it_slows_who_starts(
+    site: Site, monkeypatch: pytest.MonkeyPatch, slow: bool, outcomes: list[str]
+):
+    monkeypatch.setattr(Slowed, "slow", slow)
+    admission = site.generation.admission = site.admission(Slowed, rows=2)
+    site.generation.claims = site.generation.execution.claims = Claims(admission.share, admission.slows)
+    behind = site.submit(deadline_unreachable=True)
+    site.wait_at(5)
+    site.generation.fill()
+    assert site.adapter.reached.wait(PATIENCE_S)
+    front = site.submit(steps=3)
+    slot = threading.Thread(target=site.generation.generate, args=(front, 0))
+    slot.start()
+    while site.row(front).state != State.RUNNING:
+        time.sleep(0.05)
+    site.finish(slot)
+    while site.row(behind).state != State.DONE:
+        time.sleep(0.05)
+    assert [attempt.outcome for attempt in site.attempts(behind)] == outcomes
