@@ -1,8 +1,10 @@
 """The small live check beside `bench.fairness`: an Argus of its own on this machine, two tenants with keys.
 
-`python -m bench.fairness_live [--write]`. The quiet tenant sends a request every few seconds, alone at first; then the
-other sends one job of many prompts, all interactive, and the quiet one goes on. Latencies are those of the rows. How
-busy the machine was otherwise is printed: it is what makes such figures small evidence.
+`python -m bench.fairness_live [--write]`. The quiet tenant sends a request every two and a half seconds. It is alone at
+first; then the other sends one job of many prompts, all interactive, and the quiet one goes on from that moment; then
+the flood is cancelled, and all begins again, so that a machine which gets slower or faster does so in both phases.
+Latencies are those of the rows. The ratio of the two p95 has a 95 % interval, by a bootstrap over the requests of each
+phase. How busy the machine was otherwise is printed.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import cycle, islice
-from statistics import quantiles
 from typing import Any
+
+import numpy as np
 
 from bench.fairness import PAGE, between
 from bench.live.instance import call
@@ -25,13 +29,15 @@ from core.client import ArgusClient
 
 WORDS = ("fox", "castle", "rocket", "apple", "bird", "lamp", "boat", "tree", "crown", "frog")
 FINAL = ("done", "failed", "cancelled")
+SETTLED_S = 5.0  # in which what ran of a flood has ended
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, and write into the page with `--write`; returns the exit status."""
     parser = argparse.ArgumentParser(description="Two tenants on an Argus of its own.")
-    parser.add_argument("--requests", type=int, default=20, help="of the quiet tenant, in each phase")
-    parser.add_argument("--every", type=float, default=2.0, help="seconds between two of them")
+    parser.add_argument("--rounds", type=int, default=3, help="of both phases")
+    parser.add_argument("--requests", type=int, default=20, help="of the quiet tenant, in each phase of a round")
+    parser.add_argument("--every", type=float, default=2.5, help="seconds between two of them")
     parser.add_argument("--flood", type=int, default=10_000)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args(argv)
@@ -47,15 +53,27 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _measured(settings: dict[str, str], options: argparse.Namespace) -> dict[str, float]:
+def _measured(settings: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
     quiet, loud = (_client(settings, tenant) for tenant in ("quiet", "loud"))
-    alone = _latencies(quiet, options)
-    words = islice(cycle(WORDS), options.flood)
-    flood = loud.submit({"prompts": [f"a {word}, number {i}" for i, word in enumerate(words)], "title": "flood"})
-    beside = _latencies(quiet, options)
-    drawn = loud.job(flood["id"])["counts"]["done"]
-    p95 = [quantiles(some, n=20)[-1] for some in (alone, beside)]
-    return {"alone_s": p95[0], "beside_s": p95[1], "ratio": p95[1] / p95[0], "drawn": drawn}
+    alone, beside, counts = list[float](), list[float](), Counter[str]()
+    _latencies(quiet, options)  # until all that loads and is measured at the start has been
+    for _ in range(options.rounds):
+        alone += _latencies(quiet, options)
+        words = islice(cycle(WORDS), options.flood)
+        flood = loud.submit({"prompts": [f"a {word}, number {i}" for i, word in enumerate(words)], "title": "flood"})
+        beside += _latencies(quiet, options)
+        counts.update(loud.job(flood["id"])["counts"])
+        loud.cancel(flood["id"])
+        time.sleep(SETTLED_S)
+    return {"alone": np.array(alone), "beside": np.array(beside), "counts": counts}
+
+
+def ratio_of_p95(alone: np.ndarray, beside: np.ndarray, rounds: int = 10_000) -> tuple[float, float, float]:
+    """The p95 of seconds beside over that alone, and its 95 % interval by a bootstrap over the requests (n,)."""
+    rng = np.random.default_rng(1)
+    drawn = (np.percentile(rng.choice(some, (rounds, len(some))), 95, axis=1) for some in (beside, alone))
+    low, high = np.percentile(np.divide(*drawn), [2.5, 97.5])
+    return float(np.percentile(beside, 95) / np.percentile(alone, 95)), float(low), float(high)
 
 
 def _client(settings: dict[str, str], tenant: str) -> ArgusClient:
@@ -66,11 +84,12 @@ def _client(settings: dict[str, str], tenant: str) -> ArgusClient:
 
 
 def _latencies(client: ArgusClient, options: argparse.Namespace) -> list[float]:
-    """Seconds from acceptance to stored image of requests sent one by one."""
+    """Seconds from acceptance to stored image of requests sent at even intervals."""
     jobs = []
     for i in range(options.requests):
+        sent = time.monotonic()
         jobs.append(client.submit({"prompt": f"a {WORDS[i % len(WORDS)]} by the sea, take {i}"})["id"])
-        time.sleep(options.every)
+        time.sleep(max(0.0, sent + options.every - time.monotonic()))
     return [_latency(client, job) for job in jobs]
 
 
@@ -82,12 +101,17 @@ def _latency(client: ArgusClient, job: str) -> float:
         time.sleep(0.2)
 
 
-def _line(found: dict[str, float], options: argparse.Namespace, load: float) -> str:
+def _line(found: dict[str, Any], options: argparse.Namespace, load: float) -> str:
     about = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {hardware()['name']}, load before {load:.1f}"
+    ratio, low, high = ratio_of_p95(found["alone"], found["beside"])
+    p95, median = ([np.percentile(found[phase], q) for phase in ("alone", "beside")] for q in (95, 50))
+    counts, n = found["counts"], options.rounds
     return (
-        f"Live, `python -m bench.fairness_live`, {about}: p95 of {options.requests} requests of the quiet tenant "
-        f"{found['alone_s']:.2f} s alone, {found['beside_s']:.2f} s beside {options.flood:,} interactive prompts of "
-        f"the other, ratio **{found['ratio']:.2f}**; {found['drawn']:,.0f} of those were drawn meanwhile."
+        f"Live, `python -m bench.fairness_live`, {about}: p95 of {len(found['alone'])} requests of the quiet tenant "
+        f"{p95[0]:.2f} s alone, of as many {p95[1]:.2f} s beside {options.flood:,} interactive prompts of the other, "
+        f"ratio **{ratio:.2f}** (95 % interval {low:.2f} to {high:.2f}); medians {median[0]:.2f} and "
+        f"{median[1]:.2f} s. Of a flood {counts['done'] / n:,.0f} were drawn meanwhile, "
+        f"and {counts['accepted'] / n:,.0f} not routed yet, on average of {n} rounds."
     )
 
 

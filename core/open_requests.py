@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Row, Select, Text, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
 
 from core.database import single_statement, transaction
 from core.families import Family
@@ -68,11 +69,11 @@ def _order(row: Any, background: bool) -> tuple[Any, ...]:
     return (*classes, row.deadline_at, row.id)
 
 
-def in_front_by_tenant(family: Family) -> dict[str, int]:
-    """How many requests of each tenant wait that have a latency target that can still be met."""
-    mine = select(Request.tenant, func.count()).where(Request.family == family.id, Request.state == State.QUEUED)
-    with single_statement() as session:
-        return dict(session.execute(mine.where(in_foreground()).group_by(Request.tenant)).tuples().all())
+def queued_by_tenant(session: Session, family: Family) -> list[tuple[str, ServiceClass, bool, int]]:
+    """How many requests wait, by tenant, class, and whether they have a latency target that can still be met."""
+    kinds = (Request.tenant, Request.service_class, in_foreground())
+    query = select(*kinds, func.count()).where(Request.family == family.id, Request.state == State.QUEUED)
+    return [(tenant, of_class, front, n) for tenant, of_class, front, n in session.execute(query.group_by(*kinds))]
 
 
 def running_by_tenant(family: Family) -> dict[str, int]:

@@ -56,7 +56,7 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Float, Text
+from sqlalchemy.types import Boolean, Float, Text
 
 from core.attempts import CANCELLED, LOST, end_attempts, used_up
 from core.claim_statement import CLAIM
@@ -71,9 +71,10 @@ TO_BLAME = " It had the device to itself then, as often as it may: it is taken t
 ROUTE = text(
     """
 UPDATE request r SET state = 'queued', routed_at = now(), published_at = NULL, epoch = :epoch,
-       deadline_unreachable = r.deadline_unreachable AND r.deadline_at < now(), level = c.level, note = c.note,
+       deadline_unreachable = c.over OR r.deadline_unreachable AND r.deadline_at < now(),
+       over_share = c.over OR r.over_share, level = c.level, note = c.note,
        predicted_quality = c.quality, qualities = c.qualities
-FROM unnest(:ids, :levels, :notes, :predicted, :qualities) AS c(id, level, note, quality, qualities)
+FROM unnest(:ids, :levels, :notes, :predicted, :qualities, :over) AS c(id, level, note, quality, qualities, over)
 WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachable
 """
 )
@@ -81,13 +82,17 @@ WHERE r.id = c.id AND r.state = 'accepted' RETURNING r.id, r.deadline_unreachabl
 
 @dataclass(frozen=True)
 class Choice:
-    """A level for a request, what quality is expected of it there and at the others, and why, in words."""
+    """A level for a request, what quality is expected of it there and at the others, and why, in words.
+
+    One that is `over_share` is set aside: its tenant has more in front of it than its share can have in time.
+    """
 
     request: Request
     level: str
     note: str
     quality: float | None = None
     qualities: dict[str, float] | None = None
+    over_share: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ def route(choices: Sequence[Choice], epoch: int) -> list[Request]:
         "notes": ([c.note for c in choices], ARRAY(Text())),
         "predicted": ([c.quality for c in choices], ARRAY(Float())),
         "qualities": ([c.qualities for c in choices], ARRAY(JSONB(none_as_null=True))),
+        "over": ([c.over_share for c in choices], ARRAY(Boolean())),
     }
     bound = (bindparam(name, values, type_=kind) for name, (values, kind) in columns.items())
     with quick_transaction() as session:  # a crash of the database takes them back to the router

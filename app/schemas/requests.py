@@ -138,7 +138,7 @@ class RequestOut(Out):
     level: str | None
     strategy: str | None
     model: str | None
-    reason: str | None = Field(description="Why this level.")
+    reason: str | None = Field(description="Why this level, or why none yet.")
     notes: list[str] = Field(default=[], description="What in the prompts is read otherwise than one may think.")
     epoch: int | None = Field(description="The plan that chose it.")
     deadline_unreachable: bool = Field(

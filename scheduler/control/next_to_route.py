@@ -1,44 +1,128 @@
 """What the router takes next: a few requests of each tenant that has some, each tenant's in the order of their drawing.
 
 Reading a prompt takes some milliseconds, so the way to a level is a queue like any other: with turns, who sends one
-prompt does not wait until another's ten thousand are read (docs/decisions/0091).
+prompt does not wait until another's ten thousand are read (docs/decisions/0091). And what cannot be drawn soon is not
+read (docs/decisions/0117): while several tenants want the devices, no more of each is taken than its share can have in
+time. What is over, or late by then, stays accepted while enough background work of its tenant is queued; after that it
+is taken to be set aside, as batch work is to fill what others leave.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import select, text
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import select
+from sqlalchemy.types import Integer, Text
 
 from core.families import Family
+from core.open_requests import queued_by_tenant
 from core.tables import Request, ServiceClass
-from scheduler.observation.queries import background_by_level
+from core.tenant_tables import ITSELF
+from scheduler.control.shares import allowed
+from scheduler.observation.snapshot import Snapshot
 
 MOST = 32  # requests of one pass: about a second's reading where workers leave little of the processors
+AHEAD, AHEAD_OF_WORKER = 256, 64  # background work of a tenant that is queued: at least, and for each worker
 THESE = "r.state = 'accepted' AND r.family = :family AND r.service_class = :service_class"
 ORDER = "r.priority DESC, r.deadline_at, r.position"
 # Tenants by steps along the index: as many look-ups as there are tenants, however much waits.
-NEXT = text(f"""
-WITH RECURSIVE wanting AS (
+TENANTS = text(f"""
+WITH RECURSIVE sending AS (
     (SELECT r.tenant FROM request r WHERE {THESE} ORDER BY r.tenant LIMIT 1)
     UNION ALL
-    SELECT (SELECT r.tenant FROM request r WHERE {THESE} AND r.tenant > w.tenant ORDER BY r.tenant LIMIT 1)
-    FROM wanting w WHERE w.tenant IS NOT NULL
+    SELECT (SELECT r.tenant FROM request r WHERE {THESE} AND r.tenant > s.tenant ORDER BY r.tenant LIMIT 1)
+    FROM sending s WHERE s.tenant IS NOT NULL
 )
-SELECT r.* FROM wanting w CROSS JOIN LATERAL (
-    SELECT r.*, row_number() OVER (ORDER BY {ORDER}) AS turn FROM request r
-    WHERE {THESE} AND r.tenant = w.tenant ORDER BY {ORDER} LIMIT :most
-) r ORDER BY r.turn, {ORDER} LIMIT :most
+SELECT tenant FROM sending WHERE tenant IS NOT NULL
 """)
+FIRST = f"""
+SELECT r.* FROM unnest(:tenants, :rooms) AS s(tenant, room) CROSS JOIN LATERAL (
+    SELECT r.*, row_number() OVER (ORDER BY {ORDER}) AS turn FROM request r
+    WHERE {THESE} AND r.tenant = s.tenant AND %s ORDER BY {ORDER} LIMIT s.room
+) r ORDER BY r.turn, {ORDER} LIMIT :most
+"""
+ANY, STILL_IN_TIME = (
+    select(Request).from_statement(
+        text(FIRST % which).bindparams(
+            bindparam("tenants", type_=ARRAY(Text())), bindparam("rooms", type_=ARRAY(Integer()))
+        )
+    )
+    for which in ("true", "r.deadline_at > now()")
+)
 
 
-def next_to_route(session: Session, family: Family, ahead: int) -> list[Request]:
-    """The next to route: interactive ones, then batch work while no more than `ahead` of it is queued."""
-    if found := _of_class(session, family, ServiceClass.INTERACTIVE, MOST):
-        return found
-    room = ahead - sum(background_by_level(session, family).values())
-    return _of_class(session, family, ServiceClass.BATCH, min(room, MOST)) if room > 0 else []
+@dataclass(frozen=True)
+class Next:
+    """Requests to route; those `set_aside` are more than their tenants' shares can have in time."""
+
+    requests: list[Request]
+    set_aside: bool = False
 
 
-def _of_class(session: Session, family: Family, service_class: ServiceClass, most: int) -> list[Request]:
-    given = {"family": family.id, "service_class": service_class, "most": most}
-    return list(session.scalars(select(Request).from_statement(NEXT), given))
+def next_to_route(session: Session, family: Family, snapshot: Snapshot) -> Next:
+    """The next to route: interactive ones, in front as far as shares go, then to be set aside; then batch work."""
+    return _interactive(session, family, snapshot) or _batch(session, family, snapshot)
+
+
+def _interactive(session: Session, family: Family, snapshot: Snapshot) -> Next | None:
+    sending = _sending(session, family, ServiceClass.INTERACTIVE)
+    share = allowed(snapshot, sending)
+    if not share:  # but one wants the devices
+        found = _first(session, family, ServiceClass.INTERACTIVE, dict.fromkeys(sending, MOST))
+        return Next(found) if found else None
+    front, behind = _queued(session, family, ServiceClass.INTERACTIVE)
+    room = {tenant: MOST if tenant == ITSELF else share[tenant] - front[tenant] for tenant in sending}
+    if found := _first(session, family, ServiceClass.INTERACTIVE, room, in_time=True):
+        return Next(found)
+    room = {tenant: _ahead(snapshot) - behind[tenant] for tenant in sending}
+    found = _first(session, family, ServiceClass.INTERACTIVE, room)
+    return Next(found, set_aside=True) if found else None
+
+
+def _batch(session: Session, family: Family, snapshot: Snapshot) -> Next:
+    """Batch work that workers may come to soon: the rest stays accepted (docs/decisions/0097)."""
+    sending = _sending(session, family, ServiceClass.BATCH)
+    if not sending:
+        return Next([])
+    _, behind = _queued(session, family)
+    room = {tenant: _ahead(snapshot) - behind[tenant] for tenant in sending}
+    return Next(_first(session, family, ServiceClass.BATCH, room))
+
+
+def _ahead(snapshot: Snapshot) -> int:
+    return max(AHEAD, AHEAD_OF_WORKER * len(snapshot.workers))
+
+
+def _queued(
+    session: Session, family: Family, service_class: ServiceClass | None = None
+) -> tuple[Counter[str], Counter[str]]:
+    """What is queued of each tenant: in front; and in the background, of a class or all."""
+    front, behind = Counter[str](), Counter[str]()
+    for tenant, of_class, in_front, count in queued_by_tenant(session, family):
+        if in_front:
+            front[tenant] += count
+        elif service_class in (None, of_class):
+            behind[tenant] += count
+    return front, behind
+
+
+def _sending(session: Session, family: Family, service_class: ServiceClass) -> Collection[str]:
+    """Tenants of whom something is accepted."""
+    return list(session.scalars(TENANTS, {"family": family.id, "service_class": service_class}))
+
+
+def _first(
+    session: Session, family: Family, service_class: ServiceClass, room: Mapping[str, int], in_time: bool = False
+) -> list[Request]:
+    """The first of each tenant in turn, as far as there is room for its; only those that can be `in_time` yet."""
+    open_to = {tenant: min(most, MOST) for tenant, most in room.items() if most > 0}
+    if not open_to:
+        return []
+    given = {"family": family.id, "service_class": service_class, "most": MOST}
+    given |= {"tenants": list(open_to), "rooms": list(open_to.values())}
+    return list(session.scalars(STILL_IN_TIME if in_time else ANY, given))

@@ -80,8 +80,8 @@ class Observer:
         self.family, self.reader = family, reader
 
     def observe(self, session: Session) -> Observed:
-        forecast = self.reader.demand.ahead(session, settings().tick_s)
         snapshot = self.reader.snapshot(session, fresh=True)
+        forecast = self.reader.demand.ahead(session, settings().tick_s, len(snapshot.readings.in_front) > 1)
         known = assigned(session, snapshot.workers)
         workers = intended(snapshot.workers, known)
         dwelling = frozenset(name for name, it in known.items() if self._state(it).dwelling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.queued_requests import OVER_SHARE
 from scheduler.policies import Epoch, LoadState
 
 ASKED_FOR = "asked for"
@@ -17,6 +18,11 @@ def routed(level: str, reference: str, quality: float | None, epoch: Epoch, load
     if level == reference:
         return f"there is time for {reference}"
     return f"{level} instead of {reference}: {_demand(epoch, load)}{_expected(quality, reference)}"
+
+
+def over_share(late: bool) -> str:
+    """Why a request was set aside when it was routed: its tenant's share was taken, or has been until it was late."""
+    return f"{OVER_SHARE}, until its time was over" if late else OVER_SHARE
 
 
 def realigned(level: str, reference: str) -> str:

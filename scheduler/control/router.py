@@ -8,15 +8,16 @@ It runs off the request's path, in a worker of its own, and takes what waits in 
 tenant in turn (`next_to_route`): a lone request waits for no batch to fill, and for nobody's ten thousand. Hard
 constraints come first: a level asked for by name, then the floor. A request whose level does not depend on its prompt
 is sent first and predicted after: while demand fits, none waits until it is read. Interactive requests go before batch
-work. Of that no more is queued than workers may come to soon: the rest stays accepted, in the order in which it is
-drawn, and reconciliation asks again; and nothing is predicted of it unless it has a floor. Without a profile, a plan or
-a worker it sends to the reference level, so nothing is ever stuck.
+work, and before what is more than its tenant's share. Of these no more is queued than workers may come to soon: the
+rest stays accepted, in the order in which it is drawn, and reconciliation asks again; and nothing is predicted of it
+unless it has a floor. Without a profile, a plan or a worker it sends to the reference level, so nothing is ever stuck.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -30,7 +31,7 @@ from core.queued_requests import keep_predictions
 from core.requests import Choice, route
 from core.tables import Request, ServiceClass
 from scheduler.control import reasons
-from scheduler.control.next_to_route import next_to_route
+from scheduler.control.next_to_route import Next, next_to_route
 from scheduler.control.shares import settle
 from scheduler.observation.snapshot import Snapshot, SnapshotReader, able, as_request, floor_of, quality_of
 from scheduler.policies import Epoch, Policy
@@ -38,7 +39,6 @@ from scheduler.policies.unread import route_unread
 from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
-AHEAD, AHEAD_OF_WORKER = 256, 64  # batch work that is queued: at least, and for each worker
 
 
 @dataclass(frozen=True)
@@ -75,39 +75,42 @@ class Router:
             with transaction() as session:
                 snapshot = self.reader.snapshot(session)
                 self.predictions.refresh(session)
-                batch = next_to_route(session, self.family, max(AHEAD, AHEAD_OF_WORKER * len(snapshot.workers)))
-            if not batch:
+                batch = next_to_route(session, self.family, snapshot)
+            if not batch.requests:
                 break
             unread = self.choose_unread(batch, snapshot)
             sent = self._send(unread, snapshot)
             chosen = {choice.request.id for choice in unread}
-            sent += self._send(self.choose([row for row in batch if row.id not in chosen], snapshot), snapshot)
+            rest = [row for row in batch.requests if row.id not in chosen]
+            sent += self._send(self.choose(replace(batch, requests=rest), snapshot), snapshot)
             if not sent:  # somebody else had them
                 break
-            settle(self.family, snapshot, [r.tenant for r in batch if r.service_class == ServiceClass.INTERACTIVE])
+            settle(self.family, snapshot, [row.tenant for row in batch.requests if _in_front(row, batch)])
             routed += sent
             self._predict_sent(unread, snapshot)
         return routed
 
-    def choose_unread(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:
+    def choose_unread(self, batch: Next, snapshot: Snapshot) -> list[Choice]:
         """A level for each request whose level is the same whatever its prompt."""
         policy = snapshot.policy
         if policy is None:
             return []
         try:
-            return [choice for request in requests if (choice := self._choice(request, None, policy, snapshot))]
+            chosen = (self._choice(request, None, policy, snapshot, batch) for request in batch.requests)
+            return [choice for choice in chosen if choice]
         except Exception:
             log.exception("routing before prompts are read failed")
             return []
 
-    def choose(self, requests: Sequence[Request], snapshot: Snapshot) -> list[Choice]:
+    def choose(self, batch: Next, snapshot: Snapshot) -> list[Choice]:
         """A level for each request, under the plan in force."""
-        policy = snapshot.policy
+        policy, requests = snapshot.policy, batch.requests
         if policy is None or not requests:
             return [self._without_plan(request, reasons.NO_PROFILE) for request in requests]
         try:
             seen = zip(requests, self._seen(requests, policy), strict=True)
-            return [choice for request, one in seen if (choice := self._choice(request, one, policy, snapshot))]
+            chosen = (self._choice(request, one, policy, snapshot, batch) for request, one in seen)
+            return [choice for choice in chosen if choice]
         except Exception:
             log.exception("routing failed")
             return [self._without_plan(request, reasons.FAILED) for request in requests]
@@ -142,13 +145,15 @@ class Router:
         quality = self.predictions.held_to_floors(requests, mean, list(means))
         return [Seen(*row) for row in zip(mean, quality, similarity.tolist(), strict=True)]
 
-    def _choice(self, request: Request, seen: Seen | None, policy: Policy, snapshot: Snapshot) -> Choice | None:
+    def _choice(
+        self, request: Request, seen: Seen | None, policy: Policy, snapshot: Snapshot, batch: Next
+    ) -> Choice | None:
         """The level, and why; None where that takes to have `seen` the request."""
-        interactive = request.service_class == ServiceClass.INTERACTIVE
-        by_policy = interactive and request.level_asked == "auto"
+        in_front = _in_front(request, batch)
+        by_policy = in_front and request.level_asked == "auto"
         if request.level_asked != "auto":
             level, note = request.level_asked, reasons.ASKED_FOR
-        elif snapshot.epoch is None or not interactive:
+        elif snapshot.epoch is None or not in_front:
             level, note = self.family.reference, reasons.BATCH if snapshot.epoch else reasons.NO_PLAN
         elif routed := self._by_policy(request, seen, policy, snapshot, snapshot.epoch):
             level, note = routed
@@ -159,11 +164,12 @@ class Router:
                 return None
             note = reasons.not_served(level)
             level = self._best_served(seen.by_level(policy), snapshot, floor_of(request))
-        if interactive:
+        if in_front:
             self.reader.count_routed(level, by_policy)
-        if seen is None:
-            return Choice(request, level, note)
-        return Choice(request, level, note, seen.expected(level, policy), seen.by_level(policy))
+        if batch.set_aside:
+            note = reasons.over_share(request.deadline_at.timestamp() < time.time())
+        mean, by_level = (None, None) if seen is None else (seen.expected(level, policy), seen.by_level(policy))
+        return Choice(request, level, note, mean, by_level, batch.set_aside)
 
     def _by_policy(
         self, request: Request, seen: Seen | None, policy: Policy, snapshot: Snapshot, epoch: Epoch
@@ -195,6 +201,11 @@ def _is_urgent(request: Request) -> bool:
     return request.service_class == ServiceClass.INTERACTIVE and not request.deadline_unreachable
 
 
+def _in_front(request: Request, batch: Next) -> bool:
+    """Whether it is to wait with those that have a latency target."""
+    return request.service_class == ServiceClass.INTERACTIVE and not batch.set_aside
+
+
 def _may_move(request: Request) -> bool:
     """Whether something must be known of it at other levels; means stand for batch work that becomes urgent."""
-    return request.service_class == ServiceClass.INTERACTIVE or request.min_quality is not None
+    return _is_urgent(request) or request.min_quality is not None

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.families import Family
-from core.tables import Request, ServiceClass
+from core.tables import Request, ServiceClass, State
 from scheduler.observation.forecast import Forecast, Forecaster
 from scheduler.observation.queries import named_level
 from scheduler.policies.fairness import ACTIVE_S
@@ -44,17 +44,19 @@ def wanting_tenants(session: Session, family: Family) -> list[WantingTenant]:
     return [WantingTenant(row.name, row.weight, row.in_front) for row in found]
 
 
-def arrivals(session: Session, family: Family, bin_s: float, since: float, until: float) -> list[int]:
+def arrivals(
+    session: Session, family: Family, bin_s: float, since: float, until: float, several: bool = False
+) -> list[int]:
     """Requests accepted in each bin of `bin_s` seconds from Unix time `since` to `until`, both multiples of it.
 
     Only interactive requests that name no level: those whose level the policy chooses. What a tenant sent beyond its
-    share is no demand.
+    share is no demand: while `several` want the devices, what is accepted counts once it was routed within its share.
     """
     place = func.floor((func.extract("epoch", Request.accepted_at) - since) / bin_s)
     query = (
         select(place, func.count())
         .where(Request.family == family.id, Request.service_class == ServiceClass.INTERACTIVE, ~named_level())
-        .where(~Request.over_share)
+        .where(~Request.over_share, *([Request.state != State.ACCEPTED] if several else []))
         .where(Request.accepted_at >= func.to_timestamp(since), Request.accepted_at < func.to_timestamp(until))
         .group_by(place)
     )
@@ -79,24 +81,24 @@ class Demand:
         self._until: float | None = None
         self._counted: dict[float, int] = {}  # by the bin's start, those that are read again
 
-    def rate(self, session: Session) -> float:
-        """Requests a second, now."""
-        self._catch_up(session)
+    def rate(self, session: Session, several: bool = False) -> float:
+        """Requests a second, now; whether `several` tenants want the devices."""
+        self._catch_up(session, several)
         return self.forecaster.rate
 
-    def ahead(self, session: Session, horizon_s: float) -> Forecast:
+    def ahead(self, session: Session, horizon_s: float, several: bool = False) -> Forecast:
         """Expected arrivals over the coming `horizon_s` seconds, given all arrivals until now."""
-        self._catch_up(session)
+        self._catch_up(session, several)
         return self.forecaster.ahead(horizon_s)
 
-    def _catch_up(self, session: Session) -> None:
+    def _catch_up(self, session: Session, several: bool) -> None:
         now = float(session.scalar(select(func.extract("epoch", func.now()))) or 0.0)
         until = now // self.BIN_S * self.BIN_S
         if until == self._until:
             return
         closed = until - self.LOOK_BACK_S if self._until is None else self._until
         since = closed if self._until is None else max(min(self._counted, default=closed), closed - self.LATE_S)
-        counts = arrivals(session, self._family, self.BIN_S, since, until)
+        counts = arrivals(session, self._family, self.BIN_S, since, until, several)
         bins = {since + place * self.BIN_S: count for place, count in enumerate(counts)}
         late = sum(max(0, count - self._counted.get(start, 0)) for start, count in bins.items() if start < closed)
         for start, count in bins.items():

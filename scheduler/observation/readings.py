@@ -91,6 +91,7 @@ class SharedReadings:
         newest = select(Plan.epoch, Plan.policy).where(Plan.in_force, plans_of(self.family))
         plan = session.execute(newest.order_by(Plan.epoch.desc()).limit(1)).first()
         wanting = demand.wanting_tenants(session, self.family)
+        in_front = tuple(one.name for one in wanting if one.in_front)
         found = Readings(
             at=time.time(),
             epoch=plan.epoch if plan else 0,
@@ -101,10 +102,10 @@ class SharedReadings:
             waiting=queries.waiting_by_level(session, self.family),
             background=queries.background_by_level(session, self.family),
             cancelled=queries.cancelled_running(session, self.family),
-            rate=self.demand.rate(session),
+            rate=self.demand.rate(session, several=len(in_front) > 1),
             dispersion=self.demand.forecaster.dispersion,
             tenants={one.name: one.weight for one in wanting},
-            in_front=tuple(one.name for one in wanting if one.in_front),
+            in_front=in_front,
         )
         if share:
             shared_values().put(self._name, found.to_json(), KEPT_S, EVERY_S)

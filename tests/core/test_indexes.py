@@ -39,6 +39,7 @@ from scheduler.observation.report import make_report
 from scheduler.observation.snapshot import SnapshotReader
 from scheduler.prediction.audit import audited, order_audits
 from tests.conftest import empty_tables, environment
+from tests.live.rows import seen
 from workers.latent_cache.entries import Entry
 from workers.latent_cache.vector_index import COLDEST, VectorIndex
 
@@ -113,7 +114,10 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "claims of a tenant that has few": lambda: open_requests.waiting(FAMILY, LEVELS, False, 32, "few"),
     "background claims": lambda: open_requests.waiting(FAMILY, LEVELS, True, 8),
     "claims of what is owed": lambda: open_requests.owed(FAMILY, LEVELS, 10.0, 8),
-    "the router's look": in_session(lambda session: next_to_route.next_to_route(session, FAMILY, 256)),
+    "the router's look": in_session(lambda session: next_to_route.next_to_route(session, FAMILY, seen(50.0))),
+    "the router's look while several want the devices": in_session(
+        lambda session: next_to_route.next_to_route(session, FAMILY, seen(50.0, "few", "many"))
+    ),
     "attempts without a thread": lambda: workers.open_attempts(NOBODY, earlier=False),
     "snapshot": in_session(lambda session: SnapshotReader(FAMILY).snapshot(session)),
     "the tick's look": in_session(lambda session: Observer(FAMILY, SnapshotReader(FAMILY)).observe(session)),

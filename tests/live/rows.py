@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import redis
@@ -48,6 +49,13 @@ def of_tenant(
             for name, value in columns.items():
                 setattr(request, name, value)
     return job.id
+
+
+def seen(in_time: float, *in_front: str) -> Any:
+    """A snapshot, as far as the router reads it: so many requests can be in time, and who sent something of late."""
+    readings = SimpleNamespace(tenants={}, in_front=in_front)
+    policy = SimpleNamespace(latencies=SimpleNamespace(depth={"m": in_time}))
+    return SimpleNamespace(readings=readings, policy=policy, workers=(), load=SimpleNamespace(workers={"m": 1}))
 
 
 def requests(job: uuid.UUID) -> list[Request]:

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.database import transaction
-from core.tables import Request, ServiceClass
-from scheduler.control.next_to_route import MOST, next_to_route
+from core.tables import Request, ServiceClass, State
+from scheduler.control.next_to_route import AHEAD, MOST, Next, next_to_route
 from tests.conftest import Services
-from tests.live.rows import of_tenant
+from tests.live.rows import of_tenant, seen
 
 FAMILY: Any = SimpleNamespace(id="toy", levels={"exact": None})
 
 
-def taken() -> list[Request]:
+def next_of(in_time: float = 1000.0, *in_front: str) -> Next:
     with transaction() as session:
-        return next_to_route(session, FAMILY, 256)
+        return next_to_route(session, FAMILY, seen(in_time, *in_front))
+
+
+def taken() -> list[Request]:
+    return next_of().requests
+
+
+def queue(some: list[Request], **columns: object) -> None:
+    """They are queued, as the router does it."""
+    ids = [row.id for row in some]
+    with transaction() as session:
+        session.execute(update(Request).where(Request.id.in_(ids)).values(state=State.QUEUED, level="exact", **columns))
+
+
+def all_taken(in_time: float, *in_front: str) -> Counter[tuple[str, bool]]:
+    """How many are taken of each tenant, in front and to be set aside, until no more are."""
+    found = Counter[tuple[str, bool]]()
+    while (batch := next_of(in_time, *in_front)).requests:
+        queue(batch.requests, deadline_unreachable=batch.set_aside)
+        found.update((row.tenant, batch.set_aside) for row in batch.requests)
+    return found
 
 
 def test_who_has_one_waits_for_nobody_s_thousand(database: Services) -> None:
@@ -50,3 +71,50 @@ def test_batch_work_comes_after_interactive_and_by_turns_too(database: Services)
     assert [row.tenant for row in taken()[:2]] == ["loud", "quiet"]
     of_tenant("quiet", 3, 90.0)
     assert [row.service_class for row in taken()] == [ServiceClass.INTERACTIVE] * 3
+
+
+def test_of_a_flood_no_more_is_read_than_its_tenant_s_share_can_have_in_time(database: Services) -> None:
+    of_tenant("loud", 500, 60.0)
+    of_tenant("quiet", 3, 90.0)
+    assert all_taken(20.0, "loud", "quiet") == {("loud", False): 10, ("quiet", False): 3, ("loud", True): AHEAD}
+
+
+def test_a_flood_alone_is_taken_as_it_comes(database: Services) -> None:
+    of_tenant("loud", 300, -5.0)
+    assert all_taken(20.0, "loud") == {("loud", False): 300}
+
+
+def test_what_is_late_by_its_turn_is_set_aside_and_keeps_nothing_new_from_the_front(database: Services) -> None:
+    old = of_tenant("loud", 400, -50.0)
+    of_tenant("loud", 4, 60.0)
+    batch = next_of(20.0, "loud", "quiet")
+    assert len(batch.requests) == 4
+    assert not batch.set_aside
+    assert all(row.job_id != old for row in batch.requests)
+    queue(batch.requests)
+    late = next_of(20.0, "loud", "quiet")
+    assert late.set_aside
+    assert [row.position for row in late.requests] == list(range(MOST))
+
+
+def test_what_stays_accepted_is_taken_as_room_comes(database: Services) -> None:
+    of_tenant("loud", AHEAD + 100, -50.0)
+    all_taken(20.0, "quiet")
+    with transaction() as session:
+        drawn = select(Request.id).where(Request.state == State.QUEUED).limit(40).scalar_subquery()
+        session.execute(update(Request).where(Request.id.in_(drawn)).values(state=State.DONE))
+    assert all_taken(20.0, "quiet") == {("loud", True): 40}
+
+
+def test_a_queue_full_of_one_tenant_s_background_work_keeps_no_other_s_from_it(database: Services) -> None:
+    of_tenant("loud", AHEAD + 50, -5.0)
+    of_tenant("loud", AHEAD + 50, 90.0, ServiceClass.BATCH)
+    all_taken(20.0, "quiet")
+    of_tenant("quiet", 2, -5.0)
+    of_tenant("quiet", 2, 60.0, ServiceClass.BATCH)
+    found = next_of(20.0)
+    assert found.set_aside
+    assert [row.tenant for row in found.requests] == ["quiet"] * 2
+    queue(found.requests, deadline_unreachable=True)
+    found = next_of(20.0, "loud", "quiet")
+    assert [(row.tenant, row.service_class) for row in found.requests] == [("quiet", ServiceClass.BATCH)] * 2

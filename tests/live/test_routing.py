@@ -10,7 +10,8 @@ from core import publishing
 from core.database import transaction
 from core.publishing import publish_requests
 from core.tables import Request, ServiceClass, State
-from scheduler.control.router import AHEAD, Router
+from scheduler.control.next_to_route import AHEAD
+from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from tests.live.rows import depth, join, requests, submit
 

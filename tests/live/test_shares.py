@@ -52,7 +52,8 @@ class Seen:
 
 
 def in_front() -> dict[str, int]:
-    return open_requests.in_front_by_tenant(FAMILY)
+    with transaction() as session:
+        return {tenant: n for tenant, _, front, n in open_requests.queued_by_tenant(session, FAMILY) if front}
 
 
 def test_who_wants_the_devices_is_known_with_its_weight() -> None:
@@ -98,6 +99,14 @@ def test_what_was_set_aside_is_no_demand() -> None:
     settle(FAMILY, seen, ["quiet"])
     now = datetime.now(UTC).timestamp() // 5 * 5
     assert sum(demand.arrivals(_session(), FAMILY, 5.0, now - 60, now + 10)) == 8
+
+
+def test_what_a_flood_has_sent_is_no_demand_before_it_is_routed_within_its_share() -> None:
+    of_tenant("loud", 50, 60.0)
+    queue("quiet", 2)
+    now = datetime.now(UTC).timestamp() // 5 * 5
+    assert sum(demand.arrivals(_session(), FAMILY, 5.0, now - 60, now + 10, several=True)) == 2
+    assert sum(demand.arrivals(_session(), FAMILY, 5.0, now - 60, now + 10)) == 52
 
 
 def _session() -> Any:
