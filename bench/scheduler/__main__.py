@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.live.machine import commit
+from bench.scheduler.merging import merged, missing
 from bench.scheduler.page import KEPT, PAGE, PARTS, page, read_kept
 from bench.scheduler.setup import IMAGES, Setup
 from core.devices import processor
@@ -36,7 +39,10 @@ VERSIONS = ("numpy", "scipy")
 @click.option(
     "--records", type=click.Path(file_okay=False, path_type=Path), help="Recorded live runs. [docs/results/live-runs]"
 )
-def main(parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, jobs: int, records: Path | None) -> None:
+@click.option("--add", is_flag=True, help="Run those of the seeds only that no figures are kept of, and keep both.")
+def main(
+    parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, jobs: int, records: Path | None, add: bool
+) -> None:
     """Run the scheduler's benchmark and write docs/results/scheduler.md."""
     folder = shared or Path(os.environ.get("ARGUS_SHARED", ROOT.parent / "shared"))
     setup = Setup(folder, seed, tuple(range(1, seeds + 1)), jobs=jobs, records=records or Setup.records)
@@ -47,16 +53,29 @@ def main(parts: tuple[str, ...], shared: Path | None, seed: int, seeds: int, job
     }
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in parts or PARTS:
+        before = read_kept().get(name, {}) if add else {}
+        left = missing(setup.seeds, before)
+        if not left:
+            click.echo(f"{name}: all of these seeds are kept")
+            continue
         started = time.perf_counter()
-        found = PARTS[name].run(setup)
-        kept = read_kept()  # again: parts may run side by side
-        days = {**kept.get("days", {}), name: f"{datetime.now(UTC):%Y-%m-%d}"}
-        commits = {**kept.get("commits", {}), name: commit()}
-        kept |= {"about": about, "days": days, "commits": commits, name: found}
+        found = PARTS[name].run(replace(setup, seeds=left))
+        kept = _with(name, found, len(left) < seeds) | {"about": about}
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(kept), encoding="utf-8")
         click.echo(f"{name}: {time.perf_counter() - started:.0f} s")
         click.echo(PARTS[name].show(kept[name]))
+
+
+def _with(name: str, found: Any, added: bool) -> dict[str, Any]:
+    """What is kept, and what was found of a part: instead of what was kept of it, or `added` to that."""
+    kept = read_kept()  # again: parts may run side by side
+    commits = [commit()]
+    if added:
+        found = merged(kept[name], found)
+        commits = list(dict.fromkeys([*kept["commits"][name].split(", "), *commits]))
+    days = {**kept.get("days", {}), name: f"{datetime.now(UTC):%Y-%m-%d}"}
+    return {**kept, "days": days, "commits": {**kept.get("commits", {}), name: ", ".join(commits)}, name: found}
 
 
 if __name__ == "__main__":

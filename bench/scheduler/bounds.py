@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.scheduler.intervals import figure
 from bench.scheduler.parallel import each
+from bench.scheduler.pooling import totals
 from bench.scheduler.setup import Setup
 from scheduler.simulate import Report
 from traces.reader import Trace
@@ -28,5 +28,4 @@ def _least(setup: Setup, trace: Trace, seed: int, late: int) -> dict[str, float]
 
 def _pooled(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     by_seed = {key: [row[key] for row in rows] for key in rows[0]}
-    means = {key: float(figure({"by_seed": by_seed}, key)[0]) for key in ("lost_in_time", "violation_rate")}
-    return {**means, "by_seed": by_seed}
+    return {**totals(by_seed), "by_seed": by_seed}

@@ -32,16 +32,16 @@ def models(setup: Setup) -> dict[str, Any]:
     predicted = own_predictions(quality, setup.seed)
     whole = setup.trace("twitter-burst-hour")
     trace = whole.window(burst(whole, BURST_S), BURST_S)
-    found: dict[str, Any] = {"seeds": len(setup.seeds)}
+    found: dict[str, Any] = {"seeds": list(setup.seeds)}
     for load in OWN_LOADS:
         scaled = replace(trace, scale=load * exact * BURST_S / 60 / float(trace.counts.sum()))
         runs: dict[str, list[Report]] = {name: [] for name in OWN_POLICIES}
         for seed in setup.seeds:
             work = workload(scaled, quality, profile.ids, seed, NOISE, predicted)
-            for name in OWN_POLICIES if seed == setup.seeds[0] else CONTENDERS:
+            for name in OWN_POLICIES if seed == setup.seed else CONTENDERS:
                 config = SimConfig(name, {"cpu": profile}, {"cpu": 2}, SLO_FACTOR * profile.reference.latency_s)
                 runs[name].append(simulate(config, work))
-        found[f"{load:g}"] = {"policies": {name: pooled(reports, exact) for name, reports in runs.items()}}
+        found[f"{load:g}"] = {"policies": {name: pooled(reports, exact) for name, reports in runs.items() if reports}}
     return found
 
 
@@ -64,7 +64,7 @@ def show_models(data: dict[str, Any]) -> str:
         if load != "seeds"
     ]
     over = goals(_goals(data["1.2"]["policies"]))
-    return "\n\n".join([f"Seeds run: {data['seeds']}; of policies without intervals the first.", *tables, over])
+    return "\n\n".join([f"Seeds run: {len(data['seeds'])}; of policies without intervals the first.", *tables, over])
 
 
 def _goals(policies: dict[str, Any]) -> list[Goal]:

@@ -34,7 +34,7 @@ def over_seeds(
     """A trace under each policy, once a seed; `rest` are fields of `SimConfig`."""
     asked = list(product(policies, seeds))
     reports = iter(each(setup, _run, [(policy, trace, seed, rest) for policy, seed in asked]))
-    return {policy: [next(reports) for _ in seeds] for policy in policies}
+    return {policy: [next(reports) for _ in seeds] for policy in policies if seeds}
 
 
 def _run(setup: Setup, policy: str, trace: Trace, seed: int, rest: dict[str, Any]) -> Report:

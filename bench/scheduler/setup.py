@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ EXACT_CAPACITY = WORKERS * 14.29  # requests a minute of the published profile a
 class Setup:
     """What every part shares: the profile, the prompts, the predictions, where the traces are.
 
-    `seeds` are those of the parts that have intervals, `seed` that of the others; `jobs` processes run them.
+    `seeds` are those of the parts that have intervals, `seed` that of the others, and of the policies that run under
+    one seed only; `jobs` processes run them.
     """
 
     shared: Path
@@ -40,6 +41,11 @@ class Setup:
     jobs: int = 1
     measured: bool = True  # prompts of the embedded family, where its table is there; else synthetic ones
     any_hit: bool = True  # the published ladder was measured with a cached latent for every prompt; False: as live
+
+    @property
+    def once(self) -> tuple[int, ...]:
+        """The seed of what runs under one only; none where that is not among those that are run."""
+        return (self.seed,) if self.seed in self.seeds else ()
 
     @property
     def from_table(self) -> bool:
@@ -53,25 +59,20 @@ class Setup:
     def quality(self) -> QualityTable:
         """Measured qualities by prompt of the embedded family, rescaled to the profile's means; else synthetic ones."""
         if self.from_table:
-            return rescaled(self._table, self.profile)
+            return rescaled(self.table, self.profile)
         return synthetic_quality(self.profile, self.seed)
 
     @cached_property
-    def _table(self) -> QualityTable:
+    def table(self) -> QualityTable:
         """The embedded family's table, with the levels that the predictor can learn."""
         table = read_quality(EMBEDDED)
         known = read_quality(TRAINING).levels if TRAINING.exists() else table.levels
         return table.select(tuple(level for level in table.levels if level in known))
 
-    @cached_property
+    @property
     def predicted(self) -> QualityTable | None:
         """What the predictor says of prompts it was not trained on; None without measured qualities."""
-        if not self.from_table:
-            return None
-        if not TRAINING.exists():
-            return out_of_fold(self.quality, self.seed)
-        learnt = rescaled(read_quality(TRAINING), self.profile, like=self._table)
-        return told(learnt, self.quality.prompts, self.seed)
+        return _predicted(replace(self, seeds=(), jobs=1, any_hit=True))  # whatever these are
 
     @property
     def prompts(self) -> str:
@@ -137,3 +138,14 @@ class Setup:
             "lost_in_time": found.quality_lost,
             "violation_rate": found.late / len(work.times),
         }
+
+
+@lru_cache
+def _predicted(setup: Setup) -> QualityTable | None:
+    """Learning takes half a minute: once for all parts of a run."""
+    if not setup.from_table:
+        return None
+    if not TRAINING.exists():
+        return out_of_fold(setup.quality, setup.seed)
+    learnt = rescaled(read_quality(TRAINING), setup.profile, like=setup.table)
+    return told(learnt, setup.quality.prompts, setup.seed)

@@ -26,50 +26,51 @@ BOUNDED = ("pac", "argus", "oracle")  # beside the bound that is late as often
 CONTENDERS = ("clipper-ha", "clipper-ht", "pac", "argus-paper", "argus", "oracle")  # run over all seeds
 
 
-def shape(
-    setup: Setup, name: str, trace: Trace, seeds: Sequence[int], peaks: Iterable[float] = (0.95, 1.3)
-) -> dict[str, Any]:
-    """All policies over one shape at several peaks, pooled over seeds; plots of the first seed.
+def shape(setup: Setup, name: str, trace: Trace, peaks: Iterable[float] = (0.95, 1.3)) -> dict[str, Any]:
+    """All policies over one shape at several peaks, pooled over seeds; plots of `setup.seed`.
 
-    Each lets go of what can no longer be in time: `CONTENDERS` over all seeds, the others over the first one, with
+    Each lets go of what can no longer be in time: `CONTENDERS` over all seeds, the others under `setup.seed`, with
     which all run once more serving everybody in turn (`queueing`).
     """
-    found: dict[str, Any] = {"seeds": len(seeds)}
+    found: dict[str, Any] = {"seeds": list(setup.seeds)}
     for peak in peaks:
         scaled = trace.scaled_to(peak * setup.capacity)
-        reports = contest(setup, scaled, seeds)
-        queueing = over_seeds(setup, NAMES, scaled, seeds[:1], admission_control=False)
-        title = f"{trace.name}, peak minute at {peak:.0%} of capacity"
-        plot([reports[p][0] for p in SHOWN], IMAGES / f"scheduler-{name}-{peak * 100:.0f}.png", title, setup.capacity)
+        reports = contest(setup, scaled)
+        queueing = over_seeds(setup, NAMES, scaled, setup.once, admission_control=False)
+        if setup.once:
+            first = setup.seeds.index(setup.seed)
+            image, title = (
+                f"scheduler-{name}-{peak * 100:.0f}.png",
+                f"{trace.name}, peak minute at {peak:.0%} of capacity",
+            )
+            plot([reports[p][first] for p in SHOWN], IMAGES / image, title, setup.capacity)
         found[f"{peak:g}"] = {
             "policies": {policy: pooled(runs) for policy, runs in reports.items()},
             "queueing": {policy: pooled(runs) for policy, runs in queueing.items()},
         }
         if setup.any_hit:
-            found[f"{peak:g}"]["bound"] = bounds(setup, scaled, seeds, {p: reports[p] for p in BOUNDED})
+            found[f"{peak:g}"]["bound"] = bounds(setup, scaled, setup.seeds, {p: reports[p] for p in BOUNDED})
     return found
 
 
-def contest(setup: Setup, trace: Trace, seeds: Sequence[int]) -> dict[str, list[Report]]:
+def contest(setup: Setup, trace: Trace) -> dict[str, list[Report]]:
     """All policies letting go, in their usual order."""
     others = [name for name in NAMES if name not in CONTENDERS]
-    runs = {**over_seeds(setup, CONTENDERS, trace, seeds), **over_seeds(setup, others, trace, seeds[:1])}
-    return {name: runs[name] for name in NAMES}
+    runs = {**over_seeds(setup, CONTENDERS, trace, setup.seeds), **over_seeds(setup, others, trace, setup.once)}
+    return {name: runs[name] for name in NAMES if name in runs}
 
 
 def twitter(setup: Setup) -> dict[str, Any]:
-    return shape(setup, "twitter", setup.burst, setup.seeds)
+    return shape(setup, "twitter", setup.burst)
 
 
 def cache(setup: Setup) -> dict[str, Any]:
     """Twitter's burst where a level that starts from a cached latent needs one that is near enough."""
-    misses = replace(setup, any_hit=False)
-    misses.__dict__["predicted"] = setup.predicted  # not learnt again
-    return shape(misses, "cache", setup.burst, setup.seeds)
+    return shape(replace(setup, any_hit=False), "cache", setup.burst)
 
 
 def gentd(setup: Setup) -> dict[str, Any]:
-    return shape(setup, "gentd", setup.trace("gentd26-cluster-qps-first-half").window(18_900, 900), setup.seeds)
+    return shape(setup, "gentd", setup.trace("gentd26-cluster-qps-first-half").window(18_900, 900))
 
 
 def day(setup: Setup) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def show_shape(data: dict[str, Any], less_than_pac: float) -> str:
     under, over = data["0.95"], data["1.3"]
     return "\n\n".join(
         [
-            _seeds(data),
+            seeds_run(data),
             "Peak minute at 95 % of capacity:",
             show_both(under),
             goals(under_goals(under["policies"], less_than_pac, under["bound"])),
@@ -103,12 +104,12 @@ def show_cache(data: dict[str, Any]) -> str:
         return AGAIN
     peaks = [peak for peak in data if peak != "seeds"]
     shown_peaks = (f"Peak minute at {float(peak):.0%} of capacity:\n\n{show_both(data[peak])}" for peak in peaks)
-    return "\n\n".join([_seeds(data), *shown_peaks])
+    return "\n\n".join([seeds_run(data), *shown_peaks])
 
 
-def _seeds(data: dict[str, Any]) -> str:
+def seeds_run(data: dict[str, Any]) -> str:
     return (
-        f"Seeds run: {data['seeds']}; of policies without intervals, and all that queue, the first. "
+        f"Seeds run: {len(data['seeds'])}; of policies without intervals, and all that queue, the first. "
         "Goals compare those that ran over all."
     )
 
@@ -191,9 +192,14 @@ def over_goals(policies: dict[str, Figures], least: dict[str, Figures]) -> list[
 
 def _of(extreme: np.ufunc, policies: Sequence[Figures], key: str) -> np.ndarray:
     """The least or most of these policies, in each draw: of those that ran over all seeds, where any did."""
-    paired = [f for f in policies if "by_seed" in f] or policies
+    most = max(map(_seeds, policies))
+    paired = [f for f in policies if _seeds(f) == most]
     found: np.ndarray = extreme.reduce([figure(f, key) for f in paired])
     return found
+
+
+def _seeds(figures: Figures) -> int:
+    return len(figures["by_seed"]["requests"]) if "by_seed" in figures else 1
 
 
 def show_day(data: dict[str, Any]) -> str:

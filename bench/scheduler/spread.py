@@ -20,6 +20,7 @@ def spread(setup: Setup) -> dict[str, Any]:
     scaled = setup.burst.scaled_to(0.95 * setup.capacity)
     runs = over_seeds(synthetic, ("clipper-ht", "pac", "argus", "oracle"), scaled, setup.seeds)
     return {
+        "seeds": list(setup.seeds),
         "prompts": synthetic.prompts,
         "steady": steady(synthetic),
         "twitter": {

@@ -24,12 +24,12 @@ JUDGED = 0.95  # goals are for loads up to this
 OF_PERFECT, OF_BOUND = 0.85, 0.90
 
 
-def steady(setup: Setup, seeds: Sequence[int] | None = None) -> dict[str, Any]:
+def steady(setup: Setup) -> dict[str, Any]:
     """By load, the figures of each seed: losses and lateness of PAC and of Argus, and the bounds at Argus' lateness."""
-    chosen = setup.seeds if seeds is None else seeds
-    asked = [(load, seed) for load in LOADS for seed in chosen]
+    asked = [(load, seed) for load in LOADS for seed in setup.seeds]
     rows = iter(each(setup, steady_row, asked))
-    return {"seeds": len(chosen), "loads": {f"{load:g}": by_seed([next(rows) for _ in chosen]) for load in LOADS}}
+    loads = {f"{load:g}": by_seed([next(rows) for _ in setup.seeds]) for load in LOADS}
+    return {"seeds": list(setup.seeds), "loads": loads}
 
 
 def by_seed(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
@@ -113,7 +113,7 @@ def show_steady(data: Any) -> str:
         "late %: `argus`, predicted", "late %: `argus`, true", "late %: `oracle`",
     )  # fmt: skip
     judged = {load: row for load, row in loads.items() if float(load) <= JUDGED}
-    return f"Seeds run: {data['seeds']}.\n\n{table(head, cells)}\n\n{goals(steady_goals(judged))}"
+    return f"Seeds run: {len(data['seeds'])}.\n\n{table(head, cells)}\n\n{goals(steady_goals(judged))}"
 
 
 def steady_goals(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Goal]:

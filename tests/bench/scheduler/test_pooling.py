@@ -46,7 +46,7 @@ def test_a_figure_of_what_was_in_time_counts_by_what_was_in_time() -> None:
     assert found["lost_in_time"] == pytest.approx((100 * 0.1 + 300 * 0.02) / 400)
     assert found["burst_per_minute"] == pytest.approx((30 + 130) / 2)
     assert len(figure(found, "lost_in_time")) > 1
-    assert "by_seed" not in pooled([report(200, 100, 0.1)])
+    assert len(figure(pooled([report(200, 100, 0.1)]), "lost_in_time")) == 1  # no interval
 
 
 def test_runs_in_processes_are_those_of_one_process_in_the_same_order() -> None:

@@ -28,10 +28,10 @@ def test_the_way_is_the_share_of_the_distance_from_pac_to_the_bound() -> None:
 
 
 def test_a_page_says_what_was_not_reached_and_what_was_not_shown() -> None:
-    data: dict[str, Any] = {"seeds": 2, "loads": {"0.9": row(0.01), "0.98": row(0.05)}}
+    data: dict[str, Any] = {"seeds": [1, 2], "loads": {"0.9": row(0.01), "0.98": row(0.05)}}
     page = show_steady(data)
     assert "Seeds run: 2." in page
     assert "80 (80 to 80) % at least" in page  # loads above 95 % are not judged
     assert page.count("**not reached**") == 1
-    unsure = {"seeds": 2, "loads": {"0.9": row(0.0, true_lost=[0.030, 0.05])}}
+    unsure = {"seeds": [1, 2], "loads": {"0.9": row(0.0, true_lost=[0.030, 0.05])}}
     assert show_steady(unsure).count("**not shown**") == 1
