@@ -8,7 +8,7 @@ from bench.scheduler.parallel import each
 from bench.scheduler.part import Part
 from bench.scheduler.pooling import pooled
 from bench.scheduler.setup import Setup
-from bench.scheduler.tables import show_policies
+from bench.scheduler.tables import AGAIN, show_policies
 from scheduler.policies import Cluster
 from scheduler.policies.argus import Argus
 from scheduler.simulate import Report
@@ -53,12 +53,14 @@ def _run(setup: Setup, trace: Trace, name: str, seed: int) -> Report:
 
 
 def show_ablation(data: dict[str, Any]) -> str:
+    if "seeds" not in data:
+        return AGAIN
     tables = [
         f"Peak at {float(peak):.0%}:\n\n{show_policies({'policies': rows})}"
         for peak, rows in data.items()
         if peak != "seeds"
     ]
-    return "\n\n".join([*([f"Seeds run: {len(data['seeds'])}."] if "seeds" in data else []), *tables])
+    return "\n\n".join([f"Seeds run: {len(data['seeds'])}.", *tables])
 
 
 PART = Part(ablation, show_ablation, "What each part contributes", "Twitter's burst, `argus` with one part taken away.")

@@ -17,7 +17,7 @@ from bench.scheduler.parallel import each
 from bench.scheduler.part import Part
 from bench.scheduler.setup import WORKERS, Setup
 from bench.scheduler.steady import by_seed
-from bench.scheduler.tables import goals, percent, shown_goal, table
+from bench.scheduler.tables import AGAIN, goals, percent, shown_goal, table
 from core.profiles import Profile, parse_profile
 from scheduler.simulate import Report, SimConfig, simulate, synthetic_quality, workload
 from traces.reader import Trace
@@ -101,6 +101,8 @@ def diffserve(seed: int) -> Report:
 
 
 def show_published(data: dict[str, Any]) -> str:
+    if "seeds" not in data:
+        return AGAIN
     rows, peak = data["argus"], {name: late / PEAK for name, late in REPORTED.items()}
     late = {name: figure(row, "late") for name, row in rows.items()}
     cells = [

@@ -9,7 +9,7 @@ from bench.scheduler.parallel import each
 from bench.scheduler.part import Part
 from bench.scheduler.pooling import pooled
 from bench.scheduler.setup import Setup
-from bench.scheduler.tables import show_policies
+from bench.scheduler.tables import AGAIN, show_policies
 from scheduler.simulate import Report
 
 MIXED = "a quarter batch"
@@ -36,6 +36,8 @@ def _run(setup: Setup, name: str, seed: int) -> Report:
 
 
 def show_classes(data: dict[str, Any]) -> str:
+    if "seeds" not in data:
+        return AGAIN
     batch = data["batch"]
     requests, served, late, evictions = (int(sum(batch[key])) for key in ("requests", "served", "late", "evictions"))
     said = (
