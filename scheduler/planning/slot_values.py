@@ -61,9 +61,9 @@ class Chain:
         """Steps within one piece: how many, B, d, and the value after them. Ends past the most, or after `room` + 1."""
         value, left = 0.0, room + 1
         for piece in self.pieces:
-            end = min(piece.end, self.most)
             if value >= piece.end:
                 continue
+            end = min(piece.end, self.most)
             grows = self.workers * piece.slope / self.rate
             after = (cost + self.workers * (piece.at_zero + piece.slope * value)) / self.rate
             by = max(0.0, after - value)  # values never fall but by rounding
