@@ -22,10 +22,12 @@ class Planning:
         self.switches = 0
 
     def start(self) -> None:
-        """Before the first request: workers hold what the first minute's rate asks for."""
+        """Before the first request: workers hold what the rate until then asks for, as live; where there is no history,
+        what that of the first minute does."""
         system = self.system
         first = (system.work.times < 60) & ~system.work.batch
         rate = float(np.count_nonzero(first)) / min(60.0, system.work.duration_s)
+        rate = system.forecaster.rate if system.config.history else rate
         devices = [device for device, n in system.config.workers.items() for _ in range(n)]
         decision = self._decide(
             system.situation(rate, 0.0, [WorkerState(str(i), d, None) for i, d in enumerate(devices)])

@@ -75,7 +75,7 @@ def test_demand_seen_before_the_run_is_known_at_its_first_second() -> None:
 
 def test_a_worker_that_dies_loses_no_request_and_comes_back() -> None:
     work = steady(0.5, 240.0)
-    report = run("argus", work, failures=((60.0, 0, 60.0), (61.0, 3, 30.0)))
+    report = run("argus", work, failures=((60.0, 0, 60.0), (61.0, 3, 30.0)), stale_s=SLO)
     assert report.figures["served"] == len(work.times)
     assert report.figures["violations"] > 0  # what they ran is only missed when it is stale
 
@@ -142,3 +142,15 @@ def test_a_paused_request_goes_on_from_where_it_was() -> None:
     # the second from 1 to 5.2, the first until 1 and from 5.2 to 8.4
     assert report.ticks["pauses"] == 1
     assert report.figures["latency_p50_s"] == pytest.approx((4.2 + 8.4) / 2)
+
+
+def test_workers_hold_at_first_what_the_time_before_asks_for_and_not_what_comes() -> None:
+    class Calm(Argus):
+        def plan(self, observed: Observation) -> Epoch:
+            rates.append(observed.rate)
+            return super().plan(observed)
+
+    rates: list[float] = []
+    config = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO, history=(0,) * 60 + (1,) * 60)
+    simulate(config, steady(0.9, 20.0), Calm(Cluster(config.profiles, SLO)))
+    assert rates[0] == pytest.approx(1.0, rel=0.05)
