@@ -82,9 +82,9 @@ class Demand:
         self._counted: dict[float, int] = {}  # by the bin's start, those that are read again
 
     def rate(self, session: Session, several: bool = False) -> float:
-        """Requests a second, now; whether `several` tenants want the devices."""
+        """Requests a second to reckon with, now; whether `several` tenants want the devices."""
         self._catch_up(session, several)
-        return self.forecaster.rate
+        return self.forecaster.coming
 
     def ahead(self, session: Session, horizon_s: float, several: bool = False) -> Forecast:
         """Expected arrivals over the coming `horizon_s` seconds, given all arrivals until now."""

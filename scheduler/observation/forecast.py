@@ -4,13 +4,15 @@ Noise and change look alike for a while, and no single length of average is righ
 3 % under steady demand and lags behind a burst. So any second may have begun a run of constant rate (Adams & MacKay
 2007, Bayesian Online Changepoint Detection, algorithm 1, with Poisson counts and gamma-distributed rates). Each run
 that is still likely keeps its own mean; every new count makes it more or less likely; the rate is the mean over runs.
-Where earlier days are known, the same time of day says how demand changes within the tick. Every forecast is compared
-with what came: the mean relative error sets the planner's headroom, the variance around it the caution of the price.
+What it has changed by of late it is expected to change by again (Holt's linear trend; the runs do the smoothing), and
+where earlier days are known, by what it changed at the same time of day. Every forecast is compared with what came: the
+mean relative error sets the planner's headroom, the variance around it the caution of the price.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,8 @@ RUNS = 96  # the likeliest, which are kept
 YOUNG_S = 15.0  # demand has just jumped when the likely runs are younger
 DAY_S, SLOT_S = 86_400.0, 300.0  # rates by time of day are kept for slots of this length
 GROWTH = (0.5, 2.0)  # the time of day changes a forecast by these factors at most
+TREND_S = 10.0  # a change of the rate over so long is expected to go on for as long again
+FALL_MAX = 0.5  # share of the rate that a fall may take off it
 HEADROOM_MAX = 1.25
 ERROR_WEIGHT = 0.1  # of the newest error in the running mean
 WINDOW_S = 30.0  # dispersion is of counts in such windows: about the time that a queue takes to follow demand
@@ -85,7 +89,8 @@ class Runs:
 
 
 class Forecaster:
-    """Takes counts in order of time (`observe`); answers the present rate (`rate`) and forecasts (`ahead`)."""
+    """Takes counts in order of time (`observe`); answers the present rate (`rate`), what to reckon with (`coming`), and
+    forecasts (`ahead`)."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -93,6 +98,7 @@ class Forecaster:
         self.error = 0.0  # mean relative shortfall of forecasts that have come due
         self.burst = False
         self.dispersion = 1.0  # variance over mean of counts in `WINDOW_S`: 1 for a Poisson stream
+        self._rates: deque[tuple[float, float]] = deque()  # until when, and the rate then, of the last `TREND_S`
         self._runs: Runs | None = None  # from the first request on
         self._observed_s = 0.0  # since then
         self._mean_dispersion = 1.0  # before what its own noise adds is taken off
@@ -113,11 +119,21 @@ class Forecaster:
             self.burst = self._observed_s > 2 * YOUNG_S and self._runs.younger(YOUNG_S) > 0.5
         self._update_day(start, seconds, requests)
         self.now = start + seconds
+        self._rates.append((self.now, self.rate))
+        while self._rates[0][0] < self.now - TREND_S:
+            self._rates.popleft()
         self._score_forecasts(requests)
+
+    @property
+    def coming(self) -> float:
+        """Requests a second to reckon with: who starts now keeps those waiting that come until it has ended. While
+        demand rises towards a peak, or falls after it, the rate that was is behind that."""
+        before = self._rates[0][1] if self._rates else self.rate
+        return max(FALL_MAX * self.rate, 2 * self.rate - before)
 
     def ahead(self, horizon_s: float) -> Forecast:
         """The mean rate over the next `horizon_s` seconds. Its error is known, and counted, once they have passed."""
-        rate = self.rate * self._growth(horizon_s)
+        rate = self.coming * self._growth(horizon_s)
         self._pending.append((self.now + horizon_s, rate * horizon_s, 0.0))
         return Forecast(rate, self.error, self.burst)
 

@@ -90,7 +90,7 @@ class System:
             busy[worker.model] = busy.get(worker.model, 0.0) + worker.busy_s(self.now)
         waiting = {m: len(queue) for m, queue in self.waiting.items()}
         return LoadState(
-            self.now, self.forecaster.rate, waiting, serving, busy, self.routed, self.forecaster.dispersion
+            self.now, self.forecaster.coming, waiting, serving, busy, self.routed, self.forecaster.dispersion
         )
 
     def situation(self, rate: float, error: float, workers: Sequence[WorkerState]) -> Situation:

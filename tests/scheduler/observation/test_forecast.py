@@ -81,3 +81,17 @@ def test_dispersion_is_one_for_a_poisson_stream_and_higher_for_lumps() -> None:
     lumps = np.mean([fed(np.where(np.arange(600) % 40 < 10, 13.0, 1.0), seed).dispersion for seed in range(10)])
     assert steady < 1.5
     assert lumps > 2.0
+
+
+def test_a_rise_and_a_fall_are_expected_to_go_on_and_noise_is_not() -> None:
+    rise = np.concatenate([np.full(900, 1.0), np.repeat([2.0, 3.0, 4.0], 10)])
+    fall = np.concatenate([np.full(900, 4.0), np.repeat([3.0, 2.0], 10)])
+    rising, falling, steady = ([fed(rates, seed) for seed in range(20)] for rates in (rise, fall, np.full(900, 3.5)))
+    assert np.mean([each.rate for each in rising]) < 3.6 < np.mean([each.coming for each in rising]) < 4.2
+    assert np.mean([each.rate for each in falling]) > np.mean([each.coming for each in falling]) > 1.8
+    assert np.mean([each.coming for each in steady]) == pytest.approx(3.5, rel=0.03)
+
+
+def test_a_fall_leaves_half_of_the_rate() -> None:
+    sudden = [fed(np.concatenate([np.full(900, 8.0), np.zeros(15)]), seed) for seed in range(5)]
+    assert all(each.coming >= 0.5 * each.rate for each in sudden)
