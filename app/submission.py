@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from app.prompts.loras import take_tags, together, use_of
 from app.prompts.texts import CONTROL, PromptText, clean_text
+from app.prompts.weights import take_weights
 from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, PromptIn
+from core.emphasis import Emphasis, Spans, written_emphasis
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
 from core.loras import LoraUse
@@ -140,11 +142,14 @@ def _texts_for(
     """The columns of both texts for one seed, and the LoRAs that the prompt names."""
     (prompt, asked), (negative, negative_asked) = (text.drawn(seed) for text in texts)
     prompt, asked, uses = _without_tags(texts[0], prompt, asked, family)
+    prompt, asked, spans = _without_weights(texts[0], prompt, asked, family)
+    negative, negative_asked, of_negative = _without_weights(texts[1], negative, negative_asked, family)
     columns = {
         "prompt": prompt,
         "prompt_asked": asked,
         "negative_prompt": negative,
         "negative_prompt_asked": negative_asked,
+        "emphasis": written_emphasis(Emphasis(spans, of_negative)),
     }
     return columns, uses
 
@@ -159,6 +164,16 @@ def _without_tags(
     if plain == drawn:
         return drawn, asked, []
     return clean_text(plain, text.field, text.limit), asked or text.written, uses
+
+
+def _without_weights(text: PromptText, drawn: str, asked: str | None, family: Family) -> tuple[str, str | None, Spans]:
+    """What was drawn of a text without its weights, what was written where that differs, and the weights."""
+    if text.literal or not family.prompt_weights:
+        return drawn, asked, ()
+    plain, spans = take_weights(drawn, text.field)
+    if plain == drawn:
+        return drawn, asked, spans
+    return clean_text(plain, text.field, text.limit, empty=text.empty), asked or text.written, spans
 
 
 def _custom_id(given: str | None, field: str) -> str | None:

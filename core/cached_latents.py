@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from core.emphasis import read_emphasis, weighted
 from core.families import Family, Level
 from core.loras import read_loras
 
@@ -45,21 +46,30 @@ def kind_of(
     scheduler: str,
     final: bool | None = None,
     loras: str | None = None,
+    words: str = "",
 ) -> Kind:
     """The kind of latents that a request of so many `steps` may start from at a level, or leaves behind.
 
     A finished latent (`final`, as the level says where it is not given) serves every model, step count and sampler.
     With LoRAs (as a row has them) the weights are others than the model's own: its latents serve those with the same
-    LoRAs, each with the same weight, and nobody else.
+    LoRAs, each with the same weight, and nobody else. With weighted `words` (`weighted_words`) they serve the same
+    words with the same weights: `(red:0.1) fox` is no start for `(red:2) fox`.
     """
-    drawn_with = f"+{_digest(family, loras)}" if loras else ""
+    drawn_with = f"+{_digest(family, loras, words)}" if loras or words else ""
     if is_final(level) if final is None else final:
         return Kind(family.id, ANY + drawn_with, family.version, width, height, 0, ANY)
     total, _ = level.schedule(steps, family.defaults.steps)
     return Kind(family.id, level.model + drawn_with, family.version, width, height, total, scheduler)
 
 
-def _digest(family: Family, loras: str) -> str:
-    """The LoRAs of a row with their checksums, as a short text."""
+def weighted_words(prompt: str, negative_prompt: str, emphasis: str | None) -> str:
+    """Both texts of a row with the weights of their words; empty where all weigh the same."""
+    spans = read_emphasis(emphasis)
+    texts = (weighted(prompt, spans.prompt), weighted(negative_prompt, spans.negative_prompt))
+    return "\n".join(texts) if emphasis else ""
+
+
+def _digest(family: Family, loras: str | None, words: str) -> str:
+    """The LoRAs of a row with their checksums, and its weighted words, as a short text."""
     files = [family.loras[use.name].sha256 for use in read_loras(loras) if use.name in family.loras]
-    return hashlib.sha256(f"{loras} {files}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{loras} {files}{words}".encode()).hexdigest()[:16]

@@ -16,7 +16,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from core.emphasis import weights_read_by
 from core.errors import BadCalibration, BadFamily, UnknownFamily, UnknownLevel, UnknownLora
+from core.feature_caches import CACHE_OPTIONS, FeatureCache
 from core.loras import PIPELINES, Lora, read_loras
 from core.refusals import first_place, first_refusal
 from core.reuse_plans import QUANTIZATION, changed_at, read_plan
@@ -25,22 +27,9 @@ from core.settings import ROOT
 FAMILIES = ROOT / "families"
 
 Strategy = Literal["exact", "ac", "sm", "fc", "fs", "cq"]
-FeatureCache = Literal["first-block", "taylorseer"]
 #: int8: weights in 8 bits; w8a8: weights and activations in int8; fp8: both in float8 (Ada, Hopper and later GPUs).
 Quantization = Literal["int8", "w8a8", "fp8"]
 Size = tuple[int, int]
-
-#: What an `fc` level's options may say, by its cache (diffusers' names).
-CACHE_OPTIONS = {
-    "first-block": {"threshold"},
-    "taylorseer": {
-        "cache_interval",
-        "disable_cache_before_step",
-        "disable_cache_after_step",
-        "max_order",
-        "use_lite_mode",
-    },
-}
 
 
 class _Frozen(BaseModel):
@@ -196,6 +185,7 @@ class Family(_Frozen):
     levels: dict[str, Level]
     scorer: Scorer
     loras: dict[str, Lora] = {}
+    prompt_weights: Literal["compel"] | None = None  # of words, as `(red:1.2)`; None: they are text
     withheld: dict[str, str] = {}  # levels that are not offered, and why
 
     @field_validator("loras")
@@ -212,6 +202,12 @@ class Family(_Frozen):
             if reference is not None and reference.model not in lora.models:
                 raise ValueError(f"{lora.id!r} is not for {reference.model!r}, the model of the reference level")
         return loras
+
+    @field_validator("prompt_weights")
+    @classmethod
+    def _all_models_read_weights_of_words(cls, kind: str | None, info: ValidationInfo) -> str | None:
+        models = info.data.get("models", {}).values()
+        return kind and weights_read_by({model.id: model.pipeline for model in models}, kind)
 
     @model_validator(mode="after")
     def _levels_name_models_that_exist(self) -> Family:

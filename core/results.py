@@ -20,7 +20,7 @@ PAGE = 1000  # requests read at a time
 COLUMNS = (
     *("position", "custom_id", "prompt", "seed", "state", "level", "model", "file", "image", "score"),
     *("predicted_quality", "latency_s", "truncated_tokens", "negative_truncated_tokens"),
-    *("error_code", "error", "id", "loras"),
+    *("error_code", "error", "id", "loras", "emphasis"),
 )
 REMOVED = "its image was removed"
 
@@ -58,7 +58,8 @@ def _query() -> Select[Any]:
     own = (
         *(Request.position, Request.custom_id, Request.prompt, Request.seed, Request.state, Request.level),
         *(Request.predicted_quality, Request.truncated_tokens, Request.negative_truncated_tokens),
-        *(Request.loras, Request.error_code, Request.error, Request.id, Request.accepted_at, Request.stored_at),
+        *(Request.loras, Request.emphasis, Request.error_code, Request.error, Request.id),
+        *(Request.accepted_at, Request.stored_at),
     )
     drawn = (image.c.id.label("image_id"), image.c.model, image.c.key, image.c.missing_at)
     joined: Any = select(*own, *drawn, score.c.value.label("score")).select_from(Request)

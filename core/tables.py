@@ -93,6 +93,7 @@ class Request(Base):
     negative_truncated_tokens: Mapped[int | None]
     custom_id: Mapped[str | None]  # the client's own
     loras: Mapped[str | None]  # name:weight,name:weight (`core.loras`); none: the model alone
+    emphasis: Mapped[str | None]  # weights of words in both texts (`core.emphasis`); none: all weigh the same
     seed: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int]
     height: Mapped[int]

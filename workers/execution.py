@@ -13,6 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 from core import attempts, requests
 from core.database import patiently
+from core.emphasis import read_emphasis
 from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld, StoreDown
 from core.families import Family
 from core.images import ImageStore
@@ -152,6 +153,7 @@ def generation_request(claimed: Claim, family: Family, allowed: tuple[str, ...])
         request_id=str(request.id),
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
+        emphasis=read_emphasis(request.emphasis),
         loras=read_loras(request.loras),
         seed=request.seed,
         level=family.level(request.level or family.reference),

@@ -11,6 +11,7 @@ from typing import Any
 from core import requests
 from core.celery import publish
 from core.database import patiently
+from core.emphasis import read_emphasis, weighted
 from core.errors import StoreDown
 from core.families import Family
 from core.images import ImageStore, Stored
@@ -113,6 +114,7 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "negative_prompt": request.negative_prompt,
         "seed": request.seed,
         "loras": request.loras,
+        "emphasis": request.emphasis,
         "level": result.level_id,
         "model": result.model_id,
         "family": f"{family.id} {family.version}",
@@ -124,8 +126,10 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "custom_id": request.custom_id,
         **{name: count or None for name, count in truncation_columns(result).items()},
     }
-    prompt = f"{request.prompt} {tags(request.loras)}".strip()
-    values[NAME] = infotext(prompt, request.negative_prompt, _parameters(family, request, result))
+    spans = read_emphasis(request.emphasis)
+    prompt = f"{weighted(request.prompt, spans.prompt)} {tags(request.loras)}".strip()
+    negative = weighted(request.negative_prompt, spans.negative_prompt)
+    values[NAME] = infotext(prompt, negative, _parameters(family, request, result))
     return {name: str(value) for name, value in values.items() if value not in ("", None)}
 
 

@@ -44,6 +44,7 @@ def line_of(request: Request, image_id: uuid.UUID | None, score: float | None) -
         truncated_tokens=request.truncated_tokens,
         negative_truncated_tokens=request.negative_truncated_tokens,
         seed=request.seed,
+        emphasis=request.emphasis,
         loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
         state=request.state,
         level=request.level,

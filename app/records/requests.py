@@ -24,7 +24,10 @@ from core.tables import Attempt, Image, Request, State
 
 IDENTITY = ("id", "job_id", "position", "family", "service_class", "state", "deadline_at", "start_by")
 PROMPTS = ("prompt", "prompt_asked", "truncated_tokens")
-ASKED = ("custom_id", *PROMPTS, *(f"negative_{name}" for name in PROMPTS), "seed", "width", "height", "steps")
+ASKED = (
+    *("custom_id", *PROMPTS, *(f"negative_{name}" for name in PROMPTS)),
+    *("emphasis", "seed", "width", "height", "steps"),
+)
 UNROUTED = "not routed yet: tenants have turns, and of each no more is taken than can be drawn soon"
 GIVEN = ("guidance", "level_asked", "level", "epoch", "deadline_unreachable", "worker")
 
@@ -53,7 +56,7 @@ def _out(request: Request) -> RequestOut:
         model=newest.model if newest else (level.model if level else None),
         reason=request.note or (UNROUTED if request.state == State.ACCEPTED else None),
         loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
-        notes=notes(request.prompt, request.negative_prompt),
+        notes=notes(request.prompt, request.negative_prompt, request.emphasis),
         cache=_cache(request.tries[-1] if request.tries else None),
         quality=_quality(request, newest),
         hopeless=request.deadline_unreachable,

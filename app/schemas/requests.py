@@ -24,6 +24,13 @@ class LoraOut(Out):
     weight: float
 
 
+EMPHASIS = Field(
+    default=None,
+    description="Weights of words: `2-5:1.2` are the characters 2 to 5 of `prompt`, 1.2 times as strongly; behind `/` "
+    "those of `negative_prompt`.",
+)
+
+
 class RequestLine(Out):
     """A request as it stands in the list of its job."""
 
@@ -33,6 +40,7 @@ class RequestLine(Out):
     prompt: str
     seed: WideInt
     loras: list[LoraOut] = []
+    emphasis: str | None = EMPHASIS
     truncated_tokens: int | None = TRUNCATED
     negative_truncated_tokens: int | None = TRUNCATED
     state: str
@@ -124,8 +132,9 @@ class RequestOut(Out):
     negative_prompt: str
     seed: WideInt
     loras: list[LoraOut] = Field(default=[], description="Listed beside the prompt, or named in it by tags.")
+    emphasis: str | None = EMPHASIS
     prompt_asked: str | None = Field(
-        description="As it was written, where choices or tags of LoRAs in it made it `prompt`."
+        description="As it was written, where choices, weights or tags of LoRAs in it made it `prompt`."
     )
     negative_prompt_asked: str | None = Field(description="The same of the negative prompt.")
     truncated_tokens: int | None = TRUNCATED

@@ -69,5 +69,7 @@ def draft(family: Family, prompts: list[str]) -> Draft:
     except ArgusError as error:
         return Draft(len(prompts), 0, [], [], error)
     drawn = [row["prompt"] for row in rows if row["prompt_asked"]]
-    remarks = dict.fromkeys(note for row in rows for note in notes(row["prompt"], row["negative_prompt"]))
+    remarks = dict.fromkeys(
+        note for row in rows for note in notes(row["prompt"], row["negative_prompt"], row["emphasis"])
+    )
     return Draft(len(prompts), len(prompts) * job.n, list(dict.fromkeys(drawn))[:SHOWN], list(remarks))

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import replace
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from core.database import transaction
@@ -54,10 +54,10 @@ def _newest_score(session: Session, request_id: uuid.UUID) -> float | None:
 
 
 def _reference_score(session: Session, family: Family, row: Request) -> float | None:
-    """What the reference level scored on this prompt with these LoRAs, if it was drawn there lately (by audits, say);
-    else its mean."""
+    """What the reference level scored on this prompt, weighted so and with these LoRAs, if it was drawn there lately
+    (by audits, say); else its mean."""
     recent = (
-        select(Score.value, Request.prompt, Request.loras)
+        select(Score.value, Request.prompt, Request.loras, Request.emphasis)
         .join(Image, Image.id == Score.image_id)
         .join(Request, Request.id == Image.request_id)
         .where(Image.level == family.reference, Request.family == family.id)
@@ -68,6 +68,7 @@ def _reference_score(session: Session, family: Family, row: Request) -> float | 
     score = recent.c.value
     known: float | None
     mean: float | None
-    same = (recent.c.prompt == row.prompt) & recent.c.loras.is_not_distinct_from(row.loras)
+    alike = [recent.c[name].is_not_distinct_from(getattr(row, name)) for name in ("loras", "emphasis")]
+    same = (recent.c.prompt == row.prompt) & and_(*alike)
     known, mean = session.execute(select(func.avg(score).filter(same), func.avg(score))).one()
     return mean if known is None else known

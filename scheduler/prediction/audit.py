@@ -4,7 +4,8 @@ A score alone says little: some prompts score low at any level. Relative quality
 `exact`. So a few approximated requests are drawn again at the reference level, as batch work (it yields to everybody,
 and the plan knows it), and the two scores make one measured relative quality: some whenever the cluster idles, and one
 in a hundred requests where it never does. These audits tell whether the predictor has drifted, and are what it is
-retrained on. Requests with LoRAs are left out: the predictor knows prompts alone.
+retrained on. Requests with LoRAs or weighted words are left
+out: the predictor knows plain prompts alone.
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ RECENT = 1000  # requests among which some are chosen to be drawn again
 CANDIDATES = f"""
 WITH recent AS MATERIALIZED (
     SELECT r.* FROM request r
-    WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference AND r.loras IS NULL
+    WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference
+      AND r.loras IS NULL AND r.emphasis IS NULL
       AND r.stored_at > :since AND r.scored_at IS NOT NULL
     ORDER BY r.stored_at DESC LIMIT {RECENT}
 )
 SELECT id FROM (
     SELECT r.id, row_number() OVER (PARTITION BY r.level ORDER BY md5(r.id::text)) AS turn FROM recent r
-    WHERE NOT EXISTS (SELECT 1 FROM request e WHERE {TWIN} AND e.loras IS NULL AND e.state <> 'failed')
+    WHERE NOT EXISTS (
+        SELECT 1 FROM request e WHERE {TWIN} AND e.loras IS NULL AND e.emphasis IS NULL AND e.state <> 'failed'
+    )
 ) candidate
 ORDER BY turn, md5(id::text) LIMIT :most
 """  # each level in its turn: each is judged for itself
@@ -59,7 +63,7 @@ WITH pair AS MATERIALIZED (
     SELECT DISTINCT ON (r.id) r.id, r.prompt, r.level, greatest(r.stored_at, e.stored_at) AS at, e.id AS twin
     FROM request r JOIN request e ON {TWIN}
     WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference AND r.stored_at > :since
-      AND r.loras IS NULL AND e.loras IS NULL
+      AND r.loras IS NULL AND e.loras IS NULL AND r.emphasis IS NULL AND e.emphasis IS NULL
       AND e.state = 'done' AND e.level = :reference
     ORDER BY r.id, e.scored_at NULLS LAST
 )

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Integer, Text
 
-from core.cached_latents import Kind, is_final, kind_of
+from core.cached_latents import Kind, is_final, kind_of, weighted_words
 from core.database import transaction
 from core.families import Family, Level
 from core.similarity import allows
@@ -65,7 +65,8 @@ def cache_offers(
 
 def _kind(family: Family, level: Level, row: Request) -> Kind:
     scheduler = family.models[level.model].scheduler or ""
-    return kind_of(family, level, row.width, row.height, row.steps, scheduler, loras=row.loras)
+    words = weighted_words(row.prompt, row.negative_prompt, row.emphasis)
+    return kind_of(family, level, row.width, row.height, row.steps, scheduler, loras=row.loras, words=words)
 
 
 def _entry(family: Family, level: Level, row: Request, key: str) -> str:

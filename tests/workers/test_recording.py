@@ -47,6 +47,16 @@ def test_loras_are_in_the_text_as_tags_that_draw_the_same_again() -> None:
     assert read_infotext(text["parameters"])["Prompt"] == "a fox <lora:ink:0.8> <lora:oil:-1>"
 
 
+def test_weights_are_in_the_text_as_the_web_ui_writes_them() -> None:
+    bench = Bench(pencil_family())
+    _, result = bench.final_latent(bench.request("a fox", "exact", steps=4))
+    words = {"prompt": "a red (tame) fox", "negative_prompt": "blur", "emphasis": "2-5:1.2/0-4:0.5"}
+    text = png_text(bench.family, Request(id=uuid.uuid4(), **words, seed=1, guidance=2.0), result)
+    assert (text["prompt"], text["emphasis"]) == (words["prompt"], words["emphasis"])
+    told = read_infotext(text["parameters"])
+    assert (told["Prompt"], told["Negative prompt"]) == (r"a (red:1.2) \(tame\) fox", "(blur:0.5)")
+
+
 def test_an_image_that_missed_the_cache_is_expected_to_be_as_good_as_the_reference() -> None:
     bench = Bench(pencil_family())
     row = Request(id=uuid.uuid4(), prompt="a fox", qualities={"ac-4": 0.0, "fs-4": 0.9})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from core.emphasis import PLAIN, Emphasis
 from core.families import Level
 from core.loras import LoraUse
 
@@ -42,6 +43,7 @@ class GenerationRequest:
     width: int
     height: int
     negative_prompt: str = ""
+    emphasis: Emphasis = PLAIN  # weights of words in both texts
     loras: tuple[LoraUse, ...] = ()  # by name
     deadline: float | None = None
     allowed_levels: tuple[str, ...] = ()

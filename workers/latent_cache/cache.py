@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from core.cached_latents import Kind, is_final, kind_of
+from core.cached_latents import Kind, is_final, kind_of, weighted_words
+from core.emphasis import written_emphasis
 from core.errors import CacheEntryDamaged
 from core.families import Family, Level
 from core.loras import written_loras
@@ -202,7 +203,8 @@ class LatentCache:
 
 def _kind(request: GenerationRequest, level: Level, family: Family, scheduler: str, final: bool) -> Kind:
     size = (request.width, request.height)
-    return kind_of(family, level, *size, request.steps, scheduler, final, written_loras(request.loras))
+    words = weighted_words(request.prompt, request.negative_prompt, written_emphasis(request.emphasis))
+    return kind_of(family, level, *size, request.steps, scheduler, final, written_loras(request.loras), words)
 
 
 def _sentence(prompt: str) -> np.ndarray:

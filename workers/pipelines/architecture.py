@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
+from core.emphasis import Spans
 from core.families import Model
 from core.prompt_window import PromptWindow, window_of_model
 from workers.engine.request import GenerationRequest
@@ -41,6 +42,10 @@ class Architecture:
 
     def encode_prompt(self, prompt: str) -> Tensors:
         """What the denoiser sees of a prompt; no batch axis."""
+        raise NotImplementedError
+
+    def encode_weighted(self, prompt: str, spans: Spans) -> Tensors:
+        """The same where some of its words have weights, of the classes in `core.emphasis.PIPELINES`."""
         raise NotImplementedError
 
     def encode_negative(self, prompt: str) -> Tensors:

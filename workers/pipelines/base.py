@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core.emphasis import Spans
 from core.errors import CacheEntryDamaged, DecodeFailed
 from core.families import Level, Model
 from core.reuse_plans import ReusePlan
@@ -58,7 +59,7 @@ class Adapter(Architecture):
         self.feature_caches: dict[str, FeatureCache] = {}  # by `fc` level
         self.reuse_plans: dict[str, Planned] = {}  # by `cq` level
         self.split: SplitDenoiser | None = None
-        self._negatives: OrderedDict[str, Tensors] = OrderedDict()
+        self._negatives: OrderedDict[tuple[str, Spans], Tensors] = OrderedDict()
         self.scheduler = safe_scheduler(self.load(), model.scheduler)
 
     def add_feature_cache(self, level: Level) -> None:
@@ -84,8 +85,10 @@ class Adapter(Architecture):
         if self.strengths is not None:
             self.strengths.in_encoders()
         same = self.inputs_of(request, guidance)
-        conditioning = {**self.encode_prompt(request.prompt), **same}
-        negative = {**self._negative(request.negative_prompt), **same} if self.guides(guidance) else None
+        spans, of_negative = request.emphasis
+        read = self.encode_weighted(request.prompt, spans) if spans else self.encode_prompt(request.prompt)
+        conditioning = {**read, **same}
+        negative = {**self._negative(request.negative_prompt, of_negative), **same} if self.guides(guidance) else None
         return conditioning, negative
 
     @torch.inference_mode()
@@ -164,11 +167,13 @@ class Adapter(Architecture):
 
     # memory and speed
 
-    def _negative(self, prompt: str) -> Tensors:
+    def _negative(self, prompt: str, spans: Spans) -> Tensors:
         """Nearly every request has the same negative prompt: encoded once."""
-        if prompt not in self._negatives:
-            self._negatives[prompt] = self.encode_negative(prompt)
-        self._negatives.move_to_end(prompt)
+        key = (prompt, spans)
+        if key not in self._negatives:
+            read = self.encode_weighted(prompt, spans) if spans else self.encode_negative(prompt)
+            self._negatives[key] = read
+        self._negatives.move_to_end(key)
         while len(self._negatives) > NEGATIVES:
             self._negatives.popitem(last=False)
-        return self._negatives[prompt]
+        return self._negatives[key]

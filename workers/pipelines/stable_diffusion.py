@@ -5,8 +5,10 @@ from __future__ import annotations
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
+from core.emphasis import Spans, fragments
 from workers.engine.request import GenerationRequest
 from workers.pipelines.hub import UNetDiffusion
+from workers.pipelines.prompt_weights import weighted_states
 from workers.pipelines.rows import Tensors
 
 
@@ -16,6 +18,10 @@ class StableDiffusion(UNetDiffusion):
 
     def encode_prompt(self, prompt: str) -> Tensors:
         return {"states": self.pipe.encode_prompt(prompt, self.device, 1, False)[0][0]}
+
+    def encode_weighted(self, prompt: str, spans: Spans) -> Tensors:
+        encoders = [(self.pipe.tokenizer, self.pipe.text_encoder)]
+        return {"states": weighted_states(encoders, fragments(prompt, spans), penultimate=False)}
 
     def inputs_of(self, request: GenerationRequest, guidance: float) -> Tensors:
         return self.guidance_input(guidance)

@@ -6,8 +6,10 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
+from core.emphasis import Spans, fragments
 from workers.engine.request import GenerationRequest
 from workers.pipelines.hub import UNetDiffusion
+from workers.pipelines.prompt_weights import weighted_states
 from workers.pipelines.rows import Tensors
 
 
@@ -18,6 +20,13 @@ class StableDiffusionXL(UNetDiffusion):
     def encode_prompt(self, prompt: str) -> Tensors:
         states, _, pooled, _ = self.pipe.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=False)
         return {"states": states[0], "pooled": pooled[0]}
+
+    def encode_weighted(self, prompt: str, spans: Spans) -> Tensors:
+        """Weights act on the states of words; the pooled vector is that of the plain prompt."""
+        pipe = self.pipe
+        encoders = [(pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2)]
+        states = weighted_states(encoders, fragments(prompt, spans), penultimate=True)
+        return {**self.encode_prompt(prompt), "states": states}
 
     def encode_negative(self, prompt: str) -> Tensors:
         """An empty one is zeros, where the checkpoint was trained so."""

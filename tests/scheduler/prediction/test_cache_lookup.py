@@ -11,7 +11,7 @@ import pytest
 import torch
 from sqlalchemy import select
 
-from core.cached_latents import Kind, kind_of
+from core.cached_latents import Kind, kind_of, weighted_words
 from core.database import engine, transaction
 from core.families import Family
 from core.tables import CachedLatent
@@ -67,7 +67,8 @@ def keep(ks: tuple[int, ...] = (3, 5), run: str = "r", **kind: Any) -> None:
 
 
 def asking(degrees: float, **columns: Any) -> Any:
-    return SimpleNamespace(**{"prompt": str(degrees), "width": 64, "height": 64, "steps": 10, "loras": None, **columns})
+    plain = {"prompt": str(degrees), "negative_prompt": "", "loras": None, "emphasis": None}
+    return SimpleNamespace(**{**plain, "width": 64, "height": 64, "steps": 10, **columns})
 
 
 def hits(*rows: Any) -> list[list[str]]:
@@ -100,6 +101,13 @@ def test_what_was_drawn_without_loras_or_with_others_opens_nothing(database: Any
     with_ink = kind_of(FAMILY, FAMILY.levels["ac-3"], 64, 64, 10, "Euler", loras="ink:1")
     keep(model=with_ink.model)
     assert hits(asking(0), asking(0, loras="ink:1"), asking(0, loras="ink:0.5")) == [[], ["ac-3", "ac-5"], []]
+
+
+def test_what_was_drawn_with_other_weights_of_words_opens_nothing(database: Any) -> None:
+    words = weighted_words("0", "", "0-1:1.2")
+    keep(model=kind_of(FAMILY, FAMILY.levels["ac-3"], 64, 64, 10, "Euler", words=words).model)
+    rows = [asking(0, emphasis=emphasis) for emphasis in (None, "0-1:1.2", "0-1:0.2", "/0-1:1.2")]
+    assert hits(*rows, asking(0, emphasis="0-1:1.2", negative_prompt="a")) == [[], ["ac-3", "ac-5"], [], [], []]
 
 
 def test_a_level_is_open_only_when_a_latent_after_its_own_steps_is_there(database: Any) -> None:

@@ -10,7 +10,18 @@ from scheduler.prediction.predictions import QualityPredictions
 
 
 def asking(**columns: Any) -> Any:
-    return SimpleNamespace(**{"prompt": "a fox", "loras": None, "steps": 12, "width": 256, "height": 256, **columns})
+    return SimpleNamespace(
+        **{
+            "prompt": "a fox",
+            "loras": None,
+            "negative_prompt": "",
+            "emphasis": None,
+            "steps": 12,
+            "width": 256,
+            "height": 256,
+            **columns,
+        }
+    )
 
 
 def test_a_level_that_was_calibrated_for_the_usual_steps_and_size_has_nothing_to_offer_to_others(database: Any):

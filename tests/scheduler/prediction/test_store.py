@@ -37,7 +37,7 @@ FAMILY = Family.model_validate(
         "scorer": {"kind": "embedded-clip", "path": "x"},
     }
 )
-USUAL = {"steps": 10, "width": 64, "height": 64, "loras": None}
+USUAL = {"steps": 10, "width": 64, "height": 64, "loras": None, "negative_prompt": "", "emphasis": None}
 FEATURES = Features(lambda prompts: np.array([[len(p) / 20, p.count("and")] for p in prompts]))
 PROMPTS = tuple(f"{'a fox and ' * (i % 3)}pear {i}" for i in range(150))
 
@@ -53,15 +53,13 @@ def table(tmp_path, monkeypatch) -> QualityTable:
     return table
 
 
-def add_done(
-    session, prompt: str, level: str, score: float, predicted: float | None = None, loras: str | None = None
-) -> None:
+def add_done(session, prompt: str, level: str, score: float, predicted: float | None = None, **more: str) -> None:
     now = datetime.now(UTC)
     job = Job(family="toy", source="api", size=1)
     request = Request(
         family="toy", prompt=prompt, seed=1, width=64, height=64, steps=10, guidance=2.0, level=level,
         level_asked="exact" if level == "exact" else "auto", position=0, state=State.DONE, stored_at=now, scored_at=now,
-        deadline_at=now + timedelta(minutes=1), predicted_quality=predicted, loras=loras,
+        deadline_at=now + timedelta(minutes=1), predicted_quality=predicted, **more,
     )  # fmt: skip
     job.requests = [request]
     session.add(job)
@@ -189,16 +187,19 @@ def test_an_audit_draws_an_approximated_request_again_at_the_reference(database)
         assert order_audits(session, FAMILY, most=5) is None  # it is on its way already
 
 
-def test_what_was_drawn_with_loras_is_neither_audited_nor_compared(database):
+@pytest.mark.parametrize("other", [{"loras": "ink:1"}, {"emphasis": "2-5:1.2"}])
+def test_what_was_drawn_with_loras_or_weighted_words_is_neither_audited_nor_compared(database, other):
     with transaction() as session:
-        add_done(session, "a pear", "fs-5", 0.6, loras="ink:1")
+        add_done(session, "a pear", "fs-5", 0.6, **other)
         add_done(session, "a fox", "fs-5", 0.6)
-        add_done(session, "a fox", "exact", 0.8, loras="ink:1")
+        add_done(session, "a fox", "exact", 0.8, **other)
     with transaction() as session:
         assert list(audited(session, FAMILY)) == []
         job = order_audits(session, FAMILY, most=5)
     with transaction() as session:
-        assert [(twin.prompt, twin.loras) for twin in session.get_one(Job, job).requests] == [("a fox", None)]
+        assert [(twin.prompt, twin.loras, twin.emphasis) for twin in session.get_one(Job, job).requests] == [
+            ("a fox", None, None)
+        ]
 
 
 def test_two_scores_of_one_prompt_and_seed_make_a_measured_relative_quality(database):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.families import FAMILIES, load_family
+from core.families import FAMILIES, Family, load_family
 from tests.workers.toys import make_request
 from workers.engine.fitting import sizes_mb
 from workers.latent_cache.depths import kept_depths
@@ -61,3 +61,11 @@ def test_a_model_without_a_level_is_in_no_queue_and_not_counted_for_a_device():
     assert set(family.models) - set(family.offered) == {"dit"}
     assert family.queues_of(["dit"]) == []
     assert set(sizes_mb(family, torch.float32)) == set(family.offered)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_have_weights_where_the_family_s_encoders_read_them(name):
+    family = load_family(name)
+    assert family.prompt_weights == ("compel" if name in ("sd15", "sdxl") else None)
+    with pytest.raises(ValueError, match="weights of words are read by stable-diffusion"):
+        Family(**{**load_family("flux").model_dump(), "prompt_weights": "compel"})
