@@ -10,6 +10,7 @@ import click
 
 from cli.durations import duration
 from cli.terminal import JSON_OUT, OUT_FILE, decimal, make_console, shows_table, write_json
+from core.times import read_time
 
 if TYPE_CHECKING:
     from scheduler.observation.report import Figures, Report
@@ -30,7 +31,7 @@ class PointInTime(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return _ago(value) or _at(value)
+            return _ago(value) or read_time(value)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not what this takes: {ALLOWED}.", param, ctx)
 
@@ -39,11 +40,6 @@ def _ago(text: str) -> datetime | None:
     """The time so long ago; none where the text is no duration."""
     lasting = duration(text)
     return datetime.now(UTC) - lasting if lasting is not None else None
-
-
-def _at(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 @click.command()

@@ -27,6 +27,7 @@ from app.records.jobs import find_job
 from app.records.looks import LOOKS, Shown, event
 from core.database import transaction
 from core.keys import Scope
+from core.times import read_time
 
 blueprint = APIBlueprint("events", __name__, url_prefix="/v1/jobs", tag="Jobs")
 LONGEST_S = 60.0
@@ -61,7 +62,7 @@ def follow_job(job_id: uuid.UUID) -> Response:
 def _since(event_id: str | None) -> datetime | None:
     """The time from which changes are sent; none (all of them) where the client names no time."""
     try:
-        return datetime.fromisoformat(event_id) - OVERLAP if event_id else None
+        return read_time(event_id) - OVERLAP if event_id else None
     except (ValueError, OverflowError):
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, literal, tuple_
@@ -15,6 +15,7 @@ from app.schemas.requests import RequestList
 from app.schemas.selection import ListIn, Selection
 from core.errors import BadInput
 from core.tables import Request
+from core.times import read_time
 
 
 def conditions(selection: Selection) -> list[ColumnElement[bool]]:
@@ -53,8 +54,7 @@ def request_list(session: Session, wanted: ListIn) -> RequestList:
 def _read_place(text: str) -> tuple[datetime, uuid.UUID]:
     at, _, request = text.partition("~")
     try:
-        time = datetime.fromisoformat(at)
-        return time if time.tzinfo else time.replace(tzinfo=UTC), uuid.UUID(request)
+        return read_time(at), uuid.UUID(request)
     except ValueError:
         raise BadInput("That is no place in this list: take it from `links.next`.", field="after") from None
 

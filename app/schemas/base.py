@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from core import numbers
 from core.errors import ArgusError
 from core.numbers import json_whole
+from core.times import in_utc
 
 MAX_WHOLE = 2**31 - 1  # what PostgreSQL's integer takes
 YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -26,6 +28,13 @@ def _taken(read: Callable[[Any], float]) -> BeforeValidator:
             raise PydanticCustomError(error.code, "{said}", {"said": error.message.removesuffix(".")}) from None
 
     return BeforeValidator(validate)
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return in_utc(value)
+    except ValueError as error:
+        raise PydanticCustomError("bad_input", "{why}", {"why": str(error)}) from None
 
 
 def _flag() -> BeforeValidator:
@@ -52,6 +61,7 @@ Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 # 2^63−1 itself is left out of the document: a reader in JavaScript would take it for one more
 Seed = Annotated[int, _taken(numbers.seed), WithJsonSchema({"type": "integer", "format": "int64", "minimum": -1})]
 Flag = Annotated[bool, _flag()]
+Time = Annotated[datetime, AfterValidator(_in_utc)]
 ClassName = Literal["interactive", "batch"]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import AnyWhole, ClassName, Flag, Out, listed
+from app.schemas.base import AnyWhole, ClassName, Flag, Out, Time, listed
 from core.states import State
 
 MOST_IDS, MOST_WORDS = 1000, 20
@@ -22,17 +21,12 @@ def _words(kind: str, **more: Any) -> tuple[Any, ...]:
     return BeforeValidator(listed), WithJsonSchema({"type": "string", "description": kind, **more})
 
 
-def _in_utc(value: datetime) -> datetime:
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
 def _printable(value: str) -> str:
     if not value.isprintable():
         raise PydanticCustomError("bad_input", "the text has a control character")
     return value
 
 
-Time = Annotated[datetime, AfterValidator(_in_utc)]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(_printable)]
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.schemas.base import In, Out
+from app.schemas.base import In, Out, Time
 from app.schemas.hooks import TOLD, EventNames
 from app.schemas.jobs import PageIn
 
@@ -93,7 +93,7 @@ class Which(BaseModel):
 
     state: EventState | None = None
     job_id: UUID | None = None
-    since: AwareDatetime | None = Field(default=None, description="Of this time or later.")
+    since: Time | None = Field(default=None, description="Of this time or later (ISO, UTC unless it says).")
 
 
 class EventsIn(PageIn, Which):

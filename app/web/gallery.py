@@ -18,6 +18,7 @@ from app.web.form import validated
 from core.database import transaction
 from core.errors import ServiceDown, TooOften
 from core.keys import Scope
+from core.times import read_time
 
 PER_PAGE = 60
 
@@ -53,6 +54,6 @@ def _nearest(wanted: SearchIn) -> list[RequestLine]:
 
 def _time(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
+        return read_time(text) if text else None
     except ValueError:
         return None

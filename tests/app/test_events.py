@@ -76,7 +76,7 @@ def test_who_comes_back_goes_on_from_where_it_was(client: FlaskClient, submit: S
     assert [data["position"] for name, data, _ in again if name == "request"] == [1]
 
 
-@pytest.mark.parametrize("last", ["0001-01-01T00:00:00", "yesterday", "9"])
+@pytest.mark.parametrize("last", ["0001-01-01T00:00:00", "2000-01-01T00:00+20:00", "yesterday", "9"])
 def test_a_last_event_that_is_no_time_gets_the_whole_stream(client: FlaskClient, submit: Submit, last: str) -> None:
     job = submit(prompt="a")
     draw(job["requests"][0]["id"])

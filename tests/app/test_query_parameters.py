@@ -37,7 +37,18 @@ CURSORS = tuple(
     )
 )
 BROKEN = ("%ff%fe", "%", "%F0%9F", "%ed%a0%80", "[]", "{}", "' OR 1=1 --")
-VALUES = (*NUL, *HUGE, *CURSORS, *BROKEN)
+TIMES = tuple(
+    quote(word)
+    for word in (
+        "2000-01-01T00:00:00+16:00",
+        "2000-01-01T00:00:00-23:59",
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00Z",
+        "2000-01-01T00:00:00+16:00~00000000-0000-0000-0000-000000000000",
+    )
+)
+VALUES = (*NUL, *HUGE, *CURSORS, *BROKEN, *TIMES)
 PAGES = ("/gallery", "/dashboard/figures", "/jobs/<uuid:job_id>")  # read their parameters themselves
 NOBODY_THERE = (("/readyz", 503), ("/v1/requests", 503))  # no scheduler ticks, no router reads what is looked for
 LONGEST_ANSWER = 2 * 1024 * 1024  # a page asked for a thousand million lines has none of them
