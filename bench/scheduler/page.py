@@ -79,7 +79,9 @@ def page(kept: dict[str, Any]) -> str:
         "",
         "**All figures are simulated, but the times of planner and size, and what is said of predictions.** Made by "
         f"`python -m bench.scheduler`; reproducible by seed. On {about['machine']}. "
-        "Each part names the day it was last run and the commit; since `5464df0` Argus chooses whom it lets go of.",
+        "Each part names the day it was last run and the commit; since `5464df0` Argus chooses whom it lets go of, "
+        "since `418446a` the forecast of all policies follows a change of demand "
+        "([why](../decisions/0124-a-change-goes-on.md)).",
         *(["", f"Not run yet as the code is now: {left_out}."] if left_out else []),
         "",
         f"Where not told otherwise: {WORKERS} workers of the published profile `argus-paper-a100-sdxl.json` (SDXL on "

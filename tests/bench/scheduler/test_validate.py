@@ -50,6 +50,7 @@ def test_live_and_simulated_stand_side_by_side(kept: Kept, tmp_path: Path) -> No
     (run,) = found["runs"]
     assert run["live"] == {"late": pytest.approx(1 / 16), "p50": 5.0, "p95": 5.0, "p99": 5.0}
     assert run["without losses"]["p50"] == pytest.approx(4.2)
+    assert run["service"] == (pytest.approx(4.5), pytest.approx(4.2))
     assert run["simulated"]["p50"] == pytest.approx(4.7, rel=0.1)  # half a second more to be claimed
     shown = show_validate(found)
     assert "| argus | `argus` | 16 | 6.25, 0.00 (0.00); -6.25 |" in shown
