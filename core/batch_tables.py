@@ -25,7 +25,10 @@ class StoredFile(Base):
     """A file by its name; of one that a client uploaded the parts are kept, those of results are made when read."""
 
     __tablename__ = "stored_file"
-    __table_args__ = (Index("ix_stored_file_created", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_stored_file_created", "created_at", "id"),
+        Index("ix_stored_file_expires", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     client: Mapped[str]
@@ -35,6 +38,7 @@ class StoredFile(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     batch_id: Mapped[uuid.UUID | None]  # whose results it holds
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]  # gone from then on; none: stays until it is deleted
 
 
 class FilePart(Base):
@@ -73,6 +77,7 @@ class Batch(Base):
     failed: Mapped[int] = mapped_column(server_default="0")
     lines_read: Mapped[int] = mapped_column(server_default="0")
     bytes_read: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    output_expires_s: Mapped[int | None]  # after they are made; none: its files stay
     output_file_id: Mapped[uuid.UUID | None]
     error_file_id: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,5 +1,5 @@
 """Jobs that have ended, and that are older than they are kept, are removed: rows first, then files, some at a time.
-With the last image of a prompt its embedding goes.
+With the last image of a prompt its embedding goes. So are files of OpenAI's clients that have expired.
 
 How long a job is kept is its tenant's own number of days, or ARGUS_RETENTION_DAYS. What a store that is away keeps of a
 removed job, `scheduler.control.orphan_files` finds: no row names it any more.
@@ -53,6 +53,15 @@ WHERE p.tenant = gone.tenant AND p.digest = gone.digest AND NOT EXISTS (
 )
 """).bindparams(bindparam("tenants", type_=ARRAY(Text())), bindparam("digests", type_=ARRAY(Uuid())))
 
+EXPIRED = text("""
+DELETE FROM stored_file WHERE id IN (
+    SELECT f.id FROM stored_file f WHERE f.expires_at <= now() AND NOT EXISTS (
+        SELECT FROM batch b WHERE b.input_file_id = f.id
+        AND (b.status = 'validating' OR (b.status = 'in_progress' AND b.lines_read < b.total))
+    ) LIMIT 10
+)
+""")  # each has up to hundreds of megabytes
+
 
 @dataclass(frozen=True)
 class Prunable:
@@ -74,6 +83,7 @@ def prunable(days: float | None = None, tenant: str | None = None) -> list[Pruna
 def prune(days: float | None = None, tenant: str | None = None, most_s: float = TURN_S) -> int:
     """Remove it, for at most so many seconds; returns how many requests that were."""
     store, end, removed = ImageStore(), time.monotonic() + most_s, 0
+    remove_expired_files()
     for count in _removals(store, days, tenant):
         removed += count
         if time.monotonic() > end:
@@ -81,6 +91,13 @@ def prune(days: float | None = None, tenant: str | None = None, most_s: float = 
     if removed:
         log.info("pruned", requests=removed)
     return removed
+
+
+def remove_expired_files() -> int:
+    """Some files of OpenAI's clients that have expired and that no batch is being read from; returns how many."""
+    with transaction() as session:
+        count: int = session.execute(EXPIRED).rowcount  # type: ignore[attr-defined]
+    return count
 
 
 def _removals(store: ImageStore, days: float | None, tenant: str | None) -> Iterator[int]:

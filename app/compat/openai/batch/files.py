@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import IO
 
 from flask import request
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from app import idempotency
@@ -32,16 +33,32 @@ class Line:
     end: int
 
 
-def upload(session: Session, stream: IO[bytes], name: str) -> StoredFile:
-    """Keep a file that is sent, once (`app.idempotency`); raises `BadInput` where it is empty, `NotFound` where it was
-    sent before and removed since."""
+def upload(session: Session, stream: IO[bytes], name: str, expires_s: int | None = None) -> StoredFile:
+    """Keep a file that is sent, once (`app.idempotency`), for so many seconds, or until it is deleted.
+
+    Raises:
+        BadInput: it is empty.
+        NotFound: it was sent before and removed since.
+    """
     made = uuid.uuid4()
     if idempotency.HEADER in request.headers:
-        digest = idempotency.digest_of(name.encode(), *iter(lambda: stream.read(PIECE), b""))
+        digest = idempotency.digest_of(f"{name} {expires_s}".encode(), *iter(lambda: stream.read(PIECE), b""))
         stream.seek(0)
         if first := idempotency.first_made(session, digest, made):
             return find_file(session, f"{PREFIX}{first.hex}")
-    return _store(session, stream, name, made)
+    file = _store(session, stream, name, made)
+    file.expires_at = in_seconds(session, expires_s)
+    return file
+
+
+def in_seconds(session: Session, seconds: int | None) -> datetime | None:
+    """So long from now, by the database's clock, which `created_at` is of."""
+    return None if seconds is None else session.execute(select(func.now())).scalar_one() + timedelta(seconds=seconds)
+
+
+def unexpired() -> ColumnElement[bool]:
+    """Whether a file is still there for clients; the scheduler removes those that are not."""
+    return or_(StoredFile.expires_at.is_(None), StoredFile.expires_at > func.now())
 
 
 def _store(session: Session, stream: IO[bytes], name: str, made: uuid.UUID) -> StoredFile:
@@ -61,7 +78,7 @@ def _store(session: Session, stream: IO[bytes], name: str, made: uuid.UUID) -> S
 def find_file(session: Session, file_id: str, field: str = "file_id") -> StoredFile:
     """A file by the id that clients know; raises `NotFound`."""
     known = id_from(file_id, PREFIX)
-    file = session.scalar(owned(select(StoredFile).where(StoredFile.id == known))) if known else None
+    file = session.scalar(owned(select(StoredFile).where(StoredFile.id == known, unexpired()))) if known else None
     if file is None:
         raise NotFound(f"There is no file {file_id!r}.", field=field)
     return file

@@ -61,8 +61,9 @@ def upload_file(sent: FileIn, key: KeyIn) -> FileOut:
 
     For a batch: JSON lines, up to 50,000 of them and ARGUS_MAX_FILE_MB megabytes.
     """
+    name, after = (sent.file.filename or "file").replace("\0", ""), sent.expires_after
     with transaction() as session:
-        file = files.upload(session, sent.file.stream, (sent.file.filename or "file").replace("\0", ""))
+        file = files.upload(session, sent.file.stream, name, after.seconds if after else None)
         session.flush()
         session.refresh(file)
         return _file_out(file)
@@ -80,7 +81,7 @@ def list_files(where: FilesIn) -> FilesOut:
     """
     with transaction() as session:
         after = files.find_file(session, where.after, "after") if where.after else None
-        query = owned(select(StoredFile))
+        query = owned(select(StoredFile).where(files.unexpired()))
         if where.purpose:
             query = query.where(StoredFile.purpose == where.purpose)
         rows, more = _page(session, query, StoredFile, after, where.limit, where.order == "asc")
@@ -146,6 +147,7 @@ def create_batch(wanted: BatchIn, key: KeyIn) -> BatchOut:
     """
     with transaction() as session:
         batch = states.create(session, wanted.input_file_id, wanted.metadata)
+        batch.output_expires_s = wanted.output_expires_after.seconds if wanted.output_expires_after else None
         made = _batch_out(session, batch)
     KEEPER.wake()
     return made
@@ -237,7 +239,8 @@ def _last(found: list[Any]) -> str | None:
 def _file_out(file: StoredFile) -> FileOut:
     name, made = f"{files.PREFIX}{file.id.hex}", int(file.created_at.timestamp())
     purpose: Any = file.purpose
-    return FileOut(id=name, created_at=made, filename=file.filename, purpose=purpose, bytes=file.bytes)
+    about = {"filename": file.filename, "bytes": file.bytes, "expires_at": seconds(file.expires_at)}
+    return FileOut(id=name, created_at=made, purpose=purpose, **about)
 
 
 def _batch_out(session: Session, batch: Batch) -> BatchOut:

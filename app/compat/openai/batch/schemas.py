@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from apiflask.fields import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.compat.openai.batch.validation import ADDRESS
 from app.schemas.base import AnyWhole, In, Out
+from core.errors import BadInput
 
+NO_OBJECT = 'An object is wanted: {"anchor": "created_at", "seconds": 86400}.'
 Name = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")]
 Label = Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00]*$")]
 
 
+class ExpiresAfter(BaseModel):
+    """When a file goes by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    anchor: Literal["created_at"]
+    seconds: AnyWhole = Field(ge=3600, le=30 * 86_400, description="Behind the time at which the file was made.")
+
+
 class FileIn(BaseModel):
-    """A file to be uploaded; other fields are ignored, `expires_after` too: files stay until they are deleted."""
+    """A file to be uploaded; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     file: UploadFile = Field(description="JSON lines: an object with custom_id, method, url, body on each.")
     purpose: Literal["batch"] = Field(description="`batch` is the one there is.")
+    expires_after: ExpiresAfter | None = Field(
+        default=None, description="Left out: it stays until it is deleted. In forms `expires_after[seconds]`, or JSON."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_fields_in_brackets_together(cls, sent: Any) -> Any:
+        """A form has no objects: OpenAI's clients write `expires_after[anchor]`, others an object as text."""
+        if not isinstance(sent, dict):
+            return sent
+        inner = {name[14:-1]: value for name, value in sent.items() if re.fullmatch(r"expires_after\[\w+\]", name)}
+        given = inner or sent.get("expires_after")
+        if isinstance(given, str) and given:
+            try:
+                given = json.loads(given)
+            except (ValueError, RecursionError):
+                raise BadInput(NO_OBJECT, field="expires_after") from None
+        return {**sent, "expires_after": given or None}
 
 
 class FilesIn(BaseModel):
@@ -73,7 +104,9 @@ class BatchIn(In):
     endpoint: Literal[ADDRESS] = Field(description="The address that every line calls.")  # type: ignore[valid-type]
     completion_window: Literal["24h"] = Field(description="ARGUS_BATCH_WINDOW_S is what it is here.")
     metadata: dict[Name, Label] | None = Field(default=None, max_length=16)
-    output_expires_after: dict[str, Any] | None = Field(default=None, description="Ignored: results stay.")
+    output_expires_after: ExpiresAfter | None = Field(
+        default=None, description="Of the files of its results. Left out: they stay."
+    )
 
 
 class BatchesIn(BaseModel):

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from app.access import caller, owned
 from app.clients import client_of
-from app.compat.openai.batch.files import MADE, UPLOADED, find_file, id_from, lines
+from app.compat.openai.batch.files import MADE, UPLOADED, find_file, id_from, in_seconds, lines
 from app.compat.openai.batch.validation import check
 from app.idempotency import digest_of, first_made
 from core.batch_tables import Batch, StoredFile
@@ -162,6 +162,7 @@ def _file(session: Session, batch: Batch, kind: str, size: int) -> uuid.UUID:
     name = f"{PREFIX}{batch.id.hex}_{kind}.jsonl"
     made: dict[str, Any] = {"purpose": MADE, "filename": name, "bytes": size, "batch_id": batch.id}
     file = StoredFile(id=uuid.uuid4(), client=batch.client, tenant=batch.tenant, **made)
+    file.expires_at = in_seconds(session, batch.output_expires_s)
     session.add(file)
     session.flush()
     return file.id
