@@ -17,13 +17,14 @@ Where keys are demanded: [keys.md](keys.md).
 | whatever speaks AUTOMATIC1111's API | base URL `http://127.0.0.1:8080` |
 | Open WebUI | Settings, Images: engine *Default (OpenAI)* with the `/v1` URL, or *Automatic1111* with the bare URL |
 | SillyTavern | Image Generation: source *Stable Diffusion Web UI (AUTOMATIC1111)*, bare URL |
+| Krita | plug-ins of the web UI: bare URL; *krita-ai-diffusion* needs ComfyUI, *auto-sd-paint-ext* an extension |
 | your own program | `/docs` has the native API; `/openapi.json` generates a client |
 
 `model` (OpenAI) and `sd_model_checkpoint` (A1111) take `auto`, the family, or a level by name; every answer says under
 `argus` which level drew the image and why. What a client sends that cannot change the image is accepted and named in
 `argus.ignored`; what would change it and is not to be had here is refused with its name.
 `<lora:name:0.8>` in a prompt draws with a LoRA, in families that have some ([prompts](prompts.md));
-`GET /sdapi/v1/loras` lists them.
+`GET /sdapi/v1/loras` lists them. `(red:1.2)` is a weight in `sd15` and `sdxl`, text in other families.
 """
 OUTCOMES = {"works": "works", "refused": "clear refusal", "fails": "**fails**"}
 

@@ -140,6 +140,36 @@ def test_the_photoshop_plugin(client: FlaskClient) -> None:
     assert client.post(f"{API}/interrupt", headers=sent).get_json() == {}
 
 
+def test_krita(client: FlaskClient) -> None:
+    """Acly/krita-ai-diffusion while it spoke to the web UI (ai_tools/diffusion.py, commit 3439dd3): `connect` reads the
+    upscalers, then the models of ControlNet, without which it does not go on; txt2img, asked how far it is until it
+    is done; interrupt. Interpause/auto-sd-paint-ext (frontends/krita/krita_diff/client.py) has an extension of the web
+    UI to speak to, and of this API asks for progress and interrupts alone."""
+    assert get(client, f"{API}/upscalers")[0]["name"] == "None"
+    missing = client.get("/controlnet/model_list")  # as of a web UI without ControlNet
+    assert (missing.status_code, missing.is_json) == (404, True)
+    body = {"prompt": "a red apple", "negative_prompt": "EasyNegative, worst quality", "batch_size": 2, "steps": 30}
+    body |= {"cfg_scale": 7, "width": 512, "height": 768, "sampler_index": "DPM++ 2M Karras"}
+    assert len(drawn(client, body)["images"]) == 2
+    assert get(client, f"{API}/progress")["progress"] == 0
+    assert client.post(f"{API}/interrupt", json={}).get_json() == {}
+    picture = base64.b64encode(PNG).decode()
+    inpaint = {
+        "input_image": picture,
+        "mask": picture,
+        "module": "inpaint_only+lama",
+        "model": "control_v11p_sd15_inpaint",
+    }
+    of_images = {"init_images": [picture], "denoising_strength": 0.4, **body}
+    for address, sent in (
+        ("txt2img", {**body, "alwayson_scripts": {"controlnet": {"args": [inpaint]}}}),
+        ("img2img", {**of_images, "alwayson_scripts": {"tiled vae": {"args": [True, 1536]}}}),
+        ("extra-single-image", {"resize_mode": 1, "upscaler_1": "Lanczos", "image": picture}),
+    ):
+        refused = client.post(f"{API}/{address}", json=sent)
+        assert (refused.status_code in (400, 422), bool(refused.get_json()["detail"])) == (True, True), refused.text
+
+
 def test_agnai(client: FlaskClient) -> None:
     """agnaistic/agnai, srv/image/stable-diffusion.ts: handleSDImage."""
     body = {
