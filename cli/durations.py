@@ -10,7 +10,7 @@ import click
 
 UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 LONGEST_S = 100 * 366 * UNITS["d"]
-PART = r"(\d+(?:\.\d+)?)\s*(min|[smhdw])"
+PART = r"([0-9]+(?:\.[0-9]+)?)\s*(min|[smhdw])"
 
 
 def duration(text: str) -> timedelta | None:

@@ -168,7 +168,7 @@ def _places(client: ArgusClient, lines: Sequence[Line], out: Path | None) -> dic
 def _pixels(size: str | None) -> dict[str, int]:
     if size is None:
         return {}
-    if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
+    if not (match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", size)):
         raise click.BadParameter(f"{size!r} is not WIDTHxHEIGHT, e.g. 256x256.", param_hint="--size")
     return {"width": int(match[1]), "height": int(match[2])}
 

@@ -19,7 +19,7 @@ def level_meant(name: str, family: Family) -> str | None:
     if (found := _level(name, family)) is not None:
         return found
     for pattern, target in settings().aliases:
-        if fnmatchcase(name.lower(), pattern.lower()):
+        if any(fnmatchcase(one, pattern.lower()) for one in (name.lower(), bare(name))):
             if (found := _level(target, family)) is not None:
                 return found
             raise ModelNotFound(
@@ -27,6 +27,11 @@ def level_meant(name: str, family: Family) -> str | None:
                 field="model",
             )
     return None
+
+
+def bare(name: str) -> str:
+    """A name in small letters, without the provider that gateways put in front: `openai/gpt-image-1`."""
+    return name.lower().strip().rpartition("/")[2]
 
 
 def _level(name: str, family: Family) -> str | None:

@@ -217,7 +217,9 @@ def test_a_duration_may_have_several_units(said, seconds):
     assert abs((datetime.now(UTC) - found).total_seconds() - seconds) < 30
 
 
-@pytest.mark.parametrize("said", ["9999999999d", "1h30", "h", "-1h", "soon", "", "1e400d", "0001-01-01T00:00+14:00"])
+@pytest.mark.parametrize(
+    "said", ["9999999999d", "1h30", "h", "-1h", "soon", "", "1e400d", "٣h", "１h", "0001-01-01T00:00+14:00"]
+)
 def test_what_is_no_time_says_what_is_taken(said):
     done = CliRunner().invoke(argus, ["report", "--last", said])
     assert done.exit_code == 2

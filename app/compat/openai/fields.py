@@ -24,6 +24,7 @@ ALIASES = {
     "num_images_per_prompt": "n",
     "num_outputs": "n",
     "batch_size": "n",
+    "image_size": "size",
     "width x height": "size",
 }
 OFF = (None, False, 0, "", "none", "off", "no", "false", "disabled")

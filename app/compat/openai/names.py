@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.compat.aliases import level_meant
+from app.compat.aliases import bare, level_meant
 from app.compat.drawing import model_names
 from app.submission import AUTO
 from core.errors import ModelNotFound
@@ -32,4 +32,4 @@ def is_gpt_image(model: str | None) -> bool:
 
     Open WebUI fetches a link where there is one, and refuses to from one's own network.
     """
-    return (model or "").startswith(GPT_IMAGES)
+    return bare(model or "").startswith(GPT_IMAGES)

@@ -110,6 +110,16 @@ def test_what_would_make_another_image_is_taken_while_it_is_off(client: FlaskCli
     assert answer.status_code == 200, answer.text
 
 
+def test_the_size_by_its_name_at_other_servers_is_the_size(client: FlaskClient) -> None:
+    """As Cherry Studio and SiliconFlow's clients send it, with a batch and steps by their names."""
+    body = {"prompt": "a", "image_size": "1024x512", "batch_size": 1, "num_inference_steps": 10, "guidance_scale": 7.5}
+    with worker():
+        answer = client.post(GENERATIONS, json=body)
+    assert (answer.status_code, answer.get_json()["size"]) == (200, "1024x512"), answer.text
+    refused = client.post(GENERATIONS, json={"prompt": "a", "image_size": "square_hd"})
+    assert (refused.status_code, refused.get_json()["error"]["param"]) == (400, "size")
+
+
 @pytest.mark.parametrize(("wrong", "meant"), [("sizes", "size"), ("promt", "prompt"), ("negativePrompt", "negative")])
 def test_a_misspelt_option_is_told_which_was_meant(client: FlaskClient, wrong: str, meant: str) -> None:
     answer = client.post(GENERATIONS, json={"prompt": "a", wrong: "64x64"})

@@ -18,7 +18,9 @@ from tests.app.conftest import configured, draw, rows
 from tests.app.test_compat import stored, worker
 
 
-@pytest.mark.parametrize("model", [None, "auto", "paper", "dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-2.5-flare"])
+@pytest.mark.parametrize(
+    "model", [None, "auto", "paper", "dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-2.5-flare", "openai/gpt-image-1"]
+)
 def test_names_of_openai_s_models_leave_the_level_to_argus(api: OpenAI, model: str | None) -> None:
     api.images.generate(prompt="a", model=model)
     assert [row.level_asked for row in stored()] == ["auto"]
