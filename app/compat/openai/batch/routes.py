@@ -239,7 +239,7 @@ def _last(found: list[Any]) -> str | None:
 def _file_out(file: StoredFile) -> FileOut:
     name, made = f"{files.PREFIX}{file.id.hex}", int(file.created_at.timestamp())
     purpose: Any = file.purpose
-    about = {"filename": file.filename, "bytes": file.bytes, "expires_at": seconds(file.expires_at)}
+    about: dict[str, Any] = {"filename": file.filename, "bytes": file.bytes, "expires_at": seconds(file.expires_at)}
     return FileOut(id=name, created_at=made, purpose=purpose, **about)
 
 
