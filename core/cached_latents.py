@@ -9,7 +9,8 @@ import hashlib
 from dataclasses import dataclass
 
 from core.emphasis import read_emphasis, weighted
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.loras import read_loras
 
 ANY = "*"

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.schemas.levels import FamilyLoraOut, LevelOut, LevelsOut, MeasuredOut
 from core.errors import BadProfile
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.loras import Lora
 from core.profiles import Profile, QualityTable
 from core.tables import Worker

@@ -17,7 +17,8 @@ from app.schemas.errors import ErrorDetail
 from app.schemas.images import ImageOut
 from app.schemas.requests import AttemptOut, CacheOut, LoraOut, QualityOut, RequestOut, TimesOut
 from core.errors import NotFound
-from core.families import Level, load_family
+from core.families import load_family
+from core.levels import Level
 from core.loras import read_loras
 from core.settings import settings
 from core.tables import Attempt, Image, Request, State

@@ -10,7 +10,8 @@ import torch
 from bench.cuda.boxed import Findings
 from bench.cuda.setup import Setup, batch_of, psnr, requests_of
 from bench.cuda.steps import engine_seconds, network_seconds
-from core.families import FAMILIES, Family, Level, Quantization
+from core.families import FAMILIES, Family, Quantization
+from core.levels import Level
 from families.embedded.codec import ConvCodec
 from workers.engine.loading import fastest_forward
 from workers.pipelines.attention import BACKENDS, DEFAULT

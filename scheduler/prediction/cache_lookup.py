@@ -17,7 +17,8 @@ from sqlalchemy.types import Integer, Text
 
 from core.cached_latents import Kind, is_final, kind_of, weighted_words
 from core.database import transaction
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.similarity import allows
 from core.tables import EMBEDDING_WIDTH, CachedLatent, Request
 from scheduler.prediction.features import Features, as_vector

@@ -4,7 +4,8 @@ import pytest
 
 from core import errors
 from core.errors import ArgusError, BadFamily, BadSettings, UnknownFamily, UnknownLevel
-from core.families import FAMILIES, Level, load_family
+from core.families import FAMILIES, load_family
+from core.levels import Level
 from core.settings import Settings, load_settings
 
 FAMILY = """

@@ -11,7 +11,8 @@ import torch
 from diffusers import EulerDiscreteScheduler
 from torch import Tensor
 
-from core.families import Defaults, Family, Level, Limits, Model, Scorer
+from core.families import Defaults, Family, Limits, Model, Scorer
+from core.levels import Level
 from workers.engine.engine import Engine
 from workers.engine.request import GenerationRequest, GenerationResult
 from workers.pipelines.base import Adapter

@@ -9,7 +9,8 @@ from typing import Any
 import diffusers
 import torch
 
-from core.families import Family, Level, Model, load_family
+from core.families import Family, Model, load_family
+from core.levels import Level
 from workers.engine.request import GenerationRequest
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter

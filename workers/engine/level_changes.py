@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from workers.engine.preparation import Preparation, guidance_at
 from workers.engine.request import MOVABLE
 from workers.engine.running_request import RunningRequest

@@ -11,7 +11,8 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from core.errors import LoraUnfit
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.loras import Lora, LoraUse, written_loras
 from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.errors import BadCalibration, OutOfMemory
-from core.families import Family, Level, Model
+from core.families import Family, Model
+from core.levels import Level
 from core.reuse_plans import read_plan
 from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter

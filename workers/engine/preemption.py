@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.families import Level
+from core.levels import Level
 from workers.engine.request import GenerationRequest
 from workers.pipelines.rows import Row, Start
 from workers.pipelines.samplers import SamplerState

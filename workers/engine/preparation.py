@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from core.errors import CacheEntryDamaged
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from workers.engine.lora_store import LoraStore
 from workers.engine.preemption import PreemptedState, PreemptedStore
 from workers.engine.running_request import RunningRequest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from core.emphasis import PLAIN, Emphasis
-from core.families import Level
+from core.levels import Level
 from core.loras import LoraUse
 
 if TYPE_CHECKING:

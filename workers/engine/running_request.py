@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import Cancelled
-from core.families import Level
+from core.levels import Level
 from workers.engine.preemption import PreemptedState
 from workers.engine.request import GenerationRequest, GenerationResult, Times
 from workers.engine.streams import Mark

@@ -23,7 +23,8 @@ from torch import Tensor
 from core.cached_latents import Kind, is_final, kind_of, weighted_words
 from core.emphasis import written_emphasis
 from core.errors import CacheEntryDamaged
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.loras import written_loras
 from core.prompt_window import read_by
 from core.similarity import deepest

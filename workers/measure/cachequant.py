@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from core.errors import BadCalibration, OutOfRange
-from core.families import Family, Level, Model
+from core.families import Family, Model
+from core.levels import Level
 from core.reuse_plans import QUANTIZATION, Bits, Correction, PlannedFor, ReusePlan
 from workers.engine.loading import configured_dtype
 from workers.engine.request import GenerationRequest

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.reuse_plans import read_plan
 from core.text import shared_encoder
 from workers.engine.engine import Engine

@@ -15,7 +15,8 @@ import structlog
 import torch
 
 from core.cached_latents import Kind
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.loras import LoraUse
 from core.reuse_plans import read_plan
 from workers.engine.faults import is_out_of_memory, release_memory

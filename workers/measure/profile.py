@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from core import devices
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from core.measured import measured_file
 from workers.engine.loading import configured_dtype
 from workers.measure.hardware import hardware

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from core.emphasis import Spans
 from core.errors import CacheEntryDamaged, DecodeFailed
-from core.families import Level, Model
+from core.families import Model
+from core.levels import Level
 from core.reuse_plans import ReusePlan
 from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture

@@ -19,7 +19,8 @@ from diffusers.models.cache_utils import CacheMixin
 from torch import Tensor
 
 from core.errors import BadFamily
-from core.families import Level, Model
+from core.families import Model
+from core.levels import Level
 from workers.pipelines.compiling import compile_blocks, sharing_weights
 
 HALVES = ("cond", "uncond")  # a context each, as diffusers' pipelines have them

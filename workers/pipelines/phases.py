@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.errors import BadFamily
-from core.families import Level
+from core.levels import Level
 from workers.pipelines.rows import Batch, Row, to_device
 from workers.pipelines.split_unet import ShallowUNet, capturing, in_layout_of, is_splittable
 

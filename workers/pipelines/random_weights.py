@@ -15,7 +15,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-from core.families import Defaults, Family, Level, Limits, Model, Quantization, Scorer
+from core.families import Defaults, Family, Limits, Model, Quantization, Scorer
+from core.levels import Level
 from workers.pipelines.letter_tokenizers import clip_tokenizer, t5_tokenizer
 from workers.pipelines.weights import HALF, in_eight_bits
 

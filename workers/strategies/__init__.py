@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from core.errors import UnknownLevel
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.cache import Hit
 from workers.pipelines.rows import Start

@@ -7,7 +7,8 @@ step K by this request's own seed, which works across the models of a family.
 
 from __future__ import annotations
 
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.cache import Hit
 from workers.pipelines.rows import Start

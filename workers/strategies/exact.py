@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.families import Family, Level
+from core.families import Family
+from core.levels import Level
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.cache import Hit
 from workers.pipelines.rows import Start

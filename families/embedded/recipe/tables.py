@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.families import Family, Level, load_family
+from core.families import Family, load_family
+from core.levels import Level
 from families.embedded.recipe.draw import Way
 from families.embedded.recipe.evaluate import CEILING, FLOOR, WAYS
 

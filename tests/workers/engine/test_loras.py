@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.errors import LoraDamaged, LoraUnfit
-from core.families import Level
+from core.levels import Level
 from core.loras import LoraUse
 from tests.workers.toy_loras import save_lora, with_loras
 from tests.workers.toys import make_request

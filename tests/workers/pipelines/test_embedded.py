@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.families import Level, load_family
+from core.families import load_family
+from core.levels import Level
 from families.embedded.model import load_member
 from tests.workers.toys import make_request
 from workers.engine.engine import Engine

@@ -11,7 +11,8 @@ import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
 from core.errors import BadFamily
-from core.families import Family, Level, load_family
+from core.families import Family, load_family
+from core.levels import Level
 from tests.workers.toy_engine import ToyEngine
 from tests.workers.toys import make_request
 from workers.engine.engine import Engine

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import BadFamily
-from core.families import Level
+from core.levels import Level
 from tests.workers.pipelines.test_fused_equals_alone import Rider
 from tests.workers.toys import make_request
 from workers.engine.row_limit import RowLimit
