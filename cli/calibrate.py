@@ -1,4 +1,4 @@
-"""`argus calibrate cachequant`: the schedule and corrections with which a level reuses deep features."""
+"""`argus calibrate`: what a `cq` or a `sub` level needs to know of its model, found on a few prompts."""
 
 from __future__ import annotations
 
@@ -73,11 +73,46 @@ def cachequant(
             settings().home / "calibration",
             lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
         )
-    target = out or _target(family, subject.model.id, interval)
+    target = out or _target(family, "cachequant", f"{subject.model.id}-{interval}")
     write_plan(target, plan)
     write_json(copy, {"file": str(target), **plan.model_dump(mode="json", exclude={"feature", "output", "times"})})
     if shows_table(copy):
         click.echo(_summary(plan, target))
+
+
+@calibrate.command()
+@click.option("--family", "name", help="Family of the model: a file of families/ or a path. [ARGUS_FAMILY]")
+@click.option("--model", help="Which of its models. [that of its reference level]")
+@click.option("--prompts", "file", type=IN_FILE, help="Prompts, one a line. [training prompts of the embedded family]")
+@click.option("--count", type=Whole(1), default=32, show_default=True, help="Prompts to draw.")
+@click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
+@click.option("--out", type=OUT_FILE, help="[families/<family>/subspace/<model>.json]")
+@click.option("--json", "copy", type=JSON_OUT, help="Also write what was found as JSON (- is stdout).")
+def subspace(
+    name: str | None, model: str | None, file: Path | None, count: int, device: str, out: Path | None, copy: Path | None
+) -> None:
+    """Draw a few prompts and write the subspace of a `sub` level: what of a latent one of half the size shows.
+    A family whose autoencoder answers averages to pictures of half the size needs none.
+    """
+    from core.checked_files import write_checked
+    from core.devices import checked, torch_device
+    from core.families import load_family
+    from core.settings import settings
+    from workers.measure.cachequant import Subject
+    from workers.measure.subspace import calibrate as calibrated
+
+    family = load_family(name or settings().family)
+    subject = Subject(family, _model(family, model), _prompts(family, file, count), torch_device(checked(device)))
+    with progress_bar() as bar:
+        task = bar.add_task("calibrating", total=None)
+        found = calibrated(
+            subject, lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+        )
+    target = out or _target(family, "subspace", subject.model.id)
+    write_checked(target, found)
+    write_json(copy, {"file": str(target), **found.model_dump(mode="json", include={"of", "made", "scale"})})
+    if shows_table(copy):
+        click.echo(f"Latents of half the size vary {found.scale:.3f} times as much.\nwritten to {target}")
 
 
 def _model(family: Family, wanted: str | None) -> Model:
@@ -101,14 +136,14 @@ def _prompts(family: Family, file: Path | None, count: int) -> list[str]:
     return card.beyond(count)
 
 
-def _target(family: Family, model: str, interval: int) -> Path:
+def _target(family: Family, kind: str, file: str) -> Path:
     """Beside the family, where that may be written, else for this host alone."""
     from core.families import FAMILIES
     from core.settings import CHECKOUT, settings
 
     own = CHECKOUT and os.access(FAMILIES, os.W_OK)
     folder = FAMILIES if own else settings().home / "calibration"
-    return folder / family.id / "cachequant" / f"{model}-{interval}.json"
+    return folder / family.id / kind / f"{file}.json"
 
 
 def _summary(plan: ReusePlan, target: Path) -> str:

@@ -90,7 +90,7 @@ def _family(options: Options) -> Family:
         raise click.UsageError("--card writes into docs/ of a checkout; this Argus is installed without one.")
     if not options.train:
         return family
-    without_cache = {name: level for name, level in family.levels.items() if level.strategy != "ac"}
+    without_cache = {name: level for name, level in family.levels.items() if not level.looks_up}
     return family.model_copy(update={"levels": without_cache})
 
 

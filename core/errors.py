@@ -133,7 +133,7 @@ class BadProfile(BadInput):
 
 class BadCalibration(BadInput):
     code = "bad_calibration"
-    help = "Calibrate the level again with `argus calibrate cachequant`."
+    help = "Calibrate the level again with `argus calibrate cachequant` or `argus calibrate subspace`."
 
 
 class BadTrace(BadInput):

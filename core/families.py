@@ -12,17 +12,19 @@ import tomllib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from core.checked_files import changed_at
 from core.emphasis import weights_read_by
 from core.errors import BadCalibration, BadFamily, UnknownFamily, UnknownLevel, UnknownLora
-from core.levels import Level
+from core.levels import Level, composed
 from core.loras import PIPELINES, Lora, read_loras
 from core.refusals import first_place, first_refusal
-from core.reuse_plans import QUANTIZATION, changed_at, read_plan
+from core.reuse_plans import QUANTIZATION, read_plan
 from core.settings import ROOT
+from core.subspaces import read_subspace
 
 FAMILIES = ROOT / "families"
 
@@ -85,6 +87,12 @@ class Model(_Frozen):
         return _checksums(folder.parent / "checksums.json").get(f"{folder.name}/diffusion_pytorch_model.safetensors")
 
     @property
+    def autoencoder_sha256(self) -> str | None:
+        """Of the weights of its autoencoder, as `sha256`."""
+        listed = _checksums(Path(self.location).parent / "checksums.json")
+        return listed.get("codec/diffusion_pytorch_model.safetensors")
+
+    @property
     def short_hash(self) -> str | None:
         """The first ten digits of `sha256`, by which the web UI of AUTOMATIC1111 names checkpoints."""
         return self.sha256[:10] if self.sha256 else None
@@ -125,6 +133,12 @@ class Family(_Frozen):
     loras: dict[str, Lora] = {}
     prompt_weights: Literal["compel"] | None = None  # of words, as `(red:1.2)`; None: they are text
     withheld: dict[str, str] = {}  # levels that are not offered, and why
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _some_are_made_of_others(cls, levels: Any) -> Any:
+        entries = isinstance(levels, dict) and all(isinstance(entry, dict) for entry in levels.values())
+        return composed(levels) if entries else levels
 
     @field_validator("loras")
     @classmethod
@@ -245,7 +259,7 @@ def load_family(name: str) -> Family:
 
 @lru_cache(maxsize=16)
 def _as_calibrated(path: str, changed: int, _plans_changed: tuple[int, ...]) -> Family:
-    """Without the `cq` levels whose calibration is not there, is damaged, or is of something else; it says why."""
+    """Without the levels whose calibration is not there, is damaged, or is of something else; it says why."""
     family = _read(path, changed)
     found = {name: _misfit(family, level) for name, level in family.levels.items() if level.calibration}
     withheld = {name: why for name, why in found.items() if why}
@@ -254,17 +268,31 @@ def _as_calibrated(path: str, changed: int, _plans_changed: tuple[int, ...]) -> 
 
 
 def _misfit(family: Family, level: Level) -> str | None:
-    """Why its calibration is of no use to a `cq` level; None where it is."""
+    """Why its calibration is of no use to a level; None where it is."""
     try:
-        plan = read_plan(level.calibration_location)
+        return _of_plan(family, level) if "cq" in level.strategies else _of_subspace(family, level)
     except BadCalibration as error:
         return error.message
-    model, of = family.models[level.model], plan.of.model_dump()
+
+
+def _of_plan(family: Family, level: Level) -> str | None:
+    plan, model = read_plan(level.calibration_location), family.models[level.model]
     if QUANTIZATION[plan.bits] != model.quantization:
         return f"its calibration is of weights in {plan.bits}, the model's quantization is {model.quantization}"
     usual = family.defaults.model_dump(include={"steps", "width", "height"})
     now = {"family": family.id, "family_version": family.version, "model": model.id, "weights": model.sha256, **usual}
+    of = plan.of.model_dump()
     now["scheduler"] = model.scheduler_name or of["scheduler"]  # the worker that loads a model of the hub looks
+    return _differs(of, now)
+
+
+def _of_subspace(family: Family, level: Level) -> str | None:
+    of, usual = read_subspace(level.calibration_location).of, family.defaults.model_dump(include={"width", "height"})
+    now = {"family": family.id, "family_version": family.version, **usual}
+    return _differs(of.model_dump(), {**now, "autoencoder": family.models[level.model].autoencoder_sha256})
+
+
+def _differs(of: dict[str, Any], now: dict[str, Any]) -> str | None:
     differs = [f"{name.replace('_', ' ')} {of[name]}, not {now[name]}" for name in now if of[name] != now[name]]
     return f"its calibration is of {'; '.join(differs)}" if differs else None
 

@@ -6,18 +6,13 @@ plan of other weights, another sampler, size or number of steps corrects somethi
 
 from __future__ import annotations
 
-import hashlib
-import json
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.errors import BadCalibration
-from core.refusals import first_place, first_refusal
+from core.checked_files import read_checked, write_checked
 
-VERSION = 1
 Bits = Literal["none", "w8a8", "w8a16"]
 #: The `quantization` that a model of a family file has for these bits of weights (w) and activations (a).
 QUANTIZATION = {"none": None, "w8a8": "w8a8", "w8a16": "int8"}
@@ -86,47 +81,9 @@ class ReusePlan(_Frozen):
 
 def write_plan(path: Path, plan: ReusePlan) -> None:
     """Write it with its checksum, whole or not at all."""
-    content = plan.model_dump(mode="json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps({"sha256": _digest(content), **content}) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_checked(path, plan)
 
 
 def read_plan(path: str | Path) -> ReusePlan:
     """The plan in a file; raises `BadCalibration` where there is none, or not the one that was written."""
-    try:
-        return _read(str(path), Path(path).stat().st_mtime_ns)
-    except OSError as error:
-        raise BadCalibration(f"calibration {path}: {error.strerror or error}") from error
-
-
-def changed_at(path: Path) -> int:
-    """When a file was written last, in the system's nanoseconds; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-@lru_cache(maxsize=16)
-def _read(path: str, _changed: int) -> ReusePlan:
-    try:
-        data: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadCalibration(f"calibration {path} is damaged: {error}") from error
-    if not isinstance(data, dict) or data.get("version") != VERSION:
-        raise BadCalibration(f"calibration {path} is of another version of the file, not {VERSION}")
-    expected = data.pop("sha256", None)
-    if (found := _digest(data)) != expected:
-        raise BadCalibration(f"calibration {path} is damaged: expected SHA-256 {expected}, found {found}")
-    try:
-        return ReusePlan.model_validate(data)
-    except ValidationError as error:
-        place = first_place(error, "plan")
-        raise BadCalibration(f"calibration {path}: {place}: {first_refusal(error)}", field=place) from error
-
-
-def _digest(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return read_checked(path, ReusePlan)

@@ -187,10 +187,10 @@ def profile(family: Family, device: str) -> Profile | None:
 def curves(measured: Profile | None) -> dict[str, StepCurve]:
     """Step curves by model (or by `fc` level, whose rows take forwards of their own), as a profile has them.
 
-    Steps of a `cq` level are of two kinds: those that are whole are its model's.
+    Steps of `cq` and `sub` levels are of two kinds: those that are whole are its model's.
     """
-    levels = [level for level in (measured.levels if measured else ()) if level.batch and level.strategy != "cq"]
-    return {level.id if level.strategy == "fc" else level.holds: level.curve for level in levels}
+    levels = [level for level in (measured.levels if measured else ()) if level.batch and not level.varies]
+    return {level.id if "fc" in level.strategies else level.holds: level.curve for level in levels}
 
 
 def release_earlier(identity: WorkerIdentity) -> None:

@@ -62,7 +62,7 @@ def drawing_s(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, flo
 def steps_skipped(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Steps that a cached latent stood in for, of those that were drawn at a level that looks for one."""
     levels = load_family(settings().family).levels
-    looking = [id for id, level in levels.items() if level.strategy == "ac"]
+    looking = [id for id, level in levels.items() if level.looks_up]
     drawn = select(Attempt.request_id, func.coalesce(Attempt.steps_skipped, 0)).join(Request)
     done = (Attempt.request_id.in_(ids), Attempt.outcome == "done", Attempt.level.in_(looking))
     return dict(session.execute(owned(drawn.where(*done)).order_by(Attempt.number)).all())

@@ -13,6 +13,7 @@ STRATEGIES = {
     "fc": "feature cache",
     "cq": "reuses deep features between steps",
     "fs": "fewer steps",
+    "sub": "begins at half the size",
 }
 
 
@@ -61,8 +62,8 @@ def strategy_of(level: str | None) -> str:
 
 
 def strategy_title(strategy: str) -> str:
-    """A strategy in words."""
-    return STRATEGIES.get(strategy, strategy)
+    """A strategy in words; of several joined, each."""
+    return ", ".join(STRATEGIES.get(part, part) for part in strategy.split("+"))
 
 
 def plural(count: int, noun: str) -> str:

@@ -20,7 +20,7 @@ def configuration() -> Iterator[Finding]:
     size = f"{len(family.offered)} models, {len(family.levels)} levels, {len(family.loras)} LoRAs"
     yield Finding("family", True, f"{family.id} {family.version}: {size}")
     for level, why in family.withheld.items():
-        yield Finding(f"level {level}", False, f"not offered: {why}. Calibrate it with `argus calibrate cachequant`")
+        yield Finding(f"level {level}", False, f"not offered: {why}. Calibrate it with `argus calibrate`")
     yield Finding("devices", True, ", ".join(local_devices()))
 
 

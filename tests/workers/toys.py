@@ -59,11 +59,13 @@ class Toys:
             for weight in denoiser.parameters():
                 weight.normal_(std=0.1)
         save_denoiser(denoiser, root / "toy", guided)
-        ConvCodec(64, CHANNELS, (8, 8, 8), (8, 8, 8, 8), (1, 1, 1, 1)).save_pretrained(root / "codec")
+        ConvCodec(
+            64, CHANNELS, (8, 8, 8), (8, 8, 8, 8), (1, 1, 1, 1), (0.0,) * CHANNELS, (1.0,) * CHANNELS
+        ).save_pretrained(root / "codec")
         write(root)
         family = load_family("embedded")
         model = Model(id="large", pipeline=f"embedded-{kind}", path=str(root / "toy"))
-        levels = {level.id: level for level in family.levels_of("large") if level.strategy != "cq"}
+        levels = {level.id: level for level in family.levels_of("large") if not level.by_name}
         return family.model_copy(update={"models": {"large": model}, "levels": levels})
 
     def _adapter(self, architecture: str, scheduler: str | None = None) -> Adapter:
@@ -114,3 +116,13 @@ def make_request(prompt: str = "a red fox", **changes: Any) -> GenerationRequest
         "negative_prompt": "blur",
     }
     return GenerationRequest(**{"prompt": prompt, "level": level, **given, **changes})
+
+
+def with_subspace(family: Family, half_steps: int = 3, steps: int = 7) -> Family:
+    """The family at so many steps of 64×64, with a level `sub` that takes the first at 32×32."""
+    (model,), defaults = family.models.values(), family.defaults
+    usual = defaults.model_copy(update={"steps": steps, "width": 64, "height": 64})
+    limits = family.limits.model_copy(update={"sizes": ((64, 64), (32, 32))})
+    level = Level(id="sub", strategy="sub", model=model.id, half_steps=half_steps)
+    levels = {**family.levels, "sub": level}
+    return family.model_copy(update={"defaults": usual, "limits": limits, "levels": levels})

@@ -30,6 +30,8 @@ class LevelChanges:
     def while_running(self, request: RunningRequest, step_s: float, decode_s: float) -> None:
         """A running request continues on the remaining noise levels of a cheaper level's schedule."""
         sampler = request.row.sampler
+        if request.row.half:  # its noise levels are those of half the size
+            return
         level, cause = self._demanded(
             request, step_s, decode_s, lambda level: sampler.remaining_on(self._steps(request, level))
         )

@@ -89,7 +89,8 @@ class StepLoop:
         for request in self.waiting.take_in():
             self._restart_or_fail(request)
         for request in self.stages.models.remove_ended() + self.waiting.remove_ended():
-            self._finish(request, request.reason_to_end or Cancelled("The request was cancelled."))
+            error = request.reason_to_end or Cancelled("The request was cancelled.")
+            self._finish(request, self._preparation.kept(request, error))
         for batch in self.batches.all():
             step_s = self.batches.step_s(batch, len(batch))
             for index in reversed(range(len(batch))):
@@ -104,10 +105,7 @@ class StepLoop:
             self._changes.while_running(request, step_s, self.costs.decode_s(request.level.model))
             return
         self.batches.leave(batch, index)
-        if request.can_be_kept:
-            self._preparation.preempt(request)
-            error = Cancelled(f"It ran {len(request.batch_sizes)} steps; {request.steps_left} are left.")
-        self._finish(request, error)
+        self._finish(request, self._preparation.kept(request, error))
 
     def _admit(self) -> None:
         """Admit those that wait, earliest deadline first, as long as those that run stay in time."""
@@ -152,7 +150,7 @@ class StepLoop:
                     request.latents_to_store[done] = batch.latents[index].to(torch.float16, copy=True)
 
     def _retire(self, batch: RunningBatch) -> None:
-        """Failed rows leave for good, finished ones for the decoder."""
+        """Failed rows leave for good, finished ones for the decoder, those that grow for another batch."""
         self._settle(self._ahead)
         before = len(batch)
         for index in reversed(range(len(batch))):
@@ -160,6 +158,8 @@ class StepLoop:
             if request.error is not None:
                 self.batches.leave(batch, index)
                 self._finish(request, request.error)
+            elif request.row.due_to_grow:
+                self.waiting.add(self._preparation.grow(self.batches.leave(batch, index)))
             elif request.row.sampler.done:
                 self.batches.leave(batch, index)
                 request.mark(denoised=time.time())

@@ -15,6 +15,7 @@ from core.levels import Level
 from core.reuse_plans import read_plan
 from workers.engine.faults import release_memory
 from workers.pipelines.base import Adapter
+from workers.pipelines.growing import check_half_size
 
 log = logging.getLogger(__name__)
 SMALL = 0.05  # of the budget: what is quick to load and hardly missed
@@ -105,7 +106,7 @@ class ModelPool:
         """Load a model now, whatever else is held; measured.
 
         Raises:
-            BadFamily: it has a level with a feature cache that there is not for its denoiser.
+            BadFamily: it has a level that its denoiser or its sampler is not for.
         """
         with self._lock:
             if model_id in self._held:
@@ -113,10 +114,12 @@ class ModelPool:
         began = time.perf_counter()
         adapter = self._load(self.family.models[model_id])
         for level in self.family.levels_of(model_id):
-            if level.strategy == "fc":
+            if "fc" in level.strategies:
                 adapter.add_feature_cache(level)
-            if level.strategy == "cq":
+            if "cq" in level.strategies:
                 _add_reuse(adapter, level)
+            if "sub" in level.strategies:
+                check_half_size(adapter, level)
         model = PooledModel(adapter, time.perf_counter() - began, adapter.memory_mb)
         with self._lock:
             self._held[model_id] = model

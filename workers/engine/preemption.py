@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.levels import Level
 from workers.engine.request import GenerationRequest
+from workers.pipelines.half_size import HalfSize
 from workers.pipelines.rows import Row, Start
 from workers.pipelines.samplers import SamplerState
 
@@ -29,6 +30,7 @@ class PreemptedState:
     sampler: SamplerState
     latents_to_store: dict[int, Tensor]
     deep: Tensor | None = None  # features of a `cq` level
+    half: HalfSize | None = None  # where the latent still has half the size
 
     @property
     def megabytes(self) -> float:
@@ -59,7 +61,7 @@ class PreemptedStore:
         on_host = {k: latent.to("cpu") for k, latent in latents_to_store.items()}
         start = replace(start, latent=None)
         deep = None if row.reuse is None or row.reuse.deep is None else row.reuse.deep.to("cpu")
-        state = PreemptedState(request, level, start, row.latent.to("cpu"), row.sampler, on_host, deep)
+        state = PreemptedState(request, level, start, row.latent.to("cpu"), row.sampler, on_host, deep, row.half)
         with self._lock:
             self._states[request.request_id] = state
             while sum(kept.megabytes for kept in self._states.values()) > self.budget_mb:

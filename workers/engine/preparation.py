@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core.errors import CacheEntryDamaged
+from core.errors import CacheEntryDamaged, Cancelled
 from core.families import Family
 from core.levels import Level
+from workers.engine.faults import again_with_memory, as_engine_error, is_device_failure
 from workers.engine.lora_store import LoraStore
 from workers.engine.preemption import PreemptedState, PreemptedStore
 from workers.engine.running_request import RunningRequest
 from workers.latent_cache.cache import LatentCache
-from workers.pipelines.reuse import Reuse
-from workers.pipelines.rows import Row
+from workers.pipelines.growing import grow, row_of
+from workers.pipelines.half_size import HalfSize
+from workers.pipelines.reuse import Planned, Reuse
 from workers.pipelines.samplers import SamplerState, times_left
 from workers.strategies import begin
 
@@ -34,7 +36,7 @@ class Preparation:
         if request.resumed_from is not None:
             return
         candidates = [request.level, *map(self.family.level, request.request.allowed_levels)]
-        cached = [level for level in candidates if level.strategy == "ac" and level.model == request.level.model]
+        cached = [level for level in candidates if level.looks_up and level.model == request.level.model]
         if self.cache is not None and cached:
             deepest = max(cached, key=lambda level: level.skip)
             request.fetch = self.cache.prefetch(request.request, deepest, self.family, request.sampler_name)
@@ -66,9 +68,9 @@ class Preparation:
     def restart(self, request: RunningRequest) -> None:
         """Put an encoded request at the first step of its level (again)."""
         request.start = begin(request.request, request.level, self.family, request.hit)
-        request.row.latent, request.row.sampler = request.adapter.place(request.request, request.start)
+        latent, sampler = request.adapter.place(request.request, request.start)
+        self._set_row(request, latent, sampler, request.start.small)
         self._plan_reuse(request)
-        request.store_at = self._store_at(request)
 
     def restart_without_cache(self, request: RunningRequest) -> bool:
         """Start again in full where a cached latent turned into NaN; False where none was used."""
@@ -80,58 +82,65 @@ class Preparation:
         self.restart(request)
         return True
 
+    def grow(self, request: RunningRequest) -> RunningRequest:
+        """The request, whose row has left its batch, with the latent of its whole size; where that fails it has an
+        error, with which it ends as rows do whose step fails."""
+        try:
+            again_with_memory(lambda: grow(request.adapter, request.row, request.request))
+        except Exception as error:
+            if is_device_failure(error):
+                raise
+            request.error = as_engine_error(error)
+        return request
+
     def store(self, request: RunningRequest, sampler_name: str) -> None:
         """Give the cache the latents of a finished request."""
         if self.cache is not None and request.start is not None:
             latents, steps = request.latents_to_store, request.start.steps
             self.cache.store(request.request, request.level, self.family, sampler_name, steps, latents)
 
-    def preempt(self, request: RunningRequest) -> None:
-        """Keep the state of a request whose row has left its batch."""
-        assert request.start is not None
-        self.preempted.put(request.request, request.level, request.start, request.row, request.latents_to_store)
+    def kept(self, request: RunningRequest, error: Cancelled) -> Cancelled:
+        """What a request ends with that is in no batch any more: one that was preempted leaves its state."""
+        if not request.can_be_kept:
+            return error
+        self.preempted.put(request.request, request.level, request.begun, request.row, request.latents_to_store)
+        return Cancelled(f"It ran {len(request.batch_sizes)} steps; {request.steps_left} are left.")
 
     def _place(self, request: RunningRequest) -> None:
-        request.start = begin(request.request, request.level, self.family, request.hit)
-        latent, sampler = request.adapter.place(request.request, request.start)
-        self._set_row(request, latent, sampler)
-        if request.level.strategy == "fc":
+        self.restart(request)
+        if "fc" in request.level.strategies:
             request.row.cache_context = request.adapter.feature_caches[request.level.id].context(request.id)
-        self._plan_reuse(request)
-        if request.start.note:
-            request.add_reason(request.start.note)
+        if request.begun.note:
+            request.add_reason(request.begun.note)
 
     def _resume(self, request: RunningRequest, state: PreemptedState) -> None:
         """The row as it was when the request was preempted."""
         request.level, request.start = state.level, state.start
         request.latents_to_store = state.latents_to_store
         state.sampler.move_to(request.adapter.device)
-        self._set_row(request, state.latent.to(request.adapter.device), state.sampler)
+        self._set_row(request, state.latent.to(request.adapter.device), state.sampler, state.half)
         plan = request.adapter.reuse_plans.get(request.level.id)
         if state.deep is not None and plan is not None:
-            request.row.reuse = Reuse(plan)
+            request.row.reuse = Reuse(plan, state.start.skip)
             request.row.reuse.deep = state.deep.to(request.adapter.device)
         request.add_reason(f"resumed with {request.steps_left} steps left")
 
     def _plan_reuse(self, request: RunningRequest) -> None:
         """The plan of a `cq` level for a request at its first step; it runs in full where the plan is of another."""
         request.row.reuse = None
-        if request.level.strategy != "cq":
+        if "cq" not in request.level.strategies:
             return
         plan = request.adapter.reuse_plans.get(request.level.id)
-        times = times_left(request.row.sampler)
-        why = plan.misfit(request.row.size, times, request.sampler_name) if plan else "without its calibration"
+        why = _misfit(request, plan) if plan else "without its calibration"
         if why:
             request.add_reason(f"{request.level.id} is {why}: run in full")
         else:
-            request.row.reuse = Reuse(plan)
+            request.row.reuse = Reuse(plan, request.begun.skip)
 
-    def _set_row(self, request: RunningRequest, latent: Tensor, sampler: SamplerState) -> None:
+    def _set_row(self, request: RunningRequest, latent: Tensor, sampler: SamplerState, half: HalfSize | None) -> None:
         assert request.encoded is not None
-        conditioning, negative = request.encoded
-        size = (request.request.width, request.request.height)
-        guidance = guidance_at(request, request.level)
-        request.row = Row(latent, conditioning, negative, guidance, sampler, size)
+        guidance, wanted = guidance_at(request, request.level), request.request
+        request.row = row_of(request.adapter, wanted, request.encoded, guidance, latent, sampler, half)
         request.store_at = self._store_at(request)
 
     def _forget_hit(self, request: RunningRequest) -> None:
@@ -146,3 +155,9 @@ class Preparation:
         if self.cache is None or request.level.strategy not in ("exact", "ac") or request.start.skip:
             return frozenset()
         return self.cache.depths(self.family, request.level.model, request.sampler_name, request.start.steps)
+
+
+def _misfit(request: RunningRequest, plan: Planned) -> str | None:
+    """Why a plan says nothing of a request at its first step; None where it fits."""
+    times = times_left(request.row.sampler)
+    return plan.misfit(request.row.size, request.begun.steps, times, request.sampler_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -51,6 +51,11 @@ class GenerationRequest:
     on_x0: Callable[[int, Tensor], Tensor | None] | None = field(default=None, compare=False)
     previews: tuple[float, ...] = field(default=(), compare=False)
     on_preview: Callable[[int, Image.Image], object] | None = field(default=None, compare=False)
+
+    @property
+    def at_half_size(self) -> GenerationRequest:
+        """The same of half the width and height."""
+        return replace(self, width=self.width // 2, height=self.height // 2)
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,8 @@ class RunningBatch:
 
     @property
     def whole(self) -> bool:
-        """Whether all rows run the whole denoiser at the next step, so that its time says what such a step takes."""
-        return all(request.row.computes for request in self.requests)
+        """Whether all rows run the whole denoiser at their whole size, so that the time says what such a step takes."""
+        return all(request.row.computes and request.row.half is None for request in self.requests)
 
     def finite(self) -> Tensor:
         """For each row [n], whether its latent has neither NaN nor infinity."""

@@ -72,6 +72,12 @@ class RunningRequest:
         self._row = row
 
     @property
+    def begun(self) -> Start:
+        """Where it began at its level."""
+        assert self.start is not None, "not placed yet"
+        return self.start
+
+    @property
     def adapter(self) -> Adapter:
         assert self.leased is not None, "no model held"
         return self.leased
@@ -100,7 +106,8 @@ class RunningRequest:
     @property
     def can_be_kept(self) -> bool:
         """Whether its state is to be kept on preemption. A feature cache, which it would need too, is too large."""
-        return self.preempting and self.row.cache_context is None
+        begun = self._row is not None and self._row.sampler.index > 0
+        return self.preempting and begun and self.row.cache_context is None
 
     @property
     def stands_still(self) -> bool:

@@ -8,7 +8,7 @@ from core.families import Family
 
 def kept_depths(family: Family, model_id: str, steps: int) -> frozenset[int]:
     """The K that levels of this model start from, scaled to a run of so many steps; all steps for MoDM's levels."""
-    cached = [level for level in family.levels.values() if level.strategy == "ac"]
+    cached = [level for level in family.levels.values() if level.looks_up]
     noisy = {
         level.schedule(steps, family.defaults.steps)[1]
         for level in cached

@@ -27,7 +27,6 @@ from PIL import Image, ImageDraw
 
 from core.families import Family
 from core.levels import Level
-from core.reuse_plans import read_plan
 from core.text import shared_encoder
 from workers.engine.engine import Engine
 from workers.engine.loading import configured_dtype
@@ -165,7 +164,7 @@ class Evaluator:
 
     def _engine(self, level: Level) -> Engine:
         """The engine without a cache; for `ac` levels one whose cache holds `others`, drawn at the reference level."""
-        if level.strategy != "ac":
+        if not level.looks_up:
             return self.engine
         if self._cached is None:
             folder = FolderStore(Path(self._latents.name))
@@ -189,8 +188,8 @@ class Evaluator:
         parts: list[Any] = [level.model_dump(exclude={"id"}, exclude_defaults=True), self.family.defaults.model_dump()]
         parts += [self.scorer.name, self.seeds, str(self.engine.dtype)]
         parts += [weights_of(self.family.models[level.model].location), list(prompts)]
-        parts += list(self.others) if level.strategy == "ac" else []
-        parts += [read_plan(level.calibration_location).model_dump()] if level.strategy == "cq" else []
+        parts += list(self.others) if level.looks_up else []
+        parts += [level.calibration_location.read_text()] if level.calibration else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -24,9 +24,11 @@ from workers.engine.loading import ModelLoader, configured_ways
 from workers.engine.lora_store import LoraStore
 from workers.engine.request import GenerationRequest
 from workers.latent_cache.store import FolderStore, decode_entry, encode_entry
+from workers.measure.whole_runs import final_latents
 from workers.pipelines.base import Adapter
 from workers.pipelines.reuse import Reuse
 from workers.pipelines.rows import Batch, Row, Start
+from workers.strategies import begin
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +41,8 @@ class ModelCost:
     """One model on one device, in seconds and MB; `step_s` by rows at the family's default guidance.
 
     `feature_cache_step_s` is the mean step of a whole run at each `fc` level: how much it reuses depends on the prompt.
-    `reuse_step_s` is the same at each `cq` level by rows, which are all at the same phase of its plan.
+    `mean_step_s` is the same at each `cq` and `sub` level by rows, which are all at the same phase: some of their steps
+    reuse features, or have half the size.
     `activation_mb_per_row` and `decode_mb` are what steps and decoding take beside the weights (0 where that can't be
     measured). `out_of_memory_at` is the first number of rows that did not fit, if one was tried.
     """
@@ -51,7 +54,7 @@ class ModelCost:
     fetch_s: float
     step_s: dict[int, float]
     feature_cache_step_s: dict[str, float] = field(default_factory=dict)
-    reuse_step_s: dict[str, dict[int, float]] = field(default_factory=dict)
+    mean_step_s: dict[str, dict[int, float]] = field(default_factory=dict)
     activation_mb_per_row: float = 0.0
     decode_mb: float = 0.0
     out_of_memory_at: int | None = None
@@ -86,7 +89,7 @@ def measure_model(
     decode_mb = _peak_mb(adapter, lambda: adapter.decode(row.latent, row.size))
     decode_s = median_seconds(lambda: adapter.decode(row.latent, row.size), repeats, adapter)
     step_s, peak_mb, failed_at = _steps(adapter, request, guidance, sizes, repeats)
-    cached = [level for level in family.levels_of(model_id) if level.strategy == "fc"]
+    cached = [level for level in family.levels_of(model_id) if "fc" in level.strategies]
     return ModelCost(
         load_s=load_s,
         memory_mb=adapter.memory_mb,
@@ -95,7 +98,7 @@ def measure_model(
         fetch_s=_fetch(row, repeats),
         step_s=step_s,
         feature_cache_step_s={level.id: _feature_cache_step(adapter, level, request, guidance) for level in cached},
-        reuse_step_s=_reuse_steps(adapter, family, request, guidance, list(step_s)),
+        mean_step_s=_mean_steps(adapter, family, request, guidance, list(step_s)),
         activation_mb_per_row=_per_row(peak_mb),
         decode_mb=decode_mb,
         out_of_memory_at=failed_at,
@@ -188,30 +191,28 @@ def _feature_cache_step(adapter: Adapter, level: Level, request: GenerationReque
     return runs[-1]
 
 
-def _reuse_steps(
+def _mean_steps(
     adapter: Adapter, family: Family, request: GenerationRequest, guidance: float, sizes: Sequence[int]
 ) -> dict[str, dict[int, float]]:
-    """Mean seconds a step of whole runs of so many rows at each `cq` level, after a run that warms the kernels."""
+    """Mean seconds a step of whole runs of so many rows at each `cq` and `sub` level, after one that warms kernels."""
     found: dict[str, dict[int, float]] = {}
     for level in family.levels_of(adapter.model.id):
-        if level.strategy == "cq" and not level.by_name:
-            adapter.add_reuse(level, read_plan(level.calibration_location))
-            _reuse_step(adapter, level, request, guidance, 1)
-            found[level.id] = {size: _reuse_step(adapter, level, request, guidance, size) for size in sizes}
+        if level.varies and not level.by_name:
+            if "cq" in level.strategies:
+                adapter.add_reuse(level, read_plan(level.calibration_location))
+            start = begin(replace(request, level=level), level, family)
+            _mean_step(adapter, start, level, request, guidance, 1)
+            found[level.id] = {size: _mean_step(adapter, start, level, request, guidance, size) for size in sizes}
     return found
 
 
-def _reuse_step(adapter: Adapter, level: Level, request: GenerationRequest, guidance: float, size: int) -> float:
-    rows = [adapter.prepare(request, Start(request.steps), guidance) for _ in range(size)]
+def _mean_step(
+    adapter: Adapter, start: Start, level: Level, request: GenerationRequest, guidance: float, size: int
+) -> float:
+    rows = [adapter.prepare(request, start, guidance) for _ in range(size)]
     for row in rows:
-        row.reuse = Reuse(adapter.reuse_plans[level.id])
-    batch = Batch.of(rows)
-
-    def run() -> None:
-        while not rows[0].sampler.done:
-            adapter.advance(batch, adapter.denoise(batch))
-
-    return median_seconds(run, 1, adapter) / request.steps
+        row.reuse = Reuse(adapter.reuse_plans[level.id]) if "cq" in level.strategies else None
+    return median_seconds(lambda: final_latents(adapter, rows, [request] * size), 1, adapter) / start.steps
 
 
 def _fetch(row: Row, repeats: int) -> float:

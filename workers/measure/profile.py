@@ -84,9 +84,9 @@ def mean_quality(family: Family) -> dict[str, float]:
 
 def _level(family: Family, level: Level, cost: ModelCost, quality: dict[str, float]) -> dict[str, Any]:
     total, skip = level.schedule(family.defaults.steps, family.defaults.steps)
-    run, fetch_s = total - skip, cost.fetch_s if level.strategy == "ac" else 0.0
+    run, fetch_s = total - skip, cost.fetch_s if level.looks_up else 0.0
     alone_s = cost.feature_cache_step_s.get(level.id)  # such rows share no forwards
-    step_s = cost.reuse_step_s.get(level.id, cost.step_s)
+    step_s = cost.mean_step_s.get(level.id, cost.step_s)
     step_s = step_s if alone_s is None else {size: size * alone_s for size in step_s}
     device_s = min(run * seconds / size for size, seconds in step_s.items()) + cost.encode_s + cost.decode_s
     return {

@@ -72,6 +72,10 @@ class Architecture:
         """Latent [1, …] → image [1, 3, height, width] in [-1, 1]."""
         raise NotImplementedError
 
+    def latent_of(self, pixels: Tensor) -> Tensor:
+        """Image [1, 3, height, width] in [-1, 1] → latent [C, h, w] as noise is drawn, in the denoiser's scale."""
+        raise NotImplementedError
+
     def modules(self) -> list[torch.nn.Module]:
         """All that holds weights."""
         raise NotImplementedError
@@ -79,6 +83,10 @@ class Architecture:
     def pack(self, noise: Tensor) -> Tensor:
         """From noise as drawn to the layout of a row's latent."""
         return noise
+
+    def unpack(self, latent: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """From the layout of a row's latent to noise of this shape as drawn, [C, h, w]."""
+        return latent
 
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         """What the pipeline class passes to `set_timesteps` besides the number of steps."""

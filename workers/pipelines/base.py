@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from core.emphasis import Spans
-from core.errors import CacheEntryDamaged, DecodeFailed
+from core.errors import DecodeFailed
 from core.families import Model
 from core.levels import Level
 from core.reuse_plans import ReusePlan
 from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
+from workers.pipelines.growing import begin_small, drawn, first_latent, row_of
 from workers.pipelines.noise import generator_of
 from workers.pipelines.phases import SplitDenoiser, denoise_by_phase
 from workers.pipelines.reuse import Planned
@@ -78,7 +79,7 @@ class Adapter(Architecture):
         """Encode the prompt and draw the noise: a row ready to join a batch."""
         conditioning, negative = self.encode(request, guidance)
         latent, sampler = self.place(request, start)
-        return Row(latent, conditioning, negative, guidance, sampler, (request.width, request.height))
+        return row_of(self, request, (conditioning, negative), guidance, latent, sampler, start.small)
 
     @torch.inference_mode()
     def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
@@ -96,19 +97,16 @@ class Adapter(Architecture):
     def place(self, request: GenerationRequest, start: Start) -> tuple[Tensor, SamplerState]:
         """The first latent of a request and its sampler. The seed alone decides the noise, whatever device and dtype.
 
+        One that begins at half the size has the same noise, what of it is in its subspace.
+
         Raises:
             CacheEntryDamaged: the latent to continue from has another shape.
         """
         generator = generator_of(request.seed)
-        drawn = torch.randn((1, *self.noise_shape(request)), generator=generator, dtype=self.state_dtype, device="cpu")
-        noise = self.pack(drawn.to(self.device))[0]
+        noise = self.pack(drawn(self, request, generator))[0]
         sampler = SamplerState(self.scheduler, start.steps, start.skip, generator, **self.timing(start.steps, noise))
-        if start.latent is None:
-            return noise * sampler.noise_scale, sampler
-        if start.latent.shape != noise.shape:
-            raise CacheEntryDamaged(f"A cached latent has shape {tuple(start.latent.shape)}, not {tuple(noise.shape)}.")
-        cached = start.latent.to(self.device, self.state_dtype)
-        return (sampler.add_noise(cached, noise) if start.clean else cached), sampler
+        latent = first_latent(noise, start, sampler)
+        return begin_small(self, request, latent, sampler, start.small) if start.small else latent, sampler
 
     @torch.inference_mode()
     def denoise(self, batch: Batch) -> Tensor:

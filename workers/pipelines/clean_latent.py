@@ -28,12 +28,13 @@ def _signal_and_noise(scheduler: Any, level: float) -> tuple[float, float, float
     if not hasattr(scheduler, "sigmas"):
         share = float(scheduler.alphas_cumprod[int(level)])
         return share**0.5, (1 - share) ** 0.5, 1.0
-    if _is_flow(scheduler):
+    if is_flow(scheduler):
         return 1 - level, level, 1.0
     alpha = (1 + level * level) ** -0.5
     keeps_variance = hasattr(scheduler, "convert_model_output")  # multistep samplers; the others keep the signal
     return alpha, level * alpha, 1.0 if keeps_variance else alpha
 
 
-def _is_flow(scheduler: Any) -> bool:
+def is_flow(scheduler: Any) -> bool:
+    """Whether its latents are (1 − σ)·x₀ + σ·ε."""
     return "prediction_type" not in scheduler.config or bool(scheduler.config.get("use_flow_sigmas"))

@@ -58,6 +58,9 @@ class Embedded(Adapter):
         denoiser = self.member.denoiser if self.net is None else self.net
         return velocity(latents, predict_clean(denoiser, latents, sigmas, *text), sigmas)
 
+    def latent_of(self, pixels: Tensor) -> Tensor:
+        return self.member.codec.encode(pixels.to(self.device, self.dtype))[0]
+
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int], tiled: bool = False) -> Image.Image:
         return Image.fromarray(self.member.codec.decode(latent[None].to(self.dtype), size=size[0])[0].numpy())

@@ -54,6 +54,12 @@ class Flux(LatentDiffusion):
         packed: Tensor = self.pipe._pack_latents(noise, *noise.shape)
         return packed
 
+    def unpack(self, latent: Tensor, shape: tuple[int, ...]) -> Tensor:
+        _, height, width = shape
+        scale = self.pipe.vae_scale_factor
+        unpacked: Tensor = self.pipe._unpack_latents(latent[None], height * scale, width * scale, scale)[0]
+        return unpacked
+
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         config = self.scheduler.config
         timing: dict[str, Any] = {} if config.get("use_flow_sigmas") else {"sigmas": np.linspace(1.0, 1 / steps, steps)}

@@ -130,6 +130,13 @@ class LatentDiffusion(Adapter):
         pixels: Tensor = vae.decode(self.unscaled(latent).to(vae.dtype), return_dict=False)[0]
         return pixels
 
+    def latent_of(self, pixels: Tensor) -> Tensor:
+        vae = self.pipe.vae
+        encoded = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode().to(self.state_dtype)
+        zero, one = (self.unscaled(torch.full_like(encoded, value)) for value in (0.0, 1.0))
+        latent: Tensor = ((encoded - zero) / (one - zero))[0]  # back through what decoding multiplies and adds
+        return latent
+
     @contextmanager
     def tiling(self, wanted: bool) -> Iterator[None]:
         """Decode in overlapping tiles of `tile` pixels meanwhile: their seams are blended, their memory is a tile's.

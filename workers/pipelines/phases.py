@@ -82,6 +82,5 @@ def _with_output_corrected(batch: Batch, out: Tensor) -> Tensor:
     rows: Sequence[Row] = [*batch.rows, *(batch.rows[i] for i in batch.guided)]
     for i, row in enumerate(rows):
         if row.reuse is not None and row.reuse.plan is not None and row.reuse.plan.output is not None:
-            scale, shift = row.reuse.plan.output
-            out[i] = out[i] * scale[row.sampler.index] + shift[row.sampler.index]
+            out[i] = row.reuse.output_corrected(out[i], row.sampler.index)
     return out

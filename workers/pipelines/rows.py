@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from workers.pipelines.feature_cache import HALVES, CacheContext
+from workers.pipelines.half_size import HalfSize
 from workers.pipelines.reuse import Reuse
 from workers.pipelines.samplers import SamplerState
 
@@ -21,15 +22,25 @@ class Start:
     """Where a request begins: the steps of its schedule, how many are skipped, and the latent to continue from.
 
     `latent` is x_K of another request, to which no noise is added. With `clean` it is a finished latent, to which noise
-    of level K is added first (MoDM's way).
+    of level K is added first (MoDM's way). Its first steps may be at `half` the size.
     """
 
     steps: int
     skip: int = 0
+    half: HalfSize | None = None
     latent: Tensor | None = None
     clean: bool = False
     similarity: float | None = None
     note: str | None = None
+
+    @property
+    def small(self) -> HalfSize | None:
+        """Its steps at half the size, where it begins before the last of them."""
+        return self.half if self.half is not None and self.half.until > self.skip else None
+
+    def noting(self, text: str) -> Start:
+        """The same with one more thing to say of it."""
+        return replace(self, note=f"{self.note}; {text}" if self.note else text)
 
 
 @dataclass
@@ -41,15 +52,21 @@ class Row:
     negative: Tensors | None  # the unconditional half; None where guidance needs none
     guidance: float
     sampler: SamplerState
-    size: tuple[int, int]  # width, height in pixels
+    size: tuple[int, int]  # width, height in pixels, of what the latent shows now
     cache_context: CacheContext | None = None  # of an `fc` level: such a row takes forwards of its own
     reuse: Reuse | None = None  # of a `cq` level: such a row reuses deep features at some steps
+    half: HalfSize | None = None  # as long as its latent has half the size
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """Rows of equal shape (and model) fit into one forward."""
         sizes = tuple((name, tuple(value.shape)) for name, value in sorted(self.conditioning.items()))
         return (tuple(self.latent.shape), sizes)
+
+    @property
+    def due_to_grow(self) -> bool:
+        """Whether its latent has had its steps at half the size."""
+        return self.half is not None and self.half.until <= self.sampler.steps_done
 
     @property
     def computes(self) -> bool:

@@ -40,7 +40,7 @@ class StepTable:
         return StepTable(**rest, noise_scale=self.noise_scale)
 
     def then(self, rest: StepTable) -> StepTable:
-        """These steps, then those of `rest`, which must begin at the noise level where these end."""
+        """These steps, then those of `rest`, which begin at the noise level where these end, or what it is for them."""
         joined = {name: torch.cat([getattr(self, name), getattr(rest, name)]) for name in PER_STEP}
         levels = torch.cat([self.noise_levels[:-1], rest.noise_levels])
         return StepTable(**joined, noise_levels=levels, noise_scale=self.noise_scale)
@@ -62,7 +62,7 @@ def step_table(scheduler: Any, steps: int, **timing: Any) -> StepTable | None:
 def _cached_table(kind: Any, config: str, steps: int, timing: tuple[tuple[str, Any], ...]) -> StepTable:
     scheduler = kind.from_config(json.loads(config))
     set_timesteps(scheduler, steps, dict(timing))
-    return _read(scheduler)
+    return read_table(scheduler)
 
 
 def set_timesteps(scheduler: Any, steps: int, timing: dict[str, Any]) -> None:
@@ -72,8 +72,8 @@ def set_timesteps(scheduler: Any, steps: int, timing: dict[str, Any]) -> None:
         scheduler.set_timesteps(steps, **timing)
 
 
-def _read(scheduler: Any) -> StepTable:
-    """Step the scheduler on (x, prediction) = (1, 0) and (0, 1) at each of its timesteps."""
+def read_table(scheduler: Any) -> StepTable:
+    """The table of a scheduler with timesteps: it is stepped on (x, prediction) = (1, 0) and (0, 1) at each of them."""
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
     ones, zeros = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double()
@@ -105,4 +105,4 @@ def bridge(template: Any, here: StepTable, to: float) -> StepTable:
     else:  # DDIM steps by (training steps / steps): one step of the wanted width
         scheduler.num_inference_steps = 1
         scheduler.register_to_config(num_train_timesteps=int(here.noise_levels[0] - to))
-    return _read(scheduler)
+    return read_table(scheduler)

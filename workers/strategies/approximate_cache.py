@@ -7,6 +7,8 @@ step K by this request's own seed, which works across the models of a family.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.families import Family
 from core.levels import Level
 from workers.engine.request import GenerationRequest
@@ -14,9 +16,9 @@ from workers.latent_cache.cache import Hit
 from workers.pipelines.rows import Start
 
 
-def start(request: GenerationRequest, level: Level, family: Family, hit: Hit | None = None) -> Start:
+def start(begun: Start, request: GenerationRequest, level: Level, family: Family, hit: Hit | None = None) -> Start:
     """Start at the hit's K where the level allows it that deep; else run every step, and say so."""
-    steps, skip = level.schedule(request.steps, family.defaults.steps)
+    _, skip = level.schedule(request.steps, family.defaults.steps)
     if hit is None or hit.k > skip:
-        return Start(steps, note="no cached latent is near enough: run in full")
-    return Start(steps, hit.k, hit.latent, hit.clean, hit.similarity)
+        return begun.noting("no cached latent is near enough: run in full")
+    return replace(begun, skip=hit.k, latent=hit.latent, clean=hit.clean, similarity=hit.similarity)

@@ -31,7 +31,7 @@ def way_of(family: Family, level: Level, guided: bool) -> str | None:
     guidance = (family.defaults.guidance if level.guidance is None else level.guidance) if guided else 1.0
     model = family.models[level.model]
     wanted = Way(Path(model.location).name, steps, guidance, model.pipeline == HALF)
-    whole = not skipped and level.strategy != "cq"
+    whole = not skipped and not level.varies
     return next((name for name, way in WAYS.items() if way == wanted and whole), None)
 
 

@@ -198,8 +198,8 @@ def test_a_strategy_that_does_not_exist_is_refused_when_the_family_file_is_read(
     from core.families import FAMILIES
 
     path = tmp_path / "flux.toml"
-    path.write_text((FAMILIES / "flux.toml").read_text() + '\n[levels.sub-2]\nmodel = "dev"\nstrategy = "sub"\n')
-    with pytest.raises(BadFamily, match=r"levels\.sub-2\.strategy"):
+    path.write_text((FAMILIES / "flux.toml").read_text() + '\n[levels.luck-2]\nmodel = "dev"\nstrategy = "luck"\n')
+    with pytest.raises(BadFamily, match=r"levels\.luck-2\.strategy"):
         load_family(str(path))
 
 

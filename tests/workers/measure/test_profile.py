@@ -12,7 +12,7 @@ from core.profiles import Profile, read_profile
 from core.settings import Settings
 from tests.workers.pencil import Pencil, pencil_family
 from tests.workers.toy_loras import save_lora, with_loras
-from tests.workers.toys import with_reuse
+from tests.workers.toys import with_reuse, with_subspace
 from workers.engine.loading import configured_dtype
 from workers.measure.model_cost import measure_model
 from workers.measure.profile import mean_quality, measure, profile_of
@@ -64,13 +64,15 @@ def test_a_level_that_is_drawn_by_name_alone_is_in_no_profile(toys):
     assert Profile(**measure(changed, "cpu", sizes=(1,), repeats=1)).ids == ("exact", "ac-4")
 
 
-def test_a_level_that_reuses_features_costs_what_a_whole_run_of_it_does(toys, tmp_path):
-    family = with_reuse(toys.member("unet"), tmp_path)
+@pytest.mark.parametrize("name", ["cq", "sub"])
+def test_a_level_whose_steps_are_not_all_alike_costs_what_a_whole_run_of_it_does(toys, tmp_path, name):
+    member = toys.member("unet")
+    family = with_reuse(member, tmp_path) if name == "cq" else with_subspace(member)
     read = Profile(**measure(family, "cpu", sizes=(1, 2), repeats=1))
-    exact, reusing = read.level("exact"), read.level("cq")
-    assert (exact.steps, reusing.steps) == (7, 7)
-    assert [point.size for point in reusing.batch] == [1, 2]
-    assert reusing.batch != exact.batch
+    exact, other = read.level("exact"), read.level(name)
+    assert (exact.steps, other.steps) == (7, 7)
+    assert [point.size for point in other.batch] == [1, 2]
+    assert other.batch != exact.batch
 
 
 def test_progress_is_told_before_each_model(measured):

@@ -21,7 +21,7 @@ def test_every_model_has_an_adapter_and_every_level_a_strategy(name):
     assert family.id == name
     for model in family.models.values():
         assert adapter_class(model.pipeline)
-    assert {level.strategy for level in family.levels.values()} <= set(STRATEGIES)
+    assert {part for level in family.levels.values() for part in level.strategies} <= set(STRATEGIES)
     assert (family.defaults.width, family.defaults.height) in family.limits.sizes
 
 
