@@ -17,10 +17,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.checked_files import changed_at
+from core.distillations import RECIPES, Distilled, Recipe
 from core.emphasis import weights_read_by
 from core.errors import BadCalibration, BadFamily, UnknownFamily, UnknownLevel, UnknownLora
 from core.levels import Level, composed
-from core.loras import PIPELINES, Lora, read_loras
+from core.loras import PICKLED, PIPELINES, Lora, read_loras
 from core.refusals import first_place, first_refusal
 from core.reuse_plans import QUANTIZATION, read_plan
 from core.settings import ROOT
@@ -67,6 +68,9 @@ class Model(_Frozen):
     decoder_dtype: Literal["float32", "bfloat16"] | None = None  # None: float32 where the checkpoint asks for it
     quantization: Quantization | None = None  # of the denoiser's linear layers, when it is loaded
     prompt_tokens: int | None = Field(default=None, gt=0)  # read of a prompt; None: as usual for its pipeline class
+    distilled: Distilled | None = None  # to few steps, by whose way: that says its sampler
+    lora: str | None = None  # a file of safetensors that is added to its weights when it is loaded
+    lora_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @property
     def location(self) -> str:
@@ -75,10 +79,25 @@ class Model(_Frozen):
         return str(local) if local.exists() else self.path
 
     @property
+    def recipe(self) -> Recipe | None:
+        """What it was distilled for, if it was."""
+        return RECIPES[self.distilled] if self.distilled else None
+
+    @property
+    def sampler(self) -> str | None:
+        """The class of the sampler that replaces the checkpoint's, if one does."""
+        return self.recipe.sampler if self.recipe else self.scheduler
+
+    @property
+    def added_lora(self) -> Lora | None:
+        """The LoRA that is added to its weights."""
+        return Lora(id=self.id, path=self.lora, models=(self.id,), sha256=self.lora_sha256) if self.lora else None
+
+    @property
     def scheduler_name(self) -> str | None:
         """The class of its sampler, as the family file or the model's own folder says; None of a model of the hub."""
         config = Path(self.location) / "scheduler" / "scheduler_config.json"
-        return self.scheduler or (json.loads(config.read_text())["_class_name"] if config.is_file() else None)
+        return self.sampler or (json.loads(config.read_text())["_class_name"] if config.is_file() else None)
 
     @property
     def sha256(self) -> str | None:
@@ -160,6 +179,23 @@ class Family(_Frozen):
     def _all_models_read_weights_of_words(cls, kind: str | None, info: ValidationInfo) -> str | None:
         models = info.data.get("models", {}).values()
         return kind and weights_read_by({model.id: model.pipeline for model in models}, kind)
+
+    @model_validator(mode="after")
+    def _what_is_distilled_is_drawn_as_it_was_made_for(self) -> Family:
+        for model in self.models.values():
+            if model.lora and model.pipeline not in PIPELINES:
+                raise ValueError(f"models.{model.id}.lora: {model.pipeline!r} takes none; {', '.join(PIPELINES)} do")
+            if model.lora and model.lora.lower().endswith(PICKLED):
+                raise ValueError(f"models.{model.id}.lora: {model.lora!r} is a pickle: use a file of safetensors")
+            if model.recipe and model.scheduler not in (None, model.sampler):
+                raise ValueError(f"models.{model.id}.scheduler is to be {model.sampler}, of {model.distilled} models")
+        for level in self.levels.values():
+            recipe = self.models[level.model].recipe if level.model in self.models else None
+            guidance = self.defaults.guidance if level.guidance is None else level.guidance
+            steps = level.steps if level.fixed_steps else None
+            if recipe and (why := recipe.refuses(steps, guidance, self.models[level.model].lora is not None)):
+                raise ValueError(f"levels.{level.id}.{why}")
+        return self
 
     @model_validator(mode="after")
     def _levels_name_models_that_exist(self) -> Family:

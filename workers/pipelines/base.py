@@ -62,7 +62,7 @@ class Adapter(Architecture):
         self.reuse_plans: dict[str, Planned] = {}  # by `cq` level
         self.split: SplitDenoiser | None = None
         self._negatives: OrderedDict[tuple[str, Spans], Tensors] = OrderedDict()
-        self.scheduler = safe_scheduler(self.load(), model.scheduler)
+        self.scheduler = safe_scheduler(self.load(), model.sampler, **(model.recipe.config if model.recipe else {}))
 
     def add_feature_cache(self, level: Level) -> None:
         """Make ready for an `fc` level; raises `BadFamily` where diffusers has no cache for this denoiser."""

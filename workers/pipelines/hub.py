@@ -21,6 +21,7 @@ from core.prompt_window import ENCODERS, PromptWindow, window
 from workers.pipelines import weights
 from workers.pipelines.base import Adapter
 from workers.pipelines.configured import configured_mb
+from workers.pipelines.loras import add_lora
 from workers.pipelines.quantization import quantize
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class LatentDiffusion(Adapter):
         self.pipe = from_hub(self.pipeline, self.model, str(self.device), self.dtype, **dict.fromkeys(self.without))
         self.pipe.to(self.device)
         self.net = getattr(self.pipe, self.denoiser)
+        if self.model.added_lora is not None:
+            add_lora(self, self.model.added_lora)
         self.pipe.vae.to(weights.decoder_dtype(self.model, self.dtype, self.pipe.vae.config.get("force_upcast")))
         for module in self.modules():
             module.eval().requires_grad_(False)

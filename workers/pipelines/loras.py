@@ -21,7 +21,7 @@ from diffusers.utils import logging as diffusers_log
 from safetensors import safe_open
 from transformers.utils import logging as transformers_log
 
-from core.errors import LoraUnfit
+from core.errors import LoraDamaged, LoraUnfit
 from core.loras import Lora
 from workers.engine.faults import is_device_failure, is_out_of_memory
 from workers.pipelines.base import Adapter
@@ -63,6 +63,21 @@ class LoraSet:
         seen.strengths = Strengths(self._denoiser, self._encoders, weights)
         seen._negatives = OrderedDict()  # negative prompts are encoded with LoRAs, too
         return seen
+
+
+def add_lora(adapter: Any, lora: Lora) -> None:
+    """Add a LoRA to the weights of an adapter for good, as of a model that was distilled by one.
+
+    Raises:
+        LoraDamaged, LoraUnfit: as `LoraSet`, with the model's field.
+    """
+    name = adapter_name(0)
+    try:
+        _load(adapter, lora, name)
+    except (LoraDamaged, LoraUnfit) as error:
+        raise type(error)(error.message, field=f"models.{adapter.model.id}.lora") from error
+    adapter.pipe.fuse_lora(adapter_names=[name])
+    adapter.pipe.unload_lora_weights()
 
 
 def _copy_of(adapter: Any) -> Any:

@@ -39,19 +39,21 @@ SAFE = (*RESUMABLE, *MULTISTEP)
 REPLACEMENT = "EulerDiscreteScheduler"
 
 
-def safe_scheduler(scheduler: Any, wanted: str | None = None) -> Any:
+def safe_scheduler(scheduler: Any, wanted: str | None = None, **config: Any) -> Any:
     """The scheduler to use: `wanted` by name, else the checkpoint's own, replaced where it is not safe.
+
+    `config` is what of its configuration is to be other than the checkpoint's.
 
     PNDM and DPMSolverSDE keep more state than a row carries: resumed at K they miss by 2.5 to 300 times the error of
     the others. SD-1.x checkpoints ship PNDM; Euler reads the same configuration.
     """
     name = wanted or type(scheduler).__name__
-    if name in SAFE and name == type(scheduler).__name__:
+    if name in SAFE and name == type(scheduler).__name__ and not config:
         return scheduler
     if name not in SAFE:
         log.warning("scheduler %s is not safe for shared batches: using %s instead", name, REPLACEMENT)
         name = REPLACEMENT
-    return getattr(diffusers, name).from_config(scheduler.config)
+    return getattr(diffusers, name).from_config(scheduler.config, **config)
 
 
 class SamplerState:
