@@ -27,3 +27,11 @@ def test_a_page_says_which_parts_ran_on_qualities_that_are_gone() -> None:
     kept = {"about": about, "days": {"twitter": "2026-11-26"}, "twitter": {}}
     assert f"*{PARTS['twitter'].title}*" in page(kept).split("of version 4")[0]
     assert "of version 4" not in page({**kept, "commits": dict.fromkeys(VERSION_3, "5464df0")})
+
+
+def test_a_page_says_which_parts_ran_with_the_forecast_before() -> None:
+    about = {"machine": "m", "capacity": 228.6, "slo_s": 12.6, "prompts": "p", "seed": 1}
+    kept = {"about": about, "days": {"steady": "2026-11-26"}, "commits": {"steady": "5464df0"}, "steady": []}
+    said = f"With the forecast as it was before: *{PARTS['steady'].title}*."
+    assert said in page(kept)
+    assert said not in page({**kept, "commits": {"steady": "fcf23ca"}})
