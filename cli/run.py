@@ -11,9 +11,9 @@ from cli.processes import FLOWER_OFF, flower_lacks_password
 from core.devices import checked, local_devices, visible_gpus, worker_name
 from core.errors import BadSettings
 from core.memory import give_memory_back
+from core.niceness import give_way
 from core.settings import settings
 
-LOW_PRIORITY = 10  # niceness of the monitor: it gives way to what makes images
 FLOWER_KEEPS = {"FLOWER_MAX_TASKS": "1000", "FLOWER_MAX_WORKERS": "500", "FLOWER_PURGE_OFFLINE_WORKERS": "3600"}
 FLOWER_LOOKS = {"FLOWER_READ_ONLY": "true"}  # as --read_only: what it would steer follows the plan
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -77,7 +77,7 @@ def flower() -> int:
     for name, value in {**FLOWER_KEEPS, **FLOWER_LOOKS}.items():
         os.environ.setdefault(name, value)
     give_memory_back()
-    os.nice(LOW_PRIORITY)
+    give_way()
     from core.celery import celery_app
 
     where = [f"--address={settings().host}", f"--port={settings().flower_port}"]

@@ -10,7 +10,6 @@ plans are made less often.
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from core.database import transaction
 from core.families import load_family
+from core.niceness import give_way
 from core.settings import settings
 from core.tables import Job, Request, ServiceClass, State
 from core.what_if_tables import WhatIf
@@ -171,5 +171,5 @@ def answer(question: uuid.UUID) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(10)
+    give_way()
     answer(uuid.UUID(sys.argv[1]))

@@ -34,6 +34,7 @@ from core.families import load_family
 from core.images import ImageStore
 from core.log import set_up_logging
 from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Escalate, ScoreImage
+from core.niceness import give_way
 from core.receiving import receive
 from core.settings import settings
 from core.tables import Image, Request, Score
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 BATCH = 16
-NICE = 10  # a tenth of the share of what makes images, when all want the CPU
 SCORED = text(
     """
 UPDATE request r SET scored_at = now(), score = newest.value FROM (
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     set_up_logging()
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
-    os.nice(NICE)
+    give_way()
     try:
         return run(asked.name)
     except ArgusError as error:
