@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,9 +69,23 @@ def _work(profile: Profile, case: Case, per_s: float, seed: int, flood: int) -> 
     rng = np.random.default_rng(seed)
     quiet = rng.uniform(0, DURATION_S, rng.poisson(case.load * per_s * DURATION_S))
     loud = AT_S + rng.uniform(0, 1, flood) * WITHIN_S[case.flood]
-    times = np.concatenate([quiet, loud])
+    return _as_workload(profile, {QUIET: quiet, LOUD: loud}, seed, rng)
+
+
+def requests_of(profile: Profile, loads: Mapping[str, float], workers: int, seed: int) -> Workload:
+    """Requests of tenants that come evenly, as shares of what the workers carry at exact."""
+    rng = np.random.default_rng(seed)
+    most = profile.levels[0].requests_per_minute / 60 * workers * DURATION_S
+    times = {name: rng.uniform(0, DURATION_S, rng.poisson(load * most)) for name, load in loads.items()}
+    return _as_workload(profile, times, seed, rng)
+
+
+def _as_workload(
+    profile: Profile, by_tenant: Mapping[str, np.ndarray], seed: int, rng: np.random.Generator
+) -> Workload:
+    times = np.concatenate(list(by_tenant.values()))
     order = np.argsort(times, kind="stable")
-    tenants = np.array([QUIET] * len(quiet) + [LOUD] * flood)[order]
+    tenants = np.array([name for name, some in by_tenant.items() for _ in some])[order]
     table = synthetic_quality(profile, seed)
     nobody = Trace("none", DURATION_S, np.zeros(1), np.full(1, DURATION_S), np.zeros(1))
     usual = workload(nobody, table, profile.ids, seed, NOISE)
