@@ -29,14 +29,15 @@ from core.client import ArgusClient
 
 WORDS = ("fox", "castle", "rocket", "apple", "bird", "lamp", "boat", "tree", "crown", "frog")
 FINAL = ("done", "failed", "cancelled")
+WARM = 8  # requests
 SETTLED_S = 5.0  # in which what ran of a flood has ended
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, and write into the page with `--write`; returns the exit status."""
     parser = argparse.ArgumentParser(description="Two tenants on an Argus of its own.")
-    parser.add_argument("--rounds", type=int, default=3, help="of both phases")
-    parser.add_argument("--requests", type=int, default=20, help="of the quiet tenant, in each phase of a round")
+    parser.add_argument("--rounds", type=int, default=2, help="of both phases")
+    parser.add_argument("--requests", type=int, default=40, help="of the quiet tenant, in each phase of a round")
     parser.add_argument("--every", type=float, default=2.5, help="seconds between two of them")
     parser.add_argument("--flood", type=int, default=10_000)
     parser.add_argument("--write", action="store_true")
@@ -46,6 +47,8 @@ def main(argv: list[str]) -> int:
         settings = environ(home)
         with own_argus(home, settings):
             found = _measured(settings, options)
+    for phase in ("alone", "beside"):
+        print(phase, *(f"{seconds:.2f}" for seconds in found[phase]))
     line = _line(found, options, load)
     print(line)
     if options.write:
@@ -56,12 +59,12 @@ def main(argv: list[str]) -> int:
 def _measured(settings: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
     quiet, loud = (_client(settings, tenant) for tenant in ("quiet", "loud"))
     alone, beside, counts = list[float](), list[float](), Counter[str]()
-    _latencies(quiet, options)  # until all that loads and is measured at the start has been
+    _latencies(quiet, WARM, options.every)  # until all that loads and is measured at the start has been
     for _ in range(options.rounds):
-        alone += _latencies(quiet, options)
+        alone += _latencies(quiet, options.requests, options.every)
         words = islice(cycle(WORDS), options.flood)
         flood = loud.submit({"prompts": [f"a {word}, number {i}" for i, word in enumerate(words)], "title": "flood"})
-        beside += _latencies(quiet, options)
+        beside += _latencies(quiet, options.requests, options.every)
         counts.update(loud.job(flood["id"])["counts"])
         loud.cancel(flood["id"])
         time.sleep(SETTLED_S)
@@ -83,13 +86,13 @@ def _client(settings: dict[str, str], tenant: str) -> ArgusClient:
     return ArgusClient(f"http://127.0.0.1:{settings['ARGUS_PORT']}", made["key"])
 
 
-def _latencies(client: ArgusClient, options: argparse.Namespace) -> list[float]:
+def _latencies(client: ArgusClient, count: int, every_s: float) -> list[float]:
     """Seconds from acceptance to stored image of requests sent at even intervals."""
     jobs = []
-    for i in range(options.requests):
+    for i in range(count):
         sent = time.monotonic()
         jobs.append(client.submit({"prompt": f"a {WORDS[i % len(WORDS)]} by the sea, take {i}"})["id"])
-        time.sleep(max(0.0, sent + options.every - time.monotonic()))
+        time.sleep(max(0.0, sent + every_s - time.monotonic()))
     return [_latency(client, job) for job in jobs]
 
 
@@ -105,13 +108,14 @@ def _line(found: dict[str, Any], options: argparse.Namespace, load: float) -> st
     about = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {hardware()['name']}, load before {load:.1f}"
     ratio, low, high = ratio_of_p95(found["alone"], found["beside"])
     p95, median = ([np.percentile(found[phase], q) for phase in ("alone", "beside")] for q in (95, 50))
-    counts, n = found["counts"], options.rounds
+    counts, n, first = found["counts"], options.rounds, found["beside"][:: options.requests]
     return (
         f"Live, `python -m bench.fairness_live`, {about}: p95 of {len(found['alone'])} requests of the quiet tenant "
         f"{p95[0]:.2f} s alone, of as many {p95[1]:.2f} s beside {options.flood:,} interactive prompts of the other, "
         f"ratio **{ratio:.2f}** (95 % interval {low:.2f} to {high:.2f}); medians {median[0]:.2f} and "
         f"{median[1]:.2f} s. Of a flood {counts['done'] / n:,.0f} were drawn meanwhile, "
-        f"and {counts['accepted'] / n:,.0f} not routed yet, on average of {n} rounds."
+        f"and {counts['accepted'] / n:,.0f} not routed yet, on average of {n} rounds; the first request after a flood "
+        f"took {' and '.join(f'{seconds:.2f}' for seconds in first)} s."
     )
 
 
