@@ -27,11 +27,11 @@ class Start:
 
     steps: int
     skip: int = 0
-    half: HalfSize | None = None
     latent: Tensor | None = None
     clean: bool = False
     similarity: float | None = None
     note: str | None = None
+    half: HalfSize | None = None
 
     @property
     def small(self) -> HalfSize | None:
