@@ -33,7 +33,7 @@ SEEDS = 1
 
 def figures(family: Family, answer: Evaluation) -> list[dict[str, Any]]:
     """The levels in numbers: quality relative to `exact` with its 95 % interval, seconds of an image alone."""
-    reference, found = answer.levels[family.reference].scores, []
+    reference, found = answer.levels[family.reference].scores, list[dict[str, Any]]()
     for name, drawn in answer.levels.items():
         relative = relative_quality(drawn.scores, reference)
         interval = 1.96 * float(relative.std(ddof=1)) / len(relative) ** 0.5 if len(relative) > 1 else 0.0
