@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.reuse_plans import ReusePlan
 
 BITS = ("none", "w8a8", "w8a16", "w4a8")
+MOST_PROMPTS = 1000
 
 
 @click.group()
@@ -35,7 +36,7 @@ def calibrate() -> None:
     help="Of weights and activations: as the model's quantization in the family file.",
 )
 @click.option("--prompts", "file", type=IN_FILE, help="Prompts, one a line. [training prompts of the embedded family]")
-@click.option("--count", type=Whole(1), default=8, show_default=True, help="Prompts to draw.")
+@click.option("--count", type=Whole(1, MOST_PROMPTS), default=8, show_default=True, help="Prompts to draw.")
 @click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
 @click.option("--out", type=OUT_FILE, help="[families/<family>/cachequant/<model>-<interval>.json]")
 @click.option("--json", "copy", type=JSON_OUT, help="Also write what was found as JSON (- is stdout).")
@@ -84,7 +85,7 @@ def cachequant(
 @click.option("--family", "name", help="Family of the model: a file of families/ or a path. [ARGUS_FAMILY]")
 @click.option("--model", help="Which of its models. [that of its reference level]")
 @click.option("--prompts", "file", type=IN_FILE, help="Prompts, one a line. [training prompts of the embedded family]")
-@click.option("--count", type=Whole(1), default=32, show_default=True, help="Prompts to draw.")
+@click.option("--count", type=Whole(1, MOST_PROMPTS), default=32, show_default=True, help="Prompts to draw.")
 @click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
 @click.option("--out", type=OUT_FILE, help="[families/<family>/subspace/<model>.json]")
 @click.option("--json", "copy", type=JSON_OUT, help="Also write what was found as JSON (- is stdout).")

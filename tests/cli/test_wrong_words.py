@@ -99,6 +99,7 @@ def around(verb: str, option: str, folder: Path) -> list[str]:
         "profile": ["--family", "none"],
         "evaluate": ["--family", "none"],
         "calibrate cachequant": ["--family", "none"],
+        "calibrate subspace": ["--family", "none"],
         "keys revoke": ["none"],
         "keys rotate": ["none"],
         "tenants create": ["team"],

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from core.database import transaction
 from core.tables import Plan, State
@@ -45,18 +45,14 @@ def test_a_job_that_commits_after_its_bin_was_counted_is_counted_all_the_same(fa
         demand.rate(session)
     observed.clear()
     demand.forecaster.now = 0.0
-    bins = Demand.BIN_S
+    bins, counted = Demand.BIN_S, demand._until or 0.0
+    submit(7, accepted_at=datetime.fromtimestamp(counted - 2 * bins, UTC))  # its transaction began ten seconds ago
     with transaction() as session:
-        now = float(session.scalar(text("SELECT extract(epoch FROM now())")) or 0.0)
-    closed = datetime.fromtimestamp(now // bins * bins - 2 * bins, UTC)
-    submit(7, accepted_at=closed)  # its transaction began ten seconds ago
-    later = text("SELECT extract(epoch FROM now()) + 5")
-    with transaction() as session:
-        session.scalar = lambda *_: session.execute(later).scalar_one()  # type: ignore[method-assign]
+        session.scalar = lambda *_: counted + bins  # type: ignore[method-assign]
         demand.rate(session)
     assert observed == [7]
     with transaction() as session:
-        session.scalar = lambda *_: session.execute(later).scalar_one() + 5  # type: ignore[method-assign]
+        session.scalar = lambda *_: counted + 2 * bins  # type: ignore[method-assign]
         demand.rate(session)
     assert observed == [7, 0]
 
