@@ -22,7 +22,7 @@ import psycopg2
 import requests
 from PIL import Image as Pictures
 
-from bench.live.machine import hardware
+from bench.live.machine import hardware, told
 from bench.own import keep, own_home, own_services, peak_mb, run_of
 from core.images import ImageStore
 from core.settings import ROOT
@@ -166,14 +166,13 @@ def _json(answer: requests.Response) -> dict[str, Any]:
 def page(found: dict[str, Any]) -> str:
     """The page of the results."""
     run, machine = found["run"], found["hardware"]
-    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
     rows = [f"| {name} | {part['seconds']:.1f} | {part['peak_mb']:.0f} |" for name, part in found["parts"].items()]
     return "\n".join(
         [
             "# A batch of many lines, and the memory of the web process",
             "",
-            f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} "
-            f"cores, {versions}; load average before {run['load_before']:.1f}. {found['lines']:,} calls in a file of "
+            f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {told(machine)}; "
+            f"load average before {run['load_before']:.1f}. {found['lines']:,} calls in a file of "
             f"{found['file_mb']:.1f} MB, {found['answers_mb']:.0f} MB of answers (every tenth image as base64); "
             f"pictures are left by a statement, not drawn. The goal is under {GOAL_MB} MB.",
             "",

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 import torch
 
+from app.records.pareto import NORMAL_95, Point, with_best
 from bench.own import keep, run_of
 from core.families import Family, load_family
 from core.settings import ROOT, settings
@@ -31,23 +33,15 @@ LEVELS = ("exact", "ac-3", "cq-3", "sub-5", "ac-3+cq-3", "ac-3+sub-5", "fs-turbo
 SEEDS = 1
 
 
-def figures(family: Family, answer: Evaluation) -> list[dict[str, Any]]:
+def figures(family: Family, answer: Evaluation) -> list[Point]:
     """The levels in numbers: quality relative to `exact` with its 95 % interval, seconds of an image alone."""
-    reference, found = answer.levels[family.reference].scores, list[dict[str, Any]]()
+    reference, found = answer.levels[family.reference].scores, list[Point]()
     for name, drawn in answer.levels.items():
         relative = relative_quality(drawn.scores, reference)
-        interval = 1.96 * float(relative.std(ddof=1)) / len(relative) ** 0.5 if len(relative) > 1 else 0.0
-        found.append({"level": name, "quality": float(relative.mean()), "interval": interval, "seconds": drawn.seconds})
-    return [{**one, "front": not _beaten(one, found)} for one in sorted(found, key=lambda one: -one["seconds"])]
-
-
-def _beaten(one: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
-    """Whether another is as good and as quick, and better in one of both."""
-    return any(
-        (other["quality"] > one["quality"] and other["seconds"] <= one["seconds"])
-        or (other["quality"] >= one["quality"] and other["seconds"] < one["seconds"])
-        for other in others
-    )
+        mean, error = float(relative.mean()), float(relative.std(ddof=1)) / len(relative) ** 0.5
+        low, high = mean - NORMAL_95 * error, mean + NORMAL_95 * error
+        found.append(Point(name, drawn.seconds, mean, low, high, len(relative)))
+    return with_best(found)
 
 
 def forwards(family: Family, levels: Sequence[str]) -> dict[str, int]:
@@ -69,7 +63,7 @@ def forwards(family: Family, levels: Sequence[str]) -> dict[str, int]:
         )
         for turn, level in enumerate(levels)
     ]
-    again = [GenerationRequest(**{**vars(one), "request_id": f"again {one.request_id}"}) for one in asked]
+    again = [replace(one, request_id=f"again {one.request_id}") for one in asked]
     return {"alone": count([[one] for one in asked]), "together": count([again])}
 
 
@@ -77,8 +71,8 @@ def page(found: dict[str, Any]) -> str:
     """The page for people."""
     run, machine = found["run"], found["hardware"]
     rows = [
-        f"| `{one['level']}` | {one['quality']:.4f} ± {one['interval']:.4f} | {one['seconds']:.2f} "
-        f"| {'yes' if one['front'] else 'no'} |"
+        f"| `{one['level']}` | {one['quality']:.4f} ± {one['high'] - one['quality']:.4f} | {one['seconds']:.2f} "
+        f"| {'yes' if one['best'] else 'no'} |"
         for one in found["levels"]
     ]
     alone, fused = found["forwards"]["alone"], found["forwards"]["together"]
@@ -108,7 +102,13 @@ def page(found: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--prompts", default=24, show_default=True, help="Held-out prompts, and as many others in the cache.")
+@click.option(
+    "--prompts",
+    default=24,
+    type=click.IntRange(2),
+    show_default=True,
+    help="Held-out prompts, and as many others in the cache.",
+)
 @click.option("--seconds", default=150.0, show_default=True, help="Of drawing; call again to continue.")
 @click.option("--write", is_flag=True, help="Write docs/results/combinations.json and .md.")
 def main(prompts: int, seconds: float, write: bool) -> None:
@@ -132,7 +132,7 @@ def main(prompts: int, seconds: float, write: bool) -> None:
         "run": run_of("bench.combinations", family=family.id, family_version=family.version),
         "hardware": hardware("cpu", torch.float32),
         "prompts": prompts,
-        "levels": figures(family, timed),
+        "levels": [vars(point) for point in figures(family, timed)],
         "fused": fused,
         "forwards": forwards(family, fused),
     }

@@ -20,7 +20,7 @@ import click
 import numpy as np
 import requests
 
-from bench.live.machine import hardware
+from bench.live.machine import hardware, told
 from bench.own import keep, own_argus, own_home, run_of
 from core.client import ArgusClient
 from core.settings import ROOT
@@ -69,12 +69,11 @@ def summary(calls: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
 def page(found: dict[str, Any]) -> str:
     """The page of the results."""
     run, machine = found["run"], found["hardware"]
-    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
     lines = [
         "# An answer through OpenAI's address, and the drawing in it",
         "",
-        f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores, "
-        f"{versions}; load average before {run['load_before']:.1f}. One worker with its defaults beside all services; "
+        f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {told(machine)}; "
+        f"load average before {run['load_before']:.1f}. One worker with its defaults beside all services; "
         f"{run['calls']} calls of each kind, one at a time, {run['pause_s']:g} s between them. Milliseconds; the "
         f"interval is 95 % of the median. The goal is an overhead of at most {GOAL_MS:.0f} ms.",
     ]

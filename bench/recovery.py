@@ -28,7 +28,7 @@ import click
 import psycopg2
 
 from bench.live.instance import DEVICES, children, environ, running
-from bench.live.machine import hardware
+from bench.live.machine import hardware, told
 from bench.own import keep, own_home, run_of
 from core.client import ArgusClient
 from core.settings import ROOT
@@ -166,12 +166,11 @@ def argus(home: Path) -> Iterator[Here]:
 def page(found: dict[str, Any]) -> str:
     """The page of the results."""
     run, machine = found["run"], found["hardware"]
-    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
     lines = [
         "# Recovery: a worker killed, the database restarted",
         "",
-        f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores, "
-        f"{versions}; load average before {run['load_before']:.1f}. Two CPU workers of a thread each beside all "
+        f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {told(machine)}; "
+        f"load average before {run['load_before']:.1f}. Two CPU workers of a thread each beside all "
         f"services; jobs of {PICTURES} exact pictures, {run['times']} of each kind, one after the other.",
         "",
         "| what | median, s | longest, s | goal, s |",

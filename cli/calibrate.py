@@ -54,9 +54,9 @@ def cachequant(
     """Draw a few prompts in full and write the plan of a `cq` level: when its deep features are computed, and what
     corrects them where they are reused. Interrupted, it continues where it was.
     """
+    from core.checked_files import write_checked
     from core.devices import checked, torch_device
     from core.families import load_family
-    from core.reuse_plans import write_plan
     from core.settings import settings
     from workers.measure.cachequant import Subject
     from workers.measure.cachequant import calibrate as calibrated
@@ -75,7 +75,7 @@ def cachequant(
             lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
         )
     target = out or _target(family, "cachequant", f"{subject.model.id}-{interval}")
-    write_plan(target, plan)
+    write_checked(target, plan)
     write_json(copy, {"file": str(target), **plan.model_dump(mode="json", exclude={"feature", "output", "times"})})
     if shows_table(copy):
         click.echo(_summary(plan, target))

@@ -57,7 +57,7 @@ def _read(path: str, _changed: int, kind: type[BaseModel]) -> Any:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        place = first_place(error, "plan")
+        place = first_place(error, "content")
         raise BadCalibration(f"calibration {path}: {place}: {first_refusal(error)}", field=place) from error
 
 

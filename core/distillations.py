@@ -40,7 +40,7 @@ class Recipe:
         return ""
 
 
-#: As their authors' pages on the Hugging Face hub have them.
+#: As their authors publish them; of `hyper` what stands beside the sampler and its spacing is diffusers' usual way.
 RECIPES: dict[str, Recipe] = {
     # Luo et al. 2023, arXiv:2311.05556: as a LoRA guidance of 1 to 2
     "lcm": Recipe("LCMScheduler", (1, 2, 3, 4, 5, 6, 7, 8), guidance=2.0, guidance_input=True),

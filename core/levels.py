@@ -46,7 +46,23 @@ def _joined(name: str, own: dict[str, Any], levels: dict[str, dict[str, Any]]) -
     return {**joined, "strategy": strategy, "by_name": any(levels[part].get("by_name") for part in parts), **own}
 
 
-class Level(BaseModel):
+class Strategies:
+    """What a `strategy` is made of, of levels and of their profiles."""
+
+    strategy: str
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Its strategies, one of most levels."""
+        return tuple(self.strategy.split(AND))
+
+    @property
+    def varies(self) -> bool:
+        """Whether some of its steps cost less than whole ones of its model, whatever the prompt."""
+        return bool(UNEVEN & set(self.strategies))
+
+
+class Level(Strategies, BaseModel):
     """One strategy with its parameter, on one model; several in one, joined by +, where each has its own parameter.
 
     `steps`, `skip` and `half_steps` are given at the family's default step count and scale with a request's own count,
@@ -69,11 +85,6 @@ class Level(BaseModel):
     by_name: bool = False  # drawn where a request names it; nothing plans with it
 
     @property
-    def strategies(self) -> tuple[str, ...]:
-        """Its strategies, one of most levels."""
-        return tuple(self.strategy.split(AND))
-
-    @property
     def looks_up(self) -> bool:
         """Whether it may start from a cached latent."""
         return "ac" in self.strategies
@@ -82,11 +93,6 @@ class Level(BaseModel):
     def reuses_features(self) -> bool:
         """Whether its steps take up what earlier ones computed; that is of the model alone, without LoRAs."""
         return bool({"fc", "cq"} & set(self.strategies))
-
-    @property
-    def varies(self) -> bool:
-        """Whether some of its steps cost less than whole ones of its model, whatever the prompt."""
-        return bool(UNEVEN & set(self.strategies))
 
     @property
     def calibration_location(self) -> Path:

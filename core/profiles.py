@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.errors import BadProfile
-from core.levels import AND, UNEVEN
+from core.levels import Strategies
 from core.refusals import first_place, first_refusal
 from core.step_curve import StepCurve
 
@@ -37,7 +37,7 @@ class BatchPoint(BaseModel):
     step_s: float = Field(gt=0)
 
 
-class LevelProfile(BaseModel):
+class LevelProfile(Strategies, BaseModel):
     """What one level costs on one device. Times in seconds, `quality` relative to `exact`.
 
     `requests_per_minute` is what one worker carries that does nothing else (at its best batch), `latency_s` one request
@@ -69,16 +69,6 @@ class LevelProfile(BaseModel):
         if sizes and (sizes[0] != 1 or any(b <= a for a, b in pairwise(sizes))):
             raise ValueError("batch sizes must rise and start at 1")
         return self
-
-    @property
-    def strategies(self) -> tuple[str, ...]:
-        """Its strategies, one of most levels."""
-        return tuple(self.strategy.split(AND))
-
-    @property
-    def varies(self) -> bool:
-        """Whether some of its steps cost less than whole ones of its model, whatever the prompt."""
-        return bool(UNEVEN & set(self.strategies))
 
     @cached_property
     def rows(self) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.checked_files import read_checked, write_checked
+from core.checked_files import read_checked
 
 Bits = Literal["none", "w8a8", "w8a16"]
 #: The `quantization` that a model of a family file has for these bits of weights (w) and activations (a).
@@ -77,11 +77,6 @@ class ReusePlan(_Frozen):
     def computes(self, step: int) -> bool:
         """Whether the deep part runs at this step."""
         return step in self.starts
-
-
-def write_plan(path: Path, plan: ReusePlan) -> None:
-    """Write it with its checksum, whole or not at all."""
-    write_checked(path, plan)
 
 
 def read_plan(path: str | Path) -> ReusePlan:

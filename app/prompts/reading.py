@@ -37,7 +37,7 @@ def read(prompt: str) -> Text:
     return _Reading().of(prompt)
 
 
-def weighted(lines: Sequence[str]) -> Lines:
+def read_lines(lines: Sequence[str]) -> Lines:
     """Lines of files: `3::red` is red with weight 3."""
     marks = [WEIGHT.match(line) for line in lines]
     texts = [line[mark.end() :] if mark else line for line, mark in zip(lines, marks, strict=True)]

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from app.prompts.language import Lines
-from app.prompts.reading import weighted
+from app.prompts.reading import read_lines
 from core.errors import BadPrompt
 from core.settings import PREFIX, settings
 
@@ -36,10 +36,9 @@ def lines_of(name: str) -> Lines:
     folder = settings().wildcard_folder
     found = _found(folder, name)
     if not found:
-        several = set(name) & set("*?")
         raise BadPrompt(
-            f"There is no wildcard `__{name}__`: no file `{name}.txt` in the folder {SETTING}"
-            f"{', nor below its folders' if several else ''}. {_known(folder)} "
+            f"There is no wildcard `__{name}__`: no file `{name}.txt` in the folder {SETTING} or below. "
+            f"{_known(folder)} "
             r"For the text itself write `\_\_`."
         )
     sizes = {path: path.stat() for path in found}
@@ -85,7 +84,7 @@ def _read(paths: Sequence[Path], _changed: Sequence[int]) -> tuple[Lines, str]:
             lines |= dict.fromkeys(line for line in written if line and not line.startswith("#"))
     except (OSError, UnicodeDecodeError):
         return Lines((), ()), "cannot be read as UTF-8"
-    found = weighted(list(lines))
+    found = read_lines(list(lines))
     return found, "" if found.weights and found.weights[-1] else "has no line to choose from"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.schemas.levels import LevelOut, LevelsOut
 from core.profiles import QualityTable
@@ -31,8 +31,13 @@ class Point:
 def points(found: LevelsOut, device: str, table: QualityTable | None = None) -> list[Point]:
     """Every level that was measured on this type of device, the quickest first; intervals are of the quality table."""
     made = [_point(level, device, table) for level in found.levels if device in level.measured]
-    made.sort(key=lambda point: (point.seconds, -point.quality))
-    return [Point(**{**vars(point), "best": not _beaten(point, made)}) for point in made]
+    return with_best(made)
+
+
+def with_best(made: Sequence[Point]) -> list[Point]:
+    """The same, the quickest first, each knowing whether it is the best for its time."""
+    ordered = sorted(made, key=lambda point: (point.seconds, -point.quality))
+    return [replace(point, best=not _beaten(point, made)) for point in ordered]
 
 
 def _point(level: LevelOut, device: str, table: QualityTable | None) -> Point:

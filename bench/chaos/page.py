@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.chaos.verdict import MEANING
+from bench.live.machine import told
 from core.settings import ROOT
 
 KEPT, PAGE = ROOT / "docs/results/chaos.json", ROOT / "docs/results/chaos.md"
@@ -40,15 +41,13 @@ def _verdict(found: dict[str, Any]) -> list[str]:
 
 def _about(found: dict[str, Any]) -> list[str]:
     run, counts, machine = found["run"], found["counts"], found["hardware"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     more = [f"{name}: {count}" for name, count in counts.items() if " " in name]
     left = ", ".join(f"{count} {MEANING[check]}" for check, count in found["left"].items()) or "nothing"
-    machine_is = f"{machine['name']}, {machine['cores']} cores, {versions}"
     lines = [
         f"`{run['command']}`, {datetime.fromtimestamp(run['began'], UTC):%Y-%m-%d %H:%M} UTC, commit {run['commit']}, "
-        f"on {machine_is}; load average before {run['load_before']:.1f}. A whole Argus (`argus up`, two CPU workers, "
-        f"family {run['family']} {run['family_version']} at its smallest size, four steps) and the harness shared the "
-        "machine.",
+        f"on {told(machine)}; load average before {run['load_before']:.1f}. A whole Argus (`argus up`, two CPU "
+        f"workers, family {run['family']} {run['family_version']} at its smallest size, four steps) and the harness "
+        "shared the machine.",
         "",
         f"{counts['faults']} faults in {run['struck_s'] / 60:.0f} minutes, seed {run['seed']}, one after the other; "
         f"{counts['hit']} of them met something (a COMMIT to cut, a message to drop, a process that ran). "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -30,3 +31,9 @@ def hardware() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "versions": versions,
     }
+
+
+def told(machine: Mapping[str, Any]) -> str:
+    """The same in words."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return f"{machine['name']}, {machine['cores']} cores, {versions}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from bench.live.machine import told
 from bench.live.quality import standard_error
 from core.settings import ROOT
 
@@ -16,11 +17,10 @@ OURS, BASELINES, PROMPT_AGNOSTIC = "argus", ("clipper-ha", "pac"), "pac"
 def page(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     run, machine = found["run"], found["hardware"]
-    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
     lines = [
         "# Live: Argus against the baselines on this machine",
         "",
-        f"`{run['command']}` on {machine['name']}, {machine['cores']} cores, {versions}; {run['measured']}; load "
+        f"`{run['command']}` on {told(machine)}; {run['measured']}; load "
         f"average before: {run['load_before']:.1f}. Real services, images and scores; the policies ran one after the "
         "other, each with a fresh database, and shared the two cores with web, PostgreSQL, Valkey, scheduler, scorer "
         f"and load script. {run.get('note', '')}".rstrip(),

@@ -65,7 +65,8 @@ What this page said and does not hold, of version 0.1 but where told otherwise:
 - *Several models: 0.1 % late at 120 %, the rivals 5 to 7 %.* Rivals paid for loading models that fit into memory
   together.
 - *Twitter's burst, of eight seeds: at 95 % 26 % less quality lost than `pac`, at 130 % late 8.84 %.* Said
-  yesterday, with the forecast as it was; the table below is with the one that is, over fewer seeds (`--add` runs more).
+  on 2026-11-26, with the forecast as it was; the table below is with the one that is, over fewer seeds
+  (`--add` runs more).
 - *The predictor's skill, a day of Twitter, ticks over a deep backlog* were figures of levels and code that are
   gone."""
 

@@ -13,11 +13,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import Integer, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
-from sqlalchemy.sql import select
-from sqlalchemy.types import Integer, Text
 
 from core.families import Family
 from core.open_requests import queued_by_tenant
@@ -72,7 +70,7 @@ def next_to_route(session: Session, family: Family, snapshot: Snapshot) -> Next:
 def _interactive(session: Session, family: Family, snapshot: Snapshot) -> Next | None:
     sending = _sending(session, family, ServiceClass.INTERACTIVE)
     share = allowed(snapshot, sending)
-    if not share:  # but one wants the devices
+    if not share:  # only one wants the devices
         found = _first(session, family, ServiceClass.INTERACTIVE, dict.fromkeys(sending, MOST))
         return Next(found) if found else None
     front, behind = _queued(session, family, ServiceClass.INTERACTIVE)

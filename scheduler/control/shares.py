@@ -2,7 +2,7 @@
 
 Each tenant that wants the devices may have in front what its share can have in time. The router takes no more of its
 requests than that (`scheduler.control.next_to_route`); and what was queued before another tenant came is set aside
-whenever requests were routed, latest deadlines first. Where but one tenant wants the devices, nothing is asked or
+whenever requests were routed, latest deadlines first. Where only one tenant wants the devices, nothing is asked or
 changed.
 """
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def allowed(snapshot: Snapshot, sending: Collection[str]) -> dict[str, int]:
-    """How many requests of each tenant that wants the devices may wait in front; empty where but one does, or nobody
+    """How many requests of each tenant that wants the devices may wait in front; empty where only one does, or nobody
     knows what requests take. `sending` are tenants of whom the readings need not know yet."""
     readings = snapshot.readings
     names = {*sending, *readings.in_front} - {ITSELF}

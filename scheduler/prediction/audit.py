@@ -4,8 +4,7 @@ A score alone says little: some prompts score low at any level. Relative quality
 `exact`. So a few approximated requests are drawn again at the reference level, as batch work (it yields to everybody,
 and the plan knows it), and the two scores make one measured relative quality: some whenever the cluster idles, and one
 in a hundred requests where it never does. These audits tell whether the predictor has drifted, and are what it is
-retrained on. Requests with LoRAs or weighted words are left
-out: the predictor knows plain prompts alone.
+retrained on. Requests with LoRAs or weighted words are left out: the predictor knows plain prompts alone.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from core.checked_files import write_checked
 from core.errors import BadCalibration, BadFamily, UnknownLevel
 from core.families import FAMILIES, Family, load_family
-from core.reuse_plans import ReusePlan, read_plan, write_plan
+from core.reuse_plans import ReusePlan, read_plan
 
 SHIPPED = FAMILIES / "embedded" / "cachequant" / "large-3.json"
 
@@ -38,7 +39,7 @@ def test_the_calibration_that_ships_is_of_the_family_that_ships():
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path):
     plan = changed(steps=12)
-    write_plan(tmp_path / "plan.json", plan)
+    write_checked(tmp_path / "plan.json", plan)
     assert read_plan(tmp_path / "plan.json") == plan
     assert [file.name for file in tmp_path.iterdir()] == ["plan.json"]
 
@@ -55,7 +56,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path):
     ],
 )
 def test_a_level_whose_calibration_is_of_something_else_is_not_offered_and_says_why(tmp_path: Path, of: Any, says: str):
-    write_plan(tmp_path / "plan.json", changed(**of))
+    write_checked(tmp_path / "plan.json", changed(**of))
     family = family_with(tmp_path, tmp_path / "plan.json")
     assert "cq-3" not in family.levels
     assert says in family.withheld["cq-3"]
@@ -71,7 +72,7 @@ def test_a_calibration_of_another_number_of_steps_is_of_no_use(tmp_path: Path):
     assert "expected SHA-256" in family_with(tmp_path, tmp_path / "plan.json").withheld["cq-3"]
     half = {"scale": plan.feature.scale[::2], "shift": plan.feature.shift[::2]}
     shorter = {"of": plan.of.model_copy(update={"steps": 6}), "times": plan.times[::2], "starts": (0, 2)}
-    write_plan(tmp_path / "plan.json", plan.model_copy(update={**shorter, "feature": type(plan.feature)(**half)}))
+    write_checked(tmp_path / "plan.json", plan.model_copy(update={**shorter, "feature": type(plan.feature)(**half)}))
     assert "steps 6, not 12" in family_with(tmp_path, tmp_path / "plan.json").withheld["cq-3"]
 
 
@@ -102,7 +103,7 @@ def test_a_level_without_its_calibration_is_not_offered_and_its_family_is(tmp_pa
 def test_a_calibration_made_while_a_process_runs_is_seen_and_what_did_not_change_is_not_looked_at_again(tmp_path: Path):
     path = tmp_path / "plan.json"
     assert "cq-3" not in family_with(tmp_path, path).levels
-    write_plan(path, changed())
+    write_checked(path, changed())
     family = load_family(str(tmp_path / "embedded.toml"))
     assert "cq-3" in family.levels
     assert load_family(str(tmp_path / "embedded.toml")) is family
@@ -113,7 +114,7 @@ def test_a_calibration_made_while_a_process_runs_is_seen_and_what_did_not_change
 def test_starts_and_tables_have_to_fit_the_steps(tmp_path: Path):
     plan = read_plan(SHIPPED)
     for wrong in ({"starts": (1, 3)}, {"starts": (0, 12)}, {"starts": (0, 3, 3)}, {"times": plan.times[1:]}):
-        write_plan(tmp_path / "plan.json", plan.model_copy(update=wrong))
+        write_checked(tmp_path / "plan.json", plan.model_copy(update=wrong))
         with pytest.raises(BadCalibration, match=r"starts must|times and corrections must"):
             read_plan(tmp_path / "plan.json")
 

@@ -39,6 +39,20 @@ class ToyEngine:
         latent: torch.Tensor = running.row.latent
         return latent
 
+    def held(self, name: str, steps: int, **changes: Any) -> torch.Tensor:
+        """What a request ends with that stands still for another after so many steps."""
+        _, running = self.submit(name, **changes)
+        for _ in range(steps):
+            self.engine.step()
+        self.engine.hold(name)
+        self.submit("other", "exact", seed=5)
+        for _ in range(3):
+            self.engine.step()
+        self.engine.hold(name, held=False)
+        self.run()
+        latent: torch.Tensor = running.row.latent
+        return latent
+
     def run(self) -> None:
         """Until there is nothing left to do."""
         while self.engine.step():

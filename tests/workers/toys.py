@@ -92,14 +92,14 @@ def _transformer() -> Any:
 
 def with_reuse(family: Family, folder: Path, interval: int = 3, steps: int = 7) -> Family:
     """The family at so many steps of 64×64, with a level `cq` of its model, calibrated on one prompt."""
-    from core.reuse_plans import write_plan
+    from core.checked_files import write_checked
     from workers.measure.cachequant import Subject, calibrate
 
     (model,), defaults = family.models.values(), family.defaults
     small = defaults.model_copy(update={"steps": steps, "width": 64, "height": 64})
     family = family.model_copy(update={"defaults": small})
     plan = calibrate(Subject(family, model, ["a red fox"]), interval, "none", folder, lambda *_: None)
-    write_plan(folder / "plan.json", plan)
+    write_checked(folder / "plan.json", plan)
     level = Level(id="cq", strategy="cq", model=model.id, calibration=str(folder / "plan.json"))
     return family.model_copy(update={"levels": {**family.levels, "cq": level}})
 

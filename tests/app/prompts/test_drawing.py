@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.prompts.drawing import MOST_CHOICES, draw
 from app.prompts.language import Lines
-from app.prompts.reading import weighted
+from app.prompts.reading import read_lines
 from core.errors import BadPrompt
 
 FILES = {
@@ -26,7 +26,7 @@ FILES = {
 def find(name: str) -> Lines:
     if name not in FILES:
         raise BadPrompt(f"no {name}")
-    return weighted(FILES[name])
+    return read_lines(FILES[name])
 
 
 def drawn(prompt: str, seeds: int = 300) -> Counter[str]:

@@ -111,16 +111,7 @@ def test_a_preempted_request_takes_its_features_with_it_and_computes_nothing_twi
 
 def test_a_request_that_stands_still_for_others_goes_on_with_its_features(room: Room):
     alone = room.latent("one", seed=4)
-    _, running = room.submit("one", seed=4)
-    for _ in range(2):
-        room.engine.step()
-    room.engine.hold("one")
-    room.submit("other", "exact", seed=5)
-    for _ in range(3):
-        room.engine.step()
-    room.engine.hold("one", held=False)
-    room.run()
-    assert (running.row.latent - alone).abs().max() <= 1e-9
+    assert (room.held("one", 2, seed=4) - alone).abs().max() <= 1e-9
 
 
 def test_a_request_of_other_steps_runs_in_full_and_says_why(room: Room):

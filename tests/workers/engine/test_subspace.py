@@ -110,16 +110,7 @@ def test_a_preempted_request_continues_at_the_size_it_had(room: Room, after: int
 @pytest.mark.parametrize("after", [1, HALF, HALF + 1])
 def test_a_request_that_stands_still_for_others_goes_on_at_the_size_it_had(room: Room, after: int):
     alone = room.latent("one", seed=4)
-    _, running = room.submit("one", seed=4)
-    for _ in range(after):
-        room.engine.step()
-    room.engine.hold("one")
-    room.submit("other", "exact", seed=5)
-    for _ in range(3):
-        room.engine.step()
-    room.engine.hold("one", held=False)
-    room.run()
-    assert (running.row.latent - alone).abs().max() <= 1e-9
+    assert (room.held("one", after, seed=4) - alone).abs().max() <= 1e-9
 
 
 def test_previews_have_the_size_that_the_latent_has_then(room: Room):
