@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from scheduler.planning.pricing import TIE, choose
 
@@ -131,6 +129,9 @@ def _prices(pools: ModelPools, usable: Array, budget: Array) -> Array:
 
     A budget that cannot be kept is overrun at `OVERRUN` a second, so that there always is an answer.
     """
+    from scipy.optimize import linprog  # 40 MB, which web processes, that only read plans, do without
+    from scipy.sparse import coo_array
+
     finite = np.where(np.isfinite(usable), usable, 0.0)
     order = np.argsort(finite.sum(axis=1), kind="stable")
     rows = order[np.linspace(0, len(order) - 1, min(SAMPLED, len(order))).astype(int)]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from scheduler.planning.instance import Instance, Plan, PromptClass
-from scheduler.planning.milp import solve
 from scheduler.policies.cluster import Cluster
 from scheduler.policies.decisions import NAMED, Observation
 
@@ -71,6 +70,8 @@ def named_classes(cluster: Cluster, observed: Observation) -> tuple[list[PromptC
 
 def prompt_agnostic_plan(cluster: Cluster, observed: Observation, demand: float, headroom: float = 1.0) -> Plan:
     """The optimum without knowing prompts: one class with the profile's mean qualities (PAC)."""
+    from scheduler.planning.milp import solve  # with SciPy, as in `scheduler.planning.align`
+
     quality = dict(zip(cluster.levels, cluster.quality, strict=True))
     plan = solve(instance(cluster, observed, (PromptClass("all", demand, quality),), headroom))
     return replace(plan, workers={d: _without_idle(cluster, plan, models) for d, models in plan.workers.items()})

@@ -267,6 +267,9 @@ def buffer_bytes(running: server.Server) -> list[int]:
 def test_a_web_process_does_without_the_planners_mathematics() -> None:
     heavy = "{'scipy', 'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     told = subprocess.run(
-        [sys.executable, "-c", f"import sys, app.server; print({heavy})"], check=True, capture_output=True, text=True
+        [sys.executable, "-c", f"import sys, app; app.create_app('s'); print({heavy})"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert told.stdout.strip() == "set()"
