@@ -3,7 +3,8 @@
     python -m bench.soak [--minutes 60] [--warm-up 15] [--share 0.5] [--write]
 
 One worker with its defaults beside all services, Poisson arrivals of different prompts at a share of the capacity at
-the exact level, after one job of as many prompts as the text encoder remembers: what fills up to a bound is no leak.
+the exact level. Before it, what fills up to a bound is filled, as that is no leak: twice as many prompts are read as
+the text encoder remembers, and each level that a plan may choose draws a full batch.
 Memory is the resident set (RSS) of a process; of PostgreSQL, which is a process a connection over one shared buffer, it
 is what its processes have for themselves (USS). Growth compares medians: of the last fifth of the samples after the
 warm-up, over the first fifth; and of the last third alone, where what only fills up to a bound has filled.
@@ -29,7 +30,7 @@ from bench.live.instance import children
 from bench.live.machine import hardware
 from bench.own import keep, own_argus, own_home, run_of
 from core.client import ArgusClient
-from core.families import load_family
+from core.families import Family, load_family
 from core.settings import ROOT
 from traces.replay.plan import read_prompts
 
@@ -38,7 +39,8 @@ PLOT = ROOT / "docs/results/img/soak.png"
 EVERY_S = 5.0
 GROWTH = 0.02  # the goal, of memory; of handles too, or HANDLES
 HANDLES = 3
-CACHED, FILL_S = 520, 600.0  # prompts that are read before the run, and how long that may take
+READ, AT_ONCE, FILL_S = 1040, 260, 600.0  # prompts read before the run, those of one job, how long a job may take
+BATCH = 8  # images drawn at each level before the run
 PART = 5  # a fifth of the samples at either end
 MB = 1024 * 1024
 FOUND = """## What grew, and why
@@ -49,9 +51,10 @@ Found on 2026-11-26 by running the parts alone; the numbers are resident megabyt
   560, 574, 587 … 655, then flat, within twenty turns. With two arenas and large blocks given back (`core/memory.py`):
   543 and flat.
 - **Scheduler, prompts.** It remembered the features of 20,000 prompts, 9 kB each: 539 after 1,024 different prompts,
-  590 after 6,000. Now 5,000 of half the size.
-- **Scheduler, worker, scorer.** The text encoder remembers 512 prompts, 37 kB each: 19 MB, full after as many
-  prompts. No leak; the run fills it first.
+  590 after 6,000. Then 5,000 of half the size, which still filled during the run, a megabyte in 60 prompts with what
+  they left in between; now 512, and the predictions of 5,000, a hundred bytes each.
+- **Scheduler, worker, scorer.** The text encoder remembers 512 prompts, 37 kB each: 19 MB, and its heap is level
+  after twice as many. No leak; the run fills it first. So are models of levels that a plan chooses for the first time.
 - **Flower** kept 100,000 tasks, 6 kB each. Now 1,000 (`FLOWER_MAX_TASKS`), and workers that left for an hour.
 - **PostgreSQL** has a process for each connection of the pools, which open as they are needed. One of them is flat:
   22.0 to 22.1 over 120 ticks.
@@ -185,15 +188,22 @@ def page(found: dict[str, Any]) -> str:
     )
 
 
-def fill_caches(client: ArgusClient, prompts: Sequence[str]) -> None:
-    """Have these prompts read and drawn, cheaply; returns when all are done.
+def fill_caches(client: ArgusClient, family: Family, prompts: Sequence[str]) -> None:
+    """Have prompts read and drawn, cheaply, then some drawn at each level; returns when all are done.
 
     Interactive, with a deadline that all reach: batch work is neither read by the scheduler nor seen by Flower.
     """
-    body = {"prompts": list(prompts), "steps": 2, "deadline_s": FILL_S, "title": "warm-up"}
-    job = client.submit(body)
+    for start in range(0, READ, AT_ONCE):
+        _draw(client, {"prompts": list(prompts[start : start + AT_ONCE]), "steps": 2})
+    for level in family.levels.values():
+        if not level.by_name:
+            _draw(client, {"prompts": list(prompts[:BATCH]), "level": level.id})
+
+
+def _draw(client: ArgusClient, body: dict[str, Any]) -> None:
+    job = client.submit({**body, "deadline_s": FILL_S, "title": "warm-up"})
     end = time.monotonic() + FILL_S
-    while client.job(job["id"])["counts"].get("done", 0) < len(prompts) and time.monotonic() < end:
+    while client.job(job["id"])["counts"].get("done", 0) < len(body["prompts"]) and time.monotonic() < end:
         time.sleep(1.0)
 
 
@@ -203,7 +213,7 @@ def soak(minutes: float, share: float, console: Console) -> tuple[list[Sample], 
     prompts = read_prompts(ROOT / "profiles" / family.id / "quality-train.csv")
     with own_home("soak") as home, own_argus(home) as client, Progress(console=console) as bar:
         exact_s = worker_seconds(one_at_a_time(client, prompts, bar))
-        fill_caches(client, prompts[-CACHED:])
+        fill_caches(client, family, prompts[-READ:])
         sampler = Sampler(home)
         sampler.start()
         sent = at_rate(client, share * 60 / exact_s, minutes, prompts, bar)

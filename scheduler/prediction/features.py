@@ -23,7 +23,7 @@ Array = np.ndarray
 Encode = Callable[[Sequence[str]], Array]  # prompts → unit vectors (N, D)
 
 BLOCK = 256  # prompts read at a time
-REMEMBERED = 5_000  # prompts whose features are kept, 2 to 3 kB each: repeats are frequent
+REMEMBERED = 5_000  # prompts whose features are kept, 2 to 3 kB each: who trains asks for the same ones again
 SURFACE, WORDS = 8, 256  # columns of features after the embedding
 NUMBERS = {
     "two": 2,
@@ -66,16 +66,20 @@ class Features:
     Args:
         encode: prompts → unit vectors; left out, MiniLM's.
         family: whose text encoder reads the prompts; what it leaves out changes no feature.
+        remembered: prompts whose features are kept.
     """
 
-    def __init__(self, encode: Encode | None = None, family: Family | None = None) -> None:
-        self._encode, self._family = encode or _minilm, family
+    def __init__(
+        self, encode: Encode | None = None, family: Family | None = None, remembered: int = REMEMBERED
+    ) -> None:
+        self._encode, self._family, self._remembered = encode or _minilm, family, remembered
         self._known: OrderedDict[str, Array] = OrderedDict()
 
     @staticmethod
-    def of(family: Family) -> Features:
+    def of(family: Family, remembered: int = REMEMBERED) -> Features:
         """As the family's scorer reads prompts, where its text side is small; else sentence embeddings."""
-        return Features(_scorer_embedding(family) if family.scorer.kind == "embedded-clip" else None, family)
+        encode = _scorer_embedding(family) if family.scorer.kind == "embedded-clip" else None
+        return Features(encode, family, remembered)
 
     def __call__(self, prompts: Sequence[str]) -> Array:
         """Features (N, F) of the prompts: unit embedding, `surface`, `vocabulary`."""
@@ -87,7 +91,7 @@ class Features:
                 known = np.concatenate([vector, surface(text), vocabulary(text)])
                 self._known[prompt] = known.astype(np.float32)  # as the embedding and the predictor's features are
         rows = np.stack([self._known[prompt] for prompt in prompts]).astype(np.float64)
-        while len(self._known) > REMEMBERED:
+        while len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return rows
 

@@ -13,12 +13,14 @@ from core.families import Family
 from core.settings import settings
 from core.tables import Request
 from scheduler.prediction.cache_lookup import cache_offers
-from scheduler.prediction.features import REMEMBERED, Features
+from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Predictor
 from scheduler.prediction.quality_table import table_of
 from scheduler.prediction.store import in_force, offsets_in_force, version_in_force
 
 REFRESH_S = 30.0  # how often a newer predictor is looked for
+PREDICTED = 5_000  # prompts whose predictions are kept, a hundred bytes each: repeats are frequent
+FEATURES = 512  # prompts whose features are kept, as many as the text encoder keeps: a few ask for them again
 
 
 class QualityPredictions:
@@ -26,7 +28,7 @@ class QualityPredictions:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self.features, self.sentences = Features.of(family), Features(family=family)
+        self.features, self.sentences = Features.of(family, FEATURES), Features(family=family, remembered=FEATURES)
         self._predictor: tuple[Predictor | None, dict[str, np.ndarray]] = (None, {})  # and its answers by prompt (L,)
         self._version: int | None = None
         self._offsets: Mapping[str, float] = {}
@@ -149,6 +151,6 @@ def _predicted(
     if missing := [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]:
         known.update(zip(missing, predictor.expect(features(missing)), strict=True))
     rows = np.stack([known[prompt] for prompt in prompts])
-    if len(known) > REMEMBERED:
+    if len(known) > PREDICTED:
         known.clear()
     return rows

@@ -92,6 +92,20 @@ def test_repeated_prompts_are_embedded_once():
     assert rows.shape == (2, 4 + SURFACE + WORDS)
 
 
+def test_the_newest_prompts_are_remembered_and_no_more():
+    seen: list[str] = []
+
+    def encode(prompts):
+        seen.extend(prompts)
+        return np.zeros((len(prompts), 4))
+
+    features = Features(encode, remembered=2)
+    assert len(features(["a fox", "a pear", "a bus"])) == 3
+    features(["a bus", "a pear"])
+    features(["a fox"])
+    assert seen == ["a fox", "a pear", "a bus", "a fox"]
+
+
 @pytest.mark.parametrize(
     ("prompt", "things", "kinds", "placed", "setting"),
     [
