@@ -38,7 +38,9 @@ class Origin(Out):
 
     job_id: uuid.UUID
     request_id: uuid.UUID
-    image_id: uuid.UUID
+    image_id: uuid.UUID | None = Field(
+        description="None where the image is half drawn, of a call that was interrupted."
+    )
     level_asked: str
     level: str = Field(description="The level that drew it.")
     model: str
@@ -71,14 +73,14 @@ class Drawing:
 
     @cached_property
     def origin(self) -> Origin:
-        request, image = self.request, self.request.images[0]
+        request, image = self.request, next(iter(self.request.images), None)
         return Origin(
             job_id=request.job_id,
             request_id=request.id,
-            image_id=image.id,
+            image_id=image.id if image else None,
             level_asked=request.level_asked,
-            level=image.level,
-            model=image.model,
+            level=image.level if image else request.level or "",
+            model=image.model if image else request.model or "",
             cache_hit=request.cache.hit,
             seed=request.seed,
             reason=request.reason,
@@ -86,7 +88,7 @@ class Drawing:
             prompt_asked=request.prompt_asked,
             truncated_tokens=request.truncated_tokens,
             negative_truncated_tokens=request.negative_truncated_tokens,
-            score=image.score,
+            score=image.score if image else None,
             link=request.links["self"],
         )
 
@@ -114,13 +116,6 @@ def draw(wanted: JobIn, source: str, previews: int = 0) -> list[Drawing]:
         leave()
     with transaction() as session:
         return _read(session, g.job_id)
-
-
-def finished(job_id: uuid.UUID) -> list[Drawing]:
-    """The drawings of a job that are there, in order."""
-    with transaction() as session:
-        done = requests_out(session, Request.job_id == job_id, Request.state == State.DONE)
-        return [drawing_of(session, request) for request in done]
 
 
 def take_place() -> Callable[[], None]:

@@ -98,7 +98,7 @@ def interrupt() -> dict[str, Any]:
     """Stop
 
     Cancels all that this client sent to `txt2img` and that is not done. The calls that wait for it answer with the
-    images that are there, or 409 where there is none.
+    images that are there, half-drawn ones as their last preview shows them, or 409 where there is none.
     """
     with transaction() as session:
         open_jobs = {one.job_id for one in _work(session).requests}

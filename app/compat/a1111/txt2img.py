@@ -10,10 +10,11 @@ from app.access import needs
 from app.compat.a1111.answers import Txt2ImgOut
 from app.compat.a1111.blueprint import ERRORS, SOURCE, blueprint
 from app.compat.a1111.checkpoints import level_named
+from app.compat.a1111.half_drawn import so_far
 from app.compat.a1111.info import info, infotext_of, used, written
 from app.compat.a1111.options import chosen_level
 from app.compat.a1111.schemas import Txt2ImgIn, ignored
-from app.compat.drawing import Drawing, draw, finished
+from app.compat.drawing import Drawing, draw
 from app.compat.sizes import sizes_for
 from app.rendering import Rendering, render
 from app.schemas.base import json_wholes
@@ -37,7 +38,8 @@ def txt2img(wanted: Txt2ImgIn, key: KeyIn) -> Txt2ImgOut:
     """Draw images and wait for them
 
     Submits a job and answers when its images are there, in the size that was asked for. After ARGUS_COMPAT_WAIT_S the
-    answer is 504, naming the job, which goes on. Interrupted, it answers with the images that are done.
+    answer is 504, naming the job, which goes on. Interrupted, it answers with the images that are done, and with what
+    others looked like at their last preview.
     """
     family = load_family(settings().family)
     sizes = sizes_for(family, wanted.width, wanted.height, "width")
@@ -54,11 +56,11 @@ def txt2img(wanted: Txt2ImgIn, key: KeyIn) -> Txt2ImgOut:
 
 
 def _drawn(job: JobIn) -> list[Drawing]:
-    """The job's images; of one that was interrupted or skipped, those that are done, if any is."""
+    """The job's images; of one that was interrupted or skipped, those that there are so far, if any is."""
     try:
         return draw(job, SOURCE, previews=PREVIEWS)
     except Cancelled:
-        if drawings := finished(g.job_id):
+        if drawings := so_far(g.job_id):
             return drawings
         raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image as Pictures
 from sqlalchemy import select
 
 from core.database import transaction
@@ -35,10 +37,16 @@ def begin(request: Request, step: int, steps: int = 20, preview: bytes = b"") ->
     """Leave a request as a worker that draws it would."""
     with transaction() as session:
         row = session.get_one(Request, request.id)
-        row.state, row.attempts = State.RUNNING, 1
+        row.state, row.attempts, row.level = State.RUNNING, 1, "exact"
     write_steps([Step(request.id, 1, step, steps)])
     if preview:
         write_preview(request.id, 1, 0, preview)
+
+
+def jpeg(colour: str) -> bytes:
+    sink = io.BytesIO()
+    Pictures.new("RGB", (64, 64), colour).save(sink, "JPEG")
+    return sink.getvalue()
 
 
 def left_waiting(client: FlaskClient, **body: Any) -> list[Request]:
@@ -118,6 +126,31 @@ def test_an_interrupted_call_without_an_image_is_an_error(client: FlaskClient) -
     with waiting_call(client) as answers:
         client.post(f"{API}/interrupt")
     assert (answers[0].status_code, code(answers[0])) == (409, "cancelled")
+
+
+def test_an_interrupted_call_answers_with_a_half_drawn_image_as_its_last_preview_shows_it(client: FlaskClient) -> None:
+    with waiting_call(client, batch_size=3, seed=5, width=96, height=64) as answers:
+        first, second, _ = stored()
+        draw(str(first.id))
+        begin(second, 14, preview=jpeg("blue"))
+        client.post(f"{API}/interrupt")
+    answer = answers[0].get_json()
+    info, half = json.loads(answer["info"]), Pictures.open(io.BytesIO(base64.b64decode(answer["images"][1])))
+    assert info["all_seeds"] == [5, 6]
+    assert (half.format, half.size) == ("PNG", (96, 64))
+    assert half.getpixel((48, 32)) == pytest.approx((0, 0, 255), abs=3)
+    assert "Seed: 6" in info["infotexts"][1]
+    assert [one["image_id"] is None for one in info["argus"]] == [False, True]
+
+
+def test_a_skipped_image_is_there_half_drawn_and_the_call_goes_on(client: FlaskClient) -> None:
+    with waiting_call(client, batch_size=2, seed=5) as answers:
+        first, second = stored()
+        begin(first, 14, preview=jpeg("red"))
+        client.post(f"{API}/skip")
+        draw(str(second.id))
+    assert json.loads(answers[0].get_json()["info"])["all_seeds"] == [5, 6]
+    assert [row.state for row in stored()] == [State.CANCELLED, State.DONE]
 
 
 def test_skipping_leaves_out_what_runs_and_the_call_goes_on(client: FlaskClient) -> None:
