@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from core.errors import CacheEntryDamaged, Cancelled
 from core.families import Family
 from core.levels import Level
@@ -12,10 +10,10 @@ from workers.engine.lora_store import LoraStore
 from workers.engine.preemption import PreemptedState, PreemptedStore
 from workers.engine.running_request import RunningRequest
 from workers.latent_cache.cache import LatentCache
-from workers.pipelines.growing import grow, row_of
-from workers.pipelines.half_size import HalfSize
+from workers.pipelines.growing import Placed, grow, row_of
 from workers.pipelines.reuse import Planned, Reuse
-from workers.pipelines.samplers import SamplerState, times_left
+from workers.pipelines.samplers import times_left
+from workers.pipelines.source import begun_with
 from workers.strategies import begin
 
 
@@ -33,7 +31,7 @@ class Preparation:
     def prefetch(self, request: RunningRequest) -> None:
         """Start looking for a cached latent while the request waits; one that continues needs none."""
         request.resumed_from = self.preempted.take(request.request)
-        if request.resumed_from is not None:
+        if request.resumed_from is not None or request.request.source is not None:
             return
         candidates = [request.level, *map(self.family.level, request.request.allowed_levels)]
         cached = [level for level in candidates if level.looks_up and level.model == request.level.model]
@@ -68,8 +66,9 @@ class Preparation:
     def restart(self, request: RunningRequest) -> None:
         """Put an encoded request at the first step of its level (again)."""
         request.start = begin(request.request, request.level, self.family, request.hit)
-        latent, sampler = request.adapter.place(request.request, request.start)
-        self._set_row(request, latent, sampler, request.start.small)
+        if request.request.source is not None:
+            request.start = begun_with(request.start, request.request.source, request.adapter)
+        self._set_row(request, request.adapter.place(request.request, request.start))
         self._plan_reuse(request)
 
     def restart_without_cache(self, request: RunningRequest) -> bool:
@@ -118,7 +117,9 @@ class Preparation:
         request.level, request.start = state.level, state.start
         request.latents_to_store = state.latents_to_store
         state.sampler.move_to(request.adapter.device)
-        self._set_row(request, state.latent.to(request.adapter.device), state.sampler, state.half)
+        kept = None if request.request.source is None else request.adapter.place(request.request, state.start).kept
+        latent = state.latent.to(request.adapter.device)
+        self._set_row(request, Placed(latent, state.sampler, state.half, kept))
         plan = request.adapter.reuse_plans.get(request.level.id)
         if state.deep is not None and plan is not None:
             request.row.reuse = Reuse(plan, state.start.skip)
@@ -137,10 +138,10 @@ class Preparation:
         else:
             request.row.reuse = Reuse(plan, request.begun.skip)
 
-    def _set_row(self, request: RunningRequest, latent: Tensor, sampler: SamplerState, half: HalfSize | None) -> None:
+    def _set_row(self, request: RunningRequest, begun: Placed) -> None:
         assert request.encoded is not None
-        guidance, wanted = guidance_at(request, request.level), request.request
-        request.row = row_of(request.adapter, wanted, request.encoded, guidance, latent, sampler, half)
+        guidance = guidance_at(request, request.level)
+        request.row = row_of(request.adapter, request.request, request.encoded, guidance, begun)
         request.store_at = self._store_at(request)
 
     def _forget_hit(self, request: RunningRequest) -> None:
@@ -152,7 +153,8 @@ class Preparation:
     def _store_at(self, request: RunningRequest) -> frozenset[int]:
         """The steps after which the cache wants this request's latent: those of full runs only."""
         assert request.start is not None
-        if self.cache is None or request.level.strategy not in ("exact", "ac") or request.start.skip:
+        from_noise = request.request.source is None and not request.start.skip
+        if self.cache is None or request.level.strategy not in ("exact", "ac") or not from_noise:
             return frozenset()
         return self.cache.depths(self.family, request.level.model, request.sampler_name, request.start.steps)
 

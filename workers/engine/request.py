@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from core.emphasis import PLAIN, Emphasis
 from core.levels import Level
@@ -15,7 +15,30 @@ from core.loras import LoraUse
 if TYPE_CHECKING:
     from torch import Tensor
 
+SEAM = 2  # pixels over which what is drawn goes over into what is kept
 MOVABLE = ("exact", "fs")  # strategies whose schedules a running request can continue on
+
+
+@dataclass(frozen=True)
+class Source:
+    """The image that a request begins with, and how far it may leave it.
+
+    `image` is RGB and as large as the request. `strength` (0, 1] is the share of the schedule that is run; at 1 nothing
+    is left of the image but what a mask keeps. `mask` (L, as large) is white where the image is drawn anew; elsewhere
+    it stays as it is.
+    """
+
+    image: Image.Image
+    strength: float
+    mask: Image.Image | None = None
+
+    def over(self, drawn: Image.Image) -> Image.Image:
+        """What was drawn, with what the mask keeps: pixel for pixel, but for a seam of SEAM pixels inside the hole."""
+        if self.mask is None:
+            return drawn
+        hole = self.mask.point(lambda value: 255 if value >= 128 else 0)
+        inner = hole.filter(ImageFilter.MinFilter(2 * SEAM + 1)).filter(ImageFilter.BoxBlur(SEAM))
+        return Image.composite(drawn, self.image, inner)
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,7 @@ class GenerationRequest:
     negative_prompt: str = ""
     emphasis: Emphasis = PLAIN  # weights of words in both texts
     loras: tuple[LoraUse, ...] = ()  # by name
+    source: Source | None = None
     deadline: float | None = None
     allowed_levels: tuple[str, ...] = ()
     attempt: int = 1
@@ -54,7 +78,7 @@ class GenerationRequest:
 
     @property
     def at_half_size(self) -> GenerationRequest:
-        """The same of half the width and height."""
+        """The same of half the width and height, for those without a source."""
         return replace(self, width=self.width // 2, height=self.height // 2)
 
 

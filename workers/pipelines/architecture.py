@@ -72,9 +72,20 @@ class Architecture:
         """Latent [1, …] → image [1, 3, height, width] in [-1, 1]."""
         raise NotImplementedError
 
-    def latent_of(self, pixels: Tensor) -> Tensor:
-        """Image [1, 3, height, width] in [-1, 1] → latent [C, h, w] as noise is drawn, in the denoiser's scale."""
+    def latent_of(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Image [1, 3, height, width] in [-1, 1] → latent [C, h, w] as noise is drawn, in the denoiser's scale.
+
+        An encoder that answers a distribution is asked for its mode; with a `generator` one is drawn from it.
+        """
         raise NotImplementedError
+
+    def drawn_size(self, request: GenerationRequest) -> tuple[int, int]:
+        """Width and height of the picture that a latent of this request shows."""
+        return request.width, request.height
+
+    def steps_skipped(self, steps: int, strength: float) -> int:
+        """Steps of the schedule before the one at which an image is taken up, by the pipeline class."""
+        return steps - min(int(steps * strength), steps)
 
     def modules(self) -> list[torch.nn.Module]:
         """All that holds weights."""

@@ -20,12 +20,11 @@ from core.reuse_plans import ReusePlan
 from workers.engine.request import GenerationRequest
 from workers.pipelines.architecture import Architecture
 from workers.pipelines.feature_cache import FeatureCache
-from workers.pipelines.growing import begin_small, drawn, first_latent, row_of
-from workers.pipelines.noise import generator_of
+from workers.pipelines.growing import Placed, place, row_of
 from workers.pipelines.phases import SplitDenoiser, denoise_by_phase
 from workers.pipelines.reuse import Planned
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
-from workers.pipelines.samplers import SamplerState, safe_scheduler
+from workers.pipelines.samplers import safe_scheduler
 from workers.pipelines.weights import HALF
 
 NEGATIVES = 32  # negative prompts kept encoded
@@ -78,8 +77,7 @@ class Adapter(Architecture):
     def prepare(self, request: GenerationRequest, start: Start, guidance: float) -> Row:
         """Encode the prompt and draw the noise: a row ready to join a batch."""
         conditioning, negative = self.encode(request, guidance)
-        latent, sampler = self.place(request, start)
-        return row_of(self, request, (conditioning, negative), guidance, latent, sampler, start.small)
+        return row_of(self, request, (conditioning, negative), guidance, self.place(request, start))
 
     @torch.inference_mode()
     def encode(self, request: GenerationRequest, guidance: float) -> tuple[Tensors, Tensors | None]:
@@ -94,19 +92,13 @@ class Adapter(Architecture):
         return conditioning, negative
 
     @torch.inference_mode()
-    def place(self, request: GenerationRequest, start: Start) -> tuple[Tensor, SamplerState]:
-        """The first latent of a request and its sampler. The seed alone decides the noise, whatever device and dtype.
-
-        One that begins at half the size has the same noise, what of it is in its subspace.
+    def place(self, request: GenerationRequest, start: Start) -> Placed:
+        """Where a request begins. The seed alone decides the noise, whatever device and dtype.
 
         Raises:
             CacheEntryDamaged: the latent to continue from has another shape.
         """
-        generator = generator_of(request.seed)
-        noise = self.pack(drawn(self, request, generator))[0]
-        sampler = SamplerState(self.scheduler, start.steps, start.skip, generator, **self.timing(start.steps, noise))
-        latent = first_latent(noise, start, sampler)
-        return begin_small(self, request, latent, sampler, start.small) if start.small else latent, sampler
+        return place(self, request, start)
 
     @torch.inference_mode()
     def denoise(self, batch: Batch) -> Tensor:
@@ -144,11 +136,14 @@ class Adapter(Architecture):
             latents.copy_(a * latents + b * predictions)
             for row in rows:
                 row.sampler.index += 1
-            return
+        else:
+            for i, row in enumerate(rows):
+                before = latents[i : i + 1].clone()  # samplers keep it; this memory is another's soon
+                latents[i] = row.sampler.step(predictions[i : i + 1], before)[0]
+                row.sampler.index += 1
         for i, row in enumerate(rows):
-            before = latents[i : i + 1].clone()  # samplers keep it; this memory is another's soon
-            latents[i] = row.sampler.step(predictions[i : i + 1], before)[0]
-            row.sampler.index += 1
+            if row.kept is not None:
+                latents[i] = row.kept.onto(latents[i], row.sampler)
 
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int], tiled: bool = False) -> Image.Image:

@@ -23,6 +23,12 @@ def clean_weights(scheduler: Any, level: float) -> tuple[float, float]:
     return 0.0, 1.0  # the clean latent itself
 
 
+def noised_weights(scheduler: Any, level: float) -> tuple[float, float]:
+    """(a, b) of the sampler's latent a·x₀ + b·ε at a noise level, given as to `clean_weights`."""
+    alpha, sigma, scale = _signal_and_noise(scheduler, level)
+    return alpha / scale, sigma / scale
+
+
 def _signal_and_noise(scheduler: Any, level: float) -> tuple[float, float, float]:
     """α and σ at a noise level, and what turns the sampler's latent into α·x₀ + σ·ε."""
     if not hasattr(scheduler, "sigmas"):

@@ -58,7 +58,7 @@ class Embedded(Adapter):
         denoiser = self.member.denoiser if self.net is None else self.net
         return velocity(latents, predict_clean(denoiser, latents, sigmas, *text), sigmas)
 
-    def latent_of(self, pixels: Tensor) -> Tensor:
+    def latent_of(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.member.codec.encode(pixels.to(self.device, self.dtype))[0]
 
     @torch.inference_mode()
@@ -71,6 +71,9 @@ class HalfSize(Embedded):
 
     def noise_shape(self, request: GenerationRequest) -> tuple[int, ...]:
         return self.member.codec.latent_shape_of(self.member.codec.size // 2)
+
+    def drawn_size(self, request: GenerationRequest) -> tuple[int, int]:
+        return (self.member.codec.size // 2,) * 2
 
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int], tiled: bool = False) -> Image.Image:

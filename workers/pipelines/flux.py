@@ -60,6 +60,9 @@ class Flux(LatentDiffusion):
         unpacked: Tensor = self.pipe._unpack_latents(latent[None], height * scale, width * scale, scale)[0]
         return unpacked
 
+    def steps_skipped(self, steps: int, strength: float) -> int:
+        return int(max(steps - min(steps * strength, steps), 0))
+
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         config = self.scheduler.config
         timing: dict[str, Any] = {} if config.get("use_flow_sigmas") else {"sigmas": np.linspace(1.0, 1 / steps, steps)}

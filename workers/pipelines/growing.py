@@ -1,7 +1,9 @@
-"""Rows at an adapter: how they begin, those of `sub` levels at half the size, and grow (arithmetic: `half_size.py`)."""
+"""Rows at an adapter: how they begin, from noise or an image (`source.py`), those of `sub` levels at half the size, and
+grow (`half_size.py`)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +13,11 @@ from core.errors import BadFamily, CacheEntryDamaged
 from core.levels import Level
 from workers.engine.request import GenerationRequest
 from workers.pipelines.half_size import SMALL, HalfSize, begun_small, can_begin_small, grown, shrunk
+from workers.pipelines.kept import Kept
 from workers.pipelines.noise import generator_of
 from workers.pipelines.rows import Row, Start, Tensors
 from workers.pipelines.samplers import SamplerState
+from workers.pipelines.source import latent_mask, pixels_of
 
 
 def check_half_size(adapter: Any, level: Level) -> None:
@@ -24,6 +28,45 @@ def check_half_size(adapter: Any, level: Level) -> None:
             f"{level.model!r}, {type(adapter.scheduler).__name__}, cannot. Use {' or '.join(SMALL)}.",
             field=f"models.{level.model}.scheduler",
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where a row begins: its latent, its sampler, `half` the size if so, and what inpainting keeps."""
+
+    latent: Tensor
+    sampler: SamplerState
+    half: HalfSize | None = None
+    kept: Kept | None = None
+
+
+def place(adapter: Any, request: GenerationRequest, start: Start) -> Placed:
+    """The first latent of a request. One that begins at half the size has the same noise, what of it is in its
+    subspace; of one with a source the seed decides what is drawn of its encoder's distribution first."""
+    generator, source = generator_of(request.seed), request.source
+    clean: Tensor | None = None
+    if source is not None:
+        clean = adapter.latent_of(pixels_of(source.image, adapter.drawn_size(request)), generator)
+    noise = adapter.pack(drawn(adapter, request, generator))[0]
+    sampler = SamplerState(adapter.scheduler, start.steps, start.skip, generator, **adapter.timing(start.steps, noise))
+    if clean is not None:
+        return Placed(*with_source(adapter, request, sampler, adapter.pack(clean[None])[0].to(noise), noise))
+    latent = first_latent(noise, start, sampler)
+    if start.small:
+        latent = begin_small(adapter, request, latent, sampler, start.small)
+    return Placed(latent, sampler, start.small)
+
+
+def with_source(
+    adapter: Any, request: GenerationRequest, sampler: SamplerState, clean: Tensor, noise: Tensor
+) -> tuple[Tensor, SamplerState, None, Kept | None]:
+    """What a row with a source begins with; `clean` and `noise` laid out as rows have them."""
+    assert request.source is not None
+    if request.source.mask is None:
+        return sampler.add_noise(clean, noise), sampler, None, None
+    kept = Kept(clean, noise, latent_mask(adapter, request, request.source.mask).to(noise))
+    whole = sampler.steps_done == 0  # nothing of the image is left under the mask
+    return noise * sampler.noise_scale if whole else sampler.add_noise(clean, noise), sampler, None, kept
 
 
 def drawn(adapter: Any, request: GenerationRequest, generator: torch.Generator) -> Tensor:
@@ -47,13 +90,12 @@ def row_of(
     request: GenerationRequest,
     encoded: tuple[Tensors, Tensors | None],
     guidance: float,
-    latent: Tensor,
-    sampler: SamplerState,
-    half: HalfSize | None,
+    begun: Placed,
 ) -> Row:
-    """A row of these parts, which sees the size it is drawn at until it grows."""
-    row = Row(latent, *encoded, guidance, sampler, (request.width, request.height), half=half)
-    if half is not None:
+    """A row that begins so, which sees the size it is drawn at until it grows."""
+    size = (request.width, request.height)
+    row = Row(begun.latent, *encoded, guidance, begun.sampler, size, half=begun.half, kept=begun.kept)
+    if begun.half is not None:
         fit(adapter, row, request.at_half_size)
     return row
 

@@ -133,9 +133,11 @@ class LatentDiffusion(Adapter):
         pixels: Tensor = vae.decode(self.unscaled(latent).to(vae.dtype), return_dict=False)[0]
         return pixels
 
-    def latent_of(self, pixels: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def latent_of(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         vae = self.pipe.vae
-        encoded = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode().to(self.state_dtype)
+        found = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist
+        encoded = (found.mode() if generator is None else found.sample(generator)).to(self.state_dtype)
         zero, one = (self.unscaled(torch.full_like(encoded, value)) for value in (0.0, 1.0))
         latent: Tensor = ((encoded - zero) / (one - zero))[0]  # back through what decoding multiplies and adds
         return latent

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workers.pipelines.feature_cache import HALVES, CacheContext
 from workers.pipelines.half_size import HalfSize
+from workers.pipelines.kept import Kept
 from workers.pipelines.reuse import Reuse
 from workers.pipelines.samplers import SamplerState
 
@@ -56,6 +57,7 @@ class Row:
     cache_context: CacheContext | None = None  # of an `fc` level: such a row takes forwards of its own
     reuse: Reuse | None = None  # of a `cq` level: such a row reuses deep features at some steps
     half: HalfSize | None = None  # as long as its latent has half the size
+    kept: Kept | None = None  # what inpainting keeps
 
     @property
     def shape(self) -> tuple[Any, ...]:

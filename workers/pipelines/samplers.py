@@ -16,7 +16,7 @@ import diffusers
 import torch
 from torch import Tensor
 
-from workers.pipelines.clean_latent import clean_weights
+from workers.pipelines.clean_latent import clean_weights, noised_weights
 from workers.pipelines.step_table import LINEAR, StepTable, bridge, set_timesteps, step_table
 
 log = logging.getLogger(__name__)
@@ -131,16 +131,19 @@ class SamplerState:
 
     def clean_weights(self) -> tuple[float, float] | None:
         """(c, d) of the clean latent x̂₀ = c·x + d·prediction at the next forward; None in the middle of a step."""
-        if self.table is not None:
-            return clean_weights(self._template, float(self.table.noise_levels[self.index]))
-        if not getattr(self.scheduler, "state_in_first_order", True):
+        if self.table is None and not getattr(self.scheduler, "state_in_first_order", True):
             return None
+        return clean_weights(self._template, self._noise_level)
+
+    @property
+    def _noise_level(self) -> float:
+        """Where the next step begins: a sigma, or a timestep of the training's for schedulers without sigmas."""
+        if self.table is not None:
+            return float(self.table.noise_levels[self.index])
         if not hasattr(self.scheduler, "sigmas"):
-            return clean_weights(self.scheduler, float(self.time))
+            return float(self.time)
         at = self.scheduler.step_index  # None before the first step
-        return clean_weights(
-            self.scheduler, float(self.scheduler.sigmas[self.scheduler.begin_index if at is None else at])
-        )
+        return float(self.scheduler.sigmas[self.scheduler.begin_index if at is None else at])
 
     def scale_input(self, latent: Tensor) -> Tensor:
         """The model's input for this latent, for samplers without a table."""
@@ -173,14 +176,11 @@ class SamplerState:
                 setattr(self.scheduler, name, _moved(value, device))
 
     def add_noise(self, clean: Tensor, noise: Tensor) -> Tensor:
-        """A finished latent with the noise of the step where this row begins."""
-        scheduler = copy.deepcopy(self._template)
-        set_timesteps(scheduler, self.steps, self._timing)
-        add = scheduler.add_noise if hasattr(scheduler, "add_noise") else None
-        time = self.time[None]
-        noisy = add(clean[None], noise[None], time) if add else scheduler.scale_noise(clean[None], time, noise[None])
-        start: Tensor = noisy[0]
-        return start
+        """A clean latent noised as far as this row's is now."""
+        if self.done:
+            return clean
+        signal, rest = noised_weights(self._template, self._noise_level)
+        return signal * clean + rest * noise
 
     def remaining_on(self, steps: int) -> int | None:
         """Forwards that would remain on the schedule of fewer steps; None where that would save nothing."""

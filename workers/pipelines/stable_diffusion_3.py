@@ -28,6 +28,9 @@ class StableDiffusion3(LatentDiffusion):
         )
         return {"states": states[0], "pooled": pooled[0]}
 
+    def steps_skipped(self, steps: int, strength: float) -> int:
+        return int(max(steps - min(steps * strength, steps), 0))
+
     def timing(self, steps: int, latent: Tensor) -> dict[str, Any]:
         config = self.scheduler.config
         if not config.get("use_dynamic_shifting"):

@@ -33,7 +33,7 @@ def picture(adapter, request):
 def test_noise_does_not_depend_on_the_weights_dtype(toys, architecture):
     full, half = adapters(toys, architecture)
     assert next(half.net.parameters()).dtype == torch.bfloat16
-    one, other = (adapter.place(make_request(), Start(8))[0] for adapter in (full, half))
+    one, other = (adapter.place(make_request(), Start(8)).latent for adapter in (full, half))
     assert one.dtype == other.dtype == torch.float32
     assert torch.equal(one, other)
 
