@@ -1,0 +1,86 @@
+"""A company of processes, by torch.distributed: NCCL between GPUs, gloo between CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from workers.parallel.ranks import TIMEOUT_S, MemberLost, Pending, Rank
+
+T = TypeVar("T")
+
+
+@contextmanager
+def joined(
+    address: str, rank: int, world: int, backend: str = "gloo", timeout_s: float = TIMEOUT_S
+) -> Iterator[ProcessRank]:
+    """Be rank `rank` of the company that meets at an address (`tcp://host:port`, `file:///path`), meanwhile.
+
+    Raises:
+        MemberLost: not all came within `timeout_s`; later, whoever waits for one that is gone or silent so long.
+    """
+    limit = timedelta(seconds=timeout_s)
+    _told(lambda: dist.init_process_group(backend, init_method=address, rank=rank, world_size=world, timeout=limit))
+    try:
+        yield ProcessRank(rank, list(range(world)), None, limit)
+    finally:
+        dist.destroy_process_group()
+
+
+class ProcessRank(Rank):
+    """This process among `members`, who are counted as the whole company counts them."""
+
+    def __init__(self, rank: int, members: list[int], group: Any, limit: timedelta) -> None:
+        super().__init__(rank, len(members))
+        self._members, self._group, self._limit = members, group, limit
+        self._sent: list[_Work[None]] = []  # the memory of what is sent has to stay until it is gone
+
+    def part(self, size: int) -> Rank:
+        parts = [self._members[first : first + size] for first in range(0, self.world, size)]
+        groups = [dist.new_group(part, timeout=self._limit) for part in parts]
+        mine = self.rank // size
+        return ProcessRank(self.rank % size, parts[mine], groups[mine], self._limit)
+
+    def _gather(self, tensor: Tensor) -> Pending[list[Tensor]]:
+        gathered = [torch.empty_like(tensor) for _ in range(self.world)]
+        work = _told(lambda: dist.all_gather(gathered, tensor, group=self._group, async_op=True))
+        return _Work(work, gathered, tensor)
+
+    def _send(self, tensor: Tensor, to: int) -> None:
+        self._sent = [one for one in self._sent if not one.completed]
+        work = _told(lambda: dist.isend(tensor, self._members[to], group=self._group))
+        self._sent.append(_Work(work, None, tensor))
+
+    def _receive(self, like: Tensor, source: int) -> Pending[Tensor]:
+        arriving = torch.empty_like(like, memory_format=torch.contiguous_format)
+        work = _told(lambda: dist.irecv(arriving, self._members[source], group=self._group))
+        return _Work(work, arriving, None)
+
+
+class _Work(Pending[T]):
+    """What torch.distributed has under way; `keeps` is memory that it reads."""
+
+    def __init__(self, work: Any, answer: T, keeps: Tensor | None) -> None:
+        self._work, self._answer, self._keeps = work, answer, keeps
+
+    @property
+    def completed(self) -> bool:
+        return bool(self._work.is_completed())
+
+    def wait(self) -> T:
+        _told(self._work.wait)
+        return self._answer
+
+
+def _told(call: Callable[[], Any]) -> Any:
+    """What torch.distributed says of a lost member, in our words."""
+    try:
+        return call()
+    except RuntimeError as error:  # DistBackendError, DistStoreError and gloo's own
+        raise MemberLost(f"A member of the company is gone or silent: {error}") from error
