@@ -11,7 +11,7 @@ quota      images of a tenant a day
 submission checks of a submission; prompts: choices in them
 uploads    files of prompts; plain_json: JSON within bounds
 rendering  a stored image in another size or format
-jobs       submit, cancel, remove; idempotency: sent again, done once
+jobs       submit, cancel, remove; idempotency: sent again, done once; bell: the router is told
 target     the latency target, kept for a second
 preference whether an answer waits for the images; parking: answers that go on later
 moves      many requests at once; archives: a job's results as ZIP and tar

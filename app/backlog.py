@@ -1,7 +1,8 @@
 """How much may wait, in all and of one client; and when there is room again.
 
-What waits is counted at most once a second, with what was accepted here since; more than one web process may together
-accept a second's submissions too much.
+What waits is counted once a second, less often where counting takes long, and what was accepted here since is added.
+Who finds somebody counting goes by the count before. More than one web process may together accept too much between two
+counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from core.errors import TooLarge, TooMuchWaiting
 from core.settings import settings
 
 FRESH_S = 1.0
+SHARE = 0.05  # of the time is spent on counting, at most
 WINDOW_S = 300  # over which the rate of finishing is measured
 LONGEST_S = 3600  # nobody is told to come back later than that
 WAITING = text(
@@ -34,9 +36,10 @@ class Backlog:
     """Counts of waiting requests by client, and how many a second are finished."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counted_at = -math.inf
+        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._count_at = -math.inf
         self._waiting: Counter[str] = Counter()
+        self._since: Counter[str] = Counter()  # accepted here since the last count began
         self._per_second: float | None = None  # not asked for since
 
     def admit(self, session: Session, client: str, requests: int) -> None:
@@ -49,24 +52,39 @@ class Backlog:
         bounds = {"": settings().max_waiting, client: min(settings().max_waiting_client, settings().max_waiting)}
         if requests > (most := min(bounds.values())):
             raise TooLarge(f"{requests:,} images at once; at most {most:,} may wait.", field="prompts")
+        self._count(session)
         with self._lock:
-            self._count(session)
             for whose, most in bounds.items():
-                waiting = self._waiting[whose] if whose else self._waiting.total()
+                known = (self._waiting, self._since)
+                waiting = sum(each[whose] if whose else each.total() for each in known)
                 if (over := waiting + requests - most) > 0:
                     who = "of this client " if whose else ""
                     raise TooMuchWaiting(
                         f"{waiting:,} requests {who}wait already; at most {most:,} may.",
                         retry_after_s=self._until(session, over),
                     )
-            self._waiting[client] += requests
+            self._since[client] += requests
 
     def _count(self, session: Session) -> None:
-        if time.monotonic() < self._counted_at + FRESH_S:
+        """Count what waits if it is time to; who finds somebody counting goes by the count before, if there is one."""
+        first = self._count_at == -math.inf
+        if time.monotonic() < self._count_at or not self._counting.acquire(blocking=first):
             return
-        self._waiting = Counter({row.client: row.waiting for row in session.execute(WAITING)})
-        self._per_second = None
-        self._counted_at = time.monotonic()
+        try:
+            if time.monotonic() >= self._count_at:
+                self._count_now(session)
+        finally:
+            self._counting.release()
+
+    def _count_now(self, session: Session) -> None:
+        began = time.monotonic()
+        with self._lock:
+            before = self._since.copy()
+        waiting = Counter({row.client: row.waiting for row in session.execute(WAITING)})
+        with self._lock:
+            self._waiting, self._since, self._per_second = waiting, self._since - before, None
+        now = time.monotonic()
+        self._count_at = max(began + FRESH_S, now + (now - began) / SHARE)
 
     def _until(self, session: Session, over: int) -> int:
         """Seconds until so many have been finished, at the rate of the last minutes."""

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import structlog
 from flask import request
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.access import caller, owned
 from app.backlog import BACKLOG
+from app.bell import BELL
 from app.clients import actor_of, client_of
 from app.idempotency import HEADER, first_job
 from app.listening import LISTENER
@@ -25,14 +27,12 @@ from app.quota import take_quota
 from app.schemas.submission import TITLE_CHARS, JobIn
 from app.submission import each_row
 from app.target import TARGET
-from app.webhooks import target_asked, target_kept
-from core.celery import publish
+from app.webhooks import NATIVE, check_signs, target_asked
 from core.client_tables import ClientAction
-from core.database import BEGAN, certain_transaction, quick_transaction, transaction
+from core.database import NUMBER, TOLD, certain_transaction, quick_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
-from core.messages import ROUTER_QUEUE, Route
 from core.outputs import JobOutput, output_of
 from core.requests import copy_requests
 from core.row_spool import RowSpool
@@ -42,6 +42,22 @@ from core.user_moves import cancel_job, cancel_requests
 
 log = structlog.get_logger(__name__)
 LISTED = 10_000  # requests of a job that the answer to its submission lists
+# A job and who made it; it tells the address of its own or, as `usual`, its tenant's (`app.webhooks`).
+INSERT = text(f"""
+WITH noted AS (
+    INSERT INTO client_action (client, action, job_id, details) VALUES (:actor, 'created', :id, :details)
+)
+INSERT INTO job (id, family, source, client, tenant, title, size, service_class, created_at, published_at, webhook)
+VALUES (:id, :family, :source, :client, :tenant, :title, :size, :service_class, now(), now(), coalesce(:hook, (
+    SELECT jsonb_build_object('url', url, 'host', host, 'events', events) FROM webhook_endpoint
+    WHERE tenant = :tenant AND url IS NOT NULL AND gone_at IS NULL AND :usual
+)))
+RETURNING {NUMBER} AS number, created_at
+""").bindparams(
+    bindparam("id", type_=UUID()),
+    bindparam("details", type_=JSONB()),
+    bindparam("hook", type_=JSONB(none_as_null=True)),
+)
 BREATH, BREATH_S = 200, 0.002  # after so many rows, so long, other threads of this process are let run
 
 
@@ -97,20 +113,16 @@ def submit(wanted: JobIn, source: str, previews: int = 0, most: int | None = Non
         checked = _check(wanted, family, previews, most or settings().max_prompts, rows)
         job.size = rows.count
         try:
-            with certain_transaction(select(Job.id).where(Job.id == job.id)) as session:
+            with certain_transaction(lambda: select(Job.id).where(Job.id == job.id)) as session:
                 if first := first_job(session, wanted, source, job.id):
                     return _submitted(session, first)
                 take_quota(session, job.tenant, rows.count)
                 BACKLOG.admit(session, client_of(), rows.count)
-                job.created_at = job.published_at = session.info[BEGAN]
-                job.webhook = target_kept(session, hook, job.tenant, source)
+                _insert(session, job, hook)
                 deadline_at = job.created_at + timedelta(seconds=_patience_s(session, wanted, family, checked.shapes))
-                session.add(job)
-                session.flush()
                 if output:
                     session.add(JobOutput(job_id=job.id, url=output))
                 copy_requests(session, job, rows, deadline_at, _start_by(job, wanted))
-                note(session, job.id, "created", source=source, requests=rows.count)
         except OutcomeUnknown as error:
             raise OutcomeUnknown(f"{error.message} If it did, it is job {job.id}.") from error
     return Submitted(job, job.created_at, deadline_at, _publish(job), checked.first)
@@ -130,6 +142,16 @@ def _check(wanted: JobIn, family: Family, previews: int, most: int, rows: RowSpo
     return checked
 
 
+def _insert(session: Session, job: Job, hook: dict[str, Any] | None) -> None:
+    """Insert a job, and note who made it, in one statement; the job then has the time, the transaction its number."""
+    columns = {name: getattr(job, name) for name in ("id", "family", "source", "client", "tenant", "title", "size")}
+    check_signs(session, hook, job.tenant)
+    more = {"service_class": job.service_class.value, "hook": hook, "usual": hook is None and job.source in NATIVE}
+    details = {"source": job.source, "requests": job.size}
+    made = session.execute(INSERT, {**columns, **more, "actor": actor_of(), "details": details}).one()
+    session.info[TOLD], job.created_at, job.published_at = made.number, made.created_at, made.created_at
+
+
 def _start_by(job: Job, wanted: JobIn) -> datetime | None:
     """By when its requests have to have begun; none where that does not matter."""
     return None if wanted.start_within_s is None else job.created_at + timedelta(seconds=wanted.start_within_s)
@@ -141,7 +163,7 @@ def _publish(job: Job) -> bool:
     It was committed as published, which spares a transaction where the broker is there; where it is not, that is taken
     back. Reconciliation goes by the requests.
     """
-    if publish(ROUTER_QUEUE, [Route(str(job.id))]):
+    if BELL.ring(job.id):
         return True
     job.published_at = None
     try:

@@ -34,7 +34,7 @@ from app.links import link, root
 from app.parking import Lot, Parked, Stream
 from app.schemas.errors import ErrorDetail
 from core.errors import PROBLEM_TYPE, ArgusError, BadInput, TooLarge
-from core.memory import give_memory_back
+from core.memory import freeze_loaded, give_memory_back
 from core.settings import settings
 
 if TYPE_CHECKING:
@@ -338,5 +338,6 @@ def serve() -> int:
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, server.leave)
     KEEPER.start()
+    freeze_loaded()
     server.run()
     return 0

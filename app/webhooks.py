@@ -32,18 +32,10 @@ def target_asked(url: str | None, events: Sequence[str] | None) -> dict[str, Any
     return {"url": url, "host": target_of(url).host, "events": sorted(set(events or [JOB_DONE]))}
 
 
-def target_kept(session: Session, asked: dict[str, Any] | None, tenant: str, source: str) -> Any:
-    """What the row of a job says of whom to tell: what it asks, else its tenant's, which the database looks up as it
-    inserts. Raises `BadInput` where nothing could sign."""
-    if asked:
-        if _secret(session, tenant) is None:
-            raise _no_secret()
-        return asked
-    if source not in NATIVE:
-        return None
-    parts = [part for name in ("url", "host", "events") for part in (name, getattr(WebhookEndpoint, name))]
-    usual = select(func.jsonb_build_object(*parts)).where(WebhookEndpoint.tenant == tenant)
-    return usual.where(WebhookEndpoint.url.is_not(None), WebhookEndpoint.gone_at.is_(None)).scalar_subquery()
+def check_signs(session: Session, asked: dict[str, Any] | None, tenant: str) -> None:
+    """Raise `BadInput` where a job asks to be told and nothing could sign that."""
+    if asked and _secret(session, tenant) is None:
+        raise _no_secret()
 
 
 def set_endpoint(session: Session, tenant: str, url: str | None, events: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,15 +12,7 @@ from celery.platforms import SecurityWarning
 
 from core.liveness import Liveness
 from core.log import set_up_logging
-
-
-def freeze_loaded() -> None:
-    """Let the garbage collector pass over what a process has loaded before its work begins, for that stays.
-
-    A million objects of libraries take it 0.2 s, in the middle of a tick or between two denoising steps.
-    """
-    gc.collect()
-    gc.freeze()
+from core.memory import freeze_loaded
 
 
 def serve(

@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
 import structlog
-from sqlalchemy import Connection, Engine, Select, Text, cast, create_engine, func, literal, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, Select, cast, create_engine, event, func, literal, select, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import UserDefinedType
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 OUTCOME_S = 15.0  # how long who submits waits to hear whether it was committed
 PATIENCE_S = 60.0  # how long what must be recorded waits for a database that is away
-BEGAN = "began"
+KEPT, MORE = 16, 8  # connections of a process that stay, and those beside them that are closed after use
+TESTED_S = 1.0  # a connection that was used so short a time ago is not tested
+NUMBER = "pg_current_xact_id()::text"  # of a transaction, for a statement of it to return
+TOLD, USED_AT = "number", "used_at"
 AGAIN_S = 1.0  # the longest between two tries: who waits goes on that soon after it is back
 #: No transaction may keep others waiting: not for a lock, not when its process hangs, not when its host is gone.
 LIMITS = (
@@ -58,14 +61,33 @@ def sqlalchemy_url(url: str) -> str:
 
 @lru_cache(maxsize=1)
 def engine() -> Engine:
-    """The engine of this process. Connections are tested before use, so a restarted server is not noticed."""
-    return create_engine(
+    """The engine of this process. Connections are tested before use, but for those that were just used, so a restarted
+    server is hardly noticed. The one used last is taken first: a new one begins with cold caches."""
+    made = create_engine(
         sqlalchemy_url(database_url()),
-        pool_pre_ping=True,
-        pool_size=8,
-        max_overflow=16,
+        pool_size=KEPT,
+        max_overflow=MORE,
+        pool_use_lifo=True,
         connect_args={"connect_timeout": 5, "application_name": "argus", "options": " ".join(LIMITS)},
     )
+    for moment in ("connect", "checkin"):
+        event.listen(made, moment, _note_use)
+    event.listen(made, "checkout", partial(_test, made))
+    return made
+
+
+def _note_use(_: Any, record: Any) -> None:
+    record.info[USED_AT] = time.monotonic()
+
+
+def _test(made: Engine, connection: Any, record: Any, _: Any) -> None:
+    """See whether a connection is alive; where it is not, all that are as old are given up for new ones."""
+    if time.monotonic() < record.info[USED_AT] + TESTED_S:
+        return
+    try:
+        made.dialect.do_ping(connection)
+    except psycopg2.Error as error:
+        raise InvalidatePoolError from error
 
 
 @lru_cache(maxsize=1)
@@ -95,12 +117,12 @@ def quick_transaction() -> Iterator[Session]:
 
 
 @contextmanager
-def certain_transaction(evidence: Select[Any]) -> Iterator[Session]:
+def certain_transaction(evidence: Callable[[], Select[Any]]) -> Iterator[Session]:
     """`transaction`, whose outcome is looked up where the connection is lost while it commits: it raises only if
-    nothing is committed. The session's `info` has when it began, by the database's clock (`BEGAN`).
+    nothing is committed. The session's `info` is told its number (`TOLD`), which a statement in it returns (`NUMBER`).
 
     Args:
-        evidence: finds something if, and only if, the transaction was committed.
+        evidence: makes a statement that finds something if, and only if, the transaction was committed.
 
     Raises:
         OutcomeUnknown: the database could not be asked within OUTCOME_S.
@@ -108,12 +130,11 @@ def certain_transaction(evidence: Select[Any]) -> Iterator[Session]:
     number, ended = None, False
     try:
         with transaction() as session:
-            asked = select(cast(func.pg_current_xact_id(), Text), func.now())
-            number, session.info[BEGAN] = session.execute(asked).one()
             yield session
+            number = session.info.get(TOLD)
             ended = True  # what is raised from here on, the commit raises
     except DBAPIError as error:
-        if number is None or not ended or not error.connection_invalidated or not was_committed(number, evidence):
+        if number is None or not ended or not error.connection_invalidated or not was_committed(number, evidence()):
             raise
 
 

@@ -5,19 +5,22 @@
 The load tool is locust, in an environment of its own: so many users as there are requests a second, each with its own
 connection, sending once a second and evenly apart (`bench/post/users.py`). They send when it is time, not when the
 answer before has come, so an answer that is late does not hide those behind it. The same load goes to the least that a
-submission could be, Flask and one commit in the same server (`bench/post/empty.py`).
+submission could be, Flask and one commit in the same server (`bench/post/empty.py`). All run on the same processors:
+what each takes of them for a call is printed beside.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import psutil
 
 from bench.clients.clients import Client
 from bench.clients.environments import environment, versions
@@ -36,7 +39,9 @@ GOALS_MS = {95: 10, 99: 25}
 
 
 def load(url: str, path: str, rate: int, seconds: int, home: Path) -> dict[str, Any]:
-    """Send it; returns percentiles in milliseconds, and what was not answered as it should be."""
+    """Send it; returns percentiles and processor time a call in milliseconds, and what was not answered as it should
+    be."""
+    servers, children = _processor_s(), resource.getrusage(resource.RUSAGE_CHILDREN)
     out = home / "answers.json"
     words = [str(environment(LOCUST) / "bin" / "locust"), "--headless", "--only-summary", "--locustfile", str(USERS)]
     words += ["--users", str(rate), "--spawn-rate", str(rate), "--run-time", f"{FIRST_S + seconds}s", "--host", url]
@@ -47,7 +52,12 @@ def load(url: str, path: str, rate: int, seconds: int, home: Path) -> dict[str, 
         raise ServiceDown(f"locust ended with {done.returncode}: {done.stderr[-2000:]}")
     answers = np.array([each for each in json.loads(out.read_text()) if each[0] >= FIRST_S])
     taken = answers[:, 1]
+    loaded = resource.getrusage(resource.RUSAGE_CHILDREN)
+    tool_s = sum(getattr(loaded, each) - getattr(children, each) for each in ("ru_utime", "ru_stime"))
+    used = {"load tool": tool_s, **{name: value - servers.get(name, 0) for name, value in _processor_s().items()}}
+    calls = rate * (seconds + FIRST_S)
     return {
+        "processor_ms": {name: 1000 * value / calls for name, value in used.items()},
         "requests": len(answers),
         "a_second": len(answers) / (answers[:, 0].max() - FIRST_S),
         "other_than_202": int((answers[:, 2] != 202).sum()),
@@ -55,6 +65,19 @@ def load(url: str, path: str, rate: int, seconds: int, home: Path) -> dict[str, 
         "mean_ms": float(taken.mean()),
         "percentiles_ms": {str(each): float(np.percentile(taken, each)) for each in PERCENTILES},
     }
+
+
+def _processor_s() -> dict[str, float]:
+    """Seconds of the processors that each kind of server has used, by its name, those of its children with it."""
+    found: dict[str, float] = {}
+    for server in psutil.Process().children():
+        every = [server, *server.children(recursive=True)]
+        times = [each.cpu_times() for each in every]
+        name = "database" if "postgres" in server.name() else "broker" if "valkey" in server.name() else "web"
+        found[name] = found.get(name, 0.0) + sum(
+            time.user + time.system + time.children_user + time.children_system for time in times
+        )
+    return found
 
 
 def page(found: dict[str, Any]) -> str:
@@ -68,15 +91,16 @@ def page(found: dict[str, Any]) -> str:
         f"{', '.join(f'{name} {value}' for name, value in machine['versions'].items())}; load average before "
         f"{run['load_before']:.1f}. {run['rate']} requests a second for {run['seconds']} s, sent by locust "
         f"{run['locust']} on the same machine at even times, whatever the answers do; PostgreSQL, Valkey and one web "
-        f"process, workers and scheduler stopped. Milliseconds. The goal is {goals}.",
+        f"process, workers and scheduler stopped. Milliseconds, of processors on the right. The goal is {goals}.",
         "",
-        "| what | answers | a second | not 202 | mean | p50 | p95 | p99 | p99.9 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| what | answers | a second | not 202 | mean | p50 | p95 | p99 | p99.9 | web uses | database | load tool |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, each in found["loads"].items():
         shown = " | ".join(f"{value:.1f}" for value in each["percentiles_ms"].values())
         counts = f"{each['requests']:,} | {each['a_second']:.1f} | {each['other_than_202']}"
-        lines.append(f"| {name} | {counts} | {each['mean_ms']:.1f} | {shown} |")
+        used = " | ".join(f"{each['processor_ms'][who]:.1f}" for who in ("web", "database", "load tool"))
+        lines.append(f"| {name} | {counts} | {each['mean_ms']:.1f} | {shown} | {used} |")
     least, ours = (each["percentiles_ms"] for each in found["loads"].values())
     ratios = ", ".join(f"p{name} {ours[name] / least[name]:.1f}" for name in ours)
     return "\n".join([*lines, "", f"Ratio of a submission to the empty commit: {ratios}.", ""])

@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from PIL import Image as Picture
 from sqlalchemy import delete, func, select
 
+from app import bell
 from app.keyring import KEYRING
 from core import celery
 from core.database import transaction
@@ -134,6 +135,12 @@ def meanwhile(work: Callable[[], object], every_s: float = 0.02) -> Iterator[Non
     finally:
         over.set()
         thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _every_job_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by a message of its own, as if nobody had submitted just before."""
+    monkeypatch.setattr(bell, "QUIET_S", 0.0)
 
 
 @pytest.fixture

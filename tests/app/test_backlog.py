@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -21,6 +22,7 @@ from tests.app.conftest import code_and_field, configured, draw, rows
 @pytest.fixture(autouse=True)
 def _counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "FRESH_S", 0.0)
+    monkeypatch.setattr(backlog, "SHARE", math.inf)
     monkeypatch.setattr(jobs, "BACKLOG", backlog.Backlog())
 
 

@@ -39,7 +39,7 @@ def test_a_connection_that_is_lost_before_the_commit_raises_whatever_became_of_t
 
 def _lose_the_connection() -> None:
     """A transaction that reaches neither its end nor its commit."""
-    with certain_transaction(NOTHING) as session:
+    with certain_transaction(lambda: NOTHING) as session:
         pid = session.scalar(select(func.pg_backend_pid()))
         with transaction() as other:
             other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})

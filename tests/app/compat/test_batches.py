@@ -189,7 +189,7 @@ def test_a_batch_that_is_cancelled_keeps_what_is_drawn(api: OpenAI, monkeypatch:
     monkeypatch.setattr(intake, "CHUNK", 2)
     batch = batch_of(api, *[call(str(number), prompt="a fox") for number in range(5)])
     with configured(ARGUS_MAX_WAITING="2"):
-        BACKLOG._counted_at = -1e9
+        BACKLOG._count_at = -1e9
         move_on()
     first, _ = requests()
     draw(str(first.id))
@@ -224,7 +224,7 @@ def test_lines_are_read_as_there_is_room_and_each_once(api: OpenAI, monkeypatch:
     batch = batch_of(api, *[call(str(number), prompt="a fox") for number in range(8)])
     with configured(ARGUS_MAX_WAITING="4"):
         for _ in range(8):
-            BACKLOG._counted_at = -1e9  # count again
+            BACKLOG._count_at = -1e9  # count again
             move_on()
             waiting = [row for row in requests() if row.state == State.ACCEPTED]
             assert len(waiting) <= 4
