@@ -3,8 +3,8 @@
 Reading a prompt takes some milliseconds, so the way to a level is a queue like any other: with turns, who sends one
 prompt does not wait until another's ten thousand are read (docs/decisions/0091). And what cannot be drawn soon is not
 read (docs/decisions/0117): while several tenants want the devices, no more of each is taken than its share can have in
-time. What is over, or late by then, stays accepted while enough background work of its tenant is queued; after that it
-is taken to be set aside, as batch work is to fill what others leave.
+time; of a flood, none in front (`is_flood`). What is over, or late by then, stays accepted while enough background work
+of its tenant is queued; after that it is taken to be set aside, as batch work is to fill what others leave.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from core.tables import Request, ServiceClass
 from core.tenant_tables import ITSELF
 from scheduler.control.shares import allowed
 from scheduler.observation.snapshot import Snapshot
+from scheduler.policies.fairness import FLOOD, is_flood
 
 MOST = 32  # requests of one pass: about a second's reading where workers leave little of the processors
 AHEAD, AHEAD_OF_WORKER = 256, 64  # background work of a tenant that is queued: at least, and for each worker
@@ -54,6 +55,14 @@ ANY, STILL_IN_TIME = (
 )
 
 
+# Of each tenant, how much can be in time yet; no more is counted than says whether it is a flood.
+WAITING = text(f"""
+SELECT s.tenant, (SELECT count(*) FROM (
+    SELECT FROM request r WHERE {THESE} AND r.tenant = s.tenant AND r.deadline_at > now() LIMIT s.most
+) AS counted) FROM unnest(:tenants, :most) AS s(tenant, most)
+""").bindparams(bindparam("tenants", type_=ARRAY(Text())), bindparam("most", type_=ARRAY(Integer())))
+
+
 @dataclass(frozen=True)
 class Next:
     """Requests to route; those `set_aside` are more than their tenants' shares can have in time."""
@@ -62,24 +71,38 @@ class Next:
     set_aside: bool = False
 
 
-def next_to_route(session: Session, family: Family, snapshot: Snapshot) -> Next:
-    """The next to route: interactive ones, in front as far as shares go, then to be set aside; then batch work."""
-    return _interactive(session, family, snapshot) or _batch(session, family, snapshot)
+def next_to_route(session: Session, family: Family, snapshot: Snapshot, lately: Collection[str] = ()) -> Next:
+    """The next to route: interactive ones, in front as far as shares go, then to be set aside; then batch work.
+
+    Args:
+        lately: tenants whose requests were routed a moment ago, of whom the readings need not know yet.
+    """
+    return _interactive(session, family, snapshot, lately) or _batch(session, family, snapshot)
 
 
-def _interactive(session: Session, family: Family, snapshot: Snapshot) -> Next | None:
+def _interactive(session: Session, family: Family, snapshot: Snapshot, lately: Collection[str]) -> Next | None:
     sending = _sending(session, family, ServiceClass.INTERACTIVE)
-    share = allowed(snapshot, sending)
+    share = allowed(snapshot, {*sending, *lately})
     if not share:  # only one wants the devices
         found = _first(session, family, ServiceClass.INTERACTIVE, dict.fromkeys(sending, MOST))
         return Next(found) if found else None
     front, behind = _queued(session, family, ServiceClass.INTERACTIVE)
-    room = {tenant: MOST if tenant == ITSELF else share[tenant] - front[tenant] for tenant in sending}
+    floods = _floods(session, family, {tenant: share[tenant] for tenant in sending if tenant != ITSELF})
+    in_front = {tenant: MOST if tenant == ITSELF else share[tenant] - front[tenant] for tenant in sending}
+    room = {tenant: most for tenant, most in in_front.items() if tenant not in floods}
     if found := _first(session, family, ServiceClass.INTERACTIVE, room, in_time=True):
         return Next(found)
     room = {tenant: _ahead(snapshot) - behind[tenant] for tenant in sending}
     found = _first(session, family, ServiceClass.INTERACTIVE, room)
     return Next(found, set_aside=True) if found else None
+
+
+def _floods(session: Session, family: Family, share: Mapping[str, int]) -> set[str]:
+    """The tenants that have sent a flood."""
+    which = {"family": family.id, "service_class": ServiceClass.INTERACTIVE}
+    enough = {"tenants": list(share), "most": [FLOOD * most + 1 for most in share.values()]}
+    found = session.execute(WAITING, which | enough)
+    return {tenant for tenant, waiting in found if is_flood(waiting, share[tenant])}
 
 
 def _batch(session: Session, family: Family, snapshot: Snapshot) -> Next:

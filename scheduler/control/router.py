@@ -39,6 +39,7 @@ from scheduler.policies.unread import route_unread
 from scheduler.prediction.predictions import QualityPredictions
 
 log = structlog.get_logger(__name__)
+LATELY_S = 5.0  # longer than readings and snapshots are kept
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Router:
         self.family = family
         self.reader = SnapshotReader(family)
         self.predictions = QualityPredictions(family)
+        self._routed_at: dict[str, float] = {}  # when something in front was routed of a tenant last
 
     def route(self) -> int:
         """Route what is accepted, of whichever job, as far as it is its turn; returns how many requests that were."""
@@ -75,7 +77,7 @@ class Router:
             with transaction() as session:
                 snapshot = self.reader.snapshot(session)
                 self.predictions.refresh(session)
-                batch = next_to_route(session, self.family, snapshot)
+                batch = next_to_route(session, self.family, snapshot, self._lately())
             if not batch.requests:
                 break
             unread = self.choose_unread(batch, snapshot)
@@ -85,10 +87,16 @@ class Router:
             sent += self._send(self.choose(replace(batch, requests=rest), snapshot), snapshot)
             if not sent:  # somebody else had them
                 break
-            settle(self.family, snapshot, [row.tenant for row in batch.requests if _in_front(row, batch)])
+            in_front = {row.tenant for row in batch.requests if _in_front(row, batch)}
+            self._routed_at |= dict.fromkeys(in_front, time.monotonic())
+            settle(self.family, snapshot, in_front)
             routed += sent
             self._predict_sent(unread, snapshot)
         return routed
+
+    def _lately(self) -> list[str]:
+        """Tenants who sent something in front so short a time ago that readings need not know of it."""
+        return [tenant for tenant, at in self._routed_at.items() if time.monotonic() < at + LATELY_S]
 
     def choose_unread(self, batch: Next, snapshot: Snapshot) -> list[Choice]:
         """A level for each request whose level is the same whatever its prompt."""

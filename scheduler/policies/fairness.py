@@ -4,7 +4,8 @@ The next place goes to the tenant that would run least for its weight with one m
 d'Hondt: over time each runs in proportion to its weight, and who asks for less is never kept waiting by who asks for
 more). And each tenant may have in front as many waiting requests as its share can have in time; what it sends beyond
 that is set aside, fills what others leave, and gives way to them at the next step. So a flood costs who sends it: it is
-no demand that a plan lowers levels for, and no queue that others stand in.
+no demand that a plan lowers levels for, and no queue that others stand in. Of a flood next to nothing could be in time:
+it is set aside whole.
 
 With one tenant there is one turn and no bound: nothing is changed. Pure functions; live and simulated alike.
 """
@@ -20,6 +21,7 @@ from scheduler.policies.latency import LatencyTable
 
 ACTIVE_S = 60.0  # a tenant wants the devices for so long after it sent something
 USUAL = 1.0  # weight of a tenant that has no row
+FLOOD = 10  # times what its share can have in time
 
 
 def turns(tenants: Collection[str], running: Mapping[str, int], weights: Mapping[str, float]) -> list[str]:
@@ -39,6 +41,12 @@ def allowances(tenants: Collection[str], weights: Mapping[str, float], in_time: 
     if len(tenants) < 2:
         return {}
     return {each: max(1, math.floor(share * in_time)) for each, share in shares(tenants, weights).items()}
+
+
+def is_flood(waiting: int, allowance: int) -> bool:
+    """Whether so little of what a tenant sent at once can be in time that none of it is to wait in front: others'
+    requests would be drawn beside those few, and levels lowered for them, in the very seconds after it came."""
+    return waiting > FLOOD * allowance
 
 
 def in_time(latencies: LatencyTable, workers: Mapping[str, int]) -> float:

@@ -73,10 +73,25 @@ def test_batch_work_comes_after_interactive_and_by_turns_too(database: Services)
     assert [row.service_class for row in taken()] == [ServiceClass.INTERACTIVE] * 3
 
 
-def test_of_a_flood_no_more_is_read_than_its_tenant_s_share_can_have_in_time(database: Services) -> None:
+def test_no_more_is_read_of_a_tenant_than_its_share_can_have_in_time(database: Services) -> None:
+    of_tenant("loud", 100, 60.0)
+    of_tenant("quiet", 3, 90.0)
+    assert all_taken(20.0, "loud", "quiet") == {("loud", False): 10, ("quiet", False): 3, ("loud", True): 90}
+
+
+def test_nothing_of_a_flood_is_in_front_while_another_tenant_wants_the_devices(database: Services) -> None:
     of_tenant("loud", 500, 60.0)
     of_tenant("quiet", 3, 90.0)
-    assert all_taken(20.0, "loud", "quiet") == {("loud", False): 10, ("quiet", False): 3, ("loud", True): AHEAD}
+    assert all_taken(20.0, "loud", "quiet") == {("quiet", False): 3, ("loud", True): AHEAD}
+
+
+def test_who_was_routed_a_moment_ago_counts_before_the_readings_know_it(database: Services) -> None:
+    of_tenant("loud", 100, 60.0)
+    with transaction() as session:
+        alone = next_to_route(session, FAMILY, seen(4.0, "loud"))
+        both = next_to_route(session, FAMILY, seen(4.0, "loud"), ["quiet"])
+    assert (len(alone.requests), alone.set_aside) == (MOST, False)
+    assert (len(both.requests), both.set_aside) == (MOST, True)
 
 
 def test_a_flood_alone_is_taken_as_it_comes(database: Services) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from scheduler.policies.fairness import allowances, as_its_own, shares, turns
+from scheduler.policies.fairness import FLOOD, allowances, as_its_own, is_flood, shares, turns
 from tests.scheduler.policies.small_cluster import load_state
 
 
@@ -30,6 +30,11 @@ def test_each_may_have_in_front_what_its_share_can_have_in_time() -> None:
     assert allowances({"a", "b"}, {}, 0.4) == {"a": 1, "b": 1}
     assert allowances({"a"}, {}, 1.0) == {}
     assert allowances((), {}, 1.0) == {}
+
+
+def test_a_flood_is_many_times_what_can_be_in_time() -> None:
+    assert not is_flood(5 * FLOOD, 5)
+    assert is_flood(5 * FLOOD + 1, 5)
 
 
 def test_a_tenant_sees_the_load_as_if_everybody_were_like_it() -> None:
