@@ -40,7 +40,10 @@ def figures(family: Family, answer: Evaluation) -> list[Point]:
         relative = relative_quality(drawn.scores, reference)
         mean, error = float(relative.mean()), float(relative.std(ddof=1)) / len(relative) ** 0.5
         low, high = mean - NORMAL_95 * error, mean + NORMAL_95 * error
-        found.append(Point(name, drawn.seconds, mean, low, high, len(relative)))
+        level = family.level(name)
+        found.append(
+            Point(name, drawn.seconds, mean, low, high, len(relative), level.by_name, name == family.reference)
+        )
     return with_best(found)
 
 
@@ -122,7 +125,7 @@ def main(prompts: int, seconds: float, write: bool) -> None:
     evaluator = Evaluator(family, load_scorer(family), "cpu", SEEDS, kept, asked[prompts:])
     answer = Evaluation(family, asked[:prompts])
     for level in family.levels.values():
-        if time.monotonic() > until:
+        if not evaluator.draw(level, asked[:prompts], until):
             click.echo(f"{len(answer.levels)} of {len(LEVELS)} levels; call again", err=True)
             return
         answer.levels[level.id] = evaluator.level(level, asked[:prompts])
@@ -132,7 +135,7 @@ def main(prompts: int, seconds: float, write: bool) -> None:
         "run": run_of("bench.combinations", family=family.id, family_version=family.version),
         "hardware": hardware("cpu", torch.float32),
         "prompts": prompts,
-        "levels": [vars(point) for point in figures(family, timed)],
+        "levels": [point.as_dict() for point in figures(family, timed)],
         "fused": fused,
         "forwards": forwards(family, fused),
     }

@@ -22,10 +22,11 @@ import click
 import numpy as np
 import torch
 
-from bench.own import keep, run_of
+from bench.levels_page import KEPT, page, write_page
+from bench.own import run_of
 from core.families import load_family
 from core.reuse_plans import ReusePlan
-from core.settings import ROOT, settings
+from core.settings import settings
 from families.embedded import card
 from workers.measure.cachequant import Subject, correction_of, plan_of, record
 from workers.measure.hardware import hardware
@@ -36,7 +37,6 @@ from workers.scoring import load_scorer
 from workers.strategies.cachequant.correction import FeatureMoments
 from workers.strategies.cachequant.schedule import schedule, uniform
 
-KEPT, PAGE = ROOT / "docs/results/levels.json", ROOT / "docs/results/levels.md"
 INTERVALS = (3, 4, 6)
 CALIBRATED, HELD_OUT = 8, 8  # prompts whose features are recorded: training prompts, and the first of those judged
 TOGETHER = 8  # rows drawn at once
@@ -52,19 +52,6 @@ WAYS = {
     "as published": ("distance", "least squares"),
     OURS: ("effect", "moments"),
 }
-
-MEANINGS = (
-    "*Feature error* is the root mean square of what a reused step has for its deep feature, less what it would have",
-    "computed, against the deviation of that, on held-out runs in full. *Latent error* is the mean distance of final",
-    "latents from those in full, against their size. *CLIP* is the mean score against that in full, with the 95 %",
-    "interval of the paired difference. *Seconds* are processor time of the steps of one image alone on one thread,",
-    "without encoding and decoding.",
-    "",
-    "*Naive* caches at every N-th step and corrects nothing (DeepCache). *As published* cuts the steps by the distance",
-    "of deep features and corrects by least squares. *Ours* cuts them by what a reused feature does to the step's",
-    "latent, and corrects mean and deviation ([0116](../decisions/0116-what-a-reused-feature-does.md)). *Fewer steps*",
-    "is no caching at all: so many steps in full.",
-)
 
 
 @dataclass(frozen=True)
@@ -191,47 +178,6 @@ def figures(way: Way, rows: np.ndarray, full: np.ndarray, seconds: float) -> dic
     }
 
 
-def table(found: Sequence[dict[str, Any]]) -> list[str]:
-    """The ways as a table, in full first."""
-    full = found[0]
-    lines = [
-        "| whole forwards | way | at steps | feature error | latent error | CLIP, relative | seconds | speed |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for way in found:
-        of_feature = "–" if way["feature_error"] is None else f"{way['feature_error']:.3f}"
-        at = ", ".join(map(str, way["whole_at"])) if way["steps"] == full["steps"] and way is not full else "all"
-        lines.append(
-            f"| {way['whole']} of {way['steps']} | {way['way']} | {at} | {of_feature} | {way['latent_error']:.3f} "
-            f"| {way['clip']:.4f} ± {way['clip_interval']:.4f} | {way['seconds']:.2f} "
-            f"| {full['seconds'] / way['seconds']:.1f}× |"
-        )
-    return lines
-
-
-def page(found: dict[str, Any]) -> str:
-    """The page for people."""
-    run, machine, ways = found["run"], found["hardware"], found["ways"]
-    return "\n".join(
-        [
-            "# Levels: what reusing deep features costs",
-            "",
-            "After this page you can say what CacheQuant gains on the embedded `large`, and what fewer steps gain.",
-            "",
-            f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}, on "
-            f"{machine['name']}, torch {machine['torch']}, diffusers {machine['diffusers']}; "
-            f"{ways[0]['prompts']} held-out prompts from the same noise, calibrated on {CALIBRATED} others.",
-            "",
-            *table(ways),
-            "",
-            *MEANINGS,
-            "",
-            *(found["says"]),
-            "",
-        ]
-    )
-
-
 def says(ways: Sequence[dict[str, Any]]) -> list[str]:
     """What follows, in sentences, from the figures alone."""
     by = {(way["way"], way["interval"]): way for way in ways}
@@ -257,7 +203,7 @@ def main(prompts: int, seconds: float, write: bool) -> None:
     until = time.monotonic() + seconds
     torch.set_num_threads(1)
     studio = Studio(prompts, settings().home / "bench-levels")
-    run = run_of("bench.levels", family=studio.family.id, family_version=studio.family.version)
+    run = run_of("bench.levels", family=studio.family.id, family_version=studio.family.version, calibrated=CALIBRATED)
     drawn = draw(studio, until)
     ways = list(studio.ways())
     done = min(len(drawn.get(f"{way.name} {way.interval}", ())) for way in ways)
@@ -271,7 +217,8 @@ def main(prompts: int, seconds: float, write: bool) -> None:
     ]
     found = {"run": run, "hardware": hardware("cpu", torch.float32), "ways": numbers, "says": says(numbers)}
     if write:
-        keep(found, KEPT, PAGE, page(found))
+        KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_page()
     click.echo(page(found) if write else json.dumps(numbers, indent=1))
 
 

@@ -27,6 +27,7 @@ class Options:
     fill: int
     device: str
     threads: int | None
+    levels: tuple[str, ...]
     out: Path | None
     train: bool
     card: bool
@@ -47,6 +48,10 @@ class Options:
 )
 @click.option("--device", default="cpu:0", show_default=True, help="Device to draw on, e.g. cpu:0 or cuda:0.")
 @click.option("--threads", type=Whole(1), help="CPU threads to draw with; timing takes one. [all]")
+@click.option(
+    "--level", "levels", multiple=True,
+    help="Only this level, into the table of the same prompts that is there. Repeatable.",
+)  # fmt: skip
 @click.option("--out", type=OUT_FILE, help="[profiles/<family>/quality.csv, with --train quality-train.csv]")
 @click.option(
     "--train",
@@ -62,15 +67,20 @@ def evaluate(**given: Any) -> None:
     made the embedded family's training table; `python -m scheduler.prediction.store` then trains on it.
     """
     from core.measured import measured_target
-    from workers.measure.evaluate import figures, summary, write_table
+    from workers.measure.evaluate import add_to_table, figures, summary, write_table
 
     options = Options(**given)
     family = _family(options)
     lines = _prompts(options)
+    chosen = [family.level(name) for name in options.levels]
     evaluator = _evaluator(options, family, lines[options.count : options.count + options.fill])
-    answer = evaluator.run(lines[: options.count], _tell, not options.train)
-    table_name = "quality-train.csv" if options.train else "quality.csv"
-    write_table(answer, options.out or measured_target(family.id, table_name))
+    target = options.out or measured_target(family.id, "quality-train.csv" if options.train else "quality.csv")
+    answer = evaluator.run(lines[: options.count], _tell, not options.train and not chosen, chosen)
+    if chosen:
+        add_to_table(answer, target)
+        write_json(options.json, {"added": list(answer.levels), "file": str(target)})
+        return
+    write_table(answer, target)
     write_json(options.json, summary(answer))
     if not options.train and shows_table(options.json):
         click.echo(_write_card(options, family, evaluator, answer) if options.card else figures(answer))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.numbers import Whole
 from cli.terminal import JSON_OUT, OUT_FILE, make_console, progress_bar, shows_table, write_json
+
+if TYPE_CHECKING:
+    from core.families import Family
 
 Progress = Callable[[int, int, str], None]
 
@@ -27,6 +31,7 @@ Progress = Callable[[int, int, str], None]
 @click.option(
     "--repeats", type=Whole(1), default=5, show_default=True, help="Runs of each measurement; the median counts."
 )
+@click.option("--level", "only", multiple=True, help="Only this level, into the profile that is there. Repeatable.")
 @click.option("--out", type=OUT_FILE, help="Where the profile goes. [profiles/<family>/<device>.json]")
 @click.option("--json", "copy", type=JSON_OUT, help="Write the profile here too (- is stdout).")
 def profile(
@@ -35,6 +40,7 @@ def profile(
     random_weights: str | None,
     sizes: str,
     repeats: int,
+    only: tuple[str, ...],
     out: Path | None,
     copy: Path | None,
 ) -> None:
@@ -45,19 +51,35 @@ def profile(
     from core.families import load_family
     from core.measured import measured_target
     from core.settings import settings
-    from workers.measure.profile import measure
+    from workers.measure.profile import added_to, measure
     from workers.pipelines.random_weights import random_family
 
     family = random_family(random_weights) if random_weights else load_family(name or settings().family)
+    family = _only(family, only) if only else family
     torch.set_num_threads(devices.threads(devices.checked(device)))
     batches = [int(Whole(1, 1024).convert(size, None, None)) for size in sizes.split(",")]
     with _progress(f"{family.id} on {device}") as progress:
         measured = measure(family, devices.torch_device(device), sizes=batches, repeats=repeats, progress=progress)
     target = out or measured_target(family.id, f"{measured['device']}.json")
+    if only:
+        measured = added_to(_there(target), measured)
     for file in filter(None, (target, copy)):
         write_json(file, measured)
     if shows_table(copy):
         _show(measured, target)
+
+
+def _only(family: Family, names: Sequence[str]) -> Family:
+    return family.model_copy(update={"levels": {name: family.level(name) for name in names}})
+
+
+def _there(file: Path) -> dict[str, Any]:
+    """The profile that levels are added to."""
+    from core.profiles import read_profile
+
+    read_profile(file)  # or says what is wrong with it
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 @contextmanager
@@ -80,7 +102,7 @@ def _show(measured: dict[str, Any], target: Path) -> None:
     columns = ("level", "model", "steps", "a minute", "alone", *steps, "encode", "decode", "load", "MB")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number < 2 else "right", no_wrap=True)
-    for level in measured["levels"]:
+    for level in [*measured["levels"], *measured["by_name"]]:
         table.add_row(*_row(level))
     console = make_console()
     console.print(table)

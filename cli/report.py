@@ -1,4 +1,4 @@
-"""`argus report`: what was served, read from the view `report_request`."""
+"""`argus report`: what was served, read from the view `report_request`; and what the levels are worth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.durations import duration
+from cli.report_levels import levels
 from cli.terminal import JSON_OUT, OUT_FILE, decimal, make_console, shows_table, write_json
 from core.times import read_time
 
@@ -42,19 +43,24 @@ def _ago(text: str) -> datetime | None:
     return datetime.now(UTC) - lasting if lasting is not None else None
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--last", "--since", "since", type=PointInTime(), default="1h", show_default=True,
               help="From when on requests were accepted: 90m, 1h30m, 2d ago or an ISO time (UTC).")  # fmt: skip
 @click.option("--until", type=PointInTime(), help="Until when; default now.")
 @click.option("--job", type=click.UUID, help="Only this job.")
 @click.option("--json", "out", type=JSON_OUT, help="Also write the figures as JSON to this file (- is stdout).")
 @click.option("--trace-json", type=OUT_FILE, help="Also write the schedule as a Chrome trace, for ui.perfetto.dev.")
-def report(since: datetime, until: datetime | None, job: Any, out: Path | None, trace_json: Path | None) -> None:
+@click.pass_context
+def report(
+    ctx: click.Context, since: datetime, until: datetime | None, job: Any, out: Path | None, trace_json: Path | None
+) -> None:
     """Throughput, latency, SLO violations and quality of what was served.
 
     Latency counts from acceptance to the stored image. A violation is a request that failed, or was not stored by its
     deadline. CLIP is the mean score of the images; predicted and audited quality are relative to the exact level.
     """
+    if ctx.invoked_subcommand:
+        return
     from core.chrome_trace import write
     from core.database import transaction
     from scheduler.observation.report import make_report
@@ -68,6 +74,9 @@ def report(since: datetime, until: datetime | None, job: Any, out: Path | None, 
     write_json(out, made.as_dict())
     if shows_table(out):
         _show(made)
+
+
+report.add_command(levels)
 
 
 def _show(made: Report) -> None:

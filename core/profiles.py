@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -105,6 +106,8 @@ class Profile(BaseModel):
 
     Where a level names no model (published profiles), `exact` and the levels that only start later than it run on the
     same weights, called by the family's name; any other level is a model of its own.
+
+    `by_name` are levels that a request has to name: what they cost is told to people, nothing plans with it.
     """
 
     model_config = MEASURED
@@ -115,16 +118,17 @@ class Profile(BaseModel):
     measured: str = ""
     memory_mb: float = Field(default=0.0, ge=0)  # for models on this device; 0: not known
     levels: tuple[LevelProfile, ...] = Field(min_length=1)
+    by_name: tuple[LevelProfile, ...] = ()
 
     @model_validator(mode="after")
     def _each_level_once(self) -> Profile:
-        ids = [level.id for level in self.levels]
+        ids = [level.id for level in self.all_levels]
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
             raise ValueError(f"level {sorted(twice)[0]!r} stands twice")
         return self
 
-    @field_validator("levels")
+    @field_validator("levels", "by_name")
     @classmethod
     def _each_level_names_its_model(
         cls, levels: tuple[LevelProfile, ...], info: ValidationInfo
@@ -167,6 +171,18 @@ class Profile(BaseModel):
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(level.id for level in self.levels)
+
+    @property
+    def all_levels(self) -> tuple[LevelProfile, ...]:
+        """Those to plan with, then those that a request has to name."""
+        return (*self.levels, *self.by_name)
+
+    def known_to(self, planned: Collection[str], named: Collection[str]) -> Profile:
+        """The levels that a family has, each where the family has it: planned with, or by name."""
+        levels = tuple(level for level in self.all_levels if level.id in planned)
+        return self.model_copy(
+            update={"levels": levels, "by_name": tuple(level for level in self.all_levels if level.id in named)}
+        )
 
     @property
     def reference(self) -> LevelProfile:

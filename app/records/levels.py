@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,12 +19,17 @@ from scheduler.prediction.quality_table import table_of
 
 
 def levels_out(session: Session, family: Family) -> LevelsOut:
-    """The family served, with what was measured of its levels on the types of device that have worked here.
+    """The family served, with what was measured of its levels on the types of device that have worked here."""
+    types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
+    return levels_on(family, types)
+
+
+def levels_on(family: Family, types: Iterable[str]) -> LevelsOut:
+    """The same on these types of device.
 
     Their quality is the mean of the family's quality table: a profile has that of the day it was made, and counts where
     there is no table.
     """
-    types = session.scalars(select(Worker.device_type).where(Worker.family == family.id).distinct())
     measured, table = profiles(family, types), quality_table(family)
     means = table.means if table else {}
     return LevelsOut(
@@ -54,7 +59,7 @@ def quality_table(family: Family) -> QualityTable | None:
 def _level_out(family: Family, level: Level, measured: Mapping[str, Profile], quality: float | None) -> LevelOut:
     """A level with its costs; `measured` has the profiles by type of device, `quality` goes before theirs."""
     steps, skipped = level.schedule(family.defaults.steps, family.defaults.steps)
-    costs = {device: profile.level(level.id) for device, profile in measured.items() if level.id in profile.ids}
+    costs = {device: one for device, found in measured.items() for one in found.all_levels if one.id == level.id}
     if quality is not None:
         costs = {device: cost.model_copy(update={"quality": quality}) for device, cost in costs.items()}
     return LevelOut(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from app.schemas.levels import LevelOut, LevelsOut
 from core.profiles import QualityTable
@@ -15,8 +16,8 @@ NORMAL_95 = 1.96  # standard errors on each side
 class Point:
     """A level on a device: seconds of one request alone, mean relative quality and the 95 % interval of that mean.
 
-    `low` and `high` are the mean itself where there is no table of prompts to take it from. `best`: no other level is
-    as quick and as good.
+    `low` and `high` are the mean itself where there is no table of prompts to take it from. `beaten_by`: the best of
+    the levels that are as quick and as good, where there are any; the level that all are measured against has none.
     """
 
     level: str
@@ -25,7 +26,18 @@ class Point:
     low: float
     high: float
     prompts: int
-    best: bool = False
+    by_name: bool = False  # nothing plans with it
+    reference: bool = False
+    beaten_by: str | None = None
+
+    @property
+    def best(self) -> bool:
+        """Whether it is on the front: no other level is as quick and as good."""
+        return self.beaten_by is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "best": self.best}
 
 
 def points(found: LevelsOut, device: str, table: QualityTable | None = None) -> list[Point]:
@@ -35,26 +47,28 @@ def points(found: LevelsOut, device: str, table: QualityTable | None = None) -> 
 
 
 def with_best(made: Sequence[Point]) -> list[Point]:
-    """The same, the quickest first, each knowing whether it is the best for its time."""
+    """The same, the quickest first, each knowing which one beats it."""
     ordered = sorted(made, key=lambda point: (point.seconds, -point.quality))
-    return [replace(point, best=not _beaten(point, made)) for point in ordered]
+    return [replace(point, beaten_by=_beaten_by(point, made)) for point in ordered]
 
 
 def _point(level: LevelOut, device: str, table: QualityTable | None) -> Point:
     cost = level.measured[device]
-    if table is None or level.id not in table.levels or len(table) < 2:
-        return Point(level.id, cost.latency_s, cost.quality, cost.quality, cost.quality, 0)
-    values = table.column(level.id)
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5
-    return Point(
-        level.id, cost.latency_s, mean, mean - NORMAL_95 * error, mean + NORMAL_95 * error, prompts=len(values)
-    )
+    mean, error, prompts = cost.quality, 0.0, 0
+    if table is not None and level.id in table.levels and len(table) > 1:
+        values = table.column(level.id)
+        mean, error, prompts = float(values.mean()), float(values.std(ddof=1)) / len(values) ** 0.5, len(values)
+    ends = mean - NORMAL_95 * error, mean + NORMAL_95 * error
+    return Point(level.id, cost.latency_s, mean, *ends, prompts, level.by_name, level.reference)
 
 
-def _beaten(point: Point, others: Sequence[Point]) -> bool:
-    return any(
-        other.seconds <= point.seconds
+def _beaten_by(point: Point, others: Sequence[Point]) -> str | None:
+    better = [
+        other
+        for other in others
+        if other.seconds <= point.seconds
         and other.quality >= point.quality
         and (other.seconds, other.quality) != (point.seconds, point.quality)
-        for other in others
-    )
+    ]
+    best = max(better, key=lambda other: (other.quality, -other.seconds), default=None)
+    return best.level if best and not point.reference else None

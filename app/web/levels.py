@@ -8,7 +8,6 @@ from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
 from app.web import filters
 
 NOT_MEASURED = "not measured on a device of this Argus yet"
-BY_NAME = "never chosen by auto, and not measured for it"
 SMALLEST = 0.0005  # of quality: what is nearer to 1 than this is not told apart from it
 
 
@@ -20,12 +19,16 @@ class Choice:
     strategy: str
     title: str
     words: str
+    by_name: bool  # auto never takes it
 
 
 def choices(found: LevelsOut) -> list[Choice]:
     """Every level of the family served, in its order."""
     reference = next((level for level in found.levels if level.reference), None)
-    return [Choice(level.id, level.strategy, title(level, found), words(level, reference)) for level in found.levels]
+    return [
+        Choice(level.id, level.strategy, title(level, found), words(level, reference), level.by_name)
+        for level in found.levels
+    ]
 
 
 def title(level: LevelOut, found: LevelsOut) -> str:
@@ -39,7 +42,7 @@ def words(level: LevelOut, reference: LevelOut | None) -> str:
     """`about 3 s less, loses about 2 % of likeness to the prompt`; of several types of device, on the slowest."""
     mine = slowest(level)
     if not mine:
-        return BY_NAME if level.by_name else NOT_MEASURED
+        return NOT_MEASURED
     if level.reference:
         return f"about {filters.seconds(mine.latency_s)}; what all others are measured against"
     whole = slowest(reference) if reference else None

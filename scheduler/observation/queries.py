@@ -192,7 +192,7 @@ def profiles(family: Family, device_types: Iterable[str], strict: bool = False) 
         if not path.is_file():
             continue
         try:
-            _last_read[path] = _profile(str(path), path.stat().st_mtime_ns, tuple(family.levels))
+            _last_read[path] = _profile(str(path), path.stat().st_mtime_ns, *_levels(family))
         except BadProfile as error:
             if strict:
                 raise
@@ -206,9 +206,14 @@ _last_read: dict[Path, Profile] = {}
 
 
 @lru_cache(maxsize=32)
-def _profile(path: str, _changed: int, known: tuple[str, ...]) -> Profile:
-    profile = read_profile(path)
-    return profile.model_copy(update={"levels": tuple(level for level in profile.levels if level.id in known)})
+def _profile(path: str, _changed: int, planned: frozenset[str], named: frozenset[str]) -> Profile:
+    return read_profile(path).known_to(planned, named)
+
+
+def _levels(family: Family) -> tuple[frozenset[str], frozenset[str]]:
+    """Those to plan with, and those that are drawn by name alone, whatever a profile says that was made before."""
+    named = frozenset(level.id for level in family.levels.values() if level.by_name)
+    return frozenset(family.levels) - named, named
 
 
 def remember_profiles(session: Session, measured: Mapping[str, Profile]) -> None:

@@ -46,6 +46,21 @@ def test_in_a_full_batch_a_request_takes_what_the_measured_throughput_says() -> 
     assert level.latency_full_s == pytest.approx(4 * 60 / 24)
 
 
+def test_levels_by_name_are_kept_apart_from_those_to_plan_with() -> None:
+    profile = parse_profile({**PROFILE, "levels": LEVELS[:2], "by_name": LEVELS[2:]})
+    assert profile.ids == ("exact", "ac-25")
+    assert [level.id for level in profile.all_levels] == ["exact", "ac-25", "sm-tiny"]
+    assert profile.by_name[0].holds == "sm-tiny"
+    with pytest.raises(BadProfile, match="stands twice"):
+        parse_profile({**PROFILE, "by_name": LEVELS[2:]})
+
+
+def test_a_level_is_planned_with_or_not_as_the_family_has_it_whatever_the_profile_says() -> None:
+    profile = parse_profile(PROFILE).known_to(planned={"exact", "gone"}, named={"ac-25"})
+    assert (profile.ids, [level.id for level in profile.by_name]) == (("exact",), ["ac-25"])
+    assert profile.known_to({"exact", "ac-25"}, set()).ids == ("exact", "ac-25")
+
+
 @pytest.mark.parametrize(
     ("data", "field"),
     [

@@ -15,7 +15,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from core.errors import BadProfile
 from core.families import Family
 from core.levels import Level
+from core.profiles import read_quality
 from core.text import shared_encoder
 from workers.engine.engine import Engine
 from workers.engine.loading import configured_dtype
@@ -40,6 +42,7 @@ from workers.scoring.base import Scorer
 FLOOR, CEILING = 0.5, 1.5
 FIRST_SEED = 1000
 TOGETHER = 48  # requests submitted at once
+PARTS = ("scores", "pictures", "skipped")  # of what is kept of a few requests
 ALONE = 24  # prompts drawn one by one for the seconds an image takes
 
 
@@ -111,9 +114,15 @@ class Evaluator:
         self._cached: Engine | None = None
         self._latents = tempfile.TemporaryDirectory(prefix="argus-evaluate-")
 
-    def run(self, prompts: Sequence[str], tell: Callable[[str, Drawn], None], timed: bool = True) -> Evaluation:
-        """All levels, `tell` after each; seconds only where `timed`."""
-        answer, levels = Evaluation(self.family, prompts), self.family.levels.values()
+    def run(
+        self,
+        prompts: Sequence[str],
+        tell: Callable[[str, Drawn], None],
+        timed: bool = True,
+        levels: Sequence[Level] = (),
+    ) -> Evaluation:
+        """These levels, else all of the family, `tell` after each; seconds only where `timed`."""
+        answer, levels = Evaluation(self.family, prompts), levels or list(self.family.levels.values())
         for level in levels:
             answer.levels[level.id] = self.level(level, prompts)
             tell(level.id, answer.levels[level.id])
@@ -123,30 +132,43 @@ class Evaluator:
 
     def level(self, level: Level, prompts: Sequence[str]) -> Drawn:
         """One level, drawn or read from `kept`."""
-        path = self.kept / f"{self._signature(level, prompts)}.npz"
-        if not path.exists():
-            drawn = self._draw(level, prompts)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(path, **vars(drawn))
-        with np.load(path) as found:
-            return Drawn(found["scores"], found["pictures"], float(found["skipped"]))
+        parts = [self._part(path, level, requests) for path, requests in self._parts(level, prompts)]
+        scores, pictures, skipped = (np.concatenate([part[name] for part in parts]) for name in PARTS)
+        return Drawn(scores.reshape(self.seeds, len(prompts)).T, pictures[: len(prompts)], float(np.mean(skipped)))
 
-    def _draw(self, level: Level, prompts: Sequence[str]) -> Drawn:
-        engine = self._engine(level)
+    def draw(self, level: Level, prompts: Sequence[str], until: float) -> bool:
+        """Draw what is missing of a level while the monotonic clock is before `until`; whether all is there."""
+        for path, requests in self._parts(level, prompts):
+            if not path.exists():
+                if time.monotonic() > until:
+                    return False
+                self._part(path, level, requests)
+        return True
+
+    def _parts(self, level: Level, prompts: Sequence[str]) -> Iterator[tuple[Path, list[GenerationRequest]]]:
+        """The requests of a level, `TOGETHER` at a time, and where what they gave is kept."""
         requests = [self._request(level, prompt, FIRST_SEED * (seed + 1) + row) for seed in range(self.seeds)
-                  for row, prompt in enumerate(prompts)]  # fmt: skip
-        scores, pictures, skipped = [], [], []
+                    for row, prompt in enumerate(prompts)]  # fmt: skip
         for start in range(0, len(requests), TOGETHER):
             part = requests[start : start + TOGETHER]
-            done = together(engine, part)
-            scores += self.scorer.score([one.image for one in done], [request.prompt for request in part])
-            skipped += [one.steps_skipped / (one.steps_run + one.steps_skipped) for one in done]
-            pictures += [np.asarray(one.image) for one in done[: max(0, len(prompts) - start)]]
-        return Drawn(
-            np.array(scores, np.float32).reshape(self.seeds, len(prompts)).T,
-            np.stack(pictures),
-            float(np.mean(skipped)),
-        )
+            yield self.kept / f"{self._signature(level, part)}.npz", part
+
+    def _part(self, path: Path, level: Level, requests: Sequence[GenerationRequest]) -> dict[str, np.ndarray]:
+        """Scores, pictures and shares of steps skipped of a few requests, drawn or read from a file."""
+        if not path.exists():
+            done = together(self._engine(level), requests)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scores = self.scorer.score([one.image for one in done], [request.prompt for request in requests])
+            partial = path.with_suffix(".partial.npz")
+            np.savez_compressed(
+                partial,
+                scores=np.array(scores, np.float32),
+                pictures=np.stack([np.asarray(one.image) for one in done]),
+                skipped=np.array([one.steps_skipped / (one.steps_run + one.steps_skipped) for one in done]),
+            )
+            partial.replace(path)  # whole or not at all: a run may be stopped at any time
+        with np.load(path) as found:
+            return {name: found[name] for name in PARTS}
 
     def _alone(self, level: Level, prompts: Sequence[str]) -> float:
         """Mean seconds of one request at a time; on a CPU of one thread's time, whoever else uses the machine."""
@@ -183,11 +205,11 @@ class Evaluator:
         d = self.family.defaults
         return GenerationRequest(f"{level.id}-{seed}", prompt, seed, level, d.steps, d.guidance, d.width, d.height)
 
-    def _signature(self, level: Level, prompts: Sequence[str]) -> str:
+    def _signature(self, level: Level, requests: Sequence[GenerationRequest]) -> str:
         """Changes with anything that changes the pictures or their scores."""
         parts: list[Any] = [level.model_dump(exclude={"id"}, exclude_defaults=True), self.family.defaults.model_dump()]
-        parts += [self.scorer.name, self.seeds, str(self.engine.dtype)]
-        parts += [weights_of(self.family.models[level.model].location), list(prompts)]
+        parts += [self.scorer.name, str(self.engine.dtype), weights_of(self.family.models[level.model].location)]
+        parts += [[(request.prompt, request.seed) for request in requests]]
         parts += list(self.others) if level.looks_up else []
         parts += [level.calibration_location.read_text()] if level.calibration else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -212,15 +234,44 @@ def weights_of(location: str) -> list[tuple[str, int, int]]:
 
 def write_table(answer: Evaluation, path: Path) -> None:
     """`prompt,<level>,<level>…`, relative quality a cell; beside it `<name>-seeds.npz` with every score."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: answer.relative(name) for name in answer.levels}
+    _write(path, answer.prompts, columns, {name: drawn.scores for name, drawn in answer.levels.items()})
+
+
+def add_to_table(answer: Evaluation, path: Path) -> None:
+    """Put an evaluation's levels into a table of the same prompts and seeds, beside what is there.
+
+    Raises:
+        BadProfile: there is no such table, or it is of other prompts or of more or fewer seeds.
+    """
+    table, seeds = read_quality(path), _seeds(path)
+    if table.prompts != tuple(answer.prompts):
+        raise BadProfile(f"{path} is of other prompts than these: evaluate all levels", field="prompts")
+    with np.load(seeds) as found:
+        scores = {name: found[name].astype(np.float32) for name in table.levels}
+    reference = scores[answer.family.reference]
+    new = {name: drawn.scores for name, drawn in answer.levels.items()}
+    if any(drawn.shape != reference.shape for drawn in new.values()):
+        raise BadProfile(f"{path} is of {reference.shape[1]} seeds a prompt: evaluate as many", field="seeds")
+    columns = {name: table.column(name) for name in table.levels}
+    columns |= {name: relative_quality(drawn, reference) for name, drawn in new.items()}
+    _write(path, answer.prompts, columns, scores | new)
+
+
+def _write(path: Path, prompts: Sequence[str], columns: dict[str, np.ndarray], scores: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["prompt", *columns])
-        for row, prompt in enumerate(answer.prompts):
+        for row, prompt in enumerate(prompts):
             writer.writerow([prompt, *(f"{values[row]:.4f}" for values in columns.values())])
-    scores: dict[str, Any] = {name: drawn.scores.astype(np.float16) for name, drawn in answer.levels.items()}
-    np.savez_compressed(path.with_name(f"{path.stem}-seeds.npz"), **scores)
+    small: dict[str, Any] = {name: values.astype(np.float16) for name, values in scores.items()}
+    np.savez_compressed(_seeds(path), **small)
+
+
+def _seeds(path: Path) -> Path:
+    """Where every score of a table's prompts and seeds is."""
+    return path.with_name(f"{path.stem}-seeds.npz")
 
 
 def figures(answer: Evaluation) -> str:

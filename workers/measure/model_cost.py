@@ -197,13 +197,22 @@ def _mean_steps(
     """Mean seconds a step of whole runs of so many rows at each `cq` and `sub` level, after one that warms kernels."""
     found: dict[str, dict[int, float]] = {}
     for level in family.levels_of(adapter.model.id):
-        if level.varies and not level.by_name:
+        if level.varies:
             if "cq" in level.strategies:
                 adapter.add_reuse(level, read_plan(level.calibration_location))
-            start = begin(replace(request, level=level), level, family)
+            start = _start(adapter, family, level, request, guidance)
             _mean_step(adapter, start, level, request, guidance, 1)
             found[level.id] = {size: _mean_step(adapter, start, level, request, guidance, size) for size in sizes}
     return found
+
+
+def _start(adapter: Adapter, family: Family, level: Level, request: GenerationRequest, guidance: float) -> Start:
+    """Where a request begins; one that may start from a cached latent from any latent, at all of its skip."""
+    start = begin(replace(request, level=level), level, family)
+    if not level.looks_up:
+        return start
+    _, skip = level.schedule(family.defaults.steps, family.defaults.steps)
+    return replace(start, skip=skip, latent=adapter.prepare(request, Start(request.steps), guidance).latent)
 
 
 def _mean_step(
@@ -212,7 +221,8 @@ def _mean_step(
     rows = [adapter.prepare(request, start, guidance) for _ in range(size)]
     for row in rows:
         row.reuse = Reuse(adapter.reuse_plans[level.id]) if "cq" in level.strategies else None
-    return median_seconds(lambda: final_latents(adapter, rows, [request] * size), 1, adapter) / start.steps
+    seconds = median_seconds(lambda: final_latents(adapter, rows, [request] * size), 1, adapter)
+    return seconds / (start.steps - start.skip)
 
 
 def _fetch(row: Row, repeats: int) -> float:

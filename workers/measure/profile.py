@@ -24,6 +24,7 @@ from workers.measure.hardware import hardware
 from workers.measure.model_cost import SIZES, ModelCost, measure_model
 
 VERSION = 1  # of the file's layout
+PARTS = ("levels", "by_name")  # of a profile: what is planned with, and what is drawn by name alone
 
 #: `progress(done, total, what)` is called before each measurement.
 Progress = Callable[[int, int, str], None]
@@ -52,8 +53,8 @@ def measure(
 
 
 def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """The profile file's content from what was measured, with the hardware and versions; of levels that are planned."""
-    quality, planned = mean_quality(family), [level for level in family.levels.values() if not level.by_name]
+    """The profile file's content from what was measured, with the hardware and versions; by-name levels stand apart."""
+    quality, levels = mean_quality(family), [level for level in family.levels.values() if level.model in costs]
     random = any(model.path.startswith("random:") for model in family.models.values())
     return {
         "family": family.id,
@@ -67,8 +68,19 @@ def profile_of(family: Family, costs: dict[str, ModelCost], device: str, dtype: 
         "hardware": hardware(device, dtype),
         "memory_mb": devices.memory_mb(device),
         "out_of_memory": {model: cost.out_of_memory_at for model, cost in costs.items() if cost.out_of_memory_at},
-        "levels": [_level(family, level, costs[level.model], quality) for level in planned],
+        "levels": [_level(family, level, costs[level.model], quality) for level in levels if not level.by_name],
+        "by_name": [_level(family, level, costs[level.model], quality) for level in levels if level.by_name],
     }
+
+
+def added_to(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """A profile with levels of another one put in, each with its own date: the rest stays as it was measured."""
+    new = {level["id"]: {**level, "measured": now["measured"]} for part in PARTS for level in now[part]}
+    found = {}
+    for part in PARTS:
+        old = [level for level in before.get(part, []) if level["id"] not in new]
+        found[part] = [*old, *(new[level["id"]] for level in now[part])]
+    return {**before, **found}
 
 
 def mean_quality(family: Family) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from flask.testing import FlaskClient
 from app.schemas.levels import LevelOut, MeasuredOut
 from app.web import levels
 from tests.app.conftest import rows
-from tests.app.web.conftest import PAGE, Submit, words
+from tests.app.web.conftest import PAGE, Submit, token, words
 
 
 def preview(client: FlaskClient, **fields: Any) -> str:
@@ -31,6 +32,24 @@ def test_a_level_that_nobody_measured_says_so(client: FlaskClient) -> None:
     assert words(client.get("/", headers=PAGE).text).count(levels.NOT_MEASURED) == 3
 
 
+def test_levels_that_auto_never_takes_are_folded_until_one_is_chosen(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = [
+        levels.Choice("exact", "exact", "all steps", "4 s", False),
+        levels.Choice("fs-10", "fs", "few", "2 s", True),
+    ]
+    monkeypatch.setattr("app.web.submit.choices", lambda _: offered)
+    page = client.get("/", headers=PAGE).text
+    folded = re.search(r'<details class="more"><summary>1 more level, by name alone.*?</details>', page, re.DOTALL)
+    assert folded
+    assert ('value="fs-10"' in folded[0], 'value="exact"' in folded[0]) == (True, False)
+    chosen = client.post("/", data={"argus_token": token(client), "level": "fs-10"}, headers=PAGE).text
+    assert '<details class="more" open><summary>1 more level' in chosen
+    monkeypatch.setattr("app.web.submit.choices", lambda _: offered[:1])
+    assert "by name alone" not in client.get("/", headers=PAGE).text
+
+
 def test_words_follow_what_was_measured_on_the_slowest_device() -> None:
     def level(reference: bool = False, **measured: tuple[float, float]) -> LevelOut:
         costs = {name: MeasuredOut(requests_per_minute=1, latency_s=s, quality=q) for name, (s, q) in measured.items()}
@@ -41,8 +60,7 @@ def test_words_follow_what_was_measured_on_the_slowest_device() -> None:
     assert levels.words(level(fast=(0.5, 0.9), slow=(7.0, 0.9)), exact).startswith("about 3.0 s less")
     assert levels.words(level(slow=(12.0, 1.0)), exact) == "about 2.0 s more, loses nothing that was measured"
     assert levels.words(level(slow=(9.9, 1.2)), exact) == "takes as long, loses nothing that was measured"
-    named = level().model_copy(update={"by_name": True})
-    assert (levels.words(level(), exact), levels.words(named, exact)) == (levels.NOT_MEASURED, levels.BY_NAME)
+    assert levels.words(level(), exact) == levels.NOT_MEASURED
     assert levels.words(level(slow=(3.0, 0.9)), None) == "about 3.0 s, loses about 10 % of likeness to the prompt"
 
 

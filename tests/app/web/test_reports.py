@@ -110,10 +110,17 @@ def level(id: str, seconds: float, quality: float) -> LevelOut:
 def test_a_level_is_on_the_front_unless_another_is_as_quick_and_as_good() -> None:
     levels = [level("slow", 4, 1.0), level("beaten", 5, 0.9), level("quick", 1, 0.8), level("equal", 1, 0.8)]
     found = points(LevelsOut(levels=levels, **NOWHERE), "cpu")
-    assert {point.level: point.best for point in found} == {
-        **{"quick": True, "equal": True, "slow": True, "beaten": False}
+    assert {point.level: point.beaten_by for point in found} == {
+        **{"quick": None, "equal": None, "slow": None, "beaten": "slow"}
     }
+    assert [point.best for point in found] == [point.beaten_by is None for point in found]
     assert [(point.low, point.high, point.prompts) for point in found if point.level == "slow"] == [(1.0, 1.0, 0)]
+
+
+def test_what_all_others_are_measured_against_is_never_beaten() -> None:
+    levels = [level("exact", 4, 1.0).model_copy(update={"reference": True}), level("tie", 2, 1.0), level("bad", 3, 0.9)]
+    found = points(LevelsOut(levels=levels, **NOWHERE), "cpu")
+    assert {point.level: point.beaten_by for point in found} == {"exact": None, "tie": None, "bad": "tie"}
 
 
 @pytest.mark.usefixtures("measured")

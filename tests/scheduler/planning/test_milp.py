@@ -35,6 +35,18 @@ def one_class(demand: float, floor: float = 0.0, **changes: object) -> Instance:
     return contract(classes=[{**CONTRACT["classes"][0], "demand": demand, "floor": floor}], **changes)
 
 
+@pytest.mark.parametrize("demand", [10.0, 120.0, 200.0, 260.0])
+def test_a_level_that_another_of_its_model_beats_takes_nothing(demand: float) -> None:
+    """As quick as ac-25 and worse, or slower and as good: whatever the demand."""
+    worse = {"id": "worse", "model": "sdxl", "throughput": {"a100": 28.57}}
+    slower = {"id": "slower", "model": "sdxl", "throughput": {"a100": 20.0}}
+    quality = {**CONTRACT["classes"][0]["quality"], "worse": 0.9, "slower": 0.93}
+    classes = [{**CONTRACT["classes"][0], "demand": demand, "quality": quality}]
+    plan = solve(contract(levels=[*CONTRACT["levels"], worse, slower], classes=classes))
+    assert plan.served_total == pytest.approx(min(demand, plan.served_total))
+    assert not {"worse", "slower"} & {level for level, rate in plan.served["c0"].items() if rate > 1e-6}
+
+
 def random_instance(rng: np.random.Generator) -> Instance:
     """Small enough to enumerate: up to 2 device types × 4 workers, 3 models, 4 levels, 3 classes."""
     devices = {f"d{k}": int(rng.integers(1, 5)) for k in range(rng.integers(1, 3))}

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.errors import BadProfile
 from core.families import Family, load_family
 from core.profiles import read_quality
-from workers.measure.evaluate import CEILING, FLOOR, Evaluation, Evaluator, relative_quality, side_by_side, write_table
+from workers.measure.evaluate import (
+    CEILING,
+    FLOOR,
+    Evaluation,
+    Evaluator,
+    add_to_table,
+    relative_quality,
+    side_by_side,
+    write_table,
+)
 from workers.scoring import load_scorer
 
 PROMPTS = ("a fox on a blue background", "two pizzas on a green background")
@@ -68,6 +80,45 @@ def test_the_table_is_read_as_it_was_written(answer: Evaluation, tmp_path: Path)
     assert table.values[:, 2] == pytest.approx(answer.relative("fs-turbo-1"), abs=1e-4)
     with np.load(tmp_path / "quality-seeds.npz") as seeds:
         assert seeds["exact"].shape == (2, 2)
+
+
+def test_a_level_is_put_into_the_table_that_is_there(answer: Evaluation, tmp_path: Path) -> None:
+    file, few = tmp_path / "quality.csv", Evaluation(answer.family, PROMPTS, dict(list(answer.levels.items())[:2]))
+    write_table(few, file)
+    before = file.read_text().splitlines()
+    add_to_table(Evaluation(answer.family, PROMPTS, {"fs-turbo-1": answer.levels["fs-turbo-1"]}), file)
+    table = read_quality(file)
+    assert table.levels == LEVELS
+    assert [line.rpartition(",")[0] for line in file.read_text().splitlines()] == before
+    assert table.values[:, 2] == pytest.approx(
+        answer.relative("fs-turbo-1"), abs=2e-3
+    )  # scores are kept in half precision
+    with np.load(tmp_path / "quality-seeds.npz") as seeds:
+        assert seeds["fs-turbo-1"].shape == (2, 2)
+
+
+def test_a_level_is_put_into_no_table_of_other_prompts_or_seeds(answer: Evaluation, tmp_path: Path) -> None:
+    write_table(answer, tmp_path / "quality.csv")
+    drawn = answer.levels["fs-turbo-1"]
+    with pytest.raises(BadProfile, match="other prompts"):
+        add_to_table(Evaluation(answer.family, PROMPTS[::-1], {"again": drawn}), tmp_path / "quality.csv")
+    one = replace(drawn, scores=drawn.scores[:, :1])
+    with pytest.raises(BadProfile, match="2 seeds"):
+        add_to_table(Evaluation(answer.family, PROMPTS, {"again": one}), tmp_path / "quality.csv")
+
+
+def test_what_is_drawn_stops_in_time_and_goes_on_later(
+    family: Family, kept: Path, answer: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.measure.evaluate.TOGETHER", 2)  # a seed of both prompts at once
+    evaluator, level = Evaluator(family, load_scorer(family), "cpu", 2, kept), family.level("fs-turbo-1")
+    files = len(list(kept.iterdir()))
+    assert not evaluator.draw(level, PROMPTS, until=0.0)
+    assert len(list(kept.iterdir())) == files
+    assert evaluator.draw(level, PROMPTS, until=math.inf)
+    assert len(list(kept.iterdir())) == files + 2
+    assert np.allclose(evaluator.level(level, PROMPTS).scores, answer.levels["fs-turbo-1"].scores, atol=1e-3)
+    assert evaluator.draw(level, PROMPTS, until=0.0), "nothing is left to draw"
 
 
 def test_pictures_stand_side_by_side_dearest_level_first(answer: Evaluation) -> None:

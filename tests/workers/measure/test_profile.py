@@ -8,6 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from core.levels import Level
 from core.profiles import Profile, read_profile
 from core.settings import Settings
 from tests.workers.pencil import Pencil, pencil_family
@@ -15,7 +16,7 @@ from tests.workers.toy_loras import save_lora, with_loras
 from tests.workers.toys import with_reuse, with_subspace
 from workers.engine.loading import configured_dtype
 from workers.measure.model_cost import measure_model
-from workers.measure.profile import mean_quality, measure, profile_of
+from workers.measure.profile import added_to, mean_quality, measure, profile_of
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,23 @@ def test_what_a_lora_costs_is_measured_where_the_family_has_one(toys, tmp_path, 
     assert all("lora_ratio" not in level for level in measured[0]["levels"])
 
 
-def test_a_level_that_is_drawn_by_name_alone_is_in_no_profile(toys):
+def test_a_level_that_is_drawn_by_name_alone_is_measured_and_stands_apart(toys):
     family = toys.family("sd15")
     named = family.level("fs-10").model_copy(update={"by_name": True})
     changed = family.model_copy(update={"levels": {**family.levels, "fs-10": named}})
-    assert Profile(**measure(changed, "cpu", sizes=(1,), repeats=1)).ids == ("exact", "ac-4")
+    read = Profile(**measure(changed, "cpu", sizes=(1,), repeats=1))
+    assert (read.ids, [level.id for level in read.by_name]) == (("exact", "ac-4"), ["fs-10"])
+
+
+def test_levels_are_measured_into_the_profile_that_is_there_and_leave_the_others_alone(measured):
+    before, _ = measured
+    again = {**before, "measured": "later", "levels": [{**before["levels"][1], "latency_s": 9.0}], "by_name": []}
+    after = added_to(before, again)
+    assert [level["id"] for level in after["levels"]] == ["exact", "ac-4", "fs-10"]
+    assert after["levels"][0] == before["levels"][0]
+    assert (after["levels"][2]["latency_s"], after["levels"][2]["measured"]) == (9.0, "later")
+    moved = added_to(before, {**again, "levels": [], "by_name": again["levels"]})
+    assert [level.id for level in Profile(**moved).by_name] == ["fs-10"]
 
 
 @pytest.mark.parametrize("name", ["cq", "sub"])
@@ -73,6 +86,18 @@ def test_a_level_whose_steps_are_not_all_alike_costs_what_a_whole_run_of_it_does
     assert (exact.steps, other.steps) == (7, 7)
     assert [point.size for point in other.batch] == [1, 2]
     assert other.batch != exact.batch
+
+
+def test_a_level_that_may_start_from_the_cache_and_reuses_features_is_measured_from_its_start(toys, tmp_path):
+    family = with_reuse(toys.member("unet"), tmp_path)
+    cq = family.level("cq").model_dump()
+    both = Level(**{**cq, "id": "ac+cq", "strategy": "ac+cq", "skip": 3, "by_name": True})
+    read = Profile(**measure(family.model_copy(update={"levels": {**family.levels, "ac+cq": both}}), sizes=(1,)))
+    (joined,) = read.by_name
+    assert (joined.steps, joined.skipped_steps) == (7, 3)
+    assert joined.latency_s == pytest.approx(
+        joined.encode_s + joined.fetch_s + 4 * joined.batch[0].step_s + joined.decode_s
+    )
 
 
 def test_progress_is_told_before_each_model(measured):
