@@ -1,6 +1,6 @@
 """How long a submission takes: `POST /v1/jobs` with one prompt, a hundred a second for a minute, workers stopped.
 
-    python -m bench.post [--rate 100] [--seconds 60] [--write]
+    python -m bench.post [--rate 100] [--seconds 60] [--note TEXT] [--write]
 
 The load tool is locust, in an environment of its own: so many users as there are requests a second, each with its own
 connection, sending once a second and evenly apart (`bench/post/users.py`). They send when it is time, not when the
@@ -87,7 +87,8 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# How long a submission takes",
         "",
-        f"`{run['command']}`, {run['measured']}, commit {run['commit']}; {machine['name']}, {machine['cores']} cores, "
+        f"`{run['command'].partition(' --note')[0]}`, {run['measured']}, commit {run['commit']}; "
+        f"{machine['name']}, {machine['cores']} cores, "
         f"{', '.join(f'{name} {value}' for name, value in machine['versions'].items())}; load average before "
         f"{run['load_before']:.1f}. {run['rate']} requests a second for {run['seconds']} s, sent by locust "
         f"{run['locust']} on the same machine at even times, whatever the answers do; PostgreSQL, Valkey and one web "
@@ -103,16 +104,18 @@ def page(found: dict[str, Any]) -> str:
         lines.append(f"| {name} | {counts} | {each['mean_ms']:.1f} | {shown} | {used} |")
     least, ours = (each["percentiles_ms"] for each in found["loads"].values())
     ratios = ", ".join(f"p{name} {ours[name] / least[name]:.1f}" for name in ours)
-    return "\n".join([*lines, "", f"Ratio of a submission to the empty commit: {ratios}.", ""])
+    lines += ["", f"Ratio of a submission to the empty commit: {ratios}.", ""]
+    return "\n".join([*lines, *([run["note"], ""] if run["note"] else [])])
 
 
 @click.command()
 @click.option("--rate", default=100, type=click.IntRange(1, 1000), show_default=True, help="Requests a second.")
 @click.option("--seconds", default=60, type=click.IntRange(5, 600), show_default=True, help="For so long.")
+@click.option("--note", default="", help="A sentence for the page: what else ran on the machine.")
 @click.option("--write", is_flag=True, help="Write docs/results/post.json and .md.")
-def main(rate: int, seconds: int, write: bool) -> None:
+def main(rate: int, seconds: int, note: str, write: bool) -> None:
     """Say what a submission takes."""
-    run = run_of("bench.post", rate=rate, seconds=seconds, locust=versions(LOCUST))
+    run = run_of("bench.post", rate=rate, seconds=seconds, note=note, locust=versions(LOCUST))
     with own_home("post") as home, own_services(home) as services:
         loads = {
             "Flask and one commit": load(empty(services), "/empty", rate, seconds, home),
