@@ -19,10 +19,12 @@ from scheduler.policies.fairness import ACTIVE_S
 
 WANTING = text(
     """
-SELECT t.name, t.weight, f.recent IS NOT NULL AS in_front FROM tenant t LEFT JOIN LATERAL (
-    SELECT true AS recent FROM job j WHERE j.tenant = t.name AND j.service_class = 'interactive'
-    AND j.created_at > now() - make_interval(secs => :active) LIMIT 1
-) f ON true WHERE f.recent
+SELECT t.name, t.weight, f.sends AS in_front FROM tenant t CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM job j WHERE j.tenant = t.name AND j.service_class = 'interactive'
+        AND j.created_at > now() - make_interval(secs => :active))
+    OR EXISTS (SELECT FROM request r WHERE r.state = 'accepted' AND r.family = :family AND r.tenant = t.name
+        AND r.service_class = 'interactive') AS sends
+) f WHERE f.sends
     OR EXISTS (SELECT FROM request r WHERE r.family = :family AND r.tenant = t.name AND r.state = 'queued')
     OR EXISTS (SELECT FROM request r WHERE r.family = :family AND r.tenant = t.name AND r.state = 'running')
 """
@@ -31,7 +33,8 @@ SELECT t.name, t.weight, f.recent IS NOT NULL AS in_front FROM tenant t LEFT JOI
 
 @dataclass(frozen=True)
 class WantingTenant:
-    """A tenant that wants the devices; `in_front`: it has sent something with a latency target of late."""
+    """A tenant that wants the devices; `in_front`: it has sent something with a latency target of late, or such a thing
+    waits to be routed."""
 
     name: str
     weight: float

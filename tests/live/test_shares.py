@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from core import open_requests
 from core.database import transaction
-from core.tables import Request, ServiceClass, State
+from core.tables import Job, Request, ServiceClass, State
 from core.tenant_tables import Tenant
 from scheduler.control.shares import settle
 from scheduler.observation import demand
@@ -62,6 +62,15 @@ def test_who_wants_the_devices_is_known_with_its_weight() -> None:
     with transaction() as session:
         found = {one.name: (one.weight, one.in_front) for one in demand.wanting_tenants(session, FAMILY)}
     assert found == {"loud": (3.0, True), "quiet": (1.0, False)}
+
+
+def test_who_has_something_to_be_routed_wants_the_devices_however_long_ago_it_came() -> None:
+    of_tenant("loud", 5, 60.0)
+    queue("silent", 1)
+    with transaction() as session:
+        session.execute(update(Job).values(created_at=func.now() - timedelta(minutes=5)))
+        found = {one.name: one.in_front for one in demand.wanting_tenants(session, FAMILY)}
+    assert found == {"loud": True, "silent": False}
 
 
 def test_a_flood_alone_stays_in_front() -> None:
