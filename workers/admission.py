@@ -26,7 +26,7 @@ from core.tenant_tables import ITSELF
 from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
-from scheduler.observation.snapshot import SnapshotReader, able, as_request, quality_of
+from scheduler.observation.snapshot import SnapshotReader, able, as_request, floor_of, quality_of
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed, slows
@@ -291,14 +291,19 @@ def claim_background(
     family: Family, worker: WorkerIdentity, levels: Sequence[str], admission: PolicyAdmission
 ) -> Claim | None:
     """Claim what fills a worker that has nothing else to do: missed deadlines first, at the best level that it holds,
-    then batch work."""
-    if not admission.background_waits(levels):  # idle workers ask often, and mostly for nothing
-        return None
-    for request in _in_background(family, levels, admission):
-        level = _best(request, levels)
-        claimed = requests.claim(request.id, worker, family.model_of, levels, level, _note(request, level or "", 0))
-        if claimed is not None:
-            return claimed
+    then batch work; last what was set aside at levels that others hold, who are busy."""
+    others = [level for level in family.levels if level not in levels]
+    for waiting_at in (levels, others):
+        if not admission.background_waits(waiting_at):  # idle workers ask often, and mostly for nothing
+            continue
+        for request in _in_background(family, waiting_at, admission):
+            level = _best(request, levels)
+            if waiting_at is others and (level is None or request.qualities[level] < floor_of(request)):
+                continue
+            note = _note(request, level or "", 0)
+            claimed = requests.claim(request.id, worker, family.model_of, waiting_at, level, note)
+            if claimed is not None:
+                return claimed
     return None
 
 

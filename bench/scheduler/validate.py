@@ -14,7 +14,7 @@ from bench.scheduler.setup import Setup
 from bench.scheduler.tables import goal, goals, percent, table
 from scheduler.observation.recording import Kept, read_record
 from scheduler.simulate import simulate
-from scheduler.simulate.recorded import config, work
+from scheduler.simulate.recorded import config, losses_of, work
 
 LATE_POINTS, P99_SHARE = 0.02, 0.20
 PERCENTILES = (50, 95, 99)
@@ -46,7 +46,7 @@ def compare(setup: Setup, path: Path) -> dict[str, Any]:
             "policy": kept.about["policy"],
             "requests": len(kept.requests["at"]),
         },
-        **{"losses": kept.about["losses"], "live": live(kept).to_json(), "service": service(kept)},
+        **{"losses": losses_of(kept), "live": live(kept).to_json(), "service": service(kept)},
         "simulated": again(kept, setup.seed).to_json(),
         "without losses": again(kept, setup.seed, losses=False).to_json(),
     }
@@ -68,7 +68,7 @@ def service(kept: Kept) -> tuple[float, float]:
 
 def again(kept: Kept, seed: int, losses: bool = True) -> Seen:
     """The same policy over the same arrivals, predictions and devices."""
-    figures = simulate(config(kept, seed, losses), work(kept)).figures
+    figures = simulate(config(kept, seed, losses), work(kept, losses)).figures
     return Seen(figures["violation_rate"], tuple(figures[f"latency_p{p}_s"] for p in PERCENTILES))
 
 
@@ -117,10 +117,13 @@ PART = Part(
     show_validate,
     "The simulator against live runs",
     "Runs of `bench.live` that were recorded (`docs/results/live-runs/`): the same policy simulated over the same "
-    "arrivals, predicted qualities and profiles, these as live timings had corrected them by the end. What live loses "
-    "and no profile has is read off the record: hand-over, overhead, snapshot age, spread of service times. The last "
-    "figure of a cell is simulated minus live. What is known of the largest differences: `clipper-ha` runs one "
-    "request at a time, which took longer live than the corrected profile says (last column; others share steps). The "
-    "slowest of `pac` at 19:36 came in its first seconds and were set aside at a level that no worker held from the "
-    "first tick on. Live they wait there until the tick after that; simulated any worker that idles takes them.",
+    "arrivals, predicted qualities and profiles. What live loses and no profile has is read off the record: hand-over, "
+    "overhead, snapshot age, how long each request took or, where that is not known, the spread of service times; "
+    "policies go by what was known of devices at the time. The last figure of a cell is simulated minus live. These "
+    "records are of before: they have profiles as corrected by the end only, no request's own time, and their live "
+    "rules have changed since (who is let go of, what draws it and when, the forecast). The largest differences that "
+    "are known ([why](../decisions/0136-records-say-what-was-known-when.md)): `clipper-ha` drew at a third of its "
+    "speed in some minutes, and what was set aside at `exact`, today at the best predicted level; what `pac` set aside "
+    "waited for workers of its level, today any that idles draws it; `argus` of 20:59 learned at the end only that two "
+    "rows at `exact` take more than half of the target.",
 )

@@ -4,11 +4,15 @@ Arrivals are those of the server (`accepted_at`), and so are lateness and latenc
 answered is not the scheduler's. Profiles are as the plan in force at the end corrected them, with what a request takes
 besides its steps. Losses that no profile has are read off the same rows:
 
-- `hand_over_s`: from acceptance until a free worker has claimed it, the first decile of all.
-- `spread`: standard deviation of the logarithm of service times, from the ninth decile that the corrections know.
+- `hand_over_s`: from acceptance until a free worker has claimed it, the first decile of those who found nobody waiting.
+- `spread`: standard deviation of the logarithm of service times, from the ninth decile that the corrections know. A
+  request whose own steps were timed has its own `pace` instead.
 - `overhead_s`: from claim to stored image outside the steps and the wait for them, the median over requests, beyond
   what the profile has of it.
 - `snapshot_age_s`: how old the load is that decisions go by: not read off, but half of how often it is read.
+
+Devices are not as fast at every time, and policies do not know at the beginning what was learned by the end. So the
+profiles as they were measured are kept, too, with what each plan knew of them.
 
 A request's similarity is that of the latent which it was started from; of others as much as its predictions say: they
 are 0 at levels whose latent was not near enough.
@@ -19,6 +23,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +31,7 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy import ColumnElement, select
@@ -35,12 +41,14 @@ from core.families import Family
 from core.profiles import LevelProfile
 from core.settings import settings
 from core.similarity import cosine_for
-from core.tables import Attempt, Job, Request, ServiceClass
+from core.tables import Attempt, Job, Plan, Request, ServiceClass
 from scheduler.observation import queries
+from scheduler.observation.calibration import Timing, expected_s
 from scheduler.observation.demand import Demand, arrivals
 from scheduler.observation.readings import SCHEDULER_EVERY_S
 from scheduler.observation.snapshot import FRESH_S, SnapshotReader, quality_of
-from scheduler.policies import Policy
+from scheduler.observation.stored_plan import plans_of
+from scheduler.policies import Cluster, Policy
 
 Rows = Sequence[tuple[Request, Attempt | None]]  # each with its first attempt
 JUST_ABOVE = 1e-4  # of a cosine that has to be exceeded
@@ -81,14 +89,20 @@ def record(session: Session, family: Family, since: datetime, *which: ColumnElem
     if not rows:
         raise NoRun("Nothing was asked for in this time.")
     memory = queries.memory_by_type(snapshot.workers)
-    profiles = [
-        profile.model_copy(update={"memory_mb": memory.get(d, 0.0)}) for d, profile in policy.cluster.profiles.items()
-    ]
+    ended, measured = (
+        [
+            profile.model_copy(update={"memory_mb": memory.get(d, 0.0)}).model_dump(mode="json")
+            for d, profile in of.items()
+        ]
+        for of in (policy.cluster.profiles, queries.profiles(family, policy.cluster.profiles))
+    )
     about = {
         **{"family": family.id, "policy": policy.name, "tick_s": settings().tick_s, "levels": list(policy.levels)},
         "slo_s": median(_target_s(request) for request, _ in rows),
         "workers": dict(Counter(worker.device_type for worker in snapshot.workers)),
-        "profiles": [profile.model_dump(mode="json") for profile in profiles],
+        "profiles": ended,
+        "measured": measured,
+        "corrections": _corrections(session, family, since),
         "history": _history(session, family, since),
         "losses": losses(rows, policy),
     }
@@ -112,7 +126,7 @@ def _requests(rows: Rows, policy: Policy, family: Family, since: datetime) -> di
         "prompt": [request.prompt for request, _ in rows],
         "qualities": [[round(q, 4) for q in quality] for quality in known],
         "similarity": [
-            round((tried and tried.cache_similarity) or likeness(quality, policy), 4)
+            round((tried and tried.cache_similarity) or likeness(quality, policy.cluster), 4)
             for (_, tried), quality in zip(rows, known, strict=True)
         ],
         "level": [request.level if request.stored_at else None for request, _ in rows],
@@ -125,12 +139,12 @@ def _requests(rows: Rows, policy: Policy, family: Family, since: datetime) -> di
         "length": [round(_length(request, family), 4) for request, _ in rows],
         "tenant": [request.tenant for request, _ in rows],
         "named": [request.level_asked != "auto" for request, _ in rows],
+        "pace": paces(rows, policy),
     }
 
 
-def likeness(quality: Sequence[float], policy: Policy) -> float:
+def likeness(quality: Sequence[float], cluster: Cluster) -> float:
     """The least similarity at which all levels that are predicted to find a latent do; 0: none is."""
-    cluster = policy.cluster
     found = [cluster.skipped[level] for level in cluster.ladders if quality[level] > 0]
     return min(1.0, cosine_for(max(found)) + JUST_ABOVE) if found else 0.0
 
@@ -151,15 +165,64 @@ def _length(request: Request, family: Family) -> float:
 
 def losses(rows: Rows, policy: Policy) -> dict[str, float]:
     """See above."""
-    claimed = [(tried.started_at - request.accepted_at).total_seconds() for request, tried in rows if tried]
     ratios = {level.id: level.p90_ratio for p in policy.cluster.profiles.values() for level in p.levels}
     spread = [math.log(ratios.get(tried.level, 1.0)) / NINTH for _, tried in rows if tried]
     return {
-        "hand_over_s": max(0.0, quantiles(claimed, n=10)[0]) if len(claimed) > 1 else 0.0,
+        "hand_over_s": hand_over(*_claimed(rows)),
         "overhead_s": overhead(rows, policy),
         "snapshot_age_s": (FRESH_S + SCHEDULER_EVERY_S) / 2,
         "spread": float(np.mean(spread)) if spread else 0.0,
     }
+
+
+def _claimed(rows: Rows) -> tuple[list[float], list[float | None]]:
+    """Unix time of acceptance and of the claim, by request."""
+    at = [request.accepted_at.timestamp() for request, _ in rows]
+    return at, [tried.started_at.timestamp() if tried else None for _, tried in rows]
+
+
+def hand_over(at: Sequence[float], started: Sequence[float | None]) -> float:
+    """See above; seconds of acceptance and of the claim, by request."""
+    began = sorted(start for start in started if start is not None)
+    took = [
+        start - came
+        for came, start in zip(at, started, strict=True)
+        if start is not None and bisect_left(at, came) <= bisect_right(began, came)
+    ]
+    return max(0.0, quantiles(took, n=10)[0]) if len(took) > 1 else 0.0
+
+
+def paces(rows: Rows, policy: Policy) -> list[float | None]:
+    """By request, its time over what the profile gives it, as its steps say; none where it ran beside another model:
+    these take turns, and neither shows its own speed."""
+    known = {level.id: level for profile in policy.cluster.profiles.values() for level in profile.levels}
+    mixed = _beside_others(rows)
+    return [
+        round(_pace(tried, known[tried.level]), 4)
+        if tried and tried.denoise_s and tried.steps_run and tried.level in known and tried.id not in mixed
+        else None
+        for _, tried in rows
+    ]
+
+
+def _pace(tried: Attempt, level: LevelProfile) -> float:
+    ran = Timing(level.id, tried.denoise_s or 0.0, tried.steps_run or 0, tried.batch_mean or 1.0)
+    steps_share = 1 - _outside_steps(level) / level.latency_s
+    return 1 + steps_share * (ran.denoise_s / expected_s(level, ran) - 1)
+
+
+def _beside_others(rows: Rows) -> set[UUID]:
+    """Attempts that overlapped one of another model on the same worker."""
+    found = set[UUID]()
+    done = [tried for _, tried in rows if tried and tried.ended_at]
+    for worker in {tried.worker for tried in done}:
+        mine = [tried for tried in done if tried.worker == worker]
+        began = np.array([tried.started_at.timestamp() for tried in mine])
+        ended = np.array([tried.ended_at.timestamp() for tried in mine if tried.ended_at])
+        models = np.array([tried.model for tried in mine])
+        beside = (began[:, None] < ended) & (ended[:, None] > began) & (models[:, None] != models)
+        found.update(tried.id for tried, others in zip(mine, beside.any(axis=1), strict=True) if others)
+    return found
 
 
 def overhead(rows: Rows, policy: Policy) -> float:
@@ -180,6 +243,14 @@ def _outside_steps(level: LevelProfile) -> float:
     if not (level.batch and level.steps):
         return level.encode_s + level.decode_s
     return max(0.0, level.latency_s - level.batch[0].step_s * (level.steps - level.skipped_steps))
+
+
+def _corrections(session: Session, family: Family, since: datetime) -> list[tuple[float, dict[str, Any]]]:
+    """What the plans of the run, and the one before it, knew of each type of device: from when on, and what."""
+    made = select(Plan.created_at, Plan.observed).where(plans_of(family), Plan.observed.has_key("corrections"))
+    before = session.execute(made.where(Plan.created_at < since).order_by(Plan.epoch.desc()).limit(1)).all()
+    during = session.execute(made.where(Plan.created_at >= since).order_by(Plan.epoch)).all()
+    return [(round((at - since).total_seconds(), 3), known["corrections"]) for at, known in [*before, *during]]
 
 
 def _history(session: Session, family: Family, since: datetime) -> list[int]:

@@ -28,7 +28,8 @@ class SimConfig:
     What a live system loses besides: `hand_over_s` from routing until a worker may claim; `snapshot_age_s`, how old the
     load is that decisions are made by (the clock never is); `spread`, the standard deviation of the logarithm of
     service times, whose median is the profile's, drawn by `seed`; `overhead_s` from the last step to the stored image
-    beyond what the profile has, while the device goes on with others.
+    beyond what the profile has, while the device goes on with others. `believed` are the profiles as policies know them
+    from each of these times on: what was learned of devices by then. Without any they are known as they are.
     """
 
     policy: str
@@ -48,6 +49,7 @@ class SimConfig:
     spread: float = 0.0
     overhead_s: float = 0.0
     look_s: float = 0.0
+    believed: tuple[tuple[float, Mapping[str, Profile]], ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     fair: bool = True
     seed: int = 0

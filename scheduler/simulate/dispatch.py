@@ -23,7 +23,6 @@ class Dispatch:
         cluster = system.cluster
         self.takes_s = {d: _takes_s(profile, cluster.levels) for d, profile in system.config.profiles.items()}
         self.model_of = [cluster.model_of[level] for level in cluster.levels]
-        self.share = {d: cluster.share(d) for d in system.config.profiles}
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
         self.evictions = self.pauses = 0
         self.owed: dict[int, Owed] = {}  # by worker
@@ -166,10 +165,10 @@ class Dispatch:
 def _begun(among: Dispatch, device: str, request: Request, level: int, background: bool) -> Running:
     drawn = among.system.cache.drawn(request, level, device)
     longer = request.lengths[drawn] if request.lengths else 1.0
-    lasts = longer * (among.system.lasts[int(request.id)] if among.system.config.spread else 1.0)
+    lasts = longer * among.system.lasts[int(request.id)]
     seconds, takes_s = longer * among.seconds[device][drawn], among.takes_s[device][drawn]
     takes_s = takes_s if lasts == 1.0 else tuple(each_s * lasts for each_s in takes_s)
-    left, share = 1 - request.done, among.share[device][drawn]
+    left, share = 1 - request.done, among.system.policy.latencies.share[device][drawn]
     return Running(request, level, drawn, seconds, takes_s, share, among.model_of[drawn], left, background)
 
 

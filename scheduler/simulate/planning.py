@@ -25,6 +25,7 @@ class Planning:
         """Before the first request: workers hold what the rate until then asks for, as live; where there is no history,
         what that of the first minute does."""
         system = self.system
+        system.learn()
         first = (system.work.times < 60) & ~system.work.batch
         rate = float(np.count_nonzero(first)) / min(60.0, system.work.duration_s)
         rate = system.forecaster.rate if system.config.history else rate
@@ -42,6 +43,7 @@ class Planning:
         alive = [worker for worker in system.workers if worker.alive]
         if not alive:
             return
+        system.learn()
         forecast = system.forecaster.ahead(system.config.tick_s)
         situation = system.situation(forecast.rate, forecast.error, self._states(alive))
         decision = self._decide(situation)

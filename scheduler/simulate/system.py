@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from core.profiles import LevelProfile
+from core.profiles import LevelProfile, Profile
 from scheduler.control.decide import Situation, WorkerState
 from scheduler.observation.forecast import Forecaster
 from scheduler.policies import Cluster, Epoch, LoadState, Policy, Request, make_policy
@@ -34,10 +34,12 @@ class System:
 
     def __init__(self, config: SimConfig, work: Workload, policy: Policy | None) -> None:
         self.config, self.work, self.floors = config, work, work.floors
-        self.policy = policy or make_policy(config.policy, _cluster(config))
+        self.cluster = _cluster(config, config.profiles)
+        self.policy = policy or make_policy(config.policy, self.cluster)
         if policy is None:
             self.policy.admission_control = config.admission_control
         self.cluster = self.policy.cluster
+        self._believed = config.profiles
         self.events = Events()
         self.cache = CacheHits(self.cluster, work, config.any_hit)
         self.known = self.cache.shown(work.truth if self.policy.clairvoyant else work.predicted)
@@ -53,7 +55,9 @@ class System:
         self.workers: list[SimWorker] = []
         self.handed_over = 0  # requests on their way from the router to a queue
         normal = np.random.default_rng([config.seed, 5]).normal(size=len(work.times))
-        self.lasts: list[float] = np.exp(config.spread * normal).tolist()  # times the profile's, by request
+        drawn, paces = np.exp(config.spread * normal), work.paces
+        lasts = drawn if paces is None else np.where(np.isnan(paces), drawn, paces)
+        self.lasts: list[float] = lasts.tolist()  # times the profile's, by request
         self._seen: LoadState | None = None
 
     @property
@@ -64,6 +68,13 @@ class System:
     def busy(self) -> bool:
         waiting = bool(self.background or self.handed_over) or any(self.waiting.values())
         return waiting or any(w.batch for w in self.workers)
+
+    def learn(self) -> None:
+        """From now on the policy takes the profiles for what was known of them by now."""
+        known = [profiles for at, profiles in self.config.believed if at <= self.now][-1:]
+        if known and known[0] is not self._believed:
+            self._believed = known[0]
+            self.policy = self.policy.renewed(_cluster(self.config, self._believed))
 
     def enqueue(self, request: Request, level: str) -> None:
         insort(self.waiting[self.cluster.holds(level)], (request, level), key=deadline_of)
@@ -141,9 +152,9 @@ class System:
         return found
 
 
-def _cluster(config: SimConfig) -> Cluster:
-    memory = {device: profile.memory_mb for device, profile in config.profiles.items() if profile.memory_mb}
-    return Cluster(config.profiles, config.slo_s, memory=memory)
+def _cluster(config: SimConfig, profiles: Mapping[str, Profile]) -> Cluster:
+    memory = {device: profile.memory_mb for device, profile in profiles.items() if profile.memory_mb}
+    return Cluster(profiles, config.slo_s, memory=memory)
 
 
 def deadline_of(pair: Waiting) -> float:

@@ -38,6 +38,7 @@ class Workload:
     target_s: np.ndarray | None = None  # (N,) seconds; None: the run's target
     tenants: tuple[str, ...] = ()  # N; empty: all are of one
     floors: np.ndarray | None = None  # (N,) the least quality each takes; None: the run's floor
+    paces: np.ndarray | None = None  # (N,) how long each takes, relative to its profile; NaN or None: by the spread
 
     def lengths_of(self, i: int) -> tuple[float, ...]:
         """Of one request, as policies are told; empty for a usual one."""

@@ -66,3 +66,20 @@ def test_what_missed_its_deadline_long_ago_is_claimed_now_and_then_though_others
     assert first is not None
     assert first.request.job_id == late
     assert claim_owed(family, WORKER, ["exact", "fs-4"], admission) is None  # its share is used up for a while
+
+
+def test_an_idle_worker_draws_what_was_set_aside_at_a_level_that_only_others_hold(family: Any) -> None:
+    join()
+    Scheduler(family).tick()
+    aside = {"state": State.QUEUED, "level": "exact", "epoch": 0, "deadline_unreachable": True}
+    qualities = {"exact": 1.0, "fs-4": 0.9}
+    submit(1, **aside, level_asked="exact", qualities=qualities)
+    submit(1, **aside, min_quality=0.95, qualities=qualities)
+    free = submit(1, **aside, qualities=qualities)
+    submit(1, deadline_at=soon(3600), **BATCH)
+    admission = PolicyAdmission(family, WORKER.name, "cpu")
+    claimed = claim_background(family, WORKER, ["fs-4"], admission)
+    assert claimed is not None
+    assert (claimed.request.job_id, claimed.request.level) == (free, "fs-4")
+    assert "fs-4" in claimed.request.note
+    assert claim_background(family, WORKER, ["fs-4"], admission) is None  # the others wait for who holds their level

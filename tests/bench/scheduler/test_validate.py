@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from bench.scheduler.setup import Setup
 from bench.scheduler.validate import show_validate, validate
 from scheduler.observation.recording import Kept, read_record
 from scheduler.simulate import SimConfig, simulate
+from scheduler.simulate.recorded import config, work
 from tests.scheduler.policies.small_cluster import SLO, profile
 from tests.scheduler.simulate.small_runs import steady
 
@@ -59,11 +62,11 @@ def test_live_and_simulated_stand_side_by_side(kept: Kept, tmp_path: Path) -> No
 
 
 def test_losses_of_a_live_system_are_in_the_simulator_where_asked_for() -> None:
-    work = steady(0.9, 120.0)
+    requests = steady(0.9, 120.0)
 
     def run(**losses: float) -> dict:
-        config = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO, any_hit=True, **losses)  # type: ignore[arg-type]
-        return simulate(config, work).figures
+        system = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO, any_hit=True, **losses)  # type: ignore[arg-type]
+        return simulate(system, requests).figures
 
     none, later, stale, spread = run(), run(hand_over_s=1.0), run(snapshot_age_s=2.0), run(spread=0.3)
     assert none == run(hand_over_s=0.0, snapshot_age_s=0.0, spread=0.0)
@@ -74,3 +77,53 @@ def test_losses_of_a_live_system_are_in_the_simulator_where_asked_for() -> None:
     assert spread["latency_p99_s"] > none["latency_p99_s"]
     assert run(spread=0.3) == spread
     assert np.isfinite(spread["quality_mean"])
+
+
+def test_a_policy_knows_of_a_device_what_was_learned_by_then() -> None:
+    requests = steady(0.5, 120.0)
+    slow = profile().model_copy(
+        update={
+            "levels": tuple(
+                level.model_copy(
+                    update={"latency_s": 3 * level.latency_s, "requests_per_minute": level.requests_per_minute / 3}
+                )
+                for level in profile().levels
+            )
+        }
+    )
+
+    def quality(*believed: Any) -> float:
+        system = SimConfig("argus", {"a100": profile()}, {"a100": 8}, SLO, any_hit=True, believed=believed)
+        return float(simulate(system, requests).figures["quality_mean"])
+
+    as_it_is = quality((0.0, {"a100": profile()}))
+    never, later = quality((0.0, {"a100": slow})), quality((0.0, {"a100": slow}), (60.0, {"a100": profile()}))
+    assert as_it_is == quality()
+    assert never < later < as_it_is
+
+
+def test_a_request_takes_as_long_as_it_took_where_that_is_known() -> None:
+    requests, system = steady(0.2, 120.0), SimConfig("clipper-ha", {"a100": profile()}, {"a100": 8}, SLO)
+
+    def p50_s(*paces: float) -> float:
+        known = np.resize(np.array(paces), len(requests.times)) if paces else None
+        return float(simulate(system, replace(requests, paces=known)).figures["latency_p50_s"])
+
+    assert p50_s(float("nan")) == p50_s()
+    assert p50_s(1.5) == pytest.approx(1.5 * p50_s())
+
+
+def test_a_record_says_what_was_known_when(kept: Kept) -> None:
+    measured = profile().model_dump(mode="json")
+    twice = {"factors": {level.holds: 2.0 for level in profile().levels}}
+    known = {"measured": [measured], "corrections": [(-5.0, {}), (10.0, {"a100": twice})]}
+    newer = Kept({**kept.about, **known}, {**kept.requests, "pace": [None, 1.5] * 8})
+    (at, before), (later, after) = config(newer, 1).believed
+    assert (at, later) == (-5.0, 10.0)
+    assert after["a100"].level("exact").latency_s == pytest.approx(2 * before["a100"].level("exact").latency_s)
+    assert config(newer, 1, losses=False).believed == config(kept, 1).believed == ()
+    paces = work(newer).paces
+    assert paces is not None
+    assert paces[1] == 1.5
+    assert np.isnan(paces[0])
+    assert work(newer, losses=False).paces is work(kept).paces is None
