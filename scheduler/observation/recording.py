@@ -189,7 +189,7 @@ def hand_over(at: Sequence[float], started: Sequence[float | None]) -> float:
         for came, start in zip(at, started, strict=True)
         if start is not None and bisect_left(at, came) <= bisect_right(began, came)
     ]
-    return max(0.0, quantiles(took, n=10)[0]) if len(took) > 1 else 0.0
+    return max(0.0, quantiles(took, n=10, method="inclusive")[0]) if len(took) > 1 else 0.0
 
 
 def paces(rows: Rows, policy: Policy) -> list[float | None]:
