@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from functools import partial
 from types import SimpleNamespace
 
 import diffusers
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.errors import OutOfRange
-from tests.workers.parallel.companies import batch_of, by_processes, drawn
+from tests.workers.parallel.companies import batch_of, by_processes, draw_runs, drawn
 from workers.parallel.mode import Serial, draw
 from workers.parallel.parataa import ParaTAA
 from workers.pipelines.random_weights import BETAS
@@ -98,11 +99,8 @@ def test_two_ranks_share_the_rows_and_processes_draw_what_threads_draw(toys, tmp
     one, other = drawn(adapter, 2, ParaTAA)
     assert torch.equal(one, other)
     assert (one - draw(ParaTAA(adapter), batch_of(adapter))).abs().max() < 1e-9
-
-    def work(rank):
-        return draw(ParaTAA(adapter, rank), batch_of(adapter))
-
-    assert all(torch.equal(latents, one) for latents in by_processes(2, work, tmp_path))
+    runs = [(adapter.model, ParaTAA, {})]
+    assert all(torch.equal(latents, one) for (latents,) in by_processes(2, partial(draw_runs, runs), tmp_path))
 
 
 def test_a_sampler_that_is_not_linear_is_refused(toys):
