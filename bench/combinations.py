@@ -75,7 +75,7 @@ def page(found: dict[str, Any]) -> str:
     run, machine = found["run"], found["hardware"]
     rows = [
         f"| `{one['level']}` | {one['quality']:.4f} ± {one['high'] - one['quality']:.4f} | {one['seconds']:.2f} "
-        f"| {'yes' if one['best'] else 'no'} |"
+        f"| {one.get('skipped', 0.0):.1%} | {'yes' if one['best'] else 'no'} |"
         for one in found["levels"]
     ]
     alone, fused = found["forwards"]["alone"], found["forwards"]["together"]
@@ -88,14 +88,14 @@ def page(found: dict[str, Any]) -> str:
             f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}, on "
             f"{machine['name']}, torch {machine['torch']}; {found['prompts']} held-out prompts.",
             "",
-            "| level | relative quality | seconds | on the front |",
-            "| --- | --- | --- | --- |",
+            "| level | relative quality | seconds | steps skipped | on the front |",
+            "| --- | --- | --- | --- | --- |",
             *rows,
             "",
             "*Quality* is CLIPScore relative to `exact` for the same prompt and seed, with the 95 % interval of the",
             "mean; *seconds* are processor time of one image alone on one thread, prompt to picture. A level is *on",
-            "the front* where no other is as good and as quick. Where an `ac` level has exactly the scores of the",
-            "level without it, no cached prompt was near enough to any of these: all were drawn from the first step.",
+            "the front* where no other is as good and as quick. *Steps skipped* are those that cached latents saved,",
+            "of all prompts, those without a cached prompt near enough among them.",
             "",
             f"A request of each of {', '.join(f'`{level}`' for level in found['fused'])}: {alone} forwards one after",
             f"the other, {fused} in one engine, {1 - fused / alone:.0%} fewer.",
@@ -106,21 +106,18 @@ def page(found: dict[str, Any]) -> str:
 
 @click.command()
 @click.option(
-    "--prompts",
-    default=24,
-    type=click.IntRange(2),
-    show_default=True,
-    help="Held-out prompts, and as many others in the cache.",
+    "--prompts", default=24, type=click.IntRange(2), show_default=True, help="Held-out prompts; more continue a run."
 )
+@click.option("--fill", default=500, type=click.IntRange(1), show_default=True, help="Other prompts in the cache.")
 @click.option("--seconds", default=150.0, show_default=True, help="Of drawing; call again to continue.")
 @click.option("--write", is_flag=True, help="Write docs/results/combinations.json and .md.")
-def main(prompts: int, seconds: float, write: bool) -> None:
+def main(prompts: int, fill: int, seconds: float, write: bool) -> None:
     """Say what every level keeps and costs, and what one batch for all saves."""
     until = time.monotonic() + seconds
     torch.set_num_threads(1)
     whole = load_family("embedded")
     family = whole.model_copy(update={"levels": {name: whole.level(name) for name in LEVELS}})
-    asked = card.prompts(prompts, prompts)
+    asked = card.prompts(prompts, fill)
     kept = settings().home / "bench-combinations"
     evaluator = Evaluator(family, load_scorer(family), "cpu", SEEDS, kept, asked[prompts:])
     answer = Evaluation(family, asked[:prompts])
@@ -135,7 +132,9 @@ def main(prompts: int, seconds: float, write: bool) -> None:
         "run": run_of("bench.combinations", family=family.id, family_version=family.version),
         "hardware": hardware("cpu", torch.float32),
         "prompts": prompts,
-        "levels": [point.as_dict() for point in figures(family, timed)],
+        "levels": [
+            {**point.as_dict(), "skipped": timed.levels[point.level].skipped} for point in figures(family, timed)
+        ],
         "fused": fused,
         "forwards": forwards(family, fused),
     }

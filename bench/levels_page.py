@@ -56,7 +56,7 @@ def page(found: dict[str, Any], gain: dict[str, Any] | None = None) -> str:
         [
             "# Levels: what reusing deep features costs",
             "",
-            "After this page you can say what CacheQuant gains on the embedded `large`, and what fewer steps gain.",
+            "After this page you can say what CacheQuant and fewer steps gain on the embedded `large`, and in plans.",
             "",
             f"`{run['command']}`, {run['measured']}, family {run['family']} {run['family_version']}, on "
             f"{machine['name']}, torch {machine['torch']}, diffusers {machine['diffusers']}; "
@@ -95,9 +95,16 @@ def gain_part(found: dict[str, Any]) -> list[str]:
             f"| {less} | {100 * plan['violation_rate']:.2f} | {shares} |"
         )
     auto, every = plans[1:]
+    derived = " and ".join(f"`{level}`" for level in found["derived"])
+    modelled = [
+        f"What {derived} costs is not in that profile: its steps are those of its model there, of `cq` levels",
+        f"{found['step_share']:.2f} of them, as processor times say in the table above.",
+        "",
+    ]
     return [
         *lines,
         "",
+        *(modelled if derived else []),
         "*Quality lost* is the mean shortfall from `exact` of what was served; in brackets the middle 95 % over seeds,",
         "paired. A level that ties with `exact` falls short by what its scores scatter.",
         "",
