@@ -41,6 +41,7 @@ from core.tables import Image, Job, Request, ServiceClass
 from core.user_moves import cancel_job, cancel_requests
 
 log = structlog.get_logger(__name__)
+Shape = tuple[int, int, int, float | None]
 LISTED = 10_000  # requests of a job that the answer to its submission lists
 # A job and who made it; it tells the address of its own or, as `usual`, its tenant's (`app.webhooks`).
 INSERT = text(f"""
@@ -63,9 +64,9 @@ BREATH, BREATH_S = 200, 0.002  # after so many rows, so long, other threads of t
 
 @dataclass
 class Checked:
-    """What is known of a job that was checked: the steps, widths and heights in it, and its first requests."""
+    """What is known of a job that was checked: steps, widths, heights and strengths in it, and its first requests."""
 
-    shapes: set[tuple[int, int, int]] = field(default_factory=set)
+    shapes: set[Shape] = field(default_factory=set)
     first: list[Submission] = field(default_factory=list)
 
 
@@ -134,7 +135,7 @@ def _check(wanted: JobIn, family: Family, previews: int, most: int, rows: RowSpo
     for row in each_row(wanted, family, most):
         row |= {"id": uuid.uuid4(), "previews": previews}
         rows.add(row)
-        checked.shapes.add((row["steps"], row["width"], row["height"]))
+        checked.shapes.add((row["steps"], row["width"], row["height"], row["strength"]))
         if rows.count <= LISTED:
             checked.first.append(Submission(*(row[name] for name in Submission._fields)))
         if rows.count % BREATH == 0:
@@ -186,7 +187,7 @@ def _submitted(session: Session, job_id: uuid.UUID) -> Submitted:
     return Submitted(job, job.created_at, rows[0].deadline_at, job.published_at is not None, requests)
 
 
-def _patience_s(session: Session, wanted: JobIn, family: Family, shapes: Iterable[tuple[int, int, int]]) -> float:
+def _patience_s(session: Session, wanted: JobIn, family: Family, shapes: Iterable[Shape]) -> float:
     """Seconds from acceptance to deadline: as asked, the batch window, or the SLO, longer where a request takes longer
     at the reference level than a usual one."""
     if wanted.deadline_s is not None:

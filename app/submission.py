@@ -1,4 +1,4 @@
-"""Every check of a submission, and the rows it becomes. None touches the database.
+"""Every check of a submission, and the rows it becomes. Only images that it begins with touch database and store.
 
 A job is taken whole or not at all. The first error names its field: `prompts.3.steps` for one prompt's own option,
 `steps` for an option of the whole job.
@@ -7,17 +7,20 @@ A job is taken whole or not at all. The first error names its field: `prompts.3.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
+from app.inputs import Inputs
 from app.prompts.loras import take_tags, together, use_of
 from app.prompts.texts import CONTROL, PromptText, clean_text
 from app.prompts.weights import take_weights
 from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, PromptIn
+from app.sizes import nearest
 from core.emphasis import Emphasis, Spans, written_emphasis
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family
@@ -26,8 +29,10 @@ from core.numbers import MAX_SEED, RANDOM
 from core.prompt_window import window_of
 from core.refusals import refusal
 from core.settings import settings
+from core.tables import InputImage
 
 AUTO = "auto"
+IMAGE_STRENGTH, MASK_STRENGTH = 0.75, 1.0  # where none is sent
 COUNTED = 500  # rows whose tokens are counted at once
 RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", OutOfRange.code}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
@@ -51,18 +56,18 @@ def each_row(job: JobIn, family: Family, most: int) -> Iterator[dict[str, Any]]:
     """
     if job.seeds is not None and (job.n != 1 or job.seed is not None):
         raise BadInput("`seeds` lists every seed itself: send it without `n` and `seed`.", field="seeds")
-    prompts = _prompts(job)
+    prompts, inputs = _prompts(job), Inputs()
     _check_size((1 if job.prompts is None else len(job.prompts)) * (len(job.seeds) if job.seeds else job.n), most)
-    rows = (row for place, item in prompts for row in _rows(item, job, family, place))
+    rows = (row for place, item in prompts for row in _rows(item, job, family, place, inputs))
     numbered = ({**row, "position": position} for position, row in enumerate(rows))
     while some := list(islice(numbered, COUNTED)):
         _count_truncated(some, family)
         yield from some
 
 
-def _rows(item: PromptIn, job: JobIn, family: Family, place: str) -> Iterator[dict[str, Any]]:
+def _rows(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """Those of one prompt."""
-    columns, texts = _columns(item, job, family, place), _texts(item, job, family, place)
+    columns, texts = _columns(item, job, family, place, inputs), _texts(item, job, family, place)
     given, field = _chosen(item, job, place, "loras", ())
     listed, fields = [use_of(one, family, field) for one in given], (field, _chosen(item, job, place, "level")[1])
     level = None if columns["level_asked"] == AUTO else columns["level_asked"]
@@ -112,11 +117,15 @@ def _chosen(item: PromptIn, job: JobIn, place: str, name: str, default: Any = No
     return (default if shared is None else shared), name
 
 
-def _columns(item: PromptIn, job: JobIn, family: Family, place: str) -> dict[str, Any]:
+def _columns(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs) -> dict[str, Any]:
     """Columns of one prompt that are the same for each of its seeds, each checked."""
     chosen, defaults = partial(_chosen, item, job, place), family.defaults
-    width, height = chosen("width", defaults.width), chosen("height", defaults.height)
+    source, usual = _source(chosen, inputs), (defaults.width, defaults.height)
+    if source.image is not None and chosen("width")[0] is chosen("height")[0] is None:
+        usual = nearest((source.image.width, source.image.height), family.limits.sizes)
+    width, height = chosen("width", usual[0]), chosen("height", usual[1])
     return {
+        **source.columns,
         **dict(zip(("width", "height"), _size(family, width, height), strict=True)),
         "steps": _within(family.limits.steps, *chosen("steps", defaults.steps)),
         "guidance": float(_within(family.limits.guidance, *chosen("guidance", defaults.guidance))),
@@ -124,6 +133,34 @@ def _columns(item: PromptIn, job: JobIn, family: Family, place: str) -> dict[str
         "min_quality": chosen("min_quality")[0],
         "custom_id": _custom_id(item.custom_id, f"{place}custom_id"),
     }
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a prompt begins with."""
+
+    image: InputImage | None = None
+    mask: InputImage | None = None
+    strength: float | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        ids = {name: each.id if each else None for name, each in (("source_id", self.image), ("mask_id", self.mask))}
+        return {**ids, "strength": self.strength}
+
+
+def _source(chosen: Callable[..., tuple[Any, str]], inputs: Inputs) -> _Source:
+    """Image, mask and strength; raises `BadInput` where one of them is there without what it needs."""
+    (image, at), (mask, at_mask), (strength, at_strength) = (chosen(name) for name in ("image", "mask", "strength"))
+    if image is None:
+        if mask is not None or strength is not None:
+            name, where = ("mask", at_mask) if mask is not None else ("strength", at_strength)
+            raise BadInput(f"`{name}` says what becomes of an `image`: send one with it, or leave it out.", field=where)
+        return _Source()
+    found = inputs.image(image, at)
+    hole = None if mask is None else inputs.mask(mask, at_mask, found)
+    usual = IMAGE_STRENGTH if mask is None else MASK_STRENGTH
+    return _Source(found, hole, usual if strength is None else float(strength))
 
 
 def _texts(item: PromptIn, job: JobIn, family: Family, place: str) -> tuple[PromptText, PromptText]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.uploads import Upload
     from core.client import ArgusClient, Line
 
+PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 MANY = 10_000  # prompts, beyond which nobody waits for all and looks at them in a table
 FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
 TABLES = (".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".ndjson", ".txt")
@@ -88,6 +89,9 @@ def _from_here(place: str) -> str:
 @click.option("--seed", type=Seed(), help="Seed of each prompt's first image; default, and -1: random.")
 @click.option("--n", type=Whole(1), default=1, show_default=True, help="Images per prompt, seeds counting up.")
 @click.option("--lora", "loras", multiple=True, metavar="NAME[:WEIGHT]", help="A LoRA of the family; several times.")
+@click.option("--image", "image", type=PICTURE, help="A picture to begin with, in place of noise.")
+@click.option("--mask", "mask", type=PICTURE, help="What of it is drawn anew: what is transparent in it, else white.")
+@click.option("--strength", type=Number(), help="How far it may be left, 0.01 to 1; default: 0.75, with --mask 1.")
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option(
@@ -103,6 +107,8 @@ def generate(
     json_out: Path | None,
     url: str | None,
     size: str | None,
+    image: Path | None,
+    mask: Path | None,
     **options: Any,
 ) -> None:
     """Draw images of prompts with the Argus that runs.
@@ -117,6 +123,8 @@ def generate(
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
     console = make_console(stderr=not shows_table(json_out))
     client = client_at(url)
+    sources = {name: path for name, path in (("image", image), ("mask", mask)) if path}
+    body |= {name: client.send_input(path.read_bytes()) for name, path in sources.items()}
     with listed.naming_lines(len(prompts)):
         if len(prompts) + len(listed.prompts) > MANY:
             return _hand_in(

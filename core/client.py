@@ -42,6 +42,10 @@ class ArgusClient:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return self._json("POST", "/v1/jobs/csv", data=options, files=file, headers=key, timeout=UPLOAD_S)
 
+    def send_input(self, picture: bytes) -> str:
+        """Send a picture to begin with, or a mask; returns its id for `image` or `mask` of a job."""
+        return str(self._json("POST", "/v1/inputs", files={"file": ("picture", picture)}, timeout=UPLOAD_S)["id"])
+
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel what is open of a job; returns it as it stands then."""
         return self._json("DELETE", f"/v1/jobs/{job_id}")

@@ -11,7 +11,8 @@
     │   ├── UnknownFamily             a family file that is not there
     │   ├── KeyReused                 an Idempotency-Key that came before with something else
     │   ├── BadCsv                    a CSV without the column, too long, wrong encoding
-    │   ├── TextToImageOnly           an address that would make an image from another
+    │   ├── BadPicture                an image or mask that cannot be begun with
+    │   ├── TextToImageOnly           an address that would make something of an image that is not made here
     │   ├── BadFile                   a file or folder that cannot be read or written (command line)
     │   ├── BadFamily                 a family file that does not parse
     │   ├── BadProfile                a profile or quality table that cannot be used
@@ -116,9 +117,15 @@ class BadFile(BadInput):
     help = "Check the path, who may read and write it, and the space left."
 
 
+class BadPicture(BadInput):
+    code = "bad_picture"
+    status = 422
+    help = "Send a PNG, JPEG or WebP file of one frame, whole, or the id of an image that is here."
+
+
 class TextToImageOnly(BadInput):
     code = "text_to_image_only"
-    help = "Describe the image in words: this Argus makes no images from other images."
+    help = "Describe the image in words, or send one to begin with (`image` of `POST /v1/jobs`)."
 
 
 class BadFamily(BadInput):

@@ -248,15 +248,17 @@ class Family(_Frozen):
         """The levels that run on a model, in file order."""
         return [level for level in self.levels.values() if level.model == model_id]
 
-    def lengths(self, levels: Iterable[str], steps: int, width: int, height: int) -> tuple[float, ...]:
+    def lengths(
+        self, levels: Iterable[str], steps: int, width: int, height: int, strength: float | None = None
+    ) -> tuple[float, ...]:
         """What a request takes at each of these levels, relative to one of the usual steps and size, by steps × pixels;
-        empty where it is such a one."""
-        usual, pixels = self.defaults, width * height / (self.defaults.width * self.defaults.height)
-        if steps == usual.steps and pixels == 1:
+        empty where it is such a one. `strength` is the share of the steps that it runs."""
+        usual, share = self.defaults, strength or 1.0
+        share *= width * height / (usual.width * usual.height)
+        if steps == usual.steps and share == 1:
             return ()
-        known = [self.level(level) for level in levels]
-        forwards = [[level.forwards(n, usual.steps) for n in (steps, usual.steps)] for level in known]
-        return tuple(pixels * own / usually for own, usually in forwards)
+        forwards = [[self.level(level).forwards(n, usual.steps) for n in (steps, usual.steps)] for level in levels]
+        return tuple(share * own / usually for own, usually in forwards)
 
     def queues_of(self, model_ids: list[str]) -> list[str]:
         """The queues a worker serves that holds these models."""

@@ -67,6 +67,11 @@ def _of_all() -> tuple[Index, ...]:
         ),
         # Reconciliation: images that nobody has scored.
         Index("ix_request_unscored", "stored_at", postgresql_where="scored_at IS NULL AND stored_at IS NOT NULL"),
+        # Images that requests begin with: whether any still does.
+        *(
+            Index(f"ix_request_{name}", name, postgresql_where=text(f"{name} IS NOT NULL"))
+            for name in ("source_id", "mask_id")
+        ),
         # Audits: the same prompt and seed at the reference level.
         Index("ix_request_twin", "seed", text("md5(prompt)"), postgresql_where="level_asked <> 'auto'"),
     )

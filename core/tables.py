@@ -22,6 +22,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, String, Uniq
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from core.input_tables import InputImage as InputImage
 from core.latent_tables import EMBEDDING_WIDTH as EMBEDDING_WIDTH
 from core.latent_tables import CachedLatent as CachedLatent
 from core.latent_tables import LatentTotal as LatentTotal
@@ -94,6 +95,9 @@ class Request(Base):
     custom_id: Mapped[str | None]  # the client's own
     loras: Mapped[str | None]  # name:weight,name:weight (`core.loras`); none: the model alone
     emphasis: Mapped[str | None]  # weights of words in both texts (`core.emphasis`); none: all weigh the same
+    source_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("input_image.id"))  # the image it begins with
+    mask_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("input_image.id"))  # what of it is drawn anew
+    strength: Mapped[float | None]  # the share of the schedule that is run of one with a source
     seed: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int]
     height: Mapped[int]
@@ -133,6 +137,13 @@ class Request(Base):
     stored_at: Mapped[datetime | None]
     scored_at: Mapped[datetime | None]
     score: Mapped[float | None]  # the newest image's newest; none before version 0.3, where `score` has it
+
+    @property
+    def kind(self) -> str:
+        """What is asked for, in the field's words."""
+        if self.source_id is None:
+            return "text-to-image"
+        return "image-to-image" if self.mask_id is None else "inpainting"
 
     job: Mapped[Job] = relationship(back_populates="requests")
     tries: Mapped[list[Attempt]] = relationship(

@@ -119,7 +119,7 @@ class PolicyAdmission:
     def _lengths(self, row: Waiting | Request, levels: Sequence[str], policy: Policy | None) -> tuple[float, ...]:
         """What it takes at each level, relative to a usual one: its steps, its pixels, and LoRAs as they were measured;
         empty where it is a usual one."""
-        lengths = self.family.lengths(levels, row.steps, row.width, row.height)
+        lengths = self.family.lengths(levels, row.steps, row.width, row.height, row.strength)
         profile = policy.cluster.profiles.get(self.device_type) if policy else None
         if not row.loras or profile is None:
             return lengths

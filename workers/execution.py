@@ -28,6 +28,7 @@ from workers.company import Company
 from workers.engine.request import GenerationRequest, GenerationResult
 from workers.progress import ProgressReporter
 from workers.recording import Recorder
+from workers.sources import source_of
 
 if TYPE_CHECKING:
     from workers.engine.engine import Engine
@@ -60,7 +61,7 @@ class Execution:
         self.family, self.engine, self.follower = family, engine, follower
         self.claims, self.stopping = claims, stopping
         self.admission, self.means = admission, means
-        self.recorder = Recorder(family, images, stopping)
+        self.images, self.recorder = images, Recorder(family, images, stopping)
         self.progress = ProgressReporter(engine, claims)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self._company = Company()
@@ -96,6 +97,7 @@ class Execution:
         """The image, drawn beside others; or `alone`, once they have ended, and noted before the device is touched."""
         asked = replace(
             generation_request(claimed, self.family, self.allowed(claimed.request)),
+            source=patiently(lambda: source_of(claimed.request, self.images)),
             previews=shares(claimed.request.previews),
             on_preview=lambda number, image: self.progress.show(claimed, number, image),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from apiflask import APIBlueprint
 
-from app.api import compare, events, images, jobs, levels, moves, requests, results, webhooks
+from app.api import compare, events, images, inputs, jobs, levels, moves, requests, results, webhooks
 
 
 def blueprints() -> list[APIBlueprint]:
     """Each resource's routes."""
-    resources = (jobs, compare, moves, events, results, requests, images, levels, webhooks)
+    resources = (jobs, inputs, compare, moves, events, results, requests, images, levels, webhooks)
     return [module.blueprint for module in resources]

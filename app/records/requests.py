@@ -55,6 +55,8 @@ def _out(request: Request) -> RequestOut:
         **{name: getattr(request, name) for name in (*IDENTITY, *ASKED, *GIVEN)},
         strategy=level.strategy if level else None,
         model=newest.model if newest else (level.model if level else None),
+        kind=request.kind,
+        strength=request.strength,
         reason=request.note or (UNROUTED if request.state == State.ACCEPTED else None),
         loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
         notes=notes(request.prompt, request.negative_prompt, request.emphasis),
@@ -76,7 +78,8 @@ def _cache(attempt: Attempt | None) -> CacheOut:
     if attempt is None:
         return CacheOut(hit=False, similarity=None, steps_skipped=0)
     similarity = attempt.cache_similarity
-    return CacheOut(hit=similarity is not None, similarity=similarity, steps_skipped=attempt.steps_skipped or 0)
+    skipped = attempt.steps_skipped or 0 if similarity is not None else 0  # others begin with an image
+    return CacheOut(hit=similarity is not None, similarity=similarity, steps_skipped=skipped)
 
 
 def _quality(request: Request, image: ImageOut | None) -> QualityOut:
@@ -90,11 +93,13 @@ def _quality(request: Request, image: ImageOut | None) -> QualityOut:
 
 
 def _links(request: Request, image: ImageOut | None) -> dict[str, str]:
-    """Where the request, its job, its page and its newest image are."""
+    """Where the request, its job, its page, the image and mask it begins with and its newest image are."""
+    began = {"source": request.source_id, "mask": request.mask_id}
     links = {
         "self": link(f"/v1/requests/{request.id}"),
         "job": link(f"/v1/jobs/{request.job_id}"),
         "page": link(f"/requests/{request.id}"),
+        **{name: link(f"/v1/inputs/{id}") for name, id in began.items() if id},
     }
     return {**links, "image": image.link} if image else links
 

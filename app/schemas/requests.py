@@ -133,6 +133,8 @@ class RequestOut(Out):
     seed: WideInt
     loras: list[LoraOut] = Field(default=[], description="Listed beside the prompt, or named in it by tags.")
     emphasis: str | None = EMPHASIS
+    kind: str = Field(description="`text-to-image`, `image-to-image`, or `inpainting`.")
+    strength: float | None = Field(default=None, description="The share of the steps that is run of one with an image.")
     prompt_asked: str | None = Field(
         description="As it was written, where choices, weights or tags of LoRAs in it made it `prompt`."
     )

@@ -36,6 +36,7 @@ LORA_SCHEMA = {
     "additionalProperties": False,
 }
 LEVEL_CHARS = 64
+LEAST_STRENGTH = 0.01  # a schedule is made long enough for one step of it
 CUSTOM_ID_CHARS = 255
 
 
@@ -92,6 +93,25 @@ class Options(In):
         default=None,
         description=f"LoRAs of the family to draw with, at most {MOST_LORAS}: objects, or text such as `ink:0.8, oil`. "
         "In prompts: `<lora:ink:0.8>`.",
+    )
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The image to begin with: the id of one that `POST /v1/inputs` answered or that was drawn here, or "
+        "a PNG, JPEG or WebP file in base64. Resized to cover the size that is drawn, and cut around its centre; "
+        "without `width` and `height` that is the family's nearest.",
+    )
+    mask: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What of `image` is drawn anew, in a picture as large, named or sent as `image` is: what is "
+        "transparent in it, else what is white. The rest of the image stays pixel for pixel.",
+    )
+    strength: Number | None = Field(
+        default=None,
+        ge=LEAST_STRENGTH,
+        le=1,
+        description="How far `image` may be left: the share of the steps that is run. Left out: 0.75, with `mask` 1.",
     )
     min_quality: Share | None = Field(
         default=None,

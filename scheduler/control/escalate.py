@@ -21,6 +21,7 @@ from scheduler.control import reasons
 from scheduler.observation.snapshot import SnapshotReader, as_request, quality_of
 
 log = structlog.get_logger(__name__)
+ALIKE = ("loras", "emphasis", "source_id", "mask_id", "strength")  # what makes another image of a prompt
 REFERENCES = 1000  # recent images of the reference level that say what relative quality is relative to
 
 
@@ -54,10 +55,10 @@ def _newest_score(session: Session, request_id: uuid.UUID) -> float | None:
 
 
 def _reference_score(session: Session, family: Family, row: Request) -> float | None:
-    """What the reference level scored on this prompt, weighted so and with these LoRAs, if it was drawn there lately
-    (by audits, say); else its mean."""
+    """What the reference level scored on this prompt, weighted so, with these LoRAs and this image to begin with, if it
+    was drawn there lately (by audits, say); else its mean."""
     recent = (
-        select(Score.value, Request.prompt, Request.loras, Request.emphasis)
+        select(Score.value, Request.prompt, *(getattr(Request, name) for name in ALIKE))
         .join(Image, Image.id == Score.image_id)
         .join(Request, Request.id == Image.request_id)
         .where(Image.level == family.reference, Request.family == family.id)
@@ -68,7 +69,7 @@ def _reference_score(session: Session, family: Family, row: Request) -> float | 
     score = recent.c.value
     known: float | None
     mean: float | None
-    alike = [recent.c[name].is_not_distinct_from(getattr(row, name)) for name in ("loras", "emphasis")]
+    alike = [recent.c[name].is_not_distinct_from(getattr(row, name)) for name in ALIKE]
     same = (recent.c.prompt == row.prompt) & and_(*alike)
     known, mean = session.execute(select(func.avg(score).filter(same), func.avg(score))).one()
     return mean if known is None else known

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from core.database import transaction
 from core.images import PARTIAL, PROBE, THUMBNAIL, ImageStore
-from core.tables import Attempt, Image
+from core.tables import Attempt, Image, InputImage
 
 SAFE_AGE = timedelta(hours=1)  # younger files are left alone, whatever is known of them
 SKEW = timedelta(minutes=10)  # between the clocks of store and database, at most
@@ -72,7 +72,8 @@ class OrphanFiles:
         images = {key: image for key in keys if (image := _image_of(key)) is not None}
         before = _none_can_record_since()
         with transaction() as session:
-            named = set(session.scalars(select(Image.id).where(Image.id.in_(images.values()))))
+            tables = (select(table.id).where(table.id.in_(images.values())) for table in (Image, InputImage))
+            named = {id for query in tables for id in session.scalars(query)}
         lone = [key for key, image in images.items() if image not in named]
         return Orphans(len(keys), self._older(lone, before), self._older(sorted(partials), before))
 

@@ -1,5 +1,6 @@
 """Jobs that have ended, and that are older than they are kept, are removed: rows first, then files, some at a time.
-With the last image of a prompt its embedding goes. So are files of OpenAI's clients that have expired.
+With the last image of a prompt its embedding goes. So are files of OpenAI's clients that have expired, and images to
+begin with that no request names any more.
 
 How long a job is kept is its tenant's own number of days, or ARGUS_RETENTION_DAYS. What a store that is away keeps of a
 removed job, `scheduler.control.orphan_files` finds: no row names it any more.
@@ -63,6 +64,16 @@ DELETE FROM stored_file WHERE id IN (
 """)  # each has up to hundreds of megabytes
 
 
+UNNAMED = text("""
+DELETE FROM input_image WHERE id IN (
+    SELECT i.id FROM input_image i WHERE i.used_at < now() - interval '1 day'
+    AND NOT EXISTS (SELECT FROM request r WHERE r.source_id = i.id)
+    AND NOT EXISTS (SELECT FROM request r WHERE r.mask_id = i.id)
+    ORDER BY i.used_at LIMIT 100
+) RETURNING key
+""")
+
+
 @dataclass(frozen=True)
 class Prunable:
     """What of a tenant is older than it is kept."""
@@ -84,6 +95,7 @@ def prune(days: float | None = None, tenant: str | None = None, most_s: float = 
     """Remove it, for at most so many seconds; returns how many requests that were."""
     store, end, removed = ImageStore(), time.monotonic() + most_s, 0
     remove_expired_files()
+    remove_unnamed_inputs(store)
     for count in _removals(store, days, tenant):
         removed += count
         if time.monotonic() > end:
@@ -98,6 +110,14 @@ def remove_expired_files() -> int:
     with transaction() as session:
         count: int = session.execute(EXPIRED).rowcount  # type: ignore[attr-defined]
     return count
+
+
+def remove_unnamed_inputs(store: ImageStore) -> int:
+    """Some images to begin with that no request names, a day after they were last used; returns how many."""
+    with transaction() as session:
+        keys = list(session.scalars(UNNAMED))
+    _delete(store, keys)
+    return len(keys)
 
 
 def _removals(store: ImageStore, days: float | None, tenant: str | None) -> Iterator[int]:

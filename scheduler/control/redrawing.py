@@ -35,7 +35,10 @@ log = structlog.get_logger(__name__)
 OPEN = 100  # images drawn again at one time
 LOOKED_AT = 200  # marked images a turn
 SOURCE, TITLE = "audit", "redrawn"  # of jobs that are nobody's traffic
-SAME = ("prompt", "negative_prompt", "emphasis", "loras", "seed", "width", "height", "steps", "guidance")
+SAME = (
+    *("prompt", "negative_prompt", "emphasis", "loras", "seed", "width", "height", "steps", "guidance"),
+    *("source_id", "mask_id", "strength"),
+)
 
 
 class Redrawing:

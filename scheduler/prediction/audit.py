@@ -44,14 +44,15 @@ CANDIDATES = f"""
 WITH recent AS MATERIALIZED (
     SELECT r.* FROM request r
     WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference
-      AND r.loras IS NULL AND r.emphasis IS NULL
+      AND r.loras IS NULL AND r.emphasis IS NULL AND r.source_id IS NULL
       AND r.stored_at > :since AND r.scored_at IS NOT NULL
     ORDER BY r.stored_at DESC LIMIT {RECENT}
 )
 SELECT id FROM (
     SELECT r.id, row_number() OVER (PARTITION BY r.level ORDER BY md5(r.id::text)) AS turn FROM recent r
     WHERE NOT EXISTS (
-        SELECT 1 FROM request e WHERE {TWIN} AND e.loras IS NULL AND e.emphasis IS NULL AND e.state <> 'failed'
+        SELECT 1 FROM request e WHERE {TWIN} AND e.loras IS NULL AND e.emphasis IS NULL
+                          AND e.source_id IS NULL AND e.state <> 'failed'
     )
 ) candidate
 ORDER BY turn, md5(id::text) LIMIT :most
@@ -63,6 +64,7 @@ WITH pair AS MATERIALIZED (
     FROM request r JOIN request e ON {TWIN}
     WHERE r.family = :family AND r.state = 'done' AND r.level <> :reference AND r.stored_at > :since
       AND r.loras IS NULL AND e.loras IS NULL AND r.emphasis IS NULL AND e.emphasis IS NULL
+      AND r.source_id IS NULL AND e.source_id IS NULL
       AND e.state = 'done' AND e.level = :reference
     ORDER BY r.id, e.scored_at NULLS LAST
 )

@@ -124,6 +124,7 @@ class QualityPredictions:
         similarity, hit = cache_offers(self.family, rows, asked, self.sentences)
         for j, (i, _) in enumerate(cached):
             quality[~hit[:, j] if asked else slice(None), i] = 0.0
+            quality[[row.source_id is not None for row in rows], i] = 0.0  # what begins with an image looks up nothing
         return quality, similarity.max(axis=1, initial=0.0)
 
     def _is_cached(self, level: str) -> bool:

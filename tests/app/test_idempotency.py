@@ -168,11 +168,12 @@ def test_every_address_that_makes_something_takes_a_key(client: FlaskClient) -> 
         if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
     }
     assert taking == {
-        *("/v1/jobs", "/v1/jobs/csv", "/v1/compare", "/v1/images/generations", "/v1/files", "/v1/batches"),
-        "/sdapi/v1/txt2img",
+        *("/v1/jobs", "/v1/jobs/csv", "/v1/compare", "/v1/images/generations", "/v1/images/edits"),
+        *("/v1/files", "/v1/batches", "/sdapi/v1/txt2img", "/sdapi/v1/img2img"),
     }
     assert {path for path in set(posts) - taking if not path.startswith("/sdapi/")} == {
-        *("/v1/images/edits", "/v1/images/variations"),  # always refused
+        "/v1/images/variations",  # always refused
+        "/v1/inputs",  # the same file is kept once
         "/v1/batches/{batch_id}/cancel",  # the second time it changes nothing, nor do moves of requests
         *("/v1/requests/{move}", "/v1/jobs/{job_id}/{move}", "/v1/requests/reorder", "/v1/jobs/{job_id}/reorder"),
         *("/v1/webhooks/secret", "/v1/webhooks/test", "/v1/webhooks/replay"),  # each time again, as asked

@@ -22,6 +22,7 @@ from core.database import transaction
 from core.tables import Job, Request, State
 from tests.app.test_compat import worker
 from tests.conftest import Services
+from tests.core.test_pictures import halves, saved
 
 WAIT_S = 60.0
 
@@ -53,6 +54,23 @@ def test_loras_are_sent_as_they_are_named(site: str) -> None:
     done = run("generate", "a fox", "--lora", "ink:0.8", "--lora", "oil", "--url", site)
     assert done.exit_code == 2
     assert "has no LoRA 'ink'" in done.output
+
+
+def test_a_picture_and_its_mask_are_sent_with_the_prompts(site: str, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(saved(halves("RGB", "red", "blue")))
+    (tmp_path / "mask.png").write_bytes(saved(halves("L", 0, 255)))
+    begin = ("--image", str(tmp_path / "picture.png"), "--mask", str(tmp_path / "mask.png"), "--strength", "0.8")
+    with worker():
+        done = run("generate", "a fox", "a hen", *begin, "--url", site)
+    assert done.exit_code == 0, done.output
+    assert [(bool(row.source_id and row.mask_id), row.strength) for row in newest()] == [(True, 0.8)] * 2
+
+
+@pytest.mark.parametrize(("file", "said"), [("none.png", "does not exist"), ("text.png", "no picture")])
+def test_what_is_no_picture_is_wrong_use(site: str, tmp_path: Path, file: str, said: str) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    done = run("generate", "a fox", "--image", str(tmp_path / file), "--url", site)
+    assert (done.exit_code, said in done.output) == (2, True)
 
 
 def test_standard_input_and_other_endings_have_a_prompt_a_line(site: str, tmp_path: Path) -> None:

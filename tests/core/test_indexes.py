@@ -27,7 +27,7 @@ from core.request_indexes import FOREGROUND
 from core.settings import settings
 from core.tables import Job, Request
 from core.workers import WorkerIdentity
-from scheduler.control import escalate, next_to_route
+from scheduler.control import escalate, next_to_route, prune
 from scheduler.control.files import FilesAndRows
 from scheduler.control.missing_files import MissingFiles
 from scheduler.control.observe import Observer
@@ -52,6 +52,16 @@ INSERT INTO prompt_embedding SELECT tenant, md5(prompt)::uuid, embedding FROM (
 CROSS JOIN LATERAL (
     SELECT array_agg(sin(1 + ascii(r.prompt) * i + length(r.prompt)))::halfvec(384) AS embedding
     FROM generate_series(1, 384) i) v
+"""
+BEGUN_WITH = """
+WITH new AS (
+    INSERT INTO input_image (id, key, sha256, bytes, width, height, used_at)
+    SELECT gen_random_uuid(), n::text, n::text, n % 2, 64, 64, now() - n * interval '1 hour'
+    FROM generate_series(1, 400) n
+    RETURNING id, used_at, bytes
+)
+UPDATE request SET source_id = CASE bytes WHEN 0 THEN new.id END, mask_id = CASE bytes WHEN 1 THEN new.id END FROM new
+WHERE request.id = (SELECT id FROM request r WHERE r.accepted_at > new.used_at ORDER BY accepted_at LIMIT 1)
 """
 SEARCH = uuid.uuid4()
 NOBODY = WorkerIdentity("cpu0@bench", uuid.uuid4())
@@ -85,6 +95,7 @@ def filled(services: Any, as_superuser: None) -> Iterator[None]:
         index.add(kind, np.eye(384)[number], [Entry(f"{number}-{k}", k, 10) for k in (3, 6)])
     with transaction() as session:
         session.execute(text(EMBEDDED))
+        session.execute(text(BEGUN_WITH))
         session.execute(
             text("INSERT INTO search_text SELECT :id, 'a fox', embedding FROM prompt_embedding LIMIT 1"), {"id": SEARCH}
         )
@@ -139,6 +150,7 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     ),
     "gallery by meaning": in_session(lambda session: gallery.nearest_images(session, Selection(), SEARCH)),
     "list of requests": in_session(lambda session: selection.request_list(session, ListIn())),
+    "images that none begins with": lambda: prune.remove_unnamed_inputs(ImageStore()),
     "plan": in_session(plan.plan_page),
     "jobs": in_session(jobs.job_list),
     "eviction": lambda: (VectorIndex(engine()).coldest(100), VectorIndex(engine()).touch("3-6")),

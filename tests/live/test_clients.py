@@ -4,10 +4,12 @@ import base64
 import io
 import json
 
+import numpy as np
 from PIL import Image as Pillow
 
 from core.families import load_family
 from core.infotext import read_infotext
+from tests.core.test_pictures import halves, saved
 from tests.live.conftest import Stack
 
 
@@ -52,3 +54,33 @@ def test_seeds_of_63_bits_are_drawn_and_told_to_the_last_digit(stack: Stack):
     first, other, again, low_bits = pictures
     assert first == again
     assert len({first, other, low_bits}) == 3
+
+
+def test_an_image_is_begun_with_by_real_workers_and_what_its_mask_keeps_stays(stack: Stack):
+    from app import create_app
+
+    client = create_app().test_client()
+    image, mask = halves("RGB", "red", "blue", (32, 32)), halves("L", 0, 255, (32, 32))
+    sent = {"init_images": [_base64(image)], "prompt": "2 red foxes", "seed": 3, "steps": 10}
+    sent |= {"override_settings": {"sd_model_checkpoint": "exact"}}
+    drawn = {}
+    for strength in (0.1, 0.9):
+        body = client.post("/sdapi/v1/img2img", json={**sent, "denoising_strength": strength}).get_json()
+        assert "images" in body, body
+        drawn[strength] = Pillow.open(io.BytesIO(base64.b64decode(body["images"][0])))
+        assert (drawn[strength].text["strength"], drawn[strength].text["steps"]) == (
+            str(strength),
+            f"{10 * strength:g}",
+        )
+    assert drawn[0.1].tobytes() != drawn[0.9].tobytes()
+    body = client.post("/sdapi/v1/img2img", json={**sent, "mask": _base64(mask)}).get_json()
+    inpainted = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(body["images"][0]))))
+    assert (inpainted[:, :16] == np.asarray(image)[:, :16]).all()
+    assert (inpainted[:, 20:] != np.asarray(image)[:, 20:]).any()
+    form = {"prompt": "2 red foxes", "image": (io.BytesIO(saved(image)), "a.png"), "n": "2"}
+    edited = client.post("/v1/images/edits", data=form).get_json()
+    assert len({item["b64_json"] for item in edited["data"]}) == 2
+
+
+def _base64(picture: Pillow.Image) -> str:
+    return base64.b64encode(saved(picture)).decode()

@@ -51,7 +51,8 @@ def make_family(root: Path) -> Path:
     from families.embedded.codec import ConvCodec
 
     torch.manual_seed(0)
-    ConvCodec(32, 12, (8, 8, 8), (8, 8, 8, 8), (1, 1, 1, 1)).save_pretrained(root / "codec")
+    usual = ((0.0,) * 12, (1.0,) * 12)  # mean and deviation of latents
+    ConvCodec(32, 12, (8, 8, 8), (8, 8, 8, 8), (1, 1, 1, 1), *usual).save_pretrained(root / "codec")
     for name, width in (("large", 16), ("small", 8)):
         _unet(width).save_pretrained(root / name)
         FlowMatchEulerDiscreteScheduler().save_pretrained(root / name / "scheduler")

@@ -10,8 +10,8 @@ from PIL import Image as Pictures
 
 from app.compat.a1111.schemas import Txt2ImgIn
 from app.compat.drawing import Drawing
-from app.compat.sizes import Sizes
 from app.schemas.requests import RequestOut
+from app.sizes import Sizes
 from core.families import Family
 from core.infotext import NAME, infotext, program, read_infotext
 from core.numbers import MAX_SEED, RANDOM, json_whole
@@ -19,7 +19,7 @@ from core.numbers import MAX_SEED, RANDOM, json_whole
 TIMESTAMP = "%Y%m%d%H%M%S"
 WITHOUT: dict[str, Any] = {  # what the web UI says of an image that was made without its extras
     **{"subseed_strength": 0, "restore_faces": False, "face_restoration_model": None, "sd_vae_name": None},
-    **{"sd_vae_hash": None, "seed_resize_from_w": 0, "seed_resize_from_h": 0, "denoising_strength": None},
+    **{"sd_vae_hash": None, "seed_resize_from_w": 0, "seed_resize_from_h": 0},
     **{"extra_generation_params": {}, "index_of_first_image": 0, "styles": [], "clip_skip": 1},
     **{"is_using_inpainting_conditioning": False},
 }
@@ -52,6 +52,7 @@ def info(wanted: Txt2ImgIn, family: Family, drawings: list[Drawing], sizes: Size
         "all_subseeds": subseeds,
         "batch_size": wanted.batch_size or 1,
         **WITHOUT,
+        "denoising_strength": first.request.strength,
         "sd_model_name": first.origin.level,
         "sd_model_hash": family.models[first.origin.model].short_hash or "",
         "infotexts": texts,

@@ -10,7 +10,6 @@ from core.errors import TextToImageOnly
 from core.keys import Scope
 
 ADDRESSES = {  # and what they would do
-    "img2img": "make an image from another",
     "extra-single-image": "enlarge or mend an image",
     "extra-batch-images": "enlarge or mend images",
     "interrogate": "describe an image",

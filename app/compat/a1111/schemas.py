@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.compat.a1111.off import Off, OffAtMinusOne, acting_scripts
 from app.compat.a1111.settings import CHECKPOINT, FORMAT, FORMATS, OTHER_PICTURE, refuse_settings, without_effect
-from app.compat.sizes import Sizes
 from app.rendering import Format
 from app.schemas.base import Number, Seed, Whole
 from app.schemas.submission import JobIn
+from app.sizes import Sizes, sizes_for
 from core.errors import BadInput, OutOfRange
+from core.families import Family
 from core.numbers import RANDOM
 
 MOST_IMAGES = 64
@@ -56,6 +58,12 @@ class Txt2ImgIn(BaseModel):
     script_name: Off
     refiner_checkpoint: Off
     infotext: Off
+
+    READ: ClassVar[frozenset[str]] = frozenset(READ)  # fields that mean something here
+
+    def sizes(self, family: Family) -> Sizes:
+        """What was asked for, and what is drawn for it."""
+        return sizes_for(family, self.width, self.height, "width")
 
     @property
     def images(self) -> int:
@@ -131,9 +139,9 @@ class ProgressIn(BaseModel):
     skip_current_image: bool = Field(default=False, description="Leave out what the image looks like so far.")
 
 
-def ignored(sent: dict[str, Any]) -> list[str]:
-    """Names of fields with something in them that mean nothing here, and of settings without effect."""
-    fields = [name for name, value in sent.items() if name not in READ and value not in (None, "", [], {})]
+def ignored(sent: dict[str, Any], read: Collection[str]) -> list[str]:
+    """Names of fields with something in them that are not `read` here, and of settings without effect."""
+    fields = [name for name, value in sent.items() if name not in read and value not in (None, "", [], {})]
     overridden = {name: value for name, value in (sent.get("override_settings") or {}).items() if name != FORMAT}
     settings = [f"override_settings.{name}" for name in without_effect(overridden)]
     return sorted(str(name)[:100] for name in [*fields, *settings])

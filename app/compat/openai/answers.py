@@ -14,10 +14,10 @@ from app.compat.openai.asked import ImagesIn
 from app.compat.openai.names import is_gpt_image
 from app.compat.openai.quality import wish, word_for
 from app.compat.openai.schemas import Heard, ImagesOut, Item, Summary, TokenDetails, Told, Usage
-from app.compat.sizes import Sizes
 from app.links import external
 from app.rendering import Rendering
 from app.schemas.submission import JobIn
+from app.sizes import Sizes
 from core.database import transaction
 from core.families import Family, Size
 from core.prompt_window import window_of

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.compat.openai.fields import check_unknown, renamed
 from app.compat.openai.quality import Quality, Wish
-from app.compat.sizes import Sizes, sizes_for
 from app.rendering import QUALITY, Format, Rendering
 from app.schemas.base import AnyWhole, Number, Seed, Share, Whole
 from app.schemas.submission import JobIn
+from app.sizes import Sizes, sizes_for
 from core.errors import BadInput
 from core.families import Family
 
@@ -28,6 +28,8 @@ class ImagesIn(BaseModel):
     the image are taken and named in the answer."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    deed: ClassVar[str] = "image_generation"  # begins the names of a stream's events
 
     prompt: str = Field(description="Text, UTF-8, no control characters.")
     model: str | None = Field(

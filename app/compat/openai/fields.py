@@ -30,7 +30,7 @@ ALIASES = {
 OFF = (None, False, 0, "", "none", "off", "no", "false", "disabled")
 LIKE = 0.85  # how alike a name is to one of ours that was surely meant
 
-_FROM_IMAGES = "Images are made from text only: describe it in `prompt`."
+_FROM_IMAGES = "Here images are made from text: one to begin with goes to `POST /v1/images/edits`."
 _WEIGHTS = "The weights are those of the family served: `GET /v1/models` lists what `model` may name."
 _SAMPLING = "Each level brings its own sampling; `steps`, `guidance` and `seed` are what can be asked."
 _PIXELS = "Send `size` as WIDTHxHEIGHT."

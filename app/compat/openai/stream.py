@@ -33,7 +33,7 @@ from core.progress import previews_of
 from core.settings import settings
 from core.tables import OPEN_STATES, Request, State
 
-PARTIAL, COMPLETED, ERROR = "image_generation.partial_image", "image_generation.completed", "error"
+PARTIAL, COMPLETED, ERROR = "partial_image", "completed", "error"
 NOTHING_NEW = ": drawing\n\n"
 LATE_S = 1.0  # previews may come after their image
 
@@ -169,7 +169,9 @@ class _Images:
     def _event(self, kind: str, picture: str, told: dict[str, Any]) -> str:
         call = self.call
         about = {"size": call.size, "output_format": call.rendering.format, "background": "opaque"}
-        return _text(kind, {"created_at": int(time.time()), "b64_json": picture, **about, **told})
+        return _text(
+            f"{call.wanted.deed}.{kind}", {"created_at": int(time.time()), "b64_json": picture, **about, **told}
+        )
 
 
 def _error(error: ArgusError) -> str:

@@ -295,9 +295,7 @@ def test_lists_are_true_or_empty(client: FlaskClient) -> None:
         assert client.post(f"{API}/{address}").get_json() == {}
 
 
-@pytest.mark.parametrize(
-    "address", ["img2img", "extra-single-image", "extra-batch-images", "interrogate", "train/embedding"]
-)
+@pytest.mark.parametrize("address", ["extra-single-image", "extra-batch-images", "interrogate", "train/embedding"])
 def test_what_needs_an_image_is_refused_in_words_that_clients_show(client: FlaskClient, address: str) -> None:
     answer = client.post(f"{API}/{address}", json={"init_images": ["aaaa"], "prompt": "a"})
     assert (answer.status_code, code(answer)) == (400, "text_to_image_only")

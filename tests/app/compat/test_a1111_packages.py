@@ -21,6 +21,7 @@ from werkzeug.serving import make_server
 
 from tests.app.test_compat import _quick as _quick
 from tests.app.test_compat import stored, worker
+from tests.core.test_pictures import halves
 
 LOWEST = {"steps": 4, "width": 64, "height": 64}
 
@@ -84,11 +85,19 @@ def test_webuiapi_chooses_a_model_that_its_calls_then_have(address: Address) -> 
     assert [row.level_asked for row in stored()] == ["fs-10"]
 
 
-def test_webuiapi_shows_why_an_image_cannot_be_made_from_another(address: Address) -> None:
+def test_webuiapi_draws_from_an_image(address: Address) -> None:
+    api = WebUIApi(host="127.0.0.1", port=address.port)
+    with worker():
+        found = api.img2img(images=[halves("RGB", "red", "blue")], mask_image=halves("L", 0, 255), prompt="a")
+    assert found.image.size == (512, 512)  # as it asks by default
+    assert found.info["denoising_strength"] == 0.75
+    assert [(row.strength, row.mask_id is not None) for row in stored()] == [(0.75, True)]
+
+
+def test_webuiapi_shows_why_an_image_is_not_enlarged_or_described(address: Address) -> None:
     api = WebUIApi(host="127.0.0.1", port=address.port)
     picture = Pillow.new("RGB", (8, 8))
     for call in (
-        lambda: api.img2img(images=[picture], prompt="a"),
         lambda: api.extra_single_image(picture),
         lambda: api.interrogate(picture),
     ):

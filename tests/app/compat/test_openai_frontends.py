@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.app.test_compat import stored, worker
+from tests.core.test_pictures import halves, saved
 
 GENERATIONS = "/v1/images/generations"
 BEARER = {"Authorization": "Bearer sk-none"}
@@ -90,9 +91,9 @@ def test_librechat_image_tools(client: FlaskClient, output: str) -> None:
     assert answer["data"][0]["b64_json"]
     assert answer["output_format"] == output
     form = {"model": "gpt-image-1", "prompt": "a", "quality": "auto", "size": "auto"}
-    files = {**form, "image[]": (io.BytesIO(PNG), "a.png", "image/png")}
-    refused = client.post("/v1/images/edits", data=files, headers=BEARER)
-    assert (refused.status_code, refused.get_json()["error"]["code"]) == (400, "text_to_image_only")
+    files = {**form, "image[]": (io.BytesIO(saved(halves("RGB", "red", "blue"))), "a.png", "image/png")}
+    edited = client.post("/v1/images/edits", data=files, headers=BEARER)
+    assert edited.get_json()["data"][0]["b64_json"], edited.text
 
 
 @pytest.mark.parametrize(("model", "quality"), [("dall-e-2", ...), ("dall-e-3", "standard"), ("dall-e-3", "hd")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.compat.sizes import nearest, sizes_for
+from app.sizes import nearest, sizes_for
 from core.errors import OutOfRange
 from core.families import Family, Size, load_family
 from tests.app.conftest import configured
