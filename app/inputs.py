@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import threading
 import uuid
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from core.tables import Image, InputImage
 
 DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,")
 FOLDER = "inputs"  # of the image store
+_AT_WORK = threading.BoundedSemaphore(2)  # each has a picture in memory, up to 100 MB
 
 
 @dataclass
@@ -43,37 +45,41 @@ class Inputs:
 
     def _of(self, role: str, named: str, where: str) -> InputImage:
         if (role, named) not in self._found:
-            found, picture = _here(named, where) or _sent(named, where)
-            if role == "mask":
-                mask_of(picture, where)
+            with _AT_WORK:
+                found, picture = _here(named, where) or _sent(named, where)
+                if role == "mask":
+                    mask_of(picture, where)
             self._found[role, named] = found
         return self._found[role, named]
 
 
 def keep(data: bytes, where: str) -> InputImage:
     """Keep an image that was sent as a file, for submissions to come; raises `BadPicture`."""
-    return _kept(read_picture(data, where))
+    with _AT_WORK:
+        return _kept(read_picture(data, where))
 
 
 def keep_image_and_hole(data: bytes, where: str) -> tuple[InputImage, InputImage | None]:
     """Keep an image that was sent as a file, and as its mask what is transparent in it; raises `BadPicture`."""
-    picture = read_picture(data, where)
-    if picture.mode != "RGBA" or not has_hole(picture):
-        return _kept(picture), None
-    return _kept(picture), _kept(mask_of(picture, where))
+    with _AT_WORK:
+        picture = read_picture(data, where)
+        hole = picture.mode == "RGBA" and has_hole(picture)
+        return _kept(picture), _kept(mask_of(picture, where)) if hole else None
 
 
 def keep_mask(data: bytes, where: str, image: InputImage) -> InputImage:
     """Keep a mask for an image; raises `BadPicture`, also where it marks all or nothing, or is of another size."""
-    picture = read_picture(data, where)
-    _check_alike(picture.size, image, where)
-    return _kept(mask_of(picture, where))
+    with _AT_WORK:
+        picture = read_picture(data, where)
+        _check_alike(picture.size, image, where)
+        return _kept(mask_of(picture, where))
 
 
 def inverted(text: str, where: str) -> str:
     """A mask in base64 that marks what this one does not; raises `BadPicture`."""
-    mask = mask_of(read_picture(_decoded(text, where), where), where)
-    return b64encode(encode_png(ImageOps.invert(mask), {})).decode()
+    with _AT_WORK:
+        mask = mask_of(read_picture(_decoded(text, where), where), where)
+        return b64encode(encode_png(ImageOps.invert(mask), {})).decode()
 
 
 def find(session: Session, id: uuid.UUID) -> InputImage:

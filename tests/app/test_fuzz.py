@@ -29,6 +29,7 @@ from app import create_app, listening, searching
 from app.api import events
 from app.schemas.submission import JobOptions
 from tests.app.conftest import configured, draw
+from tests.core.test_pictures import halves, saved
 
 CASES = int(os.environ.get("FUZZ_CASES", "800"))
 NEW = "FUZZ_CASES" in os.environ
@@ -59,6 +60,8 @@ class Api:
         self.ids["file_id"] = file = client.post("/v1/files", data=data).get_json()["id"]
         wanted = {"input_file_id": file, "endpoint": "/v1/images/generations", "completion_window": "24h"}
         self.ids["batch_id"] = client.post("/v1/batches", json=wanted).get_json()["id"]
+        picture = {"file": (io.BytesIO(saved(halves("RGB", "red", "blue"))), "picture.png")}
+        self.ids["input_id"] = client.post("/v1/inputs", data=picture).get_json()["id"]
         client.post("/v1/webhooks/secret")
         event = client.post("/v1/webhooks/test", json={"url": "https://93.184.215.14/hook"})
         self.ids["event_id"] = event.get_json()["id"]

@@ -72,7 +72,7 @@ def test_the_job_of_a_client_that_hangs_up_in_a_stream_is_noted_as_abandoned(api
 
 
 def test_what_is_refused_is_raised_with_the_id_of_the_call(api: OpenAI):
-    with pytest.raises(openai.BadRequestError, match="Text-to-image only") as told:
+    with pytest.raises(openai.BadRequestError, match="is no picture") as told:
         api.images.edit(image=("a.png", b"\x89PNG", "image/png"), prompt="a", model="gpt-image-1")
     assert told.value.request_id
     with pytest.raises(openai.NotFoundError) as missing:

@@ -60,7 +60,8 @@ class EditIn(ImagesIn):
         """A form has texts only, beside its files."""
         if not isinstance(sent, dict):
             return sent
-        said = {**sent, **{name: sent.get(name) or request.files.get(f"{name}[]") for name in FILES}}
+        said = {name: value for name, value in sent.items() if name is not None}  # a form may hold such fields
+        said = {**said, **{name: sent.get(name) or request.files.get(f"{name}[]") for name in FILES}}
         if isinstance(said.get("stream"), str):
             said["stream"] = YES_OR_NO.get(said["stream"].strip().lower(), said["stream"])
         return said

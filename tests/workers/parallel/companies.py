@@ -19,7 +19,7 @@ from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Batch, Start
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0  # a machine that runs other tests takes its time to start processes
 Make = Callable[[Adapter, Rank], Mode]
 Run = tuple[Model, Callable[..., Mode], dict[str, Any]]  # of a mode, with its options
 
@@ -60,7 +60,7 @@ def by_processes(world: int, work: Callable[[Rank], Any], folder: Path, timeout_
     for member in members:
         member.start()
     for member in members:
-        member.join(2 * timeout_s)
+        member.join(timeout_s + 60.0)
     hung = [member for member in members if member.is_alive()]
     for member in hung:
         member.kill()

@@ -1,4 +1,4 @@
-"""A transformer of several blocks, which toys of one block are not."""
+"""One thread, and transformers of several blocks, which toys of one block are not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from tests.workers.toys import SCHEDULERS
 from workers.pipelines import load_adapter
 from workers.pipelines.base import Adapter
 from workers.pipelines.random_weights import random_family
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """As processes have: how many threads share a sum decides its last bit, and other tests leave several."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
