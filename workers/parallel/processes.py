@@ -23,12 +23,14 @@ def joined(
     """Be rank `rank` of the company that meets at an address (`tcp://host:port`, `file:///path`), meanwhile.
 
     Raises:
-        MemberLost: not all came within `timeout_s`; later, whoever waits for one that is gone or silent so long.
+        MemberLost: not all came within `timeout_s`; later, and at the end, where all wait for each other, one that is
+            gone or silent so long.
     """
     limit = timedelta(seconds=timeout_s)
     _told(lambda: dist.init_process_group(backend, init_method=address, rank=rank, world_size=world, timeout=limit))
     try:
         yield ProcessRank(rank, list(range(world)), None, limit)
+        _told(dist.barrier)  # who leaves first takes along what it has sent and others have not read yet
     finally:
         dist.destroy_process_group()
 
