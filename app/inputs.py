@@ -46,10 +46,7 @@ class Inputs:
     def _of(self, role: str, named: str, where: str) -> InputImage:
         if (role, named) not in self._found:
             with _AT_WORK:
-                found, picture = _here(named, where) or _sent(named, where)
-                if role == "mask":
-                    mask_of(picture, where)
-            self._found[role, named] = found
+                self._found[role, named] = _named(role, named, where)
         return self._found[role, named]
 
 
@@ -98,28 +95,36 @@ def _check_alike(mask: tuple[int, int], image: InputImage, where: str) -> None:
         )
 
 
-def _here(named: str, where: str) -> tuple[InputImage, Pictures.Image] | None:
-    """An image of this id that was sent or drawn here; None where it is no id."""
+def _named(role: str, named: str, where: str) -> InputImage:
+    """The image or mask of an id, or sent as base64. The file of one that is here is read for a mask alone."""
     try:
         id = uuid.UUID(named)
     except ValueError:
-        return None
-    store, this = ImageStore(), select(InputImage).where(InputImage.id == id)
+        return _checked(role, read_picture(_decoded(named, where), where), where)
+    found = _here(id, where)
+    if isinstance(found, Image):
+        return _checked(role, read_picture(ImageStore().get(found.key, found.sha256), where), where)
+    if role == "mask":
+        mask_of(read_picture(ImageStore().get(found.key, found.sha256), where), where)
+    return found
+
+
+def _here(id: uuid.UUID, where: str) -> InputImage | Image:
+    """The row of an image of this id that was sent, or drawn here; raises `NotFound`."""
     with transaction() as session:
-        if found := session.scalar(owned(this).with_for_update()):
+        if found := session.scalar(owned(select(InputImage).where(InputImage.id == id)).with_for_update()):
             found.used_at = func.now()
-        drawn = session.scalar(owned(select(Image).where(Image.id == id)))
-    if found is not None:
-        return found, read_picture(store.get(found.key, found.sha256), where)
-    if drawn is None:
-        raise NotFound(f"There is no image {id}: send one with `POST /v1/inputs`, or name one drawn here.", field=where)
-    picture = read_picture(store.get(drawn.key, drawn.sha256), where)
-    return _kept(picture), picture
+            return found
+        if drawn := session.scalar(owned(select(Image).where(Image.id == id))):
+            return drawn
+    raise NotFound(f"There is no image {id}: send one with `POST /v1/inputs`, or name one drawn here.", field=where)
 
 
-def _sent(named: str, where: str) -> tuple[InputImage, Pictures.Image]:
-    picture = read_picture(_decoded(named, where), where)
-    return _kept(picture), picture
+def _checked(role: str, picture: Pictures.Image, where: str) -> InputImage:
+    """The row of a picture, which is good for its role."""
+    if role == "mask":
+        mask_of(picture, where)
+    return _kept(picture)
 
 
 def _decoded(text: str, where: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import datetime
 from typing import Any
 
 from apiflask import APIBlueprint, FileSchema
@@ -20,10 +21,8 @@ from core.tables import Image
 
 blueprint = APIBlueprint("images", __name__, url_prefix="/v1/images", tag="Requests and images")
 FILE = {"schema": {"type": "string", "format": "binary"}}
-ANSWERS: dict[int | str, Any] = {
-    200: {"content": {"image/jpeg": FILE, "image/webp": FILE}},
-    304: {"description": "The one you have (`If-None-Match`)"},
-}
+NOT_CHANGED: dict[int | str, Any] = {304: {"description": "The one you have (`If-None-Match`)"}}
+ANSWERS: dict[int | str, Any] = {200: {"content": {"image/jpeg": FILE, "image/webp": FILE}}, **NOT_CHANGED}
 
 
 @blueprint.get("/<uuid:image_id>")
@@ -56,7 +55,7 @@ def read_image_file(image_id: uuid.UUID, format: Format, wanted: SizedIn) -> Res
 @blueprint.get("/<uuid:image_id>/thumbnail")
 @needs(Scope.READ)
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="image/webp", description="The file")
-@blueprint.doc(responses={304: ANSWERS[304]})
+@blueprint.doc(responses=NOT_CHANGED)
 def read_thumbnail(image_id: uuid.UUID) -> Response:
     """Get a thumbnail
 
@@ -64,7 +63,7 @@ def read_thumbnail(image_id: uuid.UUID) -> Response:
     """
     with transaction() as session:
         image = find_image(session, image_id)
-    response = _kept(image, f"{image.sha256}-thumbnail", "image/webp")
+    response = kept_for_good(f"{image.sha256}-thumbnail", image.created_at, "image/webp")
     if response.status_code != 304:
         response.set_data(ImageStore().thumbnail(image.key, image.sha256))
     return response
@@ -74,18 +73,18 @@ def _answer(image_id: uuid.UUID, rendering: Rendering) -> Response:
     """The file, or that the client has it."""
     with transaction() as session:
         image = find_image(session, image_id)
-    response = _kept(image, _tag(image, rendering), rendering.mimetype)
+    response = kept_for_good(_tag(image, rendering), image.created_at, rendering.mimetype)
     response.headers["Content-Disposition"] = f'inline; filename="{image_id}.{rendering.format}"'
     if response.status_code != 304:
         response.set_data(render(ImageStore().get(image.key, image.sha256), rendering))
     return response
 
 
-def _kept(image: Image, tag: str, mimetype: str) -> Response:
+def kept_for_good(tag: str, made_at: datetime, mimetype: str) -> Response:
     """An answer that clients keep for good, still empty; 304 for one who has it."""
     response = Response(mimetype=mimetype)
     response.set_etag(tag)
-    response.last_modified = image.created_at
+    response.last_modified = made_at
     response.cache_control.private, response.cache_control.max_age = True, 31_536_000
     response.cache_control.immutable = True
     if request.if_none_match.contains(tag):

@@ -10,6 +10,7 @@ from flask import Response
 
 from app import inputs
 from app.access import needs
+from app.api.images import NOT_CHANGED, kept_for_good
 from app.schemas.inputs import InputIn, InputOut
 from core.database import transaction
 from core.images import ImageStore
@@ -36,6 +37,7 @@ def send_input(wanted: InputIn) -> Any:
 @blueprint.get("/<uuid:input_id>")
 @needs(Scope.READ, Scope.SUBMIT)
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="image/png", description="The file")
+@blueprint.doc(responses=NOT_CHANGED)
 def read_input(input_id: uuid.UUID) -> Response:
     """Get an image to begin with
 
@@ -43,7 +45,7 @@ def read_input(input_id: uuid.UUID) -> Response:
     """
     with transaction() as session:
         found = inputs.find(session, input_id)
-    response = Response(ImageStore().get(found.key, found.sha256), mimetype="image/png")
-    response.set_etag(found.sha256)
-    response.headers["Cache-Control"] = "private, immutable"
+    response = kept_for_good(found.sha256, found.created_at, "image/png")
+    if response.status_code != 304:
+        response.set_data(ImageStore().get(found.key, found.sha256))
     return response

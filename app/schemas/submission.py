@@ -37,6 +37,7 @@ LORA_SCHEMA = {
 }
 LEVEL_CHARS = 64
 LEAST_STRENGTH = 0.01  # a schedule is made long enough for one step of it
+Strength = Annotated[Number, Field(ge=LEAST_STRENGTH, le=1)]
 CUSTOM_ID_CHARS = 255
 
 
@@ -107,10 +108,8 @@ class Options(In):
         description="What of `image` is drawn anew, in a picture as large, named or sent as `image` is: what is "
         "transparent in it, else what is white. The rest of the image stays pixel for pixel.",
     )
-    strength: Number | None = Field(
+    strength: Strength | None = Field(
         default=None,
-        ge=LEAST_STRENGTH,
-        le=1,
         description="How far `image` may be left: the share of the steps that is run. Left out: 0.75, with `mask` 1.",
     )
     min_quality: Share | None = Field(

@@ -122,9 +122,12 @@ class QualityPredictions:
         cached = [(i, self.family.levels[level]) for i, level in enumerate(levels) if self._is_cached(level)]
         asked = [level for _, level in cached] if self._readable.is_set() else []
         similarity, hit = cache_offers(self.family, rows, asked, self.sentences)
+        if not asked:
+            quality[:, [i for i, _ in cached]] = 0.0
+            return quality, similarity.max(axis=1, initial=0.0)
+        sourced = np.array([row.source_id is not None for row in rows], dtype=bool)  # such look up nothing
         for j, (i, _) in enumerate(cached):
-            quality[~hit[:, j] if asked else slice(None), i] = 0.0
-            quality[[row.source_id is not None for row in rows], i] = 0.0  # what begins with an image looks up nothing
+            quality[~hit[:, j] | sourced, i] = 0.0
         return quality, similarity.max(axis=1, initial=0.0)
 
     def _is_cached(self, level: str) -> bool:

@@ -49,6 +49,8 @@ def test_an_image_that_was_sent_is_begun_with_by_its_id(client: FlaskClient) -> 
     assert (sent["width"], sent["height"]) == (128, 64)
     again = client.get(answer.headers["Location"])
     assert Pictures.open(io.BytesIO(again.data)).size == (128, 64)
+    kept_already = client.get(answer.headers["Location"], headers={"If-None-Match": again.headers["ETag"]})
+    assert (kept_already.status_code, kept_already.data) == (304, b"")
     job = client.post("/v1/jobs", json={"prompt": "a", "image": sent["id"], "strength": 0.4, "n": 2})
     assert job.status_code == 202, job.text
     assert columns() == [(128, 64, pytest.approx(0.4), False)] * 2

@@ -50,7 +50,7 @@ def place(adapter: Any, request: GenerationRequest, start: Start) -> Placed:
     noise = adapter.pack(drawn(adapter, request, generator))[0]
     sampler = SamplerState(adapter.scheduler, start.steps, start.skip, generator, **adapter.timing(start.steps, noise))
     if clean is not None:
-        return Placed(*with_source(adapter, request, sampler, adapter.pack(clean[None])[0].to(noise), noise))
+        return with_source(adapter, request, sampler, adapter.pack(clean[None])[0].to(noise), noise)
     latent = first_latent(noise, start, sampler)
     if start.small:
         latent = begin_small(adapter, request, latent, sampler, start.small)
@@ -59,14 +59,14 @@ def place(adapter: Any, request: GenerationRequest, start: Start) -> Placed:
 
 def with_source(
     adapter: Any, request: GenerationRequest, sampler: SamplerState, clean: Tensor, noise: Tensor
-) -> tuple[Tensor, SamplerState, None, Kept | None]:
-    """What a row with a source begins with; `clean` and `noise` laid out as rows have them."""
+) -> Placed:
+    """Where a row with a source begins; `clean` and `noise` laid out as rows have them."""
     assert request.source is not None
     if request.source.mask is None:
-        return sampler.add_noise(clean, noise), sampler, None, None
+        return Placed(sampler.add_noise(clean, noise), sampler)
     kept = Kept(clean, noise, latent_mask(adapter, request, request.source.mask).to(noise))
     whole = sampler.steps_done == 0  # nothing of the image is left under the mask
-    return noise * sampler.noise_scale if whole else sampler.add_noise(clean, noise), sampler, None, kept
+    return Placed(noise * sampler.noise_scale if whole else sampler.add_noise(clean, noise), sampler, kept=kept)
 
 
 def drawn(adapter: Any, request: GenerationRequest, generator: torch.Generator) -> Tensor:

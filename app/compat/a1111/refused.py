@@ -29,7 +29,7 @@ def _add(address: str, deed: str) -> None:
         responses=REFUSED,
     )
     def refuse() -> NoReturn:
-        raise TextToImageOnly(f"Text-to-image only: this Argus does not {deed}. Send a prompt to `txt2img`.")
+        raise TextToImageOnly(f"This Argus does not {deed}: it draws, by `txt2img` and `img2img`.")
 
 
 for _address, _deed in ADDRESSES.items():

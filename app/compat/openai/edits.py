@@ -20,8 +20,8 @@ from app.compat.openai.names import level_named
 from app.compat.openai.quality import Wish
 from app.compat.openai.schemas import ERROR_BODY, ImagesOut
 from app.compat.openai.stream import stream
-from app.schemas.base import YES_OR_NO, Number
-from app.schemas.submission import LEAST_STRENGTH, JobIn, KeyIn
+from app.schemas.base import YES_OR_NO
+from app.schemas.submission import JobIn, KeyIn, Strength
 from app.sizes import Sizes, nearest
 from core.errors import BadInput, TextToImageOnly
 from core.families import Family, load_family
@@ -44,12 +44,7 @@ class EditIn(ImagesIn):
         description="What is transparent in it (else white) is drawn anew, the rest stays. Left out: what is "
         "transparent in `image`, if that is; else the whole image is drawn from.",
     )
-    strength: Number | None = Field(
-        default=None,
-        ge=LEAST_STRENGTH,
-        le=1,
-        description="How far the image may be left; 0.75, or 1 with a mask.",
-    )
+    strength: Strength | None = Field(default=None, description="How far the image may be left: 0.75, with a mask 1.")
     input_fidelity: Any = IGNORED
     _image: InputImage = PrivateAttr()
     _mask: InputImage | None = PrivateAttr(default=None)

@@ -299,7 +299,7 @@ def test_lists_are_true_or_empty(client: FlaskClient) -> None:
 def test_what_needs_an_image_is_refused_in_words_that_clients_show(client: FlaskClient, address: str) -> None:
     answer = client.post(f"{API}/{address}", json={"init_images": ["aaaa"], "prompt": "a"})
     assert (answer.status_code, code(answer)) == (400, "text_to_image_only")
-    assert "ext-to-image only" in answer.get_json()["detail"]
+    assert "This Argus does not" in answer.get_json()["detail"]
 
 
 def test_addresses_that_there_are_not_are_told_in_the_web_ui_s_words(client: FlaskClient) -> None:

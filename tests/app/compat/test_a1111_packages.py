@@ -101,7 +101,7 @@ def test_webuiapi_shows_why_an_image_is_not_enlarged_or_described(address: Addre
         lambda: api.extra_single_image(picture),
         lambda: api.interrogate(picture),
     ):
-        with pytest.raises(RuntimeError, match="ext-to-image only") as refused:
+        with pytest.raises(RuntimeError, match="This Argus does not") as refused:
             call()
         assert refused.value.args[0] == 400
     with pytest.raises(RuntimeError, match="enable_hr"):
@@ -145,9 +145,9 @@ def test_sd_backend_client_stops_what_it_sent(address: Address) -> None:
     assert [row.state for row in stored()] == ["cancelled"]
 
 
-def test_sd_backend_client_shows_why_an_image_cannot_be_made_from_another(address: Address) -> None:
+def test_sd_backend_client_shows_why_an_image_is_not_described(address: Address) -> None:
     backend = connect_to_backend(address.url)
-    with pytest.raises(SDBackendError, match="ext-to-image only"):
+    with pytest.raises(SDBackendError, match="This Argus does not"):
         backend.interrogate(Pillow.open(io.BytesIO(_picture())))
 
 
