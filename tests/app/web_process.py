@@ -29,6 +29,8 @@ class Web:
 
     port: int
     supervisor: Supervisor
+    log_file: Path
+    log_start: int = 0  # bytes that web processes of other tests had written there
     at_rest: int = 0  # bytes of memory before anything special happens
 
     @property
@@ -40,7 +42,8 @@ class Web:
         return self.supervisor.pids()["web"]
 
     def log(self) -> str:
-        return self.supervisor.tail("web", 10_000)
+        """What this process wrote."""
+        return self.log_file.read_bytes()[self.log_start :].decode(errors="replace")
 
     def connect(self) -> socket.socket:
         """A connection of its own."""
@@ -74,12 +77,14 @@ class Web:
 @contextmanager
 def web_process(services: Services, family: Path, **more: str) -> Iterator[Web]:
     """A web process that serves the family; settings are added by name (`ARGUS_…`)."""
-    port, supervisor = free_port(), Supervisor(services.home / "logs" / "web")
+    port, folder = free_port(), services.home / "logs" / "web"
+    supervisor, log_file = Supervisor(folder), folder / "web.log"
+    log_start = log_file.stat().st_size if log_file.exists() else 0
     env = {**services.environ(), "ARGUS_FAMILY": str(family), "ARGUS_PORT": str(port), **more}
     health = f"http://127.0.0.1:{port}/healthz"
     try:
         supervisor.start(Child("web", [*ARGUS, "run", "web"], env=env, ready=lambda: answers(health)))
-        yield Web(port, supervisor)
+        yield Web(port, supervisor, log_file, log_start)
     finally:
         supervisor.stop()
 

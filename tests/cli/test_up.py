@@ -69,10 +69,10 @@ def home(installation, tmp_path_factory):
         yield Home(Path(folder), {**others, **own}, installation, elsewhere)
 
 
-def wait_until(happened, patience_s=60):
+def wait_until(happened, patience_s=60, instead=lambda: "nothing"):
     end = time.monotonic() + patience_s
     while not happened():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, f"it did not happen, but: {instead()}"
         time.sleep(0.1)
 
 
@@ -135,7 +135,7 @@ def the_doctor_finds_nothing_wrong(home):
         said[:] = home.argus("doctor").stdout.splitlines()
         return [line for line in said if line.startswith("WRONG") and "memory" not in line] == []
 
-    wait_until(nothing_is_wrong)
+    wait_until(nothing_is_wrong, patience_s=240, instead=lambda: said)
     for subject in ("packages", "family", "profile", "database", "celery"):
         assert any(line.startswith(f"ok     {subject}: ") for line in said)
 
