@@ -87,6 +87,17 @@ def find(session: Session, id: uuid.UUID) -> InputImage:
     return found
 
 
+def here(id: uuid.UUID, where: str) -> InputImage | Image:
+    """The row of an image of this id that was sent, or drawn here; raises `NotFound`."""
+    with transaction() as session:
+        if found := session.scalar(owned(select(InputImage).where(InputImage.id == id)).with_for_update()):
+            found.used_at = func.now()
+            return found
+        if drawn := session.scalar(owned(select(Image).where(Image.id == id))):
+            return drawn
+    raise NotFound(f"There is no image {id}: send one with `POST /v1/inputs`, or name one drawn here.", field=where)
+
+
 def _check_alike(mask: tuple[int, int], image: InputImage, where: str) -> None:
     if mask != (image.width, image.height):
         raise BadPicture(
@@ -101,23 +112,12 @@ def _named(role: str, named: str, where: str) -> InputImage:
         id = uuid.UUID(named)
     except ValueError:
         return _checked(role, read_picture(_decoded(named, where), where), where)
-    found = _here(id, where)
+    found = here(id, where)
     if isinstance(found, Image):
         return _checked(role, read_picture(ImageStore().get(found.key, found.sha256), where), where)
     if role == "mask":
         mask_of(read_picture(ImageStore().get(found.key, found.sha256), where), where)
     return found
-
-
-def _here(id: uuid.UUID, where: str) -> InputImage | Image:
-    """The row of an image of this id that was sent, or drawn here; raises `NotFound`."""
-    with transaction() as session:
-        if found := session.scalar(owned(select(InputImage).where(InputImage.id == id)).with_for_update()):
-            found.used_at = func.now()
-            return found
-        if drawn := session.scalar(owned(select(Image).where(Image.id == id))):
-            return drawn
-    raise NotFound(f"There is no image {id}: send one with `POST /v1/inputs`, or name one drawn here.", field=where)
 
 
 def _checked(role: str, picture: Pictures.Image, where: str) -> InputImage:

@@ -23,7 +23,7 @@ from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, PromptIn
 from app.sizes import nearest
 from core.emphasis import Emphasis, Spans, written_emphasis
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
-from core.families import Family
+from core.families import Family, Size
 from core.loras import LoraUse
 from core.numbers import MAX_SEED, RANDOM
 from core.prompt_window import window_of
@@ -32,7 +32,7 @@ from core.settings import settings
 from core.tables import InputImage
 
 AUTO = "auto"
-IMAGE_STRENGTH, MASK_STRENGTH = 0.75, 1.0  # where none is sent
+IMAGE_STRENGTH, MASK_STRENGTH, UPSCALE_STRENGTH = 0.75, 1.0, 0.3  # where none is sent
 COUNTED = 500  # rows whose tokens are counted at once
 RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", OutOfRange.code}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
@@ -120,10 +120,8 @@ def _chosen(item: PromptIn, job: JobIn, place: str, name: str, default: Any = No
 def _columns(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs) -> dict[str, Any]:
     """Columns of one prompt that are the same for each of its seeds, each checked."""
     chosen, defaults = partial(_chosen, item, job, place), family.defaults
-    source, usual = _source(chosen, inputs), (defaults.width, defaults.height)
-    if source.image is not None and chosen("width")[0] is chosen("height")[0] is None:
-        usual = nearest((source.image.width, source.image.height), family.limits.sizes)
-    width, height = chosen("width", usual[0]), chosen("height", usual[1])
+    source = _source(chosen, inputs)
+    width, height = _asked_size(chosen, family, source.image)
     return {
         **source.columns,
         **dict(zip(("width", "height"), _size(family, width, height), strict=True)),
@@ -149,17 +147,49 @@ class _Source:
         return {**ids, "strength": self.strength}
 
 
+def _asked_size(
+    chosen: Callable[..., tuple[Any, str]], family: Family, image: InputImage | None
+) -> tuple[tuple[int, str], tuple[int, str]]:
+    """Width and height, and where they stand: as asked, else as `upscale` or the image makes them, else the default."""
+    (width, _), (height, _), (factor, where) = (chosen(name) for name in ("width", "height", "upscale"))
+    usual = (family.defaults.width, family.defaults.height)
+    if factor is not None and image is not None:
+        if width is not None or height is not None:
+            raise BadInput(
+                "`upscale` says how large the image gets: send it without `width` and `height`.", field=where
+            )
+        usual = _enlarged(image, float(factor), family, where)
+    elif image is not None and width is height is None:
+        usual = nearest((image.width, image.height), family.limits.sizes)
+    return chosen("width", usual[0]), chosen("height", usual[1])
+
+
+def _enlarged(image: InputImage, factor: float, family: Family, where: str) -> Size:
+    """The family's size nearest to so many times the image's; raises `OutOfRange` where that is not larger than it."""
+    width, height = nearest((round(image.width * factor), round(image.height * factor)), family.limits.sizes)
+    if width <= image.width or height <= image.height:
+        known = ", ".join(f"{w}×{h}" for w, h in family.limits.sizes)
+        raise OutOfRange(
+            f"The image has {image.width}×{image.height} pixels, and family {family.id} draws none {factor:g} times as "
+            f"large. It makes: {known}.",
+            field=where,
+        )
+    return width, height
+
+
 def _source(chosen: Callable[..., tuple[Any, str]], inputs: Inputs) -> _Source:
     """Image, mask and strength; raises `BadInput` where one of them is there without what it needs."""
-    (image, at), (mask, at_mask), (strength, at_strength) = (chosen(name) for name in ("image", "mask", "strength"))
+    given = {name: chosen(name) for name in ("image", "mask", "strength", "upscale")}
+    image, mask, strength, upscale = (value for value, _ in given.values())
     if image is None:
-        if mask is not None or strength is not None:
-            name, where = ("mask", at_mask) if mask is not None else ("strength", at_strength)
-            raise BadInput(f"`{name}` says what becomes of an `image`: send one with it, or leave it out.", field=where)
+        for name, (value, where) in given.items():
+            if value is not None:
+                text = f"`{name}` says what becomes of an `image`: send one with it, or leave it out."
+                raise BadInput(text, field=where)
         return _Source()
-    found = inputs.image(image, at)
-    hole = None if mask is None else inputs.mask(mask, at_mask, found)
-    usual = IMAGE_STRENGTH if mask is None else MASK_STRENGTH
+    found = inputs.image(image, given["image"][1])
+    hole = None if mask is None else inputs.mask(mask, given["mask"][1], found)
+    usual = MASK_STRENGTH if mask is not None else IMAGE_STRENGTH if upscale is None else UPSCALE_STRENGTH
     return _Source(found, hole, usual if strength is None else float(strength))
 
 

@@ -92,6 +92,7 @@ def _from_here(place: str) -> str:
 @click.option("--image", "image", type=PICTURE, help="A picture to begin with, in place of noise.")
 @click.option("--mask", "mask", type=PICTURE, help="What of it is drawn anew: what is transparent in it, else white.")
 @click.option("--strength", type=Number(), help="How far it may be left, 0.01 to 1; default: 0.75, with --mask 1.")
+@click.option("--upscale", type=Number(), help="Draw it so many times as large, at the family's nearest size.")
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option(

@@ -47,12 +47,13 @@ def on_white(picture: Image.Image) -> Image.Image:
 
 
 def mask_of(picture: Image.Image, field: str) -> Image.Image:
-    """L, white where an image is to be drawn anew: what is transparent, or else what is white.
+    """L, white where an image is to be drawn anew: what is transparent, or, where nothing is, what is white.
 
     Raises:
         BadPicture: all of it or nothing would be drawn anew.
     """
-    levels = ImageOps.invert(picture.getchannel("A")) if picture.mode == "RGBA" else picture.convert("L")
+    by_hole = picture.mode == "RGBA" and has_hole(picture)  # canvases write opaque pictures with transparency, too
+    levels = ImageOps.invert(picture.getchannel("A")) if by_hole else picture.convert("L")
     low, high = np.asarray(levels).min(), np.asarray(levels).max()
     if high < 128 or low >= 128:
         what = "Nothing of it is white or transparent" if high < 128 else "All of it is white or transparent"

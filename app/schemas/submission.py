@@ -38,6 +38,7 @@ LORA_SCHEMA = {
 LEVEL_CHARS = 64
 LEAST_STRENGTH = 0.01  # a schedule is made long enough for one step of it
 Strength = Annotated[Number, Field(ge=LEAST_STRENGTH, le=1)]
+Upscale = Annotated[Number, Field(gt=1, le=8)]
 CUSTOM_ID_CHARS = 255
 
 
@@ -110,7 +111,13 @@ class Options(In):
     )
     strength: Strength | None = Field(
         default=None,
-        description="How far `image` may be left: the share of the steps that is run. Left out: 0.75, with `mask` 1.",
+        description="How far `image` may be left: the share of the steps that is run. Left out: 0.75, with `mask` 1, "
+        "with `upscale` 0.3.",
+    )
+    upscale: Upscale | None = Field(
+        default=None,
+        description="Draw `image` so many times as large, in place of `width` and `height`: at the family's nearest "
+        "size, which has to be larger than the image.",
     )
     min_quality: Share | None = Field(
         default=None,

@@ -16,7 +16,8 @@ from app.submission import input_error
 from core.settings import settings
 
 Asked = TypeVar("Asked", bound=BaseModel)
-PLAIN = ("prompts", "size", "file", FIELD, KEY_FIELD)  # fields of the form that are not options of a job
+PLAIN = ("prompts", "size", "file", "image_file", "mask_file", FIELD, KEY_FIELD)  # not options of a job
+OF_IMAGE = ("mask", "strength")  # fields that say nothing without an image
 
 
 def validated(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
@@ -29,7 +30,8 @@ def validated(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
 
 def options_of(form: Mapping[str, str]) -> FormIn:
     """The fields of the form on `/` as options of a job; `128x64` is a width and a height."""
-    options = {name: value for name, value in form.items() if name not in PLAIN}
+    out = PLAIN if form.get("image") else (*PLAIN, *OF_IMAGE)
+    options = {name: value for name, value in form.items() if name not in out}
     width, _, height = form.get("size", "").partition("x")
     return validated(FormIn, {**options, "width": width, "height": height})
 

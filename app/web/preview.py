@@ -62,7 +62,8 @@ def draft(family: Family, prompts: list[str]) -> Draft:
     if not prompts:
         return Draft(0, 0, [], [])
     try:
-        job = options_of(request.form).job(prompts=prompts[:LOOKED_AT])
+        without_image = {**request.form.to_dict(), "image": ""}  # one that is here need not be read for it
+        job = options_of(without_image).job(prompts=prompts[:LOOKED_AT])
         if job.seed in (None, RANDOM):
             job.seed = secrets.randbelow(2**31)
         rows = rows_of(job, family)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -16,6 +17,7 @@ from app.schemas.submission import FormIn
 from app.security import check_form
 from app.uploads import read_upload
 from app.uploads.files import WESTERN
+from app.web.begin import files_kept, picture_of
 from app.web.blueprint import blueprint
 from app.web.form import lines_of, options_of
 from app.web.levels import choices
@@ -32,8 +34,8 @@ RECENT = 8
 @blueprint.get("/")
 @needs(Scope.READ)
 def home() -> str:
-    """The form."""
-    return _page({})
+    """The form, filled in as its address says."""
+    return _page(request.args)
 
 
 @blueprint.post("/")
@@ -41,10 +43,12 @@ def home() -> str:
 def submit() -> Any:
     """Take the form; what is wrong is shown above it, with everything still filled in."""
     check_form()
+    values: Mapping[str, str] = request.form
     try:
-        submitted, read_as = _submit()
+        values = files_kept(values, request.files)
+        submitted, read_as = _submit(values)
     except ArgusError as error:
-        return answer(error) if error.status >= 500 else (_page(request.form, error), error.status)
+        return answer(error) if error.status >= 500 else (_page(values, error), error.status)
     return redirect(url_for("web.job", job_id=submitted.job.id, read_as=read_as), 303)
 
 
@@ -56,13 +60,13 @@ def recent() -> str:
         return render_template("_jobs.html", jobs=job_list(session, 1, RECENT).jobs)
 
 
-def _submit() -> tuple[jobs.Submitted, str | None]:
+def _submit(values: Mapping[str, str]) -> tuple[jobs.Submitted, str | None]:
     """The job, and the encoding that was assumed of a file."""
-    form = options_of(request.form)
+    form = options_of(values)
     file = request.files.get("file")
     if file and file.filename:
         return _submit_file(form, file)
-    prompts: list[Any] = list(lines_of(request.form))
+    prompts: list[Any] = list(lines_of(values))
     if not prompts:
         raise BadInput("Write at least one prompt, or choose a file.", field="prompts")
     return jobs.submit(form.job(prompts=prompts), "web"), None
@@ -80,12 +84,13 @@ def _submit_file(form: FormIn, file: FileStorage) -> tuple[jobs.Submitted, str |
         return submitted, WESTERN if found.notes else None
 
 
-def _page(values: Any, error: ArgusError | None = None) -> str:
+def _page(values: Mapping[str, str], error: ArgusError | None = None) -> str:
     with transaction() as session:
         return render_template(
             "home.html",
             values=values,
             error=error,
+            picture=picture_of(values),
             levels=choices(levels_out(session, load_family(settings().family))),
             jobs=job_list(session, 1, RECENT).jobs,
             slo_s=latency_target_s(session, load_family(settings().family)),

@@ -84,6 +84,14 @@ def test_an_image_that_was_drawn_here_is_begun_with_by_its_id(client: FlaskClien
     assert kept() == 1
 
 
+def test_an_image_is_drawn_so_many_times_as_large_and_little_is_changed_of_it(client: FlaskClient) -> None:
+    small = b64encode(saved(halves("RGB", "red", "blue", (60, 30)))).decode()
+    prompts = [{"prompt": "a"}, {"prompt": "b", "strength": 0.5}]
+    job = client.post("/v1/jobs", json={"prompts": prompts, "image": small, "upscale": 2})
+    assert job.status_code == 202, job.text
+    assert columns() == [(128, 64, pytest.approx(0.3), False), (128, 64, pytest.approx(0.5), False)]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "field"),
     [
@@ -99,6 +107,10 @@ def test_an_image_that_was_drawn_here_is_begun_with_by_its_id(client: FlaskClien
         ({"image": IMAGE, "mask": IMAGE[:-40]}, "bad_picture", "mask"),
         ({"image": IMAGE, "mask": BLACK}, "bad_picture", "mask"),
         ({"image": IMAGE, "width": 100}, "out_of_range", "width"),
+        ({"upscale": 2}, "bad_input", "upscale"),
+        ({"image": IMAGE, "upscale": 1}, "out_of_range", "upscale"),
+        ({"image": IMAGE, "upscale": 2}, "out_of_range", "upscale"),
+        ({"image": IMAGE, "upscale": 2, "height": 64}, "bad_input", "upscale"),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused_by_field_and_no_row_is_stored(

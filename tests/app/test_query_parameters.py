@@ -50,6 +50,7 @@ TIMES = tuple(
 )
 VALUES = (*NUL, *HUGE, *CURSORS, *BROKEN, *TIMES)
 PAGES = ("/gallery", "/dashboard/figures", "/jobs/<uuid:job_id>")  # read their parameters themselves
+FORM = ("prompts", "image", "mask", "strength", "size", "n", "seed", "min_quality")  # `/` is filled in as it says
 NOBODY_THERE = (("/readyz", 503), ("/v1/requests", 503))  # no scheduler ticks, no router reads what is looked for
 LONGEST_ANSWER = 2 * 1024 * 1024  # a page asked for a thousand million lines has none of them
 
@@ -76,7 +77,7 @@ def documented() -> dict[str, set[str]]:
 @lru_cache
 def names() -> list[str]:
     """Every query parameter that is documented, or that some line of the application reads."""
-    found = set[str]().union(*documented().values())
+    found = set(FORM).union(*documented().values())
     for path in (ROOT / "app").rglob("*.py"):
         found |= set(re.findall(r"\bargs(?:\.get(?:list)?\(|\[)\"(\w+)\"", path.read_text()))
     return sorted(found)
@@ -87,7 +88,7 @@ def queries(rule: str) -> Iterator[str]:
     own = documented().get(re.sub(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule), set())
     for value in VALUES:
         yield "&".join(f"{name}={value}" for name in names())
-        yield from (f"{name}={value}" for name in (names() if rule in PAGES else own))
+        yield from (f"{name}={value}" for name in (names() if rule in PAGES else FORM if rule == "/" else own))
 
 
 @pytest.fixture

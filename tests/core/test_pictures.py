@@ -113,7 +113,8 @@ def test_what_is_no_picture_is_refused_by_name(sent: bytes, said: str) -> None:
 def test_a_mask_is_what_is_transparent_or_else_what_is_white() -> None:
     clear = mask_of(halves("RGBA", (255, 255, 255, 255), (0, 0, 0, 0)), "mask")
     white = mask_of(halves("RGB", "black", "white"), "mask")
-    for mask in (clear, white):
+    opaque = mask_of(halves("RGBA", "black", "white"), "mask")
+    for mask in (clear, white, opaque):
         assert (mask.mode, mask.getpixel((8, 8)), mask.getpixel((56, 8))) == ("L", 0, 255)
 
 

@@ -22,9 +22,11 @@ function form() {
   drop.addEventListener("dragleave", over(false));
   drop.addEventListener("drop", (event) => {
     over(false)(event);
-    if (!event.dataTransfer.files.length) return;
-    file.files = event.dataTransfer.files;
-    chosen();
+    const { files } = event.dataTransfer;
+    if (!files.length) return;
+    const taker = files[0].type.startsWith("image/") ? one("#image-file") : file;
+    taker.files = files;
+    taker.dispatchEvent(new Event("change"));
   });
   prompts.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) prompts.form.requestSubmit();

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image as Pictures
 from playwright.sync_api import Browser
 
 from core.families import load_family
@@ -66,6 +69,40 @@ def test_a_prompt_is_written_previewed_and_sent_with_the_keyboard_alone(site: We
         shown.page.locator("[data-prompt]").first.press("Enter")
         assert shown.page.locator("#prompts").input_value() == "a {red|green} kite"
         assert shown.said == []
+
+
+def test_an_image_is_chosen_painted_over_and_sent(site: Web, browser: Browser, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Pictures.new("RGB", (400, 200), "teal").save(picture)
+    for width in (DESKTOP, PHONE):
+        with view(browser, site.url, width) as shown:
+            shown.opens("/")
+            page = shown.page
+            page.locator("#prompts").fill("a fox")
+            page.get_by_text("Begin with an image").click()
+            page.locator("#image-file").set_input_files(picture)
+            brush = page.locator("#brush")
+            brush.wait_for()
+            assert page.locator("[name=size]:checked").input_value() == "128x64"
+            assert page.locator("#strength").input_value() == "0.75"
+            box = brush.bounding_box()
+            assert box is not None
+            page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+            page.mouse.down()
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+            page.mouse.up()
+            assert page.locator("#strength").input_value() == "1"
+            page.locator("#preview:not(.htmx-request) b").wait_for()
+            assert (shown.overflow, shown.violations()) == (0, [])
+            page.get_by_role("button", name="Generate", exact=True).click()
+            page.wait_for_url("**/jobs/*")
+            job = json.loads(site.call(f"/v1{urlsplit(page.url).path}")[1])
+            request = json.loads(site.call(f"/v1/requests/{job['requests'][0]['id']}")[1])
+            assert (request["kind"], request["strength"]) == ("inpainting", 1)
+            mask = Pictures.open(io.BytesIO(site.call(urlsplit(request["links"]["mask"]).path)[1])).convert("L")
+            assert mask.size == (400, 200)
+            assert (mask.getpixel((150, 100)), mask.getpixel((350, 20))) == (255, 0)
+            assert shown.said == []
 
 
 def test_the_theme_that_was_chosen_stays(site: Web, browser: Browser) -> None:

@@ -1,0 +1,140 @@
+// The image that the form begins with, and a brush over it: what is painted becomes the mask file when the form is sent.
+const one = (selector) => document.querySelector(selector);
+
+const easel = one("#easel"), begun = one("#begun"), brush = one("#brush"), strength = one("#strength");
+const imageFile = one("#image-file"), maskFile = one("#mask-file");
+const USUAL = { image: 0.75, mask: 1 };  // strengths where none was chosen
+const CUT_WEIGHT = 4;  // as `app/sizes.py` has it
+let strokes = [], changed = false, chosen = Boolean(strength?.dataset.chosen);
+
+const hasMask = () => strokes.length > 0 || maskFile.files.length > 0 || one("#mask").value !== "";
+const maskSays = (text) => { one("#mask-name").textContent = text; };
+
+function say() {
+  if (!chosen) strength.value = hasMask() ? USUAL.mask : USUAL.image;
+  one("#strength-says").textContent = Number(strength.value).toFixed(2);
+}
+
+function paint() {
+  const pen = brush.getContext("2d");
+  pen.clearRect(0, 0, brush.width, brush.height);
+  Object.assign(pen, { strokeStyle: "#fff", lineCap: "round", lineJoin: "round" });
+  strokes.forEach(({ width, points }) => {
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.moveTo(points[0][0], points[0][1] + 0.01);  // a dot is a line, too
+    points.forEach(([x, y]) => pen.lineTo(x, y));
+    pen.stroke();
+  });
+}
+
+// Another mask, or none: the one that was there is not sent.
+function mask(text, file = null) {
+  one("#mask").value = "";
+  if (!file) maskFile.value = "";
+  maskSays(text);
+  paint();
+  say();
+}
+
+// Painted strokes as the file of the form: white on black, as many pixels as the image.
+async function keep() {
+  const sheet = document.createElement("canvas"), files = new DataTransfer();
+  [sheet.width, sheet.height] = [brush.width, brush.height];
+  const pen = sheet.getContext("2d");
+  pen.fillRect(0, 0, sheet.width, sheet.height);
+  pen.drawImage(brush, 0, 0);
+  const blob = await new Promise((done) => { sheet.toBlob(done, "image/png"); });
+  files.items.add(new File([blob], "painted.png", { type: "image/png" }));
+  maskFile.files = files.files;
+  changed = false;
+}
+
+function place(event) {
+  const box = brush.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width * brush.width, (event.clientY - box.top) / box.height * brush.height];
+}
+
+function painting() {
+  brush.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    brush.setPointerCapture(event.pointerId);
+    strokes.push({ width: one("#brush-size").value / 100 * Math.max(brush.width, brush.height), points: [place(event)] });
+    changed = true;
+    mask("painted");
+  });
+  brush.addEventListener("pointermove", (event) => {
+    if (!brush.hasPointerCapture(event.pointerId)) return;
+    strokes.at(-1).points.push(place(event));
+    paint();
+  });
+  one("#undo").addEventListener("click", () => {
+    strokes.pop();
+    changed = strokes.length > 0;
+    mask(changed ? "painted" : "white is drawn anew");
+  });
+  one("#no-mask").addEventListener("click", () => { strokes = []; changed = false; mask("white is drawn anew"); });
+  maskFile.addEventListener("change", () => {
+    if (!maskFile.files.length) return;
+    strokes = [];
+    changed = false;
+    mask(maskFile.files[0].name, maskFile.files[0]);
+  });
+}
+
+// The size of the family that loses least of the image (`app/sizes.py`).
+function nearest() {
+  const loss = (radio) => {
+    const [width, height] = radio.value.split("x").map(Number);
+    const across = begun.naturalWidth / width, down = begun.naturalHeight / height;
+    return CUT_WEIGHT * Math.abs(Math.log(across / down)) + Math.abs(2 * Math.log(Math.max(across, down)));
+  };
+  const sizes = [...document.querySelectorAll("[name=size]")].sort((left, right) => loss(left) - loss(right));
+  if (sizes.length) sizes[0].checked = true;
+}
+
+function choosing() {
+  imageFile.addEventListener("change", () => {
+    if (!imageFile.files.length) return;
+    const reader = new FileReader();  // the pages' policy shows no blobs
+    reader.addEventListener("load", () => { begun.dataset.fresh = "yes"; begun.src = reader.result; });
+    reader.readAsDataURL(imageFile.files[0]);
+    one("#begin").open = true;
+  });
+  begun.addEventListener("load", () => {
+    [brush.width, brush.height] = [begun.naturalWidth, begun.naturalHeight];
+    easel.hidden = one("#no-image").hidden = false;
+    if (!begun.dataset.fresh) return;
+    one("#image").value = "";
+    one("#image-name").textContent = `${imageFile.files[0].name}, ${begun.naturalWidth} × ${begun.naturalHeight}`;
+    strokes = [];
+    mask("white is drawn anew");
+    nearest();
+  });
+  begun.addEventListener("error", () => {
+    easel.hidden = true;
+    one("#image-name").textContent = "This cannot be shown: is it a PNG, JPEG or WebP file?";
+  });
+  one("#no-image").addEventListener("click", () => {
+    imageFile.value = one("#image").value = "";
+    strokes = [];
+    changed = false;
+    mask("white is drawn anew");
+    easel.hidden = one("#no-image").hidden = true;
+    one("#image-name").textContent = "or drop one here";
+  });
+}
+
+if (easel) {
+  choosing();
+  painting();
+  strength.addEventListener("input", () => { chosen = true; say(); });
+  strength.form.addEventListener("submit", async (event) => {
+    if (!changed) return;
+    event.preventDefault();
+    await keep();
+    strength.form.requestSubmit(event.submitter);
+  });
+  if (begun.complete && begun.naturalWidth) begun.dispatchEvent(new Event("load"));
+  say();
+}
