@@ -29,6 +29,7 @@ from core.numbers import MAX_SEED, RANDOM
 from core.prompt_window import window_of
 from core.refusals import refusal
 from core.settings import settings
+from core.stand_ins import stand_in
 from core.tables import InputImage
 
 AUTO = "auto"
@@ -70,7 +71,7 @@ def _rows(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs
     columns, texts = _columns(item, job, family, place, inputs), _texts(item, job, family, place)
     given, field = _chosen(item, job, place, "loras", ())
     listed, fields = [use_of(one, family, field) for one in given], (field, _chosen(item, job, place, "level")[1])
-    level = None if columns["level_asked"] == AUTO else columns["level_asked"]
+    level = None if columns["level_asked"] == AUTO else stand_in(family, columns["level_asked"])
     for seed in _seeds(item, job, place):
         drawn, tagged = _texts_for(texts, seed, family)
         yield {**columns, **drawn, "loras": together([*listed, *tagged], family, level, fields), "seed": seed}
@@ -273,8 +274,8 @@ def _within(bounds: tuple[float, float], value: float, field: str) -> float:
 
 
 def _level(family: Family, level: str, field: str) -> str:
-    if level == AUTO:
-        return AUTO
+    if level == AUTO or level in family.withheld:  # it is drawn at the next one (`core.stand_ins`)
+        return level
     try:
         return family.level(level).id
     except ArgusError as error:

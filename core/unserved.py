@@ -1,14 +1,18 @@
-"""Moves H (of jobs that nobody waits for any more) and J of `core.requests`: what ends before it begins, by a sweep."""
+"""Moves of `core.requests` by a sweep: H (of jobs that nobody waits for any more), J, what ends before it begins; and
+back to the router from levels that are not offered any more."""
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func, or_, text
+from sqlalchemy import ColumnElement, func, or_, text, update
+from sqlalchemy.orm import Session
 
 from core.database import transaction
 from core.errors import NotStartedInTime
-from core.tables import Request
+from core.families import Family
+from core.tables import Request, State
 
 MOST = 5_000  # requests that one statement expires: what is left goes with the next
 CANCEL_ABANDONED = text(
@@ -42,6 +46,17 @@ def expire_unstarted() -> int:
     """Fail what should have begun by now and has not; returns how many requests that were."""
     with transaction() as session:
         return session.execute(EXPIRE, {"code": NotStartedInTime.code, "most": MOST}).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def return_not_offered(session: Session, family: Family) -> set[uuid.UUID]:
+    """Requests that wait at a level that the family does not offer any more are accepted again; returns their jobs."""
+    back = (
+        update(Request)
+        .where(Request.state == State.QUEUED, Request.family == family.id, Request.level.not_in(family.levels))
+        .values(state=State.ACCEPTED, routed_at=None)
+        .returning(Request.job_id)
+    )
+    return set(session.scalars(back))
 
 
 def may_start() -> ColumnElement[bool]:

@@ -52,6 +52,11 @@ def not_served(level: str) -> str:
     return f"no worker serves {level} now"
 
 
+def not_offered(asked: str, level: str, why: str | None) -> str:
+    """Why a request has another level than it named: that one is withheld for a reason, or is gone."""
+    return f"{level} instead of {asked}, which is not offered{f': {why}' if why else ' any more'}"
+
+
 def _demand(epoch: Epoch, load: LoadState) -> str:
     waiting = sum(load.waiting.values())
     rate = 60 * max(load.rate, epoch.rate)

@@ -25,7 +25,7 @@ from core.publishing import WINDOW, publish_jobs, publish_requests
 from core.queues import depths
 from core.requests import return_to_router
 from core.tables import Image, Request, State
-from core.unserved import cancel_abandoned, expire_unstarted
+from core.unserved import cancel_abandoned, expire_unstarted, return_not_offered
 from scheduler.control.lost_workers import LostWorkers
 from scheduler.observation.queries import live_workers
 
@@ -127,14 +127,15 @@ def _foreground(family: Family) -> tuple[ColumnElement[bool], ...]:
 
 
 def route_unserved(family: Family) -> int:
-    """Route again what waits at a level that no live worker serves; levels asked for by name wait for the tick."""
+    """Route again what waits at a level that no live worker serves, or that is not offered any more; who asked for one
+    that is offered waits for the tick."""
     with transaction() as session:
+        jobs = return_not_offered(session, family)
         served = {queue for worker in live_workers(session, family) for queue in worker.queues}
         unserved = [level for level in family.levels if family.queue(level) not in served]
-        if not served or not unserved:
-            return 0
-        jobs = return_to_router(session, family.id, unserved)
-    return publish_jobs(list(jobs))
+        if served and unserved:
+            jobs |= return_to_router(session, family.id, unserved)
+    return publish_jobs(list(jobs)) if jobs else 0
 
 
 def score_again() -> int:

@@ -29,6 +29,7 @@ from core.messages import SCHEDULER_QUEUE, Tick
 from core.publishing import publish_requests
 from core.queued_requests import keep_predictions
 from core.requests import Choice, route
+from core.stand_ins import stand_in
 from core.tables import Request, ServiceClass
 from scheduler.control import reasons
 from scheduler.control.next_to_route import Next, next_to_route
@@ -160,7 +161,7 @@ class Router:
         in_front = _in_front(request, batch)
         by_policy = in_front and request.level_asked == "auto"
         if request.level_asked != "auto":
-            level, note = request.level_asked, reasons.ASKED_FOR
+            level, note = self._asked_for(request)
         elif snapshot.epoch is None or not in_front:
             level, note = self.family.reference, reasons.BATCH if snapshot.epoch else reasons.NO_PLAN
         elif routed := self._by_policy(request, seen, policy, snapshot, snapshot.epoch):
@@ -200,8 +201,15 @@ class Router:
 
     def _without_plan(self, request: Request, why: str) -> Choice:
         if request.level_asked != "auto":
-            return Choice(request, request.level_asked, reasons.ASKED_FOR)
+            return Choice(request, *self._asked_for(request))
         return Choice(request, self.family.reference, why)
+
+    def _asked_for(self, request: Request) -> tuple[str, str]:
+        """The level that a request names, or the next one where that is not offered; and why."""
+        asked = request.level_asked
+        level = stand_in(self.family, asked)
+        why = self.family.withheld.get(asked)
+        return level, reasons.ASKED_FOR if level == asked else reasons.not_offered(asked, level, why)
 
 
 def _is_urgent(request: Request) -> bool:

@@ -43,6 +43,21 @@ def test_what_waits_where_nobody_serves_any_more_is_routed_again(family):
     assert requests(kept)[0].state == State.QUEUED  # asked for by name: the tick finds it a worker
 
 
+def test_what_waits_at_a_level_that_is_not_offered_any_more_runs_at_the_next_one_and_says_why(family):
+    join(models=("large",))
+    levels = {name: level for name, level in family.levels.items() if name != "sm-small"}
+    lacking = family.model_copy(update={"levels": levels, "withheld": {"sm-small": "its calibration is damaged"}})
+    named = submit(1, state=State.QUEUED, level="sm-small", epoch=1, level_asked="sm-small")
+    planned = submit(1, state=State.QUEUED, level="sm-small", epoch=1)
+    gone = submit(1, level_asked="sm-tiny")
+    reconcile(lacking)
+    Router(lacking).route()
+    assert {row.level for job in (named, planned, gone) for row in requests(job)} == {"exact"}
+    reason = "exact instead of sm-small, which is not offered: its calibration is damaged"
+    assert requests(named)[0].note == reason
+    assert requests(gone)[0].note == "exact instead of sm-tiny, which is not offered any more"
+
+
 def test_a_silent_workers_requests_are_tried_elsewhere_however_often_that_happens(family):
     boot = join(seen_ago_s=60.0)
     job = submit(2, state=State.QUEUED, level="exact", epoch=1)
