@@ -14,6 +14,7 @@ import statistics
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rich.progress import Progress
 
 from bench.light_load import at_rate, one_at_a_time, worker_seconds
 from bench.live.machine import hardware
+from bench.neighbour import Neighbour, measure
 from bench.own import keep, own_argus, own_home, peak_mb, run_of
 from core.client import ArgusClient
 from core.families import load_family
@@ -96,7 +98,7 @@ def latencies(sent: Sequence[Sent]) -> dict[str, Any]:
 def page(found: dict[str, Any]) -> str:
     """The page of the results."""
     run, machine, file = found["run"], found["hardware"], found["file"]
-    alone, beside = found["without"], found["with"]
+    alone, beside, neighbour = found["without"], found["with"], Neighbour(**found["neighbour"])
     rows = [
         f"| {name} | {part['requests']} | {part['done']} | {part['p50_s']:.2f} | {part['p95_s']:.2f} "
         f"| {part['late']:.1%} |"
@@ -114,6 +116,9 @@ def page(found: dict[str, Any]) -> str:
             f"- The web process had {file['before_mb']:.0f} MB before and **{file['peak_mb']:.0f} MB** at most.",
             f"- Interactive requests meanwhile ({run['share']:.0%} of the exact capacity, the same arrivals): p95 "
             f"**{beside['p95_s'] / alone['p95_s']:.2f}** of what it is without the file.",
+            f"- Of that the machine's part: an image takes {neighbour.alone_s:.2f} s on one core, and "
+            f"{neighbour.beside_s:.2f} s (**{neighbour.ratio:.2f}**) while the other core draws, without Argus between "
+            "(`python -m bench.neighbour`).",
             f"- Moves of the whole job: {moved}.",
             "",
             "| interactive requests | sent | drawn | p50, s | p95, s | late |",
@@ -148,6 +153,7 @@ def main(prompts: int, minutes: float, share: float, write: bool) -> None:
         file["before_mb"] = before
         moved = moves(client, upload.job["id"])
     found = {"run": run, "hardware": hardware(), "file": file, "without": without, "with": beside, "moves": moved}
+    found["neighbour"] = asdict(measure(family))
     if write:
         keep(found, KEPT, PAGE, page(found))
     click.echo(page(found))
