@@ -147,5 +147,7 @@ def _kept(picture: Pictures.Image) -> InputImage:
     with transaction() as session:
         found = session.scalars(once.returning(InputImage)).one()
     if found.id != id:
+        if store.size(found.key) != found.bytes:  # its file was lost: here it is again
+            store.write(found.key, data)
         store.delete(stored.key)
     return found

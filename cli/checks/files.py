@@ -16,7 +16,7 @@ AT_ONCE = 1_000  # files, or images
 
 def files(repair: bool) -> Iterator[Finding]:
     """Files without a row, and images whose file is gone or is another; with `repair` those go, and these are drawn
-    again. Every file of an image is read."""
+    again. Every file of an image is read, and of those that requests begin with."""
     from core.families import load_family
     from core.images import ImageStore
     from core.settings import settings
@@ -25,6 +25,7 @@ def files(repair: bool) -> Iterator[Finding]:
     yield _orphans(store, repair)
     yield _missing(store, repair)
     yield _redrawn(load_family(settings().family), store, repair)
+    yield _inputs(store)
 
 
 def _orphans(store: ImageStore, repair: bool) -> Finding:
@@ -70,3 +71,17 @@ def _redrawn(family: Family, store: ImageStore, repair: bool) -> Finding:
         ).one()
     text = f"{marked} marked as missing, {ordered} of them to be drawn again"
     return Finding("missing images", not marked or repair, f"{text}, {whole} whole again" if repair else text)
+
+
+def _inputs(store: ImageStore) -> Finding:
+    from sqlalchemy import select
+
+    from core.database import transaction
+    from core.tables import InputImage
+    from scheduler.control.missing_files import is_whole
+
+    with transaction() as session:
+        sent = list(session.scalars(select(InputImage)))
+    lost = sum(not is_whole(store, each) for each in sent)
+    text = f"{len(sent)} to begin with, {lost} without their file or with a damaged one"
+    return Finding("inputs", not lost, f"{text}: requests with them fail until they are sent again" if lost else text)

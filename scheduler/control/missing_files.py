@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from core.database import transaction
 from core.errors import NotFound
 from core.images import ImageStore
-from core.tables import Image
+from core.tables import Image, InputImage
 
 log = structlog.get_logger(__name__)
 FEW = 5  # missing at once that are believed whatever their share
@@ -83,7 +83,7 @@ def mark(found: Missing) -> int:
     return marked
 
 
-def is_whole(store: ImageStore, image: Image) -> bool:
+def is_whole(store: ImageStore, image: Image | InputImage) -> bool:
     """Whether the file of an image is there and is the one that was stored; raises `StoreDown`."""
     try:
         store.get(image.key, image.sha256)

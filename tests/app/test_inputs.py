@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from PIL import Image as Pictures
 from sqlalchemy import func, select, update
 
+from cli.checks.files import files
 from core.database import transaction
 from core.images import ImageStore
 from core.tables import InputImage, Request
@@ -64,6 +65,18 @@ def test_the_same_file_is_kept_once(client: FlaskClient) -> None:
     client.post("/v1/jobs", json={"prompt": "a", "image": IMAGE})
     assert (len(ids), kept()) == (1, 1)
     assert sum(str(*ids) in key for key in ImageStore().files()) == 1
+
+
+def test_a_file_that_was_lost_is_there_again_once_it_is_sent_again(client: FlaskClient) -> None:
+    sent = send(client)
+    (key,) = (key for key in ImageStore().files() if sent.get_json()["id"] in key)
+    ImageStore().delete(key)
+    assert client.get(sent.headers["Location"]).status_code == 404
+    found = next(each for each in files(repair=False) if each.subject == "inputs")
+    assert (found.ok, "1 without their file" in found.text) == (False, True)
+    assert send(client).get_json()["id"] == sent.get_json()["id"]
+    assert client.get(sent.headers["Location"]).status_code == 200
+    assert all(each.ok for each in files(repair=False) if each.subject == "inputs")
 
 
 def test_image_and_mask_in_base64_go_with_the_job_that_names_them(client: FlaskClient) -> None:
