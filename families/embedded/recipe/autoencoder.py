@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.fidelity import psnr
 from families.embedded.codec import ConvCodec
 from families.embedded.recipe import data, nets, scenes
 from families.embedded.recipe.painter import Layout
@@ -56,8 +57,7 @@ def fidelity(run: Run, count: int = 64) -> float:
     layout = Layout.of(scenes.layout(run.held_out[:count]), run.device)
     real = run.painter.paint(layout, run.plan.pixels, run.rng)
     drawn = run.codec.draw(run.codec.encode(real.to(run.kind))).float().clamp(-1, 1)
-    error = ((drawn - real) ** 2).mean((1, 2, 3)) / 4
-    return float((-10 * error.log10()).mean())
+    return float(psnr(drawn, real).mean())
 
 
 @torch.no_grad()
