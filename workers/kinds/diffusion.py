@@ -1,15 +1,20 @@
-"""Where a sampler stands between noise and picture, and one step from there: shared by P2L and DDFM.
+"""Sampling with a clean picture that may be corrected at every step: what the engine's `on_x0` does to one row.
 
-x = signal·x₀ + noise·ε at every level, whatever a model's schedule is called.
+x = signal·x₀ + noise·ε at every level, whatever a model's schedule is called. The engine steps with a family's own
+sampler; this loop is for samplers that cannot share its forwards, for benches and for proofs in closed form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+Denoiser = Callable[[Tensor, float], Tensor]  # (x, time) → x̂₀, both (B, …)
+Hook = Callable[[int, Tensor], Tensor]  # (step from 1, x̂₀) → the x̂₀ to step towards
 
 
 class Level(NamedTuple):
@@ -21,12 +26,29 @@ class Level(NamedTuple):
 
 
 def flow_levels(sigmas: Iterable[float]) -> list[Level]:
-    """Of flow matching: x = (1 − σ)·x₀ + σ·ε (Lipman et al. 2023)."""
+    """Of flow matching: x = (1 − σ)·x₀ + σ·ε (Lipman et al. 2023, arXiv:2210.02747)."""
     return [Level(sigma, 1 - sigma, sigma) for sigma in sigmas]
 
 
+@torch.no_grad()
+def sample(
+    denoiser: Denoiser,
+    levels: Sequence[Level],
+    noise: Tensor,
+    on_x0: Hook | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """From noise at the first level to x at the last."""
+    x = noise
+    for number, (here, there) in enumerate(pairwise(levels), 1):
+        clean = denoiser(x, here.time)
+        x = step(x, on_x0(number, clean) if on_x0 else clean, here, there, eta, generator)
+    return x
+
+
 def step(
-    latents: Tensor, clean: Tensor, here: Level, there: Level, eta: float, generator: torch.Generator | None = None
+    x: Tensor, clean: Tensor, here: Level, there: Level, eta: float, generator: torch.Generator | None = None
 ) -> Tensor:
     """From one level to a less noisy one, towards `clean` (DDIM, Song et al. 2021, arXiv:2010.02502, eq. 12 and 16).
 
@@ -35,7 +57,5 @@ def step(
     forward = here.noise**2 - (here.signal / there.signal * there.noise) ** 2  # variance of x_here given x_there
     fresh = eta * there.noise / here.noise * max(forward, 0.0) ** 0.5
     kept = max(there.noise**2 - fresh**2, 0.0) ** 0.5
-    stepped = there.signal * clean + kept * (latents - here.signal * clean) / here.noise
-    if fresh == 0:
-        return stepped
-    return stepped + fresh * latents.new_empty(latents.shape).normal_(generator=generator)
+    stepped = there.signal * clean + kept * (x - here.signal * clean) / here.noise
+    return stepped + fresh * torch.empty_like(x).normal_(generator=generator) if fresh else stepped
