@@ -3,7 +3,7 @@ or by DBIM in a tenth of the steps (Zheng et al. 2024, arXiv:2405.15885).
 
 A bridge starts at the source x_T and ends at a picture x₀ that belongs to it. Between them
 
-    q(x_t | x_0, x_T) = N(a·x_T + b·x_0, c²)                 (DDBM eq. 7, in DBIM's notation eq. 5)
+    q(x_t | x_0, x_T) = N(a·x_T + b·x_0, c²)                 (in DBIM's notation)
 
 which a denoiser D(x_t, t, x_T) ≈ E[x_0 | x_t, x_T], trained on pairs, is all that is needed to follow backwards. The
 same weights serve both samplers.
@@ -57,7 +57,7 @@ class Bridge(ABC):
         )
 
     def direction(self, x: Tensor, clean: Tensor, source: Tensor, time: float, score: float) -> Tensor:
-        """The drift backwards, f·x − g²·(score·s − h): `score` ½ for the ODE, 1 for the SDE (DDBM eq. 8 and 9).
+        """The drift backwards, f·x − g²·(score·s − h): `score` ½ for the ODE, 1 for the SDE.
 
         s = ∇log q(x_t | x_T), of which `clean` is the denoiser's answer; h = ∇log p(x_T | x_t), Doob's transform.
         """
@@ -99,13 +99,41 @@ class VariancePreserving(Bridge):
         return math.exp(-0.5 * self.least * time - 0.25 * self.growth * time**2)
 
     def ratio(self, time: float) -> float:
-        return math.expm1(self.least * time + 0.5 * self.growth * time**2) ** 0.5
+        return math.sqrt(math.expm1(self.least * time + 0.5 * self.growth * time**2))
 
     def drift(self, time: float) -> float:
         return -0.5 * self.diffusion(time)
 
     def diffusion(self, time: float) -> float:
         return self.least + self.growth * time
+
+
+@dataclass(frozen=True)
+class Preconditioned:
+    """A denoiser from a network whose inputs and targets have unit variance, scaled as DDBM does.
+
+    Args:
+        network: of (scaled x_t, t, x_T).
+        clean, source: deviations of x_0 and x_T over all their values; `covariance` of both.
+    """
+
+    network: Callable[[Tensor, float, Tensor], Tensor]
+    bridge: Bridge
+    clean: float = 1.0
+    source: float = 1.0
+    covariance: float = 0.0
+
+    def scalings(self, time: float) -> tuple[float, float, float]:
+        """(skip, out, in): x̂₀ = skip·x_t + out·network(in·x_t), where skip·x_t is the best linear guess without it."""
+        a, b, c = self.bridge.weights(time)
+        variance = (a * self.source) ** 2 + (b * self.clean) ** 2 + 2 * a * b * self.covariance + c**2
+        skip = (b * self.clean**2 + a * self.covariance) / variance
+        left = a**2 * ((self.source * self.clean) ** 2 - self.covariance**2) + (self.clean * c) ** 2
+        return skip, math.sqrt(left / variance), 1 / math.sqrt(variance)
+
+    def __call__(self, x: Tensor, time: float, source: Tensor) -> Tensor:
+        skip, out, into = self.scalings(time)
+        return skip * x + out * self.network(into * x, time, source)
 
 
 def ddbm_times(bridge: Bridge, steps: int, least: float = 1e-4, rho: float = 7.0) -> list[float]:
@@ -123,7 +151,7 @@ def ddbm(
     churn: float = 0.33,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x₀ (B, …) by DDBM's hybrid sampler (Algorithm 1): of each step a share `churn` by Euler on the SDE, then Heun on
+    """x₀ (B, …) by DDBM's hybrid sampler: of each step a share `churn` by Euler on the SDE, then Heun on
     the ODE; up to three denoisings a step. At `churn` 0 it is deterministic and all samples of a source are one."""
     x = source
     for here, there in pairwise(times):
@@ -156,7 +184,7 @@ def dbim(
     eta: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x₀ (B, …) by a diffusion bridge implicit model (Algorithm 1): one denoising a step, and one before the first.
+    """x₀ (B, …) by a diffusion bridge implicit model: one denoising a step, and one before the first.
 
     At `eta` 0 all randomness is in the booting noise; at 1 the process is Markovian, as DDBM's SDE is.
     """

@@ -1,7 +1,7 @@
 """Two pictures of one scene in one, e.g. infrared and visible: DDFM (Zhao et al. 2023, arXiv:2303.06840). No training.
 
 An unconditional model draws; at every step its predicted clean picture is corrected towards both sources by one round
-of expectation and maximisation. The correction's model (§3.3): with x = fused − visible and y = infrared − visible,
+of expectation and maximisation. The correction's model: with x = fused − visible and y = infrared − visible,
 
     minimise |y − x|₁ + |x|₁ + smooth·‖∇x‖²,
 
@@ -65,7 +65,8 @@ class Pair:
         """The k that minimises coupling·‖k − x‖² + smooth·‖∇k‖², the picture being periodic."""
         height, width = x.shape[-2:]
         bend = self.smooth / self.coupling * _frequencies(height, width, x)
-        return irfft2(rfft2(x) / (1 + bend), s=(height, width))
+        smooth: Tensor = irfft2(rfft2(x) / (1 + bend), s=(height, width))
+        return smooth
 
 
 class Fusing:
@@ -105,4 +106,5 @@ def _frequencies(height: int, width: int, like: Tensor) -> Tensor:
     """|∇|² of forward differences in the Fourier domain, for `rfft2`."""
     rows = torch.fft.fftfreq(height, dtype=like.dtype, device=like.device)[:, None]
     columns = torch.fft.rfftfreq(width, dtype=like.dtype, device=like.device)
-    return 4 * ((torch.pi * rows).sin() ** 2 + (torch.pi * columns).sin() ** 2)
+    squared: Tensor = 4 * ((torch.pi * rows).sin().square() + (torch.pi * columns).sin().square())
+    return squared

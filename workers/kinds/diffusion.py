@@ -57,5 +57,7 @@ def step(
     forward = here.noise**2 - (here.signal / there.signal * there.noise) ** 2  # variance of x_here given x_there
     fresh = eta * there.noise / here.noise * max(forward, 0.0) ** 0.5
     kept = max(there.noise**2 - fresh**2, 0.0) ** 0.5
-    stepped = there.signal * clean + kept * (x - here.signal * clean) / here.noise
-    return stepped + fresh * torch.empty_like(x).normal_(generator=generator) if fresh else stepped
+    stepped: Tensor = there.signal * clean + kept * (x - here.signal * clean) / here.noise
+    if fresh:
+        stepped = stepped + fresh * torch.empty_like(x).normal_(generator=generator)
+    return stepped

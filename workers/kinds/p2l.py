@@ -1,6 +1,6 @@
 """Pictures from measurements, with a text-to-image model as prior: P2L (Chung et al. 2023, arXiv:2310.01110).
 
-At every step of sampling latents z, Algorithm 2 of the paper alternates between three minimisations of ‖A·D(ẑ₀) − y‖²:
+At every step of sampling latents z, three minimisations of ‖A·D(ẑ₀) − y‖² take turns:
 
 1. over the text's embedding, a few steps of Adam: the prompt that explains the measurement;
 2. over the picture, every few steps: x* = argmin ‖A·x − y‖² + trust·‖x − D(ẑ₀)‖², encoded again, so that ẑ₀ stays in
@@ -121,7 +121,8 @@ def tuned(
 
 def _distance(operator: Operator, picture: Tensor, measured: Tensor) -> Tensor:
     """‖A·x − y‖ of each row (B,)."""
-    return (operator.apply(picture) - measured).flatten(1).norm(dim=1)
+    distance: Tensor = torch.linalg.vector_norm(operator.apply(picture) - measured, dim=(1, 2, 3))
+    return distance
 
 
 def _wide(factor: Tensor, like: Tensor) -> Tensor:

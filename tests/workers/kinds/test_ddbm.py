@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from tests.workers.kinds.gaussian import assert_drawn_from, posterior_mean, spread
-from workers.kinds.ddbm import VarianceExploding, VariancePreserving, dbim, dbim_times, ddbm, ddbm_times
+from workers.kinds.ddbm import (
+    Preconditioned,
+    VarianceExploding,
+    VariancePreserving,
+    dbim,
+    dbim_times,
+    ddbm,
+    ddbm_times,
+)
 
 SIZE, COUNT = 3, 20_000
 COVARIANCE = spread(SIZE, seed=1)  # of x₀ given x_T
@@ -74,3 +82,20 @@ def test_without_churn_and_without_noise_a_source_has_one_picture(bridge):
     drawn = ddbm(denoiser_of(bridge), bridge, source, ddbm_times(bridge, 200), churn=0.0)
     assert torch.equal(drawn, drawn[:1].expand_as(drawn))
     assert torch.allclose(drawn[0], MEAN, atol=0.1)  # it begins at x_T, a little beside the mean there
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.95])
+def test_scalings_give_a_network_inputs_and_targets_of_unit_variance(bridge, share):
+    """And what is skipped past it is uncorrelated with what it has to learn: the best linear guess."""
+    generator = torch.Generator().manual_seed(6)
+    clean = 0.7 * torch.randn(200_000, generator=generator, dtype=torch.float64)
+    source = 0.6 * clean + 0.5 * torch.randn(200_000, generator=generator, dtype=torch.float64)
+    denoiser = Preconditioned(lambda x, t, s: 0 * x, bridge, 0.7, (0.42**2 + 0.25) ** 0.5, 0.6 * 0.49)
+    a, b, c = bridge.weights(share * bridge.end)
+    x = a * source + b * clean + c * torch.randn(200_000, generator=generator, dtype=torch.float64)
+    skip, out, into = denoiser.scalings(share * bridge.end)
+    target = (clean - skip * x) / out
+    assert (into * x).std().item() == pytest.approx(1, abs=0.01)
+    assert target.std().item() == pytest.approx(1, abs=0.01)
+    assert (target * x).mean().item() == pytest.approx(0, abs=0.02)
+    assert torch.equal(denoiser(x, share * bridge.end, source), skip * x)

@@ -1,0 +1,142 @@
+"""The page: figures with intervals, and which goals are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.live.machine import told
+from bench.scheduler.intervals import drawn, shown, verdict
+
+GOAL_DB = 2.0  # P2L over what is degraded
+KEPT = 0.99  # of DDBM by DBIM
+TITLES = {
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "distance": "distance, as the embedded scorer sees it",
+    "misfit": "‖A·x − y‖, root mean square",
+    "entropy": "entropy, bits",
+    "scd": "SCD",
+    "vif": "VIF",
+    "clip": "CLIPScore",
+}
+DIGITS = {"psnr": 2, "entropy": 2}
+PAGE = """\
+# Other kinds of job: restoring and fusing
+
+`{command}`, {measured}, commit {commit}, {hardware}, {threads} torch thread(s); load average before {load_before:.2f}.
+Scenes of the embedded family that its training never saw, {side}×{side} pixels, `large` with an empty prompt in its
+latent space. Brackets: 95 % intervals of the mean, by a bootstrap over scenes; differences are paired.
+
+## Restoration
+
+{scenes} held-out scenes a task, measured with noise of deviation {noise:g} (of a range of 2).
+
+- *Degraded*: as measured; a small picture enlarged by bicubic interpolation.
+- *Autoencoder alone*: that, encoded and decoded once, then the picture nearest to it that fits the measurement, which
+  is P2L's last step. What needs no diffusion.
+- *Latent DPS* takes as many gradients as P2L; *then nearest* gives it P2L's last step, too. The settings of both were
+  chosen on two other scenes.
+- The distance stands for LPIPS, whose weights are not to be had here: 1 − cosine of what the family's own scorer sees.
+
+{restoration}
+
+## Fusion
+
+{pairs} synthetic pairs made of held-out scenes: a visible night at 0.3 of the scene's brightness, and an infrared in
+which things are warm and their ground is not. The prior is no unconditional model, which the family lacks, but `large`
+with an empty prompt: every step decodes, corrects and encodes again. SSIM and VIF are sums over both sources.
+
+{fusion}
+
+## Translation
+
+From a sketch (edges of luminance) to its scene: a bridge between latents, {parameters:,} parameters, trained in this
+run for {train_s:g} s on {trained_pairs:,} pairs; its weights are not kept. {pairs} held-out scenes with their prompts.
+Image-to-image is `large` at guidance 2 and as many steps as DBIM has denoisings.
+
+{translation}
+
+## What is not here
+
+SDM is checked in closed form alone (`tests/workers/kinds/`): it has no weights yet. No request can ask for any of these
+samplers yet ([0139](../decisions/0139-kinds-beside-the-engine.md)).
+"""
+
+
+def page(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    return PAGE.format(
+        **found["run"],
+        hardware=told(found["hardware"]),
+        restoration="\n".join(_restoration(found["restoration"])),
+        fusion="\n".join(_fusion(found["fusion"])),
+        translation="\n".join(_translation(found["translation"])),
+    )
+
+
+def _restoration(tasks: dict[str, dict[str, Any]]) -> list[str]:
+    lines = []
+    for task, ways in tasks.items():
+        table = _table(ways, ["psnr", "ssim", "distance", "misfit"], ("gradients", "seconds"))
+        lines += [f"### {task}", "", *table, "", *_goals(ways), ""]
+    return lines[:-1]
+
+
+def _goals(ways: dict[str, Any]) -> list[str]:
+    """How P2L does against each goal of its issue, and against what is simpler."""
+    nearest = "latent DPS, then nearest"
+    return [
+        f"- PSNR at least {GOAL_DB:g} dB over degraded: {_over(ways, 'degraded', 'psnr', GOAL_DB)}.",
+        f"- PSNR over latent DPS: {_over(ways, 'latent DPS', 'psnr')}; with the same last step "
+        f"{_over(ways, nearest, 'psnr')}.",
+        f"- Distance less than of latent DPS: {_over(ways, 'latent DPS', 'distance', sign=-1.0)}; with the same last "
+        f"step {_over(ways, nearest, 'distance', sign=-1.0)}.",
+        f"- PSNR over the autoencoder alone (no goal): {_over(ways, 'autoencoder alone', 'psnr')}.",
+        f"- PSNR over itself without tuned text (no goal): {_over(ways, 'P2L without tuning', 'psnr')}.",
+    ]
+
+
+def _over(ways: dict[str, Any], rival: str, figure: str, least: float = 0.0, sign: float = 1.0, of: str = "P2L") -> str:
+    """By how much a way is over another (`sign` −1: below), and whether that is shown."""
+    margin = sign * drawn(np.array(ways[of][figure]) - np.array(ways[rival][figure]))
+    unit = " dB" if figure == "psnr" else ""
+    return f"{shown(margin, DIGITS.get(figure, 3), 1.0)}{unit}, {verdict(margin - least)}"
+
+
+def _fusion(ways: dict[str, Any]) -> list[str]:
+    figures = ("entropy", "ssim", "scd", "vif")
+    lines = [*_table(ways, figures, ("seconds",)), ""]
+    for figure in figures:
+        rivals = [name for name in ways if name != "DDFM"]
+        best = max(rivals, key=lambda name: float(np.mean(ways[name][figure])))
+        lines.append(
+            f"- {TITLES[figure]} over the best of the others (*{best}*): {_over(ways, best, figure, of='DDFM')}."
+        )
+    return lines
+
+
+def _translation(ways: dict[str, Any]) -> list[str]:
+    figures = ("psnr", "ssim", "clip")
+    fast, slow = (next(name for name in ways if name.startswith(start)) for start in ("DBIM", "DDBM"))
+    lines = [*_table(ways, figures, ("seconds",)), ""]
+    for figure in ("psnr", "clip"):
+        rivals = [name for name in ways if name.startswith("image-to-image")]
+        best = max(rivals, key=lambda name: float(np.mean(ways[name][figure])))
+        lines.append(f"- {TITLES[figure]}, *{fast}* over *{best}*: {_over(ways, best, figure, of=fast)}.")
+        kept = drawn(ways[fast][figure]) / drawn(ways[slow][figure])
+        lines.append(
+            f"- {TITLES[figure]}, *{fast}* keeps of *{slow}* (goal: 99 %): {shown(kept, 1)} %, {verdict(kept - KEPT)}."
+        )
+    return lines
+
+
+def _table(ways: dict[str, Any], figures: Sequence[str], spent: Sequence[str]) -> list[str]:
+    titles = [TITLES[name] for name in figures] + [f"{name} a picture" for name in spent]
+    rows = [f"| | {' | '.join(titles)} |", "| --- |" + " --- |" * len(titles)]
+    for way, values in ways.items():
+        cells = [shown(drawn(values[name]), DIGITS.get(name, 3), 1.0) for name in figures]
+        rows.append(f"| {way} | {' | '.join([*cells, *(f'{values[name]:.3g}' for name in spent)])} |")
+    return rows
