@@ -1,5 +1,8 @@
 """Degradations described as data: exact adjoints, closed inverses, and errors that name the field."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +120,10 @@ def test_an_operator_that_does_not_fit_the_picture_says_what_would():
     for known in (np.ones((4, 4), bool), np.zeros((4, 4), bool)):
         with pytest.raises(BadPicture):
             Mask(known=known)
+
+
+def test_a_description_is_checked_without_torch():
+    code = "import sys; from workers.kinds.operators import Down; Down(factor=2).check(8, 8)"
+    looked = f"{code}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", looked], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr
