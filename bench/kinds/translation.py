@@ -26,7 +26,8 @@ from families.embedded.recipe.data import parts
 from families.embedded.recipe.painter import Layout
 from families.embedded.recipe.stage import Stage
 from families.embedded.sample import Text, noise_of, sample, shifted_sigmas
-from workers.kinds.ddbm import Preconditioned, VariancePreserving, dbim, dbim_times, ddbm, ddbm_times
+from workers.kinds.bridges import Preconditioned, VariancePreserving
+from workers.kinds.ddbm import dbim, dbim_times, ddbm, ddbm_times
 from workers.scoring.base import clip_score
 
 PAIRS, BATCH, RATE = 3000, 32, 2e-3

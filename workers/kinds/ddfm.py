@@ -40,12 +40,15 @@ class Pair:
     Args:
         smooth: weight ψ of the squared gradient of x; 0 leaves it out.
         coupling: weight η of the half-quadratic splitting that solves for it: one round of it a step, as published.
+        cap: the visible counts at most so many times what the infrared does at the same pixel, as in the authors' code;
+            without it (infinity) a pixel keeps to the source that the model happened to draw.
     """
 
     infrared: Tensor
     visible: Tensor
     smooth: float = 0.001
     coupling: float = 0.001
+    cap: float = 2.0
 
     def __post_init__(self) -> None:
         if self.infrared.shape != self.visible.shape:
@@ -55,7 +58,8 @@ class Pair:
     def correct(self, fused: Tensor, scales: Scales) -> tuple[Tensor, Scales]:
         """A better luminance (B, 1, H, W), and the scales for the next round: one E- and one M-step."""
         x, y = fused - self.visible, self.infrared - self.visible
-        of_infrared, of_visible = _precision(y - x, scales.infrared), _precision(x, scales.visible)
+        of_infrared = _precision(y - x, scales.infrared)
+        of_visible = torch.minimum(_precision(x, scales.visible), self.cap * of_infrared)
         updated = Scales(_scale(of_infrared, scales.infrared), _scale(of_visible, scales.visible))
         near = self._smoothed(x)
         x = (of_infrared * y + self.coupling * near) / (of_infrared + of_visible + self.coupling)

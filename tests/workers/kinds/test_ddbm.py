@@ -4,15 +4,8 @@ import pytest
 import torch
 
 from tests.workers.kinds.gaussian import assert_drawn_from, posterior_mean, spread
-from workers.kinds.ddbm import (
-    Preconditioned,
-    VarianceExploding,
-    VariancePreserving,
-    dbim,
-    dbim_times,
-    ddbm,
-    ddbm_times,
-)
+from workers.kinds.bridges import Preconditioned, VarianceExploding, VariancePreserving
+from workers.kinds.ddbm import dbim, dbim_times, ddbm, ddbm_times
 
 SIZE, COUNT = 3, 20_000
 COVARIANCE = spread(SIZE, seed=1)  # of x₀ given x_T

@@ -28,7 +28,7 @@ def log_likelihood(fused, scales):
 
 
 def test_no_round_makes_the_likelihood_smaller():
-    pair, fused, scales = Pair(INFRARED, VISIBLE, smooth=0.0, coupling=1e-12), FUSED, Scales(ONE, ONE)
+    pair, fused, scales = Pair(INFRARED, VISIBLE, smooth=0.0, coupling=1e-12, cap=math.inf), FUSED, Scales(ONE, ONE)
     before = log_likelihood(fused, scales)
     for _ in range(8):
         fused, scales = pair.correct(fused, scales)
@@ -39,7 +39,9 @@ def test_no_round_makes_the_likelihood_smaller():
 
 def test_the_first_round_weighs_each_source_by_how_near_the_picture_is_to_it():
     """With equal scales E[1/variance] ∝ 1/|difference|, so a pixel goes to the weighted mean of both."""
-    corrected, scales = Pair(INFRARED, VISIBLE, smooth=0.0, coupling=1e-12).correct(FUSED, Scales(ONE, ONE))
+    corrected, scales = Pair(INFRARED, VISIBLE, smooth=0.0, coupling=1e-12, cap=math.inf).correct(
+        FUSED, Scales(ONE, ONE)
+    )
     to_infrared, to_visible = (FUSED - INFRARED).abs(), (FUSED - VISIBLE).abs()
     assert torch.allclose(corrected, (INFRARED * to_visible + VISIBLE * to_infrared) / (to_infrared + to_visible))
     wanted = (to_infrared / math.sqrt(2) + 0.5).mean((1, 2, 3), keepdim=True)
@@ -51,6 +53,12 @@ def test_the_smooth_copy_of_a_difference_is_the_minimum_of_its_quadratic():
     k = pair._smoothed(y)
     bent = sum(2 * k - k.roll(1, axis) - k.roll(-1, axis) for axis in (2, 3))  # ∇ᵀ∇k
     assert (pair.coupling * (k - y) + pair.smooth * bent).abs().max() < 1e-12
+
+
+def test_with_the_cap_every_pixel_keeps_a_share_of_the_infrared():
+    pair = Pair(INFRARED, VISIBLE, coupling=1e-12, cap=2.0)
+    corrected, _ = pair.correct(VISIBLE + 1e-3, Scales(ONE, ONE))  # the model drew the visible
+    assert torch.allclose(corrected, (INFRARED + 2 * VISIBLE) / 3, atol=1e-3)
 
 
 def test_fusing_keeps_colours_and_decodes_latents():
