@@ -26,6 +26,7 @@ from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
 from core.families import Family, Size
 from core.loras import LoraUse
 from core.numbers import MAX_SEED, RANDOM
+from core.parallel import refusal as refusal_of_mode
 from core.prompt_window import window_of
 from core.refusals import refusal
 from core.settings import settings
@@ -72,9 +73,13 @@ def _rows(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs
     given, field = _chosen(item, job, place, "loras", ())
     listed, fields = [use_of(one, family, field) for one in given], (field, _chosen(item, job, place, "level")[1])
     level = None if columns["level_asked"] == AUTO else stand_in(family, columns["level_asked"])
+    mode, where = _chosen(item, job, place, "parallel", AUTO)
     for seed in _seeds(item, job, place):
         drawn, tagged = _texts_for(texts, seed, family)
-        yield {**columns, **drawn, "loras": together([*listed, *tagged], family, level, fields), "seed": seed}
+        loras = together([*listed, *tagged], family, level, fields)
+        if why := refusal_of_mode(mode, family, level or AUTO, loras):
+            raise BadInput(why, field=where)
+        yield {**columns, **drawn, "loras": loras, "parallel": mode, "seed": seed}
 
 
 def _prompts(job: JobIn) -> Iterator[tuple[str, PromptIn]]:

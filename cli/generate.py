@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -21,6 +21,7 @@ from cli.rest import URL, client_at
 from cli.terminal import JSON_OUT, PROMPTS_FILE, make_console, shows_table, write_json
 from core.errors import EngineError
 from core.file_names import image_file_name
+from core.parallel import Parallel
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,6 +94,9 @@ def _from_here(place: str) -> str:
 @click.option("--mask", "mask", type=PICTURE, help="What of it is drawn anew: what is transparent in it, else white.")
 @click.option("--strength", type=Number(), help="How far it may be left, 0.01 to 1; default: 0.75, with --mask 1.")
 @click.option("--upscale", type=Number(), help="Draw it so many times as large, at the family's nearest size.")
+@click.option(
+    "--parallel", type=click.Choice(get_args(Parallel)), help="Several devices, or steps at once; default: auto."
+)
 @click.option("--min-quality", type=Number(), help="Lowest relative quality wanted (1 is as good as exact).")
 @click.option("--deadline", "deadline_s", type=Number(), help="Seconds in which the images are wanted.")
 @click.option(

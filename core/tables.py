@@ -109,6 +109,7 @@ class Request(Base):
     start_by: Mapped[datetime | None]  # not begun by then, it is failed
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     previews: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))  # wanted on the way
+    parallel: Mapped[str] = mapped_column(String(16), default="auto", server_default="auto")  # as in `core.parallel`
 
     state: Mapped[State] = mapped_column(column_of(State), default=State.ACCEPTED)
     level: Mapped[str | None] = mapped_column(String(64))  # chosen; what was used once done
@@ -190,6 +191,7 @@ class Attempt(Base):
     wait_s: Mapped[float | None]  # encoded, waiting for the next step
     denoise_s: Mapped[float | None]
     decode_s: Mapped[float | None]
+    parallel: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # the mode that was asked for
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
 

@@ -26,6 +26,7 @@ from workers.assignment import AssignmentFollower
 from workers.claims import Claims
 from workers.company import Company
 from workers.engine.request import GenerationRequest, GenerationResult
+from workers.parallel.way import way_alone
 from workers.progress import ProgressReporter
 from workers.recording import Recorder
 from workers.sources import source_of
@@ -98,6 +99,7 @@ class Execution:
         asked = replace(
             generation_request(claimed, self.family, self.allowed(claimed.request)),
             source=patiently(lambda: source_of(claimed.request, self.images)),
+            way=way_alone(claimed.request.parallel),
             previews=shares(claimed.request.previews),
             on_preview=lambda number, image: self.progress.show(claimed, number, image),
         )
@@ -122,8 +124,9 @@ class Execution:
 
 
 def _is_usual(result: GenerationResult, family: Family) -> bool:
-    """Whether it was the reference level at its usual size and steps, in no batch."""
+    """Whether it was the reference level at its usual size and steps, in no batch and no parallel mode."""
     usual, alone = family.defaults, result.level_id == family.reference and result.batch_max == 1
+    alone = alone and result.parallel is None
     return alone and (result.steps_run, *result.image.size) == (usual.steps, usual.width, usual.height)
 
 

@@ -85,6 +85,7 @@ def attempt_columns(result: GenerationResult) -> dict[str, Any]:
         "wait_s": times.started - times.encoded,
         "denoise_s": times.denoised - times.started,
         "decode_s": times.decoded - times.denoised,
+        "parallel": result.parallel,
     }
 
 
@@ -121,6 +122,7 @@ def png_text(family: Family, request: Request, result: GenerationResult) -> dict
         "steps": result.steps_run,
         "guidance": request.guidance,
         "strength": request.strength,
+        "parallel": result.parallel["mode"] if result.parallel and result.parallel["turns"] else None,
         "software": "Argus",
         "prompt_asked": request.prompt_asked,
         "negative_prompt_asked": request.negative_prompt_asked,

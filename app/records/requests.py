@@ -30,7 +30,7 @@ ASKED = (
     *("emphasis", "seed", "width", "height", "steps"),
 )
 UNROUTED = "not routed yet: tenants have turns, and of each no more is taken than can be drawn soon"
-GIVEN = ("guidance", "level_asked", "level", "epoch", "deadline_unreachable", "worker")
+GIVEN = ("guidance", "parallel", "level_asked", "level", "epoch", "deadline_unreachable", "worker")
 
 
 def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:

@@ -64,6 +64,16 @@ class RequestList(Out):
     links: dict[str, str] = Field(description="`next`: the list goes on there.")
 
 
+class ParallelOut(Out):
+    """The mode that was asked for, and what came of it."""
+
+    mode: str
+    ranks: int = Field(description="Devices that drew together.")
+    warm_up: int = Field(description="Steps at the beginning in which nothing was stale.")
+    turns: int = Field(description="Turns taken in the mode, each one step or, with parataa, several.")
+    fall_back: str | None = Field(description="Why the rest, or all of it, was drawn in serial steps.")
+
+
 class AttemptOut(Out):
     """One try of a worker. Times in seconds."""
 
@@ -82,6 +92,7 @@ class AttemptOut(Out):
     wait_s: float | None
     denoise_s: float | None
     decode_s: float | None
+    parallel: ParallelOut | None = Field(default=None, description="None where no mode was asked for.")
     started_at: datetime
     ended_at: datetime | None
 
@@ -145,6 +156,7 @@ class RequestOut(Out):
     height: int
     steps: int
     guidance: float
+    parallel: str = Field(default="auto", description="The mode that was asked for, `auto` or `off`.")
     level_asked: str
     level: str | None
     strategy: str | None

@@ -25,6 +25,7 @@ from core.errors import TooLarge
 from core.loras import LEAST_WEIGHT, MOST_WEIGHT
 from core.loras import MOST as MOST_LORAS
 from core.outputs import OUTPUT_CHARS
+from core.parallel import Parallel
 from core.settings import settings
 
 MAX_DEADLINE_S = 30 * 86_400.0
@@ -118,6 +119,11 @@ class Options(In):
         default=None,
         description="Draw `image` so many times as large, in place of `width` and `height`: at the family's nearest "
         "size, which has to be larger than the image.",
+    )
+    parallel: Parallel | None = Field(
+        default=None,
+        description="Several devices for one image, or several of its steps at once: `auto` (default), `off`, or a "
+        "mode. One that cannot be had then costs nothing: the image's steps are serial, and its attempt says why.",
     )
     min_quality: Share | None = Field(
         default=None,

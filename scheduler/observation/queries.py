@@ -127,8 +127,8 @@ def timings(session: Session, device_type: str) -> list[Timing]:
     """What recent attempts on this type of device took, newest first.
 
     Attempts that overlapped one of another model on the same worker are left out: where two models take turns, neither
-    shows its own speed. So are those with LoRAs, whose ratio the profile has, and those that begin with an image, whose
-    encoding it has not.
+    shows its own speed. So are those with LoRAs, whose ratio the profile has, those that begin with an image, whose
+    encoding it has not, and those that were drawn in a parallel mode.
     """
     recent = func.now() - timedelta(minutes=10)
     other = aliased(Attempt)
@@ -143,7 +143,7 @@ def timings(session: Session, device_type: str) -> list[Timing]:
         select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean, Attempt.worker, began, ended)
         .join(tables.Worker, tables.Worker.name == Attempt.worker)
         .join(Request, Request.id == Attempt.request_id)
-        .where(Request.loras.is_(None), Request.source_id.is_(None))
+        .where(Request.loras.is_(None), Request.source_id.is_(None), Attempt.parallel.is_(None))
         .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type, ~beside)
         .order_by(Attempt.ended_at.desc())
         .limit(TIMINGS)

@@ -61,6 +61,9 @@ WRONG: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"prompt": "a", "prompts": ["b"]}, 400, "bad_input", "prompts"),
     ({"prompt": "a", "seeds": [1], "n": 2}, 400, "bad_input", "seeds"),
     ({"prompt": "a", "service_class": "gold"}, 400, "bad_input", "service_class"),
+    ({"prompt": "a", "parallel": "warp"}, 400, "bad_input", "parallel"),
+    ({"prompt": "a", "parallel": "pipefusion"}, 400, "bad_input", "parallel"),
+    ({"prompts": ["a", {"prompt": "b", "parallel": "ulysses"}]}, 400, "bad_input", "prompts.1.parallel"),
     ({}, 400, "bad_input", "prompts"),
     ({"prompts": ["a"] * 31, "n": 1000}, 413, "too_large", "prompts"),
 ]
@@ -114,6 +117,21 @@ def test_a_body_over_the_size_limit_is_refused_unread(database: Any, family: Any
     with configured(ARGUS_MAX_UPLOAD_MB="1"):
         answer = create_app().test_client().post("/v1/jobs", json={"prompts": ["x" * 100] * 11_000})
     assert code_and_field(answer)[:2] == (413, "too_large")
+
+
+def test_a_parallel_mode_is_kept_to_the_record_and_where_none_is_named_it_is_auto(client: FlaskClient) -> None:
+    prompts = ["one", {"prompt": "two", "parallel": "off"}]
+    for given, kept in ((None, ["auto", "off"]), ("parataa", ["parataa", "off"]), ("asyncdiff", ["asyncdiff", "off"])):
+        body = {"prompts": prompts, **({"parallel": given} if given else {})}
+        job = client.post("/v1/jobs", json=body).get_json()
+        assert [client.get(one["link"]).get_json()["parallel"] for one in job["requests"]] == kept
+
+
+def test_a_column_of_a_file_names_a_mode(client: FlaskClient) -> None:
+    table = io.BytesIO(b"prompt,parallel\na fox,parataa\nan owl,\n")
+    job = client.post("/v1/jobs/csv", data={"file": (table, "modes.csv")}).get_json()
+    found = [client.get(one["link"]).get_json()["parallel"] for one in job["requests"]]
+    assert found == ["parataa", "auto"]
 
 
 def test_line_breaks_in_a_prompt_become_spaces(client: FlaskClient) -> None:

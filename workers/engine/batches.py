@@ -91,8 +91,9 @@ class RunningBatches:
 
 
 def _key(request: RunningRequest) -> Key:
-    """Rows with the same key share a batch. peft has one weight a LoRA for all rows of a forward."""
-    return (*_forward(request), request.request.loras)
+    """Rows with the same key share a batch. peft has one weight a LoRA for all rows of a forward; a row that was to be
+    drawn in a parallel mode is alone."""
+    return (*_forward(request), request.request.loras, request.id if request.parallel else None)
 
 
 def _forward(request: RunningRequest) -> Key:

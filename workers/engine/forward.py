@@ -1,4 +1,7 @@
-"""One forward and one sampler step for many rows. Where they fail, fewer rows are tried, down to the row at fault."""
+"""One forward and one sampler step for many rows, or a turn of one row's mode.
+
+Where they fail, fewer rows are tried, down to the row at fault; where a mode fails, serial steps.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,23 @@ def predict(batch: RunningBatch, counts: Counter[str]) -> Tensor:
     """Predictions [n, …] for the n rows of a batch. Rows whose forward fails even alone get their `error` set."""
     parts = [part for start, stop in batch.forwards() for part in _forward(batch, start, stop, counts)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def turn_in_mode(batch: RunningBatch, counts: Counter[str]) -> bool:
+    """Whether a batch took a turn of a parallel mode, which its one row is in. Where that fails serial steps go on from
+    the last whole turn, and show whether the row itself is at fault."""
+    request = batch.requests[0]
+    if request.parallel is None or not request.in_mode:
+        return False
+    before = request.row.sampler.index
+    try:
+        request.parallel.turn(batch.adapter, batch.rows(0, 1))
+    except Exception as error:
+        _shortage(error, counts, f"a turn of {request.parallel.way.mode}", 1)
+        request.parallel.end(getattr(error, "message", str(error) or repr(error)))
+        return False
+    request.batch_sizes += [1] * (request.row.sampler.index - before)
+    return True
 
 
 def advance(batch: RunningBatch, predictions: Tensor, counts: Counter[str]) -> None:

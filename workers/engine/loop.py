@@ -25,7 +25,7 @@ from torch import Tensor
 from core.errors import Cancelled, NotANumber
 from workers.engine.batches import RunningBatches
 from workers.engine.faults import as_engine_error, is_device_failure, is_out_of_memory, release_memory
-from workers.engine.forward import advance, predict
+from workers.engine.forward import advance, predict, turn_in_mode
 from workers.engine.launched_step import LaunchedStep
 from workers.engine.level_changes import LevelChanges
 from workers.engine.preparation import Preparation
@@ -68,9 +68,11 @@ class StepLoop:
             self._settle(0)
             return bool(self.waiting) or self.stages.postponed > 0  # what starts again
         start, shortages, whole = Mark(batch.adapter.device), self._counts["out_of_memory"], batch.whole
-        predictions = self._denoise(batch)
-        self._advance(batch, predictions)
-        clean = whole and shortages == self._counts["out_of_memory"] and len(batch) <= batch.limit.rows
+        self._mark_started(batch)
+        in_mode = turn_in_mode(batch, self._counts)
+        if not in_mode:
+            self._advance(batch, predict(batch, self._counts))
+        clean = not in_mode and whole and shortages == self._counts["out_of_memory"] and len(batch) <= batch.limit.rows
         self._launched.append(LaunchedStep.of(batch, start, clean))
         self._retire(batch)
         return True
@@ -132,13 +134,11 @@ class StepLoop:
             batch.limit.shrink(2 * max(1, len(batch)))
             self.waiting.add(request)
 
-    def _denoise(self, batch: RunningBatch) -> Tensor:
-        """Predictions [n, …] for the batch's n rows, all in one forward unless memory forbids."""
+    def _mark_started(self, batch: RunningBatch) -> None:
         now = time.time()
         for request in batch.requests:
             if not request.batch_sizes:
                 request.mark(started=now)
-        return predict(batch, self._counts)
 
     def _advance(self, batch: RunningBatch, predictions: Tensor) -> None:
         """Each row takes its own sampler's step; latents that the cache wants are copied."""

@@ -77,6 +77,8 @@ class Preparation:
             return False
         self._forget_hit(request)
         request.add_reason("the cached latent was unusable: run in full")
+        if request.parallel is not None:
+            request.parallel.end("the cached latent was unusable")
         request.batch_sizes = []
         self.restart(request)
         return True
@@ -151,8 +153,10 @@ class Preparation:
         request.hit = None
 
     def _store_at(self, request: RunningRequest) -> frozenset[int]:
-        """The steps after which the cache wants this request's latent: those of full runs only."""
+        """The steps after which the cache wants this request's latent: those of full, serial runs only."""
         assert request.start is not None
+        if request.parallel is not None:
+            return frozenset()
         from_noise = request.request.source is None and not request.start.skip
         if self.cache is None or request.level.strategy not in ("exact", "ac") or not from_noise:
             return frozenset()

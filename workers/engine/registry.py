@@ -9,7 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from workers.engine.request import GenerationRequest
-from workers.engine.running_request import RunningRequest
+from workers.engine.running_request import RunningRequest, result_of
 
 
 class Registry:
@@ -57,4 +57,4 @@ class Registry:
         if isinstance(end, Exception):
             request.future.set_exception(end)
         else:
-            request.future.set_result(request.result(end))
+            request.future.set_result(result_of(request, end))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageFilter
 
@@ -14,6 +14,8 @@ from core.loras import LoraUse
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from workers.parallel.way import Way
 
 SEAM = 2  # pixels over which what is drawn goes over into what is kept
 MOVABLE = ("exact", "fs")  # strategies whose schedules a running request can continue on
@@ -52,6 +54,8 @@ class GenerationRequest:
     level. `attempt` counts the tries at this request. A preempted request continues where it was only at the very next
     one.
 
+    `way` has it drawn in a parallel mode: a row by itself, of whose clean latents nothing is shown.
+
     `on_x0` is called in the loop's thread before each whole step, with its number (from 1) and the predicted clean
     latent (no batch axis); it may answer another one to step towards. `previews` are shares of the steps at which that
     latent is decoded, beside the loop, for `on_preview(index of the share, image)`; a preview that fails is left out.
@@ -75,6 +79,7 @@ class GenerationRequest:
     on_x0: Callable[[int, Tensor], Tensor | None] | None = field(default=None, compare=False)
     previews: tuple[float, ...] = field(default=(), compare=False)
     on_preview: Callable[[int, Image.Image], object] | None = field(default=None, compare=False)
+    way: Way | None = field(default=None, compare=False)
 
     @property
     def at_half_size(self) -> GenerationRequest:
@@ -113,3 +118,4 @@ class GenerationResult:
     fetch_s: float | None = None
     reason: str | None = None
     truncated_tokens: tuple[int, int] | None = None  # of prompt and negative prompt: not read; None: not known
+    parallel: dict[str, Any] | None = None  # the mode that was asked for, and what came of it

@@ -17,6 +17,7 @@ from workers.engine.preemption import PreemptedState
 from workers.engine.request import GenerationRequest, GenerationResult, Times
 from workers.engine.streams import Mark
 from workers.latent_cache.cache import Hit
+from workers.parallel.way import ModeRun
 from workers.pipelines.base import Adapter
 from workers.pipelines.rows import Row, Start, Tensors
 from workers.pipelines.sampler_names import common_name, schedule_name
@@ -56,7 +57,11 @@ class RunningRequest:
     preempting: bool = False  # cancelled with its state kept, if possible
     held: bool = False  # stands still for another, which is due earlier
     truncated_tokens: tuple[int, int] | None = None  # of prompt and negative prompt, which the encoder did not read
+    parallel: ModeRun | None = field(init=False)  # how it is drawn in a mode, if one was asked for
     _row: Row | None = None
+
+    def __post_init__(self) -> None:
+        self.parallel = ModeRun(self.request.way) if self.request.way else None
 
     @property
     def id(self) -> str:
@@ -105,14 +110,21 @@ class RunningRequest:
 
     @property
     def can_be_kept(self) -> bool:
-        """Whether its state is to be kept on preemption. A feature cache, which it would need too, is too large."""
+        """Whether its state is kept on preemption. What a feature cache or a mode would need, too, is too large."""
         begun = self._row is not None and self._row.sampler.index > 0
-        return self.preempting and begun and self.row.cache_context is None
+        return self.preempting and begun and self.row.cache_context is None and not self.in_mode
 
     @property
     def stands_still(self) -> bool:
-        """Whether its row leaves the batch for a while. A feature cache does not outlive that: such a row goes on."""
-        return self.held and (self._row is None or self._row.cache_context is None)
+        """Whether its row leaves the batch for a while. A feature cache does not outlive that, nor are other devices to
+        wait: such a row goes on."""
+        goes_on = self.in_mode or (self._row is not None and self._row.cache_context is not None)
+        return self.held and not goes_on
+
+    @property
+    def in_mode(self) -> bool:
+        """Whether its next turn is that of a parallel mode."""
+        return self.parallel is not None and self.parallel.is_on
 
     @property
     def reason_to_end(self) -> Cancelled | None:
@@ -150,24 +162,27 @@ class RunningRequest:
         """Add a sentence to the reason in its record."""
         self.reasons.append(reason)
 
-    def result(self, image: Image.Image) -> GenerationResult:
-        """The record of the finished request."""
-        assert self.start is not None
-        return GenerationResult(
-            request_id=self.id,
-            image=image,
-            level_id=self.level.id,
-            model_id=self.level.model,
-            steps_run=len(self.batch_sizes),
-            steps_skipped=self.start.skip,
-            cache_similarity=self.start.similarity,
-            batch_mean=sum(self.batch_sizes) / max(1, len(self.batch_sizes)),
-            batch_max=max(self.batch_sizes, default=0),
-            times=self.times,
-            sampler=common_name(self.adapter.scheduler),
-            guidance=self.row.guidance,
-            noise_schedule=schedule_name(self.adapter.scheduler),
-            fetch_s=None if self.hit is None else self.hit.seconds,
-            truncated_tokens=self.truncated_tokens,
-            reason="; ".join(dict.fromkeys(self.reasons)) or None,
-        )
+
+def result_of(request: RunningRequest, image: Image.Image) -> GenerationResult:
+    """The record of a finished request."""
+    adapter, start, run = request.adapter, request.begun, request.parallel
+    reasons = request.reasons + ([run.note] if run is not None and run.note else [])
+    return GenerationResult(
+        request_id=request.id,
+        image=image,
+        level_id=request.level.id,
+        model_id=request.level.model,
+        steps_run=len(request.batch_sizes),
+        steps_skipped=start.skip,
+        cache_similarity=start.similarity,
+        batch_mean=sum(request.batch_sizes) / max(1, len(request.batch_sizes)),
+        batch_max=max(request.batch_sizes, default=0),
+        times=request.times,
+        sampler=common_name(adapter.scheduler),
+        guidance=request.row.guidance,
+        noise_schedule=schedule_name(adapter.scheduler),
+        fetch_s=None if request.hit is None else request.hit.seconds,
+        truncated_tokens=request.truncated_tokens,
+        reason="; ".join(dict.fromkeys(reasons)) or None,
+        parallel=None if run is None else run.record(),
+    )

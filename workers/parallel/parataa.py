@@ -78,11 +78,11 @@ class ParaTAA:
     @staticmethod
     def _only(batch: Batch) -> Row:
         row = batch.rows[0]
-        whole = row.reuse is None and row.cache_context is None and row.half is None
+        whole = row.reuse is None and row.cache_context is None and row.half is None and row.kept is None
         if len(batch.rows) > 1 or not row.sampler.linear or not whole:
             raise OutOfRange(
                 "parataa solves the steps of one request with a linear sampler (DDIM, Euler, flow matching), computed "
-                "in full at one size.",
+                "in full at one size, without a mask.",
                 field="parallel",
             )
         return row
