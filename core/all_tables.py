@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import core.batch_tables
 import core.client_tables
+import core.gang_tables
 import core.outputs
 import core.search_tables
 import core.tally_tables

@@ -1,4 +1,4 @@
-"""What is asked of the broker: how deep queues are, who serves them, and telling a worker its models."""
+"""What is asked of the broker: how deep queues are, who serves them, and telling workers something at once."""
 
 from __future__ import annotations
 
@@ -76,8 +76,12 @@ def process_of(worker: str) -> int | None:
 
 def tell(workers: Sequence[str], models: Sequence[str], queues: Sequence[str]) -> None:
     """Send workers the command `assign`. Who misses it reads its assignment again by itself."""
-    arguments = {"models": list(models), "queues": list(queues)}
+    call(workers, "assign", models=list(models), queues=list(queues))
+
+
+def call(workers: Sequence[str], command: str, **arguments: Any) -> None:
+    """Send workers a command, which may get lost."""
     try:
-        celery_app().control.broadcast("assign", arguments=arguments, destination=list(workers))
+        celery_app().control.broadcast(command, arguments=arguments, destination=list(workers))
     except AWAY as error:
         log.warning("broker away", workers=len(workers), error=str(error))

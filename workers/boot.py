@@ -31,6 +31,7 @@ from core.settings import settings
 from core.workers import WorkerIdentity, open_attempts, register
 from workers.admission import PolicyAdmission
 from workers.assignment import AssignmentFollower, register_command
+from workers.gangs.joining import Joining, register_join
 from workers.generation import Generation
 from workers.heartbeat import Heartbeat
 from workers.housekeeping import Housekeeping
@@ -96,6 +97,7 @@ def consume(name: str, generation: Generation, housekeeping: Housekeeping) -> in
     app = celery_app()
     register_task(app, generation)
     register_command(generation.follower)
+    register_join(Joining(generation))
 
     def ready(consumer: Any) -> None:
         generation.follower.follow(consumer)

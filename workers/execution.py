@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from workers.assignment import AssignmentFollower
 from workers.claims import Claims
 from workers.company import Company
 from workers.engine.request import GenerationRequest, GenerationResult
-from workers.parallel.way import way_alone
+from workers.gangs.leading import Leading
 from workers.progress import ProgressReporter
 from workers.recording import Recorder
 from workers.sources import source_of
@@ -66,6 +67,7 @@ class Execution:
         self.progress = ProgressReporter(engine, claims)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self._company = Company()
+        self._leading = Leading(follower.identity, family, engine, claims)
 
     def allowed(self, request: Request) -> tuple[str, ...]:
         """Levels that a request may be moved to here."""
@@ -99,15 +101,15 @@ class Execution:
         asked = replace(
             generation_request(claimed, self.family, self.allowed(claimed.request)),
             source=patiently(lambda: source_of(claimed.request, self.images)),
-            way=way_alone(claimed.request.parallel),
             previews=shares(claimed.request.previews),
             on_preview=lambda number, image: self.progress.show(claimed, number, image),
         )
         if alone:
             self.claims.alone.add(claimed.request.id)
-        with self._company.turn(alone):
+        with self._company.turn(alone), ExitStack() as leaving:
             if alone:
                 patiently(lambda: attempts.begin_alone(claimed.attempt))
+            asked = replace(asked, way=self._leading.way(claimed, leaving))
             return self.engine.submit(asked).result()
 
     def _calibrate(self, result: GenerationResult, seconds: float) -> None:

@@ -7,6 +7,7 @@
 | rows that share forwards; their number; costs | `running_batch.py`, `batches.py` · `row_limit.py` · `step_costs.py` |
 | one step, and what it tells when the device has done it | `forward.py`, `launched_step.py`, `streams.py` |
 | beside the loop: encode, decode, store | `stages.py`, `preparation.py` |
+| a row in a parallel mode | `forward.py`, `workers/parallel/way.py` |
 | what a request is heading for, step by step | `clean_latents.py`, `previews.py` |
 | models: waiting for, holding and loading them | `model_queue.py`, `model_pool.py`, `loading.py` |
 | LoRAs on them: getting and holding them | `lora_stage.py`, `lora_store.py` |

@@ -43,7 +43,8 @@ class _OnItsWay:
 
 
 class PipeFusion:
-    """Takes a turn: one step, of one stage for every patch.
+    """Takes a turn: one step, of one stage for every patch. Where that fails the rows are back at the last step that
+    all their patches have had.
 
     Args:
         patches: of rows; None for as many as ranks.
@@ -62,6 +63,8 @@ class PipeFusion:
         self.rows, self._finishing = WHOLE, False
         self._on_their_way: deque[_OnItsWay] = deque()
         self._turns = 0
+        self._stepped = 0  # patches that have had a step which others have not had yet
+        self._whole: tuple[Tensor, int] | None = None  # latents of the last whole step, and that step
         self._hidden = torch.empty(0)  # what goes to the next stage, or has come from the last
         blocks = blocks_of(self.net)
         bounds = [0, *even_cuts(len(blocks), checked("ranks", rank.world, 1, len(blocks))), len(blocks)]
@@ -77,15 +80,31 @@ class PipeFusion:
     def turn(self, batch: Batch) -> None:
         if not all(row.sampler.linear for row in batch.rows):
             raise OutOfRange("pipefusion steps patch by patch: it needs a linear sampler.", field="sampler")
-        self._height, multiple = batch.latents.shape[2], self.net.config.patch_size
-        cut = rows_of(self._height, self.patches, multiple)
+        self._height = batch.latents.shape[2]
+        self._whole = self._whole or (batch.latents.clone(), batch.rows[0].sampler.index)
+        try:
+            self._step_all(batch)
+        except Exception:
+            self._go_back(batch)
+            raise
+        self._turns += 1
+
+    def _step_all(self, batch: Batch) -> None:
+        cut = rows_of(self._height, self.patches, self.net.config.patch_size)
         for rows in cut if self._turns >= self.warm_up else [WHOLE]:
             self._take(batch, rows)
         for row in batch.rows:
             row.sampler.index += 1
         while batch.rows[0].sampler.done and self._on_their_way:
             self._finish(batch, self._on_their_way.popleft())
-        self._turns += 1
+
+    def _go_back(self, batch: Batch) -> None:
+        """To the last step that all patches have had."""
+        assert self._whole is not None
+        latents, step = self._whole
+        batch.latents.copy_(latents)
+        for row in batch.rows:
+            row.sampler.index = step
 
     def _take(self, batch: Batch, rows: slice) -> None:
         """One patch through the own stage, after the predictions that it waits for."""
@@ -111,6 +130,10 @@ class PipeFusion:
     def _step(self, batch: Batch, part: Batch, rows: slice, outputs: Tensor) -> None:
         self.adapter.advance(part, part.combined(outputs))
         batch.latents[:, :, rows] = part.latents
+        self._stepped += 1
+        if rows == WHOLE or self._stepped == self.patches:
+            step = part.rows[0].sampler.index  # its own, a step further
+            self._whole, self._stepped = (batch.latents.clone(), step), 0
 
     def _staged(self, index: int, is_last: bool, forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """A block's forward: of the own stage it runs, of others it lets hidden states [m, tokens, D] pass."""

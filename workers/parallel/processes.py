@@ -1,7 +1,11 @@
-"""A company of processes, by torch.distributed: NCCL between GPUs, gloo between CPUs."""
+"""A company of processes, by torch.distributed: NCCL between GPUs, gloo between CPUs.
+
+A process is in one company at a time.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,7 +17,9 @@ from torch import Tensor
 
 from workers.parallel.ranks import TIMEOUT_S, MemberLost, Pending, Rank
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+HOST = "127.0.0.1"
 
 
 @contextmanager
@@ -26,13 +32,41 @@ def joined(
         MemberLost: not all came within `timeout_s`; later, and at the end, where all wait for each other, one that is
             gone or silent so long.
     """
-    limit = timedelta(seconds=timeout_s)
-    _told(lambda: dist.init_process_group(backend, init_method=address, rank=rank, world_size=world, timeout=limit))
-    try:
-        yield ProcessRank(rank, list(range(world)), None, limit)
+    with _group(rank, world, backend, timeout_s, init_method=address) as member:
+        yield member
         _told(dist.barrier)  # who leaves first takes along what it has sent and others have not read yet
+
+
+@contextmanager
+def met(
+    store: Any, rank: int, world: int, backend: str = "gloo", timeout_s: float = TIMEOUT_S
+) -> Iterator[ProcessRank]:
+    """The same at a store that the first rank opened; nobody waits for others at the end. Raises `MemberLost`."""
+    with _group(rank, world, backend, timeout_s, store=store) as member:
+        yield member
+
+
+def opened(world: int, timeout_s: float) -> Any:
+    """A place on this host where so many meet, at a port of the system's choice."""
+    limit = timedelta(seconds=timeout_s)
+    return dist.TCPStore(HOST, 0, world, is_master=True, timeout=limit, wait_for_workers=False)  # type: ignore[attr-defined]
+
+
+def found(port: int, world: int, timeout_s: float) -> Any:
+    """The place that another process opened at this port; raises `MemberLost`."""
+    limit = timedelta(seconds=timeout_s)
+    return _told(lambda: dist.TCPStore(HOST, port, world, is_master=False, timeout=limit))  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _group(rank: int, world: int, backend: str, timeout_s: float, **where: Any) -> Iterator[ProcessRank]:
+    limit = timedelta(seconds=timeout_s)
+    try:
+        _told(lambda: dist.init_process_group(backend, rank=rank, world_size=world, timeout=limit, **where))
+        yield ProcessRank(rank, list(range(world)), None, limit)
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 class ProcessRank(Rank):
@@ -85,4 +119,5 @@ def _told(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except RuntimeError as error:  # DistBackendError, DistStoreError and gloo's own
-        raise MemberLost(f"A member of the company is gone or silent: {error}") from error
+        log.warning("torch.distributed: %s", str(error).splitlines()[0])
+        raise MemberLost("a member of the company is gone, or was silent for too long") from error

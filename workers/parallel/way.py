@@ -18,10 +18,10 @@ NOBODY = "no other worker of this host could join"
 
 @dataclass(frozen=True)
 class Way:
-    """A mode by its name, with how it is made for a model's adapter; or why it cannot be had, and steps are serial."""
+    """A mode by its name, with how it is made for an adapter and a row; or why it is not to be had: serial steps."""
 
     mode: str
-    make: Callable[[Any], Mode] | None = None
+    make: Callable[[Any, Batch], Mode] | None = None
     why_not: str | None = None
     ranks: int = 1
     warm_up: int = 0
@@ -48,7 +48,7 @@ class ModeRun:
         """Take the row of a batch a step or more further. Where this raises, the row is where its last whole turn left
         it."""
         assert self.way.make is not None
-        self._mode = self._mode or self.way.make(adapter)
+        self._mode = self._mode or self.way.make(adapter, batch)
         self._mode.turn(batch)
         self.turns += 1
 
@@ -78,7 +78,7 @@ def way_alone(name: str) -> Way | None:
     return Way(name, why_not=NOBODY, warm_up=needs.warm_up) if needs.gang else Way(name, _parataa)
 
 
-def _parataa(adapter: Any) -> Mode:
+def _parataa(adapter: Any, batch: Batch) -> Mode:
     from workers.parallel.parataa import ParaTAA
 
     return ParaTAA(adapter, window=min(WINDOW, adapter.rows_that_fit or WINDOW))

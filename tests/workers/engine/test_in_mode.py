@@ -41,7 +41,7 @@ class Losing(Serial):
 
 
 def losing(turn: int, error: Exception | None = None) -> Way:
-    def make(adapter: Any) -> Mode:
+    def make(adapter: Any, batch: Batch) -> Mode:
         return Losing(adapter, turn, error or MemberLost("gone"))
 
     return Way("asyncdiff", make, ranks=2, warm_up=3)
@@ -96,7 +96,7 @@ def test_a_turn_that_runs_out_of_memory_goes_on_in_serial_steps(toy):
 
 
 def test_a_mode_that_refuses_the_row_says_what_it_takes(toy):
-    def refusing(adapter: Any) -> Mode:
+    def refusing(adapter: Any, batch: Batch) -> Mode:
         raise OutOfRange("8 rows cannot be cut into 3 patches.", field="ranks")
 
     future, _ = toy.submit("refused", way=Way("distrifusion", refusing, ranks=3))
