@@ -6,6 +6,7 @@ A process is in one company at a time.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -47,9 +48,11 @@ def met(
 
 
 def opened(world: int, timeout_s: float) -> Any:
-    """A place on this host where so many meet, at a port of the system's choice."""
-    limit = timedelta(seconds=timeout_s)
-    return dist.TCPStore(HOST, 0, world, is_master=True, timeout=limit, wait_for_workers=False)  # type: ignore[attr-defined]
+    """A place on this host where so many meet, at a port of the system's choice, for nobody outside."""
+    own = socket.create_server((HOST, 0))  # the store's own would listen on all addresses
+    port, limit = own.getsockname()[1], timedelta(seconds=timeout_s)
+    given: dict[str, Any] = {"is_master": True, "wait_for_workers": False, "master_listen_fd": own.detach()}
+    return dist.TCPStore(HOST, port, world, timeout=limit, **given)  # type: ignore[attr-defined]
 
 
 def found(port: int, world: int, timeout_s: float) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,60 @@ def test_processes_draw_what_virtual_ranks_draw_bit_for_bit(toy, world: int, tmp
     first = by_processes(world, partial(draw_runs, named), tmp_path)[0]
     for (adapter, kind, options), by_process in zip(runs, first, strict=True):
         assert torch.equal(drawn(adapter, world, partial(kind, **options))[0], by_process), kind
+
+
+@pytest.mark.parametrize("lost_at", [1, 3, 8, 13, 19])
+def test_pipefusion_without_its_member_is_back_at_a_step_that_all_patches_have_had(toy, lost_at: int):
+    adapter = toy("pixart-alpha")
+    whole = {0: batch_of(adapter).latents}
+
+    class Remembering(PipeFusion):
+        """The latents of every step that all patches have had."""
+
+        def _step(self, *given: Any) -> None:
+            super()._step(*given)
+            latents, step = self._whole or (torch.empty(0), 0)
+            whole[step] = latents.clone()
+
+    def run(kind: type[PipeFusion], wrapped: Callable[[Rank], Rank]) -> Batch:
+        batches = [batch_of(adapter) for _ in range(2)]
+        with suppress(ZeroDivisionError):
+            together(2, lambda rank: draw(kind(adapter, wrapped(rank), 2), batches[rank.rank]))
+        return batches[0]
+
+    run(Remembering, lambda rank: rank)
+    assert sorted(whole) == list(range(STEPS + 1))
+    left = run(PipeFusion, lambda rank: Stopping(rank, lost_at) if rank.rank else rank)
+    assert left.rows[0].sampler.index < STEPS
+    assert torch.equal(left.latents, whole[left.rows[0].sampler.index])
+
+
+class Stopping(Rank):
+    """A rank that fails at the message of this number."""
+
+    def __init__(self, rank: Rank, number: int) -> None:
+        super().__init__(rank.rank, rank.world)
+        self._rank, self._left = rank, number
+
+    def part(self, size: int) -> Rank:
+        return self._rank.part(size)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            raise ZeroDivisionError
+
+    def _gather(self, tensor: torch.Tensor) -> Any:
+        self._count()
+        return self._rank._gather(tensor)
+
+    def _send(self, tensor: torch.Tensor, to: int) -> None:
+        self._count()
+        self._rank._send(tensor, to)
+
+    def _receive(self, like: torch.Tensor, source: int) -> Any:
+        self._count()
+        return self._rank._receive(like, source)
 
 
 def test_every_rank_of_distrifusion_and_asyncdiff_has_the_image(toy):
