@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from core.families import Family
-from core.parallel import MODES
 from core.tables import Request, ServiceClass
 from workers.engine.request import MOVABLE
 
@@ -15,19 +14,14 @@ def allowed_levels(
 ) -> tuple[str, ...]:
     """Ids of levels of the request's model; its own is missing where it is not offered any more and others are.
 
-    A level asked for by name is kept, as is that of a request that names a parallel mode, which counts steps; and batch
-    work that has time stays at the level it waited for.
+    A level asked for by name is kept, and batch work that has time stays at the level it waited for.
 
     Args:
         offered: levels that the worker serves under the plan in force.
         means: relative quality by level, where nothing was predicted for this prompt.
     """
     own = family.level(request.level or family.reference)
-    if (
-        request.level_asked != "auto"
-        or request.parallel in MODES
-        or (request.service_class == ServiceClass.BATCH and not request.urgent)
-    ):
+    if request.level_asked != "auto" or (request.service_class == ServiceClass.BATCH and not request.urgent):
         return (own.id,)
     found = [level for level in family.levels_of(own.model) if level.id in offered]
     good = [

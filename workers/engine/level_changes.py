@@ -12,14 +12,15 @@ from workers.engine.running_request import RunningRequest
 
 
 class LevelChanges:
-    """The level changes of one family's requests: before their first step, and while they run."""
+    """The level changes of one family's requests: before their first step, and while they run in no mode."""
 
     def __init__(self, family: Family, preparation: Preparation) -> None:
         self.family, self.preparation = family, preparation
 
     def at_admission(self, request: RunningRequest, step_s: float, decode_s: float) -> None:
         """A request that waited too long for its level begins at a cheaper one."""
-        if request.resumed_from is not None or request.batch_sizes:  # it has begun already
+        begun = request.resumed_from is not None or request.batch_sizes
+        if begun or request.in_mode:  # others count its steps
             return
         level, cause = self._demanded(request, step_s, decode_s, lambda level: self._steps(request, level))
         if level is not None:
@@ -30,7 +31,7 @@ class LevelChanges:
     def while_running(self, request: RunningRequest, step_s: float, decode_s: float) -> None:
         """A running request continues on the remaining noise levels of a cheaper level's schedule."""
         sampler = request.row.sampler
-        if request.row.half:  # its noise levels are those of half the size
+        if request.row.half or request.in_mode:  # its noise levels are those of half the size; others count its steps
             return
         level, cause = self._demanded(
             request, step_s, decode_s, lambda level: sampler.remaining_on(self._steps(request, level))

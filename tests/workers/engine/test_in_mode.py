@@ -116,6 +116,18 @@ def test_one_in_a_mode_is_cancelled_between_turns_and_does_not_stand_still(toy):
         future.result(0)
 
 
+def test_one_in_a_mode_keeps_its_level_and_one_that_fell_back_may_move(bench):
+    b = bench()
+    together, apart = (b.submit(steps=20, way=way) for way in (losing(99), losing(4)))
+    for _ in range(12):
+        b.engine.step()
+    assert b.engine.allow("r0", ("fs-10",))
+    assert b.engine.allow("r1", ("fs-10",))
+    b.run()
+    assert (together.result(0).level_id, together.result(0).steps_run) == ("exact", 20)
+    assert apart.result(0).level_id == "fs-10"
+
+
 def test_turns_of_a_mode_teach_nothing_of_what_steps_take(toy):
     toy.submit("parallel", way=PARATAA)
     toy.run()
