@@ -72,7 +72,6 @@ class Leading:
         from workers.parallel.processes import opened
 
         mode, request = claimed.request.parallel, claimed.request
-        self.claims.alone.add(request.id)  # nobody else begins here until it has ended
         model = self.family.level(request.level or self.family.reference).model
         willing = self._willing(claimed, model)
         ranks = next(ranks for ranks in RANKS if ranks <= 1 + len(willing))
@@ -80,6 +79,7 @@ class Leading:
         if ranks == 1:
             gangs.close(claimed.attempt, [])
             return Way(mode, why_not=NOBODY, warm_up=warm_up)
+        self.claims.alone.add(request.id)  # nobody else begins here until it has ended
         store = opened(ranks, SILENT_S)
         gangs.close(claimed.attempt, willing[: ranks - 1], f"{store.host}:{store.port}")
         rank = leaving.enter_context(company(store, 0, ranks, self.engine.device.startswith("cuda")))
