@@ -35,6 +35,7 @@ from workers.engine.engine import Engine
 from workers.engine.request import GenerationRequest
 from workers.engine.running_request import RunningRequest
 from workers.gangs.company import SILENT_S, Led, company, make_mode, wait_for_good_bye
+from workers.measure.hardware import hardware
 from workers.parallel.mode import draw
 from workers.parallel.processes import ProcessRank, found, opened
 from workers.parallel.ranks import MemberLost
@@ -220,20 +221,23 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def page(found_: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
-    run = found_["run"]
+def page(told: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+    """For people."""
+    run, on = told["run"], told["hardware"]
     return f"""# Gangs whose members are lost
 
-After this page you can say what becomes of an image when a device that draws it with others dies or freezes.
+After this page you can say what becomes of an image when a process that draws it with others dies or freezes.
 
-`{run["command"]}`, {run["date"]}, torch {torch.__version__}, gloo, two processes of one host.
+`{run["command"]}`, {run["measured"]}, on {on["name"]}, torch {on["torch"]}, gloo, two processes of one host, beside a
+load of {run["load_before"]:.1f} by others.
 
 {table(outcomes)}
 
-A member counts as lost after {SILENT_S:g} s of silence. *Drawn*: to its end, and where a member was lost by the leader
-alone within {LIMIT_S:g} s from the last whole turn, serial step included. *Off serial*: what stale steps before that
-left in the latent, root mean square against its size; weights are random, of toy width, so that this says nothing of
-quality (docs/results/parallel.md does). Images have {STEPS} steps.
+A member counts as lost after {SILENT_S:g} s of silence, or when its connection closes. *Drawn*: to its end, and where
+a member was lost by the leader alone within {LIMIT_S:g} s. *To fall back*: from the last whole turn to the end of the
+first serial step. *Off serial*: what stale activations before that left in the latent, root mean square against its
+size. Weights are random and of toy width, so that it says nothing of quality (docs/results/parallel.md does); images
+have {STEPS} steps.
 """
 
 
@@ -243,11 +247,13 @@ quality (docs/results/parallel.md does). Images have {STEPS} steps.
 def main(seeds: int, write: bool) -> None:
     """Say what becomes of images whose members are lost."""
     torch.set_num_threads(1)
+    run = run_of("bench.gangs")
     with tempfile.TemporaryDirectory(prefix="argus-gangs-") as folder:
         studio = Studio(Path(folder))
         outcomes = [studio.outcome(Case.of(seed)) for seed in range(seeds)]
     if write:
-        told = {"run": run_of("bench.gangs", seeds=seeds), "outcomes": [asdict(one) for one in outcomes]}
+        on = hardware("cpu", torch.float64)
+        told = {"run": run, "hardware": on, "outcomes": [asdict(one) for one in outcomes]}
         keep(told, KEPT, PAGE, page(told, outcomes))
     click.echo(table(outcomes))
     for bad in (one for one in outcomes if not one.is_good):

@@ -7,12 +7,16 @@ The one that stands still keeps its row, its latent and its share of the device:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from core import open_requests
 from core.requests import Claim
 from workers.admission import SHOWN
 from workers.claims import Claims
-from workers.engine.engine import Engine
 from workers.generation import Generation
+
+if TYPE_CHECKING:
+    from workers.engine.engine import Engine
 
 LOOK_S = 0.25  # between two looks; what has less left to do is not paused
 

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from core.parallel import MODES
-from workers.parallel.ranks import MemberLost, Rank
+from workers.parallel.lost import MemberLost
 
 if TYPE_CHECKING:
     from workers.parallel.mode import Mode
     from workers.parallel.processes import ProcessRank
+    from workers.parallel.ranks import Rank
     from workers.pipelines.base import Adapter
     from workers.pipelines.rows import Batch
 

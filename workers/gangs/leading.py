@@ -19,12 +19,13 @@ from core.requests import Claim
 from core.workers import WorkerIdentity
 from workers.claims import Claims
 from workers.gangs.company import GATHER_S, SILENT_S, Led, company, make_mode
-from workers.parallel.ranks import MemberLost, Rank
+from workers.parallel.lost import MemberLost
 from workers.parallel.way import NOBODY, Way, way_alone
 
 if TYPE_CHECKING:
     from workers.engine.engine import Engine
     from workers.parallel.mode import Mode
+    from workers.parallel.ranks import Rank
     from workers.pipelines.base import Adapter
     from workers.pipelines.rows import Batch
 

@@ -20,13 +20,11 @@ from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor
 
+from workers.parallel.lost import MemberLost as MemberLost
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 TIMEOUT_S = 60.0  # after which a silent member counts as lost
-
-
-class MemberLost(RuntimeError):
-    """A member of the company has failed, or said nothing for too long: the image has to be drawn without it."""
 
 
 class Pending(Protocol[T_co]):
