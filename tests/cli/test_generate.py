@@ -56,6 +56,12 @@ def test_loras_are_sent_as_they_are_named(site: str) -> None:
     assert "has no LoRA 'ink'" in done.output
 
 
+def test_a_parallel_mode_is_sent_as_it_is_named(site: str) -> None:
+    done = run("generate", "a fox", "--parallel", "pipefusion", "--url", site)
+    assert done.exit_code == 2
+    assert "pipefusion cannot run model" in done.output
+
+
 def test_a_picture_and_its_mask_are_sent_with_the_prompts(site: str, tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(saved(halves("RGB", "red", "blue")))
     (tmp_path / "mask.png").write_bytes(saved(halves("L", 0, 255)))
