@@ -66,10 +66,20 @@ def _group(rank: int, world: int, backend: str, timeout_s: float, **where: Any) 
     limit = timedelta(seconds=timeout_s)
     try:
         _told(lambda: dist.init_process_group(backend, rank=rank, world_size=world, timeout=limit, **where))
+    except MemberLost:
+        _count_anew()
+        raise
+    try:
         yield ProcessRank(rank, list(range(world)), None, limit)
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        dist.destroy_process_group()
+
+
+def _count_anew() -> None:
+    """Companies meet under a number that each process counts, and that begins anew when one has ended. One that never
+    met leaves its number behind, and this process would not meet others any more."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+    dist.destroy_process_group()
 
 
 class ProcessRank(Rank):

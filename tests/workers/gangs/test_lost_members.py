@@ -23,6 +23,12 @@ def test_every_image_is_drawn_by_both_or_soon_by_the_leader_alone(studio: Studio
         assert (outcome.turns, outcome.off) == (0, 0.0)
 
 
+def test_a_leader_that_was_left_alone_meets_the_next_member(studio: Studio):
+    alone, after = (Case(seed, "asyncdiff", fault, 0) for seed, fault in enumerate(("does not come", "stays")))
+    assert studio.outcome(alone).turns == 0
+    assert studio.outcome(after).turns == STEPS
+
+
 def test_silence_ends_before_the_leader_has_to_be_alone():
     assert SILENT_S < LIMIT_S - 2
 
