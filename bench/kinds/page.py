@@ -22,13 +22,14 @@ TITLES = {
     "vif": "VIF",
     "clip": "CLIPScore",
 }
-DIGITS = {"psnr": 2, "entropy": 2}
+DIGITS = {"psnr": 2, "entropy": 2, "distance": 4}
 PAGE = """\
 # Other kinds of job: restoring and fusing
 
 `{command}`, {measured}, commit {commit}, {hardware}, {threads} torch thread(s); load average before {load_before:.2f}.
 Scenes of the embedded family that its training never saw, {side}×{side} pixels, `large` with an empty prompt in its
-latent space. Brackets: 95 % intervals of the mean, by a bootstrap over scenes; differences are paired.
+latent space. Brackets: 95 % intervals of the mean, by a bootstrap over scenes; differences are paired. Seconds are
+those of the last few pictures, beside whatever else ran.
 
 ## Restoration
 
@@ -55,7 +56,8 @@ with an empty prompt: every step decodes, corrects and encodes again. SSIM and V
 
 From a sketch (edges of luminance) to its scene: a bridge between latents, {parameters:,} parameters, trained in this
 run for {train_s:g} s on {trained_pairs:,} pairs; its weights are not kept. {pairs} held-out scenes with their prompts.
-Image-to-image is `large` at guidance 2 and as many steps as DBIM has denoisings.
+Image-to-image is `large` at guidance 2 and as many steps as DBIM has denoisings. Minutes on a core make no good bridge:
+what DBIM keeps of DDBM is to be read beside what both reach.
 
 {translation}
 

@@ -97,7 +97,7 @@ def test_the_page_says_which_goals_are_reached_and_which_are_not():
     for said in (
         r"at least 2 dB over degraded: 2\.50 \(.*\) dB, reached\.",
         r"PSNR over latent DPS: 1\.50 \(.*\) dB, reached;",
-        r"Distance less than of latent DPS: -1\.500 \(.*\), \*\*not reached\*\*;",
+        r"Distance less than of latent DPS: -1\.5000 \(.*\), \*\*not reached\*\*;",
         r"SCD over the best of the others \(\*a\*\): -6\.500 \(.*\), \*\*not reached\*\*\.",
         r"PSNR, dB, \*DBIM, 12 denoisings\* keeps of \*DDBM, 122 denoisings\* \(goal: 99 %\): 100\.0 .*, reached\.",
         r"CLIPScore, \*DBIM, 12 denoisings\* keeps .*: 90\.0 .*, \*\*not reached\*\*\.",
