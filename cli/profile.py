@@ -31,6 +31,7 @@ Progress = Callable[[int, int, str], None]
 @click.option(
     "--repeats", type=Whole(1), default=5, show_default=True, help="Runs of each measurement; the median counts."
 )
+@click.option("--parallel", is_flag=True, help="Measure modes of several devices instead, with 2 and 4 ranks.")
 @click.option("--level", "only", multiple=True, help="Only this level, into the profile that is there. Repeatable.")
 @click.option("--out", type=OUT_FILE, help="Where the profile goes. [profiles/<family>/<device>.json]")
 @click.option("--json", "copy", type=JSON_OUT, help="Write the profile here too (- is stdout).")
@@ -40,6 +41,7 @@ def profile(
     random_weights: str | None,
     sizes: str,
     repeats: int,
+    parallel: bool,
     only: tuple[str, ...],
     out: Path | None,
     copy: Path | None,
@@ -55,6 +57,8 @@ def profile(
     from workers.pipelines.random_weights import random_family
 
     family = random_family(random_weights) if random_weights else load_family(name or settings().family)
+    if parallel:
+        return _modes(family, devices.checked(device), out, copy)
     family = _only(family, only) if only else family
     torch.set_num_threads(devices.threads(devices.checked(device)))
     batches = [int(Whole(1, 1024).convert(size, None, None)) for size in sizes.split(",")]
@@ -67,6 +71,30 @@ def profile(
         write_json(file, measured)
     if shows_table(copy):
         _show(measured, target)
+
+
+def _modes(family: Family, device: str, out: Path | None, copy: Path | None) -> None:
+    """What a step takes in every mode of several devices."""
+    from rich.table import Table
+
+    from core.measured import measured_target
+    from workers.measure.modes import measure_modes
+
+    with _progress(f"{family.id} on {device}") as progress:
+        measured = measure_modes(family, device, progress=progress)
+    target = out or measured_target(family.id, f"parallel/{measured['device']}.json")
+    for file in filter(None, (target, copy)):
+        write_json(file, measured)
+    if not shows_table(copy):
+        return
+    columns = ("mode", "model", "ranks", "ms a step", "serial", "speed-up", "to meet, s", "MB a step")
+    table = Table(*columns, title=f"{family.id} on {device}")
+    for mode in measured["modes"]:
+        steps = (1000 * mode["step_s"], 1000 * mode["serial_s"], mode["serial_s"] / mode["step_s"])
+        figures = [*(f"{step:.1f}" for step in steps), f"{mode['meet_s']:.2f}", f"{mode['bytes'] / 1e6:.2f}"]
+        table.add_row(mode["mode"], mode["model"], str(mode["ranks"]), *figures)
+    make_console().print(table)
+    make_console().print(f"written to {target}", soft_wrap=True)
 
 
 def _only(family: Family, names: Sequence[str]) -> Family:

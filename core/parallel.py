@@ -31,6 +31,10 @@ class ModeNeeds:
     gang: bool = True
     warm_up: int = 0
 
+    def runs(self, pipeline: str) -> bool:
+        """Whether it runs the models of a pipeline."""
+        return not self.pipelines or pipeline in self.pipelines
+
 
 MODES = {
     "distrifusion": ModeNeeds(UNETS, warm_up=4),
@@ -52,8 +56,8 @@ def refusal(name: str, family: Family, level_asked: str, loras: str | None) -> s
         return None
     level = family.level(family.reference if level_asked == AUTO else level_asked)
     pipeline = family.models[level.model].pipeline
-    if mode.pipelines and pipeline not in mode.pipelines:
-        able = ", ".join(other for other, one in MODES.items() if not one.pipelines or pipeline in one.pipelines)
+    if not mode.runs(pipeline):
+        able = ", ".join(other for other, one in MODES.items() if one.runs(pipeline))
         return f"{name} cannot run model {level.model!r} ({pipeline}). Use auto, off or one of: {able}."
     if level.reuses_features or "sub" in level.strategies:
         return f"{name} computes every step in full, which level {level.id!r} does not. Use another level, or auto."

@@ -157,6 +157,15 @@ class PolicyAdmission:
         self._tenants = found.tenants
         return found
 
+    def busy_share(self) -> float:
+        """The share of all workers' time that the load takes at the levels of the plan in force; 1 without one."""
+        with transaction() as session:
+            snapshot = self.reader.snapshot(session)
+        if snapshot.epoch is None or not snapshot.workers:
+            return 1.0
+        each_s = sum(share * self.reader.seconds(level) for level, share in snapshot.epoch.shares.items())
+        return snapshot.readings.rate * each_s / len(snapshot.workers)
+
     def turns(self) -> Sequence[Turn]:
         """Whose requests are offered a place, one tenant's after another's; all at once where one wants the devices."""
         if len(self._tenants) < 2:

@@ -67,7 +67,7 @@ class Execution:
         self.progress = ProgressReporter(engine, claims)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self._company = Company()
-        self._leading = Leading(follower.identity, family, engine, claims)
+        self._leading = Leading(follower.identity, family, engine, claims, admission)
 
     def allowed(self, request: Request) -> tuple[str, ...]:
         """Levels that a request may be moved to here."""

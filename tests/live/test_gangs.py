@@ -18,6 +18,7 @@ from core import gangs
 from core.database import transaction
 from core.gang_tables import Gang
 from core.images import ImageStore
+from core.parallel_profiles import ModeProfile
 from core.supervisor import Supervisor
 from core.tables import Attempt, State
 from core.workers import register
@@ -27,6 +28,7 @@ from workers.gangs.joining import Joining
 
 STEPS, LONG, NEVER = 12, 400, -1
 MEMBER = "cpu1@way"
+QUICK = ModeProfile(model="large", mode="distrifusion", ranks=2, step_s=0.01, serial_s=0.1)  # pays, whatever the load
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def pixels(site: Site, request: uuid.UUID) -> bytes:
 
 def told(site: Site, request: uuid.UUID) -> dict[str, Any]:
     (attempt,) = site.attempts(request)
-    return dict(attempt.parallel)
+    return dict(attempt.parallel or {})
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
@@ -89,6 +91,13 @@ def test_two_workers_draw_the_serial_image_together_and_then_apart(leading: Site
         assert gang is not None
         assert (gang.leader, gang.members) == ("cpu0@way", [MEMBER])
     assert leading.generation.claims.has_room
+    leading.generation.execution._leading.measured = (QUICK,)
+    alone = told(leading, drawn(leading, parallel="off"))
+    unasked = drawn(leading)
+    record = told(leading, unasked)
+    assert (record["mode"], record["ranks"], record["turns"], record["fall_back"]) == ("distrifusion", 2, STEPS, None)
+    apart = [abs(a - b) for a, b in zip(pixels(leading, unasked), pixels(leading, serial), strict=True)]
+    assert (alone, max(apart) <= 2) == ({}, True)
 
 
 def test_a_member_that_dies_on_the_way_costs_the_mode_and_one_that_is_frozen_is_not_waited_for(
