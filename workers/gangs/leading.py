@@ -12,10 +12,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import gangs
+from core.errors import BadProfile
 from core.families import Family
 from core.levels import Level
 from core.parallel import AUTO, MODES
-from core.parallel_profiles import read_modes
+from core.parallel_profiles import ModeProfile, read_modes
 from core.queues import call
 from core.requests import Claim
 from core.tables import ServiceClass
@@ -47,7 +48,7 @@ class Leading:
         self, identity: WorkerIdentity, family: Family, engine: Engine, claims: Claims, admission: PolicyAdmission
     ) -> None:
         self.identity, self.family, self.engine, self.claims = identity, family, engine, claims
-        self.admission, self.measured = admission, read_modes(family.id, admission.device_type)
+        self.admission, self.measured = admission, _measured(family.id, admission.device_type)
 
     def way(self, claimed: Claim, leaving: ExitStack) -> Way | None:
         """How to draw it; None in serial steps, as nothing else was asked for.
@@ -131,6 +132,15 @@ class Leading:
             if answered == len(asked) or time.monotonic() > until:
                 return gang.willing
             time.sleep(LOOK_S)
+        return ()
+
+
+def _measured(family: str, device_type: str) -> tuple[ModeProfile, ...]:
+    """The modes that were measured; a damaged file is as none, and costs nobody a worker."""
+    try:
+        return read_modes(family, device_type)
+    except BadProfile as error:
+        log.warning("modes are not chosen by what was measured", error=error.message)
         return ()
 
 
