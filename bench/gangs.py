@@ -155,7 +155,7 @@ def _asked(family: Family, case: Case) -> GenerationRequest:
 def _process(case: Case, asked: GenerationRequest, model: Model, port: int, silent_s: float) -> Iterator[None]:
     """The member, about to meet; forked from a server that has imported all, killed at the end where it still is."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["bench.gangs"])  # by its name, which is another where it is the command
     ready = context.Event()
     member = context.Process(target=_be_member, args=(case, asked, model, port, silent_s, ready), daemon=True)
     member.start()
