@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 import app as package
 from app.web import filters
 from core.database import transaction
-from core.tables import Request
+from core.tables import Attempt, Request
 from tests.app.conftest import configured, draw, rows
 
 Submit = Callable[..., dict[str, Any]]
@@ -208,3 +208,15 @@ def test_the_form_says_by_when_an_image_has_to_be_begun(client: FlaskClient) -> 
     refused = send(client, prompts="a cat", start_within_s="-1")
     assert 400 <= refused.status_code < 500
     assert 'value="-1"' in refused.text
+
+
+def test_a_request_drawn_in_a_parallel_mode_says_how_it_went(client: FlaskClient, submit: Any) -> None:
+    job = submit(prompt="a fox", parallel="asyncdiff")
+    (request,) = job["requests"]
+    draw(request["id"])
+    told = {"mode": "asyncdiff", "ranks": 2, "warm_up": 3, "turns": 7, "fall_back": "a member is gone"}
+    with transaction() as session:
+        session.execute(update(Attempt).values(parallel=told))
+    page = re.sub(r"<[^>]+>", " ", client.get(f"/requests/{request['id']}").text)
+    assert "64 × 64, by asyncdiff" in page
+    assert "done; asyncdiff on 2 devices, 7 turns, then serial steps: a member is gone" in page

@@ -59,7 +59,7 @@ class FirstCome(PolicyAdmission):
         super().__init__(*about)
         self.moves = True
 
-    def __call__(self, waiting: Any, levels: Any, running: Any = ()) -> Any:
+    def __call__(self, waiting: Any, levels: Any, running: Any = (), share: float = 1.0) -> Any:
         return first_come(waiting)
 
 
