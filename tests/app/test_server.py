@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from app import create_app, server, waiting
+from app.api import events
 from core.settings import settings
 from tests.app.conftest import configured
 from tests.app.web_process import HEAD, PATIENCE_S, Watch, Web, web_process
@@ -102,12 +103,14 @@ def test_what_is_no_request_is_refused_like_every_other_error(web: Web, sent: st
 
 
 def test_more_streams_than_threads_run_and_their_places_are_given_back(database: Services, web: Web) -> None:
-    path = web.submit(prompt="a fox")["links"]["events"]
+    path, begun = web.submit(prompt="a fox")["links"]["events"], time.monotonic()
     streams = [web.connect() for _ in range(waiting.CLIENT_STREAMS)]
     for stream in streams:
         stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     assert {stream.recv(12) for stream in streams} == {b"HTTP/1.1 200"}
     assert len(list(Path(f"/proc/{web.pid}/task").iterdir())) < waiting.CLIENT_STREAMS / 2
+    if time.monotonic() - begun > events.LONGEST_S - 5:
+        pytest.skip("too busy a machine: the first streams end before so many have begun")
     assert web.call(path)[0] == 429
     for stream in streams:
         stream.close()

@@ -69,15 +69,16 @@ def test_what_a_claim_starts_counts_before_the_rows_are_read_again(family: Any) 
 def test_requests_that_named_their_level_wait_but_are_no_share_of_the_plan(family: Any) -> None:
     join()
     Scheduler(family).tick()
-    router = Router(family)
+    router, begun = Router(family), time.monotonic()
     submit(3)
     submit(2, level_asked="fs-4")
     submit(4, service_class="batch")
     router.route()
     with transaction() as session:
         load = router.reader.load_now(router.reader.snapshot(session))
+    done = (time.monotonic() - begun) * 300 / 60  # by the profile's rate, at most
     assert sum(load.routed.values()) == 3
-    assert load.waiting["large"] == pytest.approx(5 - 1, abs=1)  # one slot, and what it has done since
+    assert 5 - 2 - done <= load.waiting["large"] <= 5  # one slot, and what it has done since
 
 
 def test_the_note_says_in_words_why_a_level_was_lowered(family: Any) -> None:
