@@ -12,6 +12,7 @@ from app.access import needs
 from app.records.lines import request_line
 from app.records.requests import request_out
 from app.schemas.requests import TimesOut
+from app.submission import UPSCALE_STRENGTH
 from app.web.blueprint import blueprint
 from core.database import transaction
 from core.keys import Scope
@@ -41,7 +42,8 @@ def request_page(request_id: uuid.UUID) -> str:
     """What was asked, what it got, and why."""
     with transaction() as session:
         found = request_out(session, request_id)
-    return render_template("request.html", request=found, stages=stages(found.times))
+    about = {"stages": stages(found.times), "upscale_strength": UPSCALE_STRENGTH}
+    return render_template("request.html", request=found, **about)
 
 
 @blueprint.get("/requests/<uuid:request_id>/tile")

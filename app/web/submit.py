@@ -15,6 +15,7 @@ from app.records.jobs import job_list
 from app.records.levels import levels_out
 from app.schemas.submission import FormIn
 from app.security import check_form
+from app.submission import IMAGE_STRENGTH, MASK_STRENGTH
 from app.uploads import read_upload
 from app.uploads.files import WESTERN
 from app.web.begin import files_kept, picture_of
@@ -85,12 +86,14 @@ def _submit_file(form: FormIn, file: FileStorage) -> tuple[jobs.Submitted, str |
 
 
 def _page(values: Mapping[str, str], error: ArgusError | None = None) -> str:
+    picture = picture_of(values)
     with transaction() as session:
         return render_template(
             "home.html",
             values=values,
             error=error,
-            picture=picture_of(values),
+            picture=picture,
+            strengths={"image": IMAGE_STRENGTH, "mask": MASK_STRENGTH},
             levels=choices(levels_out(session, load_family(settings().family))),
             jobs=job_list(session, 1, RECENT).jobs,
             slo_s=latency_target_s(session, load_family(settings().family)),

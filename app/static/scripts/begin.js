@@ -3,15 +3,14 @@ const one = (selector) => document.querySelector(selector);
 
 const easel = one("#easel"), begun = one("#begun"), brush = one("#brush"), strength = one("#strength");
 const imageFile = one("#image-file"), maskFile = one("#mask-file");
-const USUAL = { image: 0.75, mask: 1 };  // strengths where none was chosen
-const CUT_WEIGHT = 4;  // as `app/sizes.py` has it
-let strokes = [], changed = false, chosen = Boolean(strength?.dataset.chosen);
+const asImage = one("#as-image");  // the size that leaves the choice to the server
+const UNPAINTED = "white is drawn anew";
+let strokes = [], kept = false, chosen = Boolean(strength?.dataset.chosen);  // kept: the strokes are the mask file
 
 const hasMask = () => strokes.length > 0 || maskFile.files.length > 0 || one("#mask").value !== "";
-const maskSays = (text) => { one("#mask-name").textContent = text; };
 
 function say() {
-  if (!chosen) strength.value = hasMask() ? USUAL.mask : USUAL.image;
+  if (!chosen) strength.value = hasMask() ? strength.dataset.mask : strength.dataset.image;
   one("#strength-says").textContent = Number(strength.value).toFixed(2);
 }
 
@@ -28,13 +27,19 @@ function paint() {
   });
 }
 
-// Another mask, or none: the one that was there is not sent.
-function mask(text, file = null) {
+// The mask is another now, what is painted, a file, or none: the one that was there is not sent.
+function mask(file = null) {
   one("#mask").value = "";
-  if (!file) maskFile.value = "";
-  maskSays(text);
+  if (file) strokes = []; else maskFile.value = "";
+  kept = false;
+  one("#mask-name").textContent = file?.name ?? (strokes.length ? "painted" : UNPAINTED);
   paint();
   say();
+}
+
+function unmask() {
+  strokes = [];
+  mask();
 }
 
 // Painted strokes as the file of the form: white on black, as many pixels as the image.
@@ -47,7 +52,7 @@ async function keep() {
   const blob = await new Promise((done) => { sheet.toBlob(done, "image/png"); });
   files.items.add(new File([blob], "painted.png", { type: "image/png" }));
   maskFile.files = files.files;
-  changed = false;
+  kept = true;
 }
 
 function place(event) {
@@ -60,37 +65,16 @@ function painting() {
     event.preventDefault();
     brush.setPointerCapture(event.pointerId);
     strokes.push({ width: one("#brush-size").value / 100 * Math.max(brush.width, brush.height), points: [place(event)] });
-    changed = true;
-    mask("painted");
+    mask();
   });
   brush.addEventListener("pointermove", (event) => {
     if (!brush.hasPointerCapture(event.pointerId)) return;
     strokes.at(-1).points.push(place(event));
     paint();
   });
-  one("#undo").addEventListener("click", () => {
-    strokes.pop();
-    changed = strokes.length > 0;
-    mask(changed ? "painted" : "white is drawn anew");
-  });
-  one("#no-mask").addEventListener("click", () => { strokes = []; changed = false; mask("white is drawn anew"); });
-  maskFile.addEventListener("change", () => {
-    if (!maskFile.files.length) return;
-    strokes = [];
-    changed = false;
-    mask(maskFile.files[0].name, maskFile.files[0]);
-  });
-}
-
-// The size of the family that loses least of the image (`app/sizes.py`).
-function nearest() {
-  const loss = (radio) => {
-    const [width, height] = radio.value.split("x").map(Number);
-    const across = begun.naturalWidth / width, down = begun.naturalHeight / height;
-    return CUT_WEIGHT * Math.abs(Math.log(across / down)) + Math.abs(2 * Math.log(Math.max(across, down)));
-  };
-  const sizes = [...document.querySelectorAll("[name=size]")].sort((left, right) => loss(left) - loss(right));
-  if (sizes.length) sizes[0].checked = true;
+  one("#undo").addEventListener("click", () => { strokes.pop(); mask(); });
+  one("#no-mask").addEventListener("click", unmask);
+  maskFile.addEventListener("change", () => { if (maskFile.files.length) mask(maskFile.files[0]); });
 }
 
 function choosing() {
@@ -103,13 +87,12 @@ function choosing() {
   });
   begun.addEventListener("load", () => {
     [brush.width, brush.height] = [begun.naturalWidth, begun.naturalHeight];
-    easel.hidden = one("#no-image").hidden = false;
+    easel.hidden = one("#no-image").hidden = asImage.hidden = false;
     if (!begun.dataset.fresh) return;
     one("#image").value = "";
     one("#image-name").textContent = `${imageFile.files[0].name}, ${begun.naturalWidth} × ${begun.naturalHeight}`;
-    strokes = [];
-    mask("white is drawn anew");
-    nearest();
+    asImage.querySelector("input").checked = true;
+    unmask();
   });
   begun.addEventListener("error", () => {
     easel.hidden = true;
@@ -117,10 +100,9 @@ function choosing() {
   });
   one("#no-image").addEventListener("click", () => {
     imageFile.value = one("#image").value = "";
-    strokes = [];
-    changed = false;
-    mask("white is drawn anew");
-    easel.hidden = one("#no-image").hidden = true;
+    unmask();
+    if (asImage.querySelector("input").checked) one("[name=size][data-usual]").checked = true;
+    easel.hidden = one("#no-image").hidden = asImage.hidden = true;
     one("#image-name").textContent = "or drop one here";
   });
 }
@@ -130,7 +112,7 @@ if (easel) {
   painting();
   strength.addEventListener("input", () => { chosen = true; say(); });
   strength.form.addEventListener("submit", async (event) => {
-    if (!changed) return;
+    if (!strokes.length || kept) return;
     event.preventDefault();
     await keep();
     strength.form.requestSubmit(event.submitter);

@@ -83,7 +83,7 @@ def test_an_image_is_chosen_painted_over_and_sent(site: Web, browser: Browser, t
             page.locator("#image-file").set_input_files(picture)
             brush = page.locator("#brush")
             brush.wait_for()
-            assert page.locator("[name=size]:checked").input_value() == "128x64"
+            assert page.locator("[name=size]:checked").input_value() == ""
             assert page.locator("#strength").input_value() == "0.75"
             box = brush.bounding_box()
             assert box is not None
@@ -99,10 +99,38 @@ def test_an_image_is_chosen_painted_over_and_sent(site: Web, browser: Browser, t
             job = json.loads(site.call(f"/v1{urlsplit(page.url).path}")[1])
             request = json.loads(site.call(f"/v1/requests/{job['requests'][0]['id']}")[1])
             assert (request["kind"], request["strength"]) == ("inpainting", 1)
+            assert (request["width"], request["height"]) == (128, 64)
             mask = Pictures.open(io.BytesIO(site.call(urlsplit(request["links"]["mask"]).path)[1])).convert("L")
             assert mask.size == (400, 200)
             assert (mask.getpixel((150, 100)), mask.getpixel((350, 20))) == (255, 0)
             assert shown.said == []
+
+
+def test_what_was_painted_over_one_image_is_no_mask_of_the_next(site: Web, browser: Browser, tmp_path: Path) -> None:
+    for name, size in (("first.png", (64, 64)), ("second.png", (128, 64))):
+        Pictures.new("RGB", size, "teal").save(tmp_path / name)
+    with view(browser, site.url) as shown:
+        shown.opens("/")
+        page = shown.page
+        page.locator("#prompts").fill("a fox")
+        page.get_by_text("Begin with an image").click()
+        page.locator("#image-file").set_input_files(tmp_path / "first.png")
+        page.locator("#brush").click()
+        assert page.locator("#mask-name").inner_text() == "painted"
+        page.locator("#image-file").set_input_files(tmp_path / "second.png")
+        page.get_by_text("second.png").wait_for()
+        assert page.locator("#mask-name").inner_text() == "white is drawn anew"
+        page.get_by_role("button", name="Generate", exact=True).click()
+        page.wait_for_url("**/jobs/*")
+        job = json.loads(site.call(f"/v1{urlsplit(page.url).path}")[1])
+        request = json.loads(site.call(f"/v1/requests/{job['requests'][0]['id']}")[1])
+        assert (request["kind"], request["strength"]) == ("image-to-image", 0.75)
+        page.goto("/")
+        page.get_by_text("Begin with an image").click()
+        page.locator("#image-file").set_input_files(tmp_path / "first.png")
+        page.get_by_role("button", name="Without the image").click()
+        assert page.locator("[name=size]:checked").input_value() == "64x64"
+        assert shown.said == []
 
 
 def test_the_theme_that_was_chosen_stays(site: Web, browser: Browser) -> None:
