@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from cli.numbers import Number, Whole
 from cli.terminal import IN_FILE, JSON_OUT, OUT_FILE, show_table, shows_table, write_json
 from core.errors import BadInput, BadProfile
+from core.parallel import Parallel
 
 if TYPE_CHECKING:
     from core.profiles import Profile, QualityTable
-    from scheduler.simulate import Workload
+    from scheduler.simulate import GangSetting, Workload
     from traces.reader import Trace
 
 SLO_FACTOR = 3.0
@@ -40,6 +41,9 @@ class Options:
     tick: float | None
     batch_share: float
     any_hit: bool
+    modes: Sequence[Path]
+    parallel: str
+    host: int
     seed: int
     out: Path | None
     plot: Path | None
@@ -78,6 +82,16 @@ class Options:
     "--any-hit", is_flag=True,
     help="Caching levels start from the nearest cached prompt however far it is. Without: as far as similarity allows.",
 )  # fmt: skip
+@click.option(
+    "--modes", type=IN_FILE, multiple=True,
+    help="Modes of several devices, JSON as of `argus profile --parallel`; once a device type. Idle workers of a host "
+    "then draw together by the rule of live workers.",
+)  # fmt: skip
+@click.option(
+    "--parallel", type=click.Choice(get_args(Parallel)), default="auto", show_default=True,
+    help="What requests say of that.",
+)  # fmt: skip
+@click.option("--host", type=Whole(1), default=8, show_default=True, help="Workers of one host.")
 @click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of arrivals, prompts and predictions.")
 @click.option("--json", "out", type=JSON_OUT, help="Also write the figures as JSON (- is stdout).")
 @click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")
@@ -103,7 +117,9 @@ def simulate(**given: Any) -> None:
     tick_s = options.tick if options.tick is not None else _default_tick_s(arrivals)
     reports = []
     for name in names:
-        config = SimConfig(name, profiles, workers, slo_s, tick_s=tick_s, any_hit=options.any_hit)
+        config = SimConfig(
+            name, profiles, workers, slo_s, tick_s=tick_s, any_hit=options.any_hit, gangs=_gangs(options, workers)
+        )
         recorder = Recorder() if options.trace_json else None
         reports.append(run(config, work, recorder=recorder))
         if options.trace_json and recorder:
@@ -151,6 +167,21 @@ def _workers(text: str, devices: Sequence[str]) -> dict[str, int]:
     if not sum(found.values()):
         raise BadInput("There are no workers: give at least one.", field="workers")
     return {device: count for device, count in found.items() if count}
+
+
+def _gangs(options: Options, workers: Mapping[str, int]) -> GangSetting | None:
+    """How workers draw together; None without a profile of modes."""
+    from core.parallel_profiles import read_parallel
+    from scheduler.simulate import GangSetting
+
+    if not options.modes:
+        return None
+    found = {profile.device: profile.modes for profile in map(read_parallel, options.modes)}
+    for device in found:
+        if device not in workers:
+            known = ", ".join(workers)
+            raise BadInput(f"There are modes of {device!r}, and workers of: {known}.", field="modes")
+    return GangSetting(found, options.parallel, options.host)
 
 
 def _arrivals(options: Options) -> Trace:

@@ -5,6 +5,8 @@ One JSON file a type of device, `profiles/<family>/parallel/<device>.json`, besi
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import BadProfile
@@ -41,19 +43,23 @@ class ModeProfile(BaseModel):
 
 
 class ParallelProfile(BaseModel):
-    """Every mode that was measured on a type of device."""
+    """Every mode that was measured, or modelled, on a type of device."""
 
     model_config = MEASURED
 
+    device: str = ""
     modes: tuple[ModeProfile, ...]
 
 
 def read_modes(family: str, device_type: str) -> tuple[ModeProfile, ...]:
     """What was measured; nothing where nothing was. Raises `BadProfile`."""
     path = measured_file(family, f"parallel/{device_type}.json")
-    if not path.is_file():
-        return ()
+    return read_parallel(path).modes if path.is_file() else ()
+
+
+def read_parallel(path: Path) -> ParallelProfile:
+    """The profile of modes in a file. Raises `BadProfile`."""
     try:
-        return ParallelProfile.model_validate_json(path.read_bytes()).modes
+        return ParallelProfile.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise BadProfile(f"{path}: {first_place(error, 'modes')}: {first_refusal(error)}") from error

@@ -27,6 +27,7 @@ from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
 from scheduler.observation.snapshot import SnapshotReader, able, as_request, floor_of, quality_of
+from scheduler.planning.gangs import busy_share
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed, slows
@@ -163,8 +164,8 @@ class PolicyAdmission:
             snapshot = self.reader.snapshot(session)
         if snapshot.epoch is None or not snapshot.workers:
             return 1.0
-        each_s = sum(share * self.reader.seconds(level) for level, share in snapshot.epoch.shares.items())
-        return snapshot.readings.rate * each_s / len(snapshot.workers)
+        rate, planned = snapshot.readings.rate, snapshot.epoch.shares
+        return busy_share(rate, planned, self.reader.seconds, len(snapshot.workers))
 
     def turns(self) -> Sequence[Turn]:
         """Whose requests are offered a place, one tenant's after another's; all at once where one wants the devices."""

@@ -6,13 +6,14 @@ live system loses besides (hand-over, old snapshots, spread of service times) is
 number that comes out of here is simulated, and is called so.
 """
 
-from scheduler.simulate.config import SimConfig
+from scheduler.simulate.config import GangSetting, SimConfig
 from scheduler.simulate.loop import simulate, simulate_outcomes
 from scheduler.simulate.report import Report
 from scheduler.simulate.schedule import Recorder
 from scheduler.simulate.workload import Workload, synthetic_quality, workload
 
 __all__ = [
+    "GangSetting",
     "Recorder",
     "Report",
     "SimConfig",

@@ -7,7 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.errors import BadInput
+from core.parallel import AUTO
+from core.parallel_profiles import ModeProfile
 from core.profiles import Profile
+
+
+@dataclass(frozen=True)
+class GangSetting:
+    """How workers may draw one image together (`scheduler.simulate.gangs`).
+
+    Args:
+        modes: what a step takes in every mode, by device type.
+        asked: what requests say, `auto`, `off` or a mode.
+        host: workers of one host; they are numbered host by host.
+    """
+
+    modes: Mapping[str, tuple[ModeProfile, ...]]
+    asked: str = AUTO
+    host: int = 8
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,8 @@ class SimConfig:
     service times, whose median is the profile's, drawn by `seed`; `overhead_s` from the last step to the stored image
     beyond what the profile has, while the device goes on with others. `believed` are the profiles as policies know them
     from each of these times on: what was learned of devices by then. Without any they are known as they are.
+
+    Without `gangs` every image is drawn by one worker.
     """
 
     policy: str
@@ -53,6 +72,7 @@ class SimConfig:
     weights: Mapping[str, float] = field(default_factory=dict)
     fair: bool = True
     seed: int = 0
+    gangs: GangSetting | None = None
 
     def __post_init__(self) -> None:
         if not sum(self.workers.values()):

@@ -10,6 +10,7 @@ from scheduler.policies import Request, Started, Worker
 from scheduler.policies.background import OWED_AFTER, Owed, slows
 from scheduler.policies.fairness import as_its_own
 from scheduler.simulate.fairness import Fairness
+from scheduler.simulate.gangs import Gangs
 from scheduler.simulate.planning import Planning
 from scheduler.simulate.system import System, Waiting
 from scheduler.simulate.worker import DONE, Running, SimWorker
@@ -26,7 +27,7 @@ class Dispatch:
         self.seconds = {d: cluster.seconds(d) for d in system.config.profiles}
         self.evictions = self.pauses = 0
         self.owed: dict[int, Owed] = {}  # by worker
-        self.fairness = Fairness(system)
+        self.fairness, self.gangs = Fairness(system), Gangs(system)
 
     def queue(self, request: Request, level: str) -> None:
         """A request waits at this level; a worker with room takes it at once."""
@@ -39,10 +40,16 @@ class Dispatch:
             self.pause(model)
 
     def freed(self, worker: SimWorker) -> None:
-        """A request has ended: who was paused for it goes on, and others start."""
-        self.feed(worker)
+        """A request has ended: who was paused for it goes on, and others start, also where workers drew it together."""
+        for one in (worker, *self.gangs.ended(worker)):
+            self.feed(one)
         if not self.system.config.look_s:
             self.pause(worker.model)
+
+    def died(self, worker: SimWorker) -> None:
+        """Those that drew an image with it go on without."""
+        for one in self.gangs.lost(worker):
+            self.feed(one)
 
     def feed_all(self) -> None:
         for worker in self.system.workers:
@@ -102,6 +109,7 @@ class Dispatch:
         running = _begun(self, worker.device, request, level, background)
         worker.change(self.system.now, lambda batch: batch.append(running))
         self._make_room(worker)
+        self.gangs.form(worker, running)
 
     def _start_background(self, worker: SimWorker) -> bool:
         """Background work fills a worker that has nothing else, at the best level it holds."""
@@ -133,7 +141,7 @@ class Dispatch:
     def pause(self, model: str) -> None:
         """The policy may have a running request give way to those that wait; it goes on from where it was."""
         system = self.system
-        able = [w for w in system.workers if w.model == model and w.alive and w.batch]
+        able = [w for w in system.workers if w.model == model and w.alive and w.batch and w.joined is None]
         if not (system.policy.pauses and system.waiting[model] and able) or any(w.has_room(system.now) for w in able):
             return
         if (found := _giving_way(system, model, able)) is None:

@@ -11,7 +11,7 @@ from scheduler.policies import Policy, Request
 from scheduler.simulate.config import SimConfig
 from scheduler.simulate.dispatch import Dispatch
 from scheduler.simulate.planning import Planning
-from scheduler.simulate.report import Outcome, Report, report
+from scheduler.simulate.report import Outcome, Report, gang_figures, report
 from scheduler.simulate.schedule import Recorder
 from scheduler.simulate.system import System
 from scheduler.simulate.worker import Running, SimWorker
@@ -61,7 +61,10 @@ class _Run:
         self._run()
         outcomes = [o or _lost(self.config, self.work, i) for i, o in enumerate(self.outcomes)]
         taken = time.process_time() - started
-        return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, ticks=_ticks(self))
+        formed, broken = self.dispatch.gangs.formed, self.dispatch.gangs.broken
+        gangs = gang_figures(outcomes, formed, broken) if self.config.gangs else {}
+        rest: dict[str, Any] = {"ticks": _ticks(self), "gangs": gangs}
+        return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, **rest)
 
     def _run(self) -> None:
         times, end = self.work.times.tolist(), self.work.duration_s + DRAIN_S
@@ -147,6 +150,7 @@ class _Run:
         lost, worker.batch, worker.paused = worker.batch + worker.paused, [], []
         worker.alive = False
         worker.version += 1
+        self.dispatch.died(worker)
         self.events.at(self.events.now + self.config.stale_s, "found_dead", lost)
         self.events.at(self.events.now + for_s, "back", worker)
 
@@ -183,6 +187,7 @@ class _Run:
             score,
             system.policy.levels[running.drawn],
             request.batch,
+            running.ranks,
         )
 
 

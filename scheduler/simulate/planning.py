@@ -99,8 +99,8 @@ class Planning:
             self.change(worker)
 
     def change(self, worker: SimWorker) -> None:
-        """Once its batch is done, a worker loads the model it is wanted for."""
-        if not worker.wanted or worker.batch:
+        """Once its batch is done, and what it draws with others, a worker loads the model it is wanted for."""
+        if not worker.wanted or worker.batch or worker.joined is not None:
             return
         system = self.system
         load_s = system.load_s(worker.device, worker.model, worker.wanted)

@@ -17,7 +17,10 @@ MINUTE = 60.0
 
 @dataclass
 class Outcome:
-    """What became of one request. Times in seconds; `finished` is infinite for one that was never served."""
+    """What became of one request. Times in seconds; `finished` is infinite for one that was never served.
+
+    `ranks` workers began to draw it together.
+    """
 
     arrived: float
     deadline: float
@@ -25,6 +28,7 @@ class Outcome:
     quality: float
     level: str
     batch: bool = False
+    ranks: int = 1
 
     @property
     def served(self) -> bool:
@@ -39,7 +43,8 @@ class Outcome:
 class Report:
     """One policy's run: `figures` as in docs/formats.md, `timeline` by name a value a minute, `batch` of batch work.
 
-    `late` says of each request, in order of arrival, whether it was.
+    `late` says of each request, in order of arrival, whether it was. `gangs` are what `gang_figures` says, where
+    workers may draw together.
     """
 
     policy: str
@@ -48,10 +53,12 @@ class Report:
     seconds: float  # of CPU time that the simulation took
     batch: dict[str, float] = field(default_factory=dict)
     ticks: dict[str, Any] = field(default_factory=dict)
+    gangs: dict[str, Any] = field(default_factory=dict)
     late: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.figures, "batch": self.batch, "ticks": self.ticks, "timeline": self.timeline}
+        gangs = {"gangs": self.gangs} if self.gangs else {}
+        return {**self.figures, **gangs, "batch": self.batch, "ticks": self.ticks, "timeline": self.timeline}
 
 
 def report(
@@ -72,6 +79,18 @@ def report(
     figures = _figures(interactive, levels, duration_s)
     late = np.array([outcome.late for outcome in outcomes], bool)
     return Report(policy, figures, _timeline(interactive, levels, duration_s), seconds, batch, late=late, **rest)
+
+
+def gang_figures(outcomes: Sequence[Outcome], formed: Mapping[tuple[str, int], int], broken: int) -> dict[str, Any]:
+    """How many requests workers drew together, in which modes, how many gangs lost a member, and how long they took."""
+    drawn = [o.finished - o.arrived for o in outcomes if o.served and o.ranks > 1]
+    return {
+        "requests": len(drawn),
+        "share": len(drawn) / max(1, sum(o.served and not o.batch for o in outcomes)),
+        "modes": {f"{mode}, {ranks} ranks": count for (mode, ranks), count in sorted(formed.items())},
+        "broken": broken,
+        "latency_p95_s": float(np.percentile(drawn, 95)) if drawn else 0.0,
+    }
 
 
 def _figures(outcomes: Sequence[Outcome], levels: Sequence[str], duration_s: float) -> dict[str, Any]:
@@ -137,11 +156,13 @@ COLUMNS = (
 
 def rows(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table for people; the last column lists the levels that took at least 1 %."""
-    header = ["policy", *(title for _, _, title in COLUMNS), "levels"]
+    gangs = any(r.gangs for r in reports)
+    header = ["policy", *(title for _, _, title in COLUMNS), *(["by gangs", "their p95 s"] if gangs else []), "levels"]
     body = []
     for r in reports:
         used = [f"{lv} {share:.0%}" for lv, share in r.figures["levels"].items() if share >= 0.01]
-        body.append([r.policy, *(form.format(r.figures[key]) for key, form, _ in COLUMNS), ", ".join(used)])
+        drawn = [f"{r.gangs['requests']}", f"{r.gangs['latency_p95_s']:.2f}"] if gangs else []
+        body.append([r.policy, *(form.format(r.figures[key]) for key, form, _ in COLUMNS), *drawn, ", ".join(used)])
     return header, body
 
 

@@ -1,7 +1,7 @@
 """What simulated workers did and when, for a trace: read off the system after each event.
 
 A request's slice begins when it joins a batch and ends when it leaves it; one that gave up its slot has a slice for
-each time it had one.
+each time it had one. Workers that draw it together have a slice each.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Recorder:
         return Schedule(self.slices, self.ticks, self.waiting, self.levels)
 
     def _batch(self, system: System, worker: SimWorker) -> None:
-        before, now = self._open.get(worker.id, {}), {id(running): running for running in worker.batch}
+        draws = [*worker.batch, worker.joined] if worker.joined else worker.batch
+        before, now = self._open.get(worker.id, {}), {id(running): running for running in draws}
         for key, (start, running) in before.items():
             if key not in now:
                 self.slices.append(_slice(system, worker, start, running))
@@ -65,6 +66,11 @@ def _slice(system: System, worker: SimWorker, start: float, running: Running) ->
         "predicted_quality": round(float(system.known[i][drawn]), 4),
         "true_quality": round(float(system.work.truth[system.work.rows[i]][drawn]), 4),
     }
+    if running.ranks > 1:
+        args |= {"parallel": running.mode, "ranks": running.ranks}
+    if running.leader not in (None, worker.id):  # the request's own slice is its leader's
+        args = {"request": i, "led_by": f"worker {running.leader}", "parallel": running.mode, "ranks": running.ranks}
+        return Slice(worker.device, _name(worker), start, system.now, levels[drawn], levels[drawn], args)
     if running.level != drawn:
         args["started_at"] = levels[running.level]
     if running.background:

@@ -29,6 +29,9 @@ class Running:
     model: str
     left: float = 1.0
     background: bool = False
+    mode: str = ""  # in which several workers draw it, or began to
+    ranks: int = 1  # so many
+    leader: int | None = None  # which of them started it
 
     @property
     def work(self) -> float:
@@ -44,7 +47,8 @@ class Running:
 class SimWorker:
     """A worker on the virtual clock. `version` changes with every change of its batch, which tells stale events.
 
-    Requests that are `paused` keep their slots and go on as soon as those that took them have ended.
+    Requests that are `paused` keep their slots and go on as soon as those that took them have ended. While it draws an
+    image with others (`joined`) nothing else begins.
     """
 
     id: int
@@ -53,6 +57,7 @@ class SimWorker:
     able: bool = True  # its device can run something of what it holds
     batch: list[Running] = field(default_factory=list)
     paused: list[Running] = field(default_factory=list)
+    joined: Running | None = None
     wanted: str = ""  # the model it changes to when its batch is done
     ready_at: float = 0.0  # it is loading until then
     alive: bool = True
@@ -67,6 +72,8 @@ class SimWorker:
 
     def has_room(self, now: float) -> bool:
         """Whether another request in front can start: background work makes room."""
+        if self.joined is not None:
+            return False
         full = sum(running.share for running in (*self.batch, *self.paused) if not running.background) > 1 - DONE
         return self.alive and self.able and not self.wanted and self.ready_at <= now and not full
 

@@ -133,3 +133,31 @@ def test_a_quality_table_without_a_level_of_the_profile_is_refused(written: Path
     result = CliRunner().invoke(simulate_command, simulate_with(written, "--quality", str(written / "short.csv")))
     assert isinstance(result.exception, BadProfile)
     assert result.exception.field == "ac-10"
+
+
+def modes_of(folder: Path, device: str) -> Path:
+    ulysses = {"model": "m", "mode": "ulysses", "ranks": 2, "step_s": 0.06, "serial_s": 0.1}
+    path = folder / "modes.json"
+    path.write_text(json.dumps({"device": device, "modes": [ulysses]}))
+    return path
+
+
+def test_argus_simulate_says_what_gangs_drew(files):
+    level = {"id": "exact", "requests_per_minute": 20, "latency_s": 3.0, "model": "m", "steps": 20}
+    (files / "profile.json").write_text(json.dumps({**PROFILE, "levels": [level]}))
+    words = ["--trace", files / "trace.csv", "--profile", files / "profile.json", "--scale-to", 10]
+    words += ["--workers", 4, "--json", files / "out.json", "--modes", modes_of(files, "gpu")]
+    done = run("simulate", *words)
+    assert done.exit_code == 0, done.output
+    gangs = json.loads((files / "out.json").read_text())["policies"]["argus"]["gangs"]
+    assert gangs["requests"] == gangs["modes"]["ulysses, 2 ranks"] > 0
+    assert "by gangs" in done.output
+    off = run("simulate", *words, "--parallel", "off")
+    assert json.loads((files / "out.json").read_text())["policies"]["argus"]["gangs"]["requests"] == 0, off.output
+
+
+def test_modes_of_a_device_without_workers_are_wrong_use(files):
+    words = ("--trace", files / "trace.csv", "--profile", files / "profile.json")
+    done = run("simulate", *words, "--modes", modes_of(files, "tpu"))
+    assert done.exit_code == 2
+    assert "tpu" in done.output

@@ -21,7 +21,7 @@ from core.queues import call
 from core.requests import Claim
 from core.tables import ServiceClass
 from core.workers import WorkerIdentity
-from scheduler.planning.gangs import gang_that_pays
+from scheduler.planning.gangs import RANKS, begins_from_noise, gang_that_pays, most_ranks
 from workers.admission import PolicyAdmission
 from workers.claims import Claims
 from workers.gangs.company import GATHER_S, SILENT_S, Led, company, make_mode
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from workers.pipelines.rows import Batch
 
 log = structlog.get_logger(__name__)
-RANKS = (8, 4, 2, 1)  # what latents and blocks can be cut into
 LOOK_S = 0.02
-FROM_NOISE = ("exact", "sm", "fs")  # strategies at which the seed says where every rank begins
 
 
 class Leading:
@@ -96,7 +94,7 @@ class Leading:
     def _why_not(self, claimed: Claim) -> str | None:
         """Why this request is no gang's, or now is no time for one."""
         request, level = claimed.request, self._level(claimed)
-        if request.source_id is not None or not set(level.strategies) <= set(FROM_NOISE):
+        if request.source_id is not None or not begins_from_noise(level.strategies):
             return "other workers do not have the latent that it begins with"
         if str(request.id) in self.engine.preempted():
             return "it goes on where it was preempted"
@@ -109,7 +107,7 @@ class Leading:
         from workers.parallel.processes import opened
 
         willing = self._willing(claimed, mode, idle[: RANKS[0] - 1])
-        ranks = next(ranks for ranks in RANKS if ranks <= 1 + len(willing))
+        ranks = most_ranks(len(willing))
         warm_up = MODES[mode].warm_up
         if ranks == 1:
             gangs.close(claimed.attempt, [])
