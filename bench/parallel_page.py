@@ -67,7 +67,7 @@ def page(found: dict[str, Any]) -> str:
         "| --- | --- | --- |",
         *[f"| {name} | {theirs} | {_ours(name, found)} |" for name, theirs in PAPERS],
         "",
-        "Their speed-ups are of GPUs and are not measured here; ours are qualities and counts.",
+        "Their speed-ups are of GPUs and are not measured here; [modelled](parallel-speed.md) they are.",
         "",
     ]
     return "\n".join(lines)
