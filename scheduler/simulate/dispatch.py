@@ -41,18 +41,13 @@ class Dispatch:
 
     def freed(self, worker: SimWorker) -> None:
         """A request has ended: who was paused for it goes on, and others start, also where workers drew it together."""
-        for one in (worker, *self.gangs.ended(worker)):
-            self.feed(one)
+        self.feed_all((worker, *self.gangs.ended(worker)))
         if not self.system.config.look_s:
             self.pause(worker.model)
 
-    def died(self, worker: SimWorker) -> None:
-        """Those that drew an image with it go on without."""
-        for one in self.gangs.lost(worker):
-            self.feed(one)
-
-    def feed_all(self) -> None:
-        for worker in self.system.workers:
+    def feed_all(self, workers: Sequence[SimWorker] | None = None) -> None:
+        """Start what can be on all workers, or on these."""
+        for worker in self.system.workers if workers is None else workers:
             self.feed(worker)
 
     def pause_all(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,9 +62,7 @@ class _Run:
         self._run()
         outcomes = [o or _lost(self.config, self.work, i) for i, o in enumerate(self.outcomes)]
         taken = time.process_time() - started
-        formed, broken = self.dispatch.gangs.formed, self.dispatch.gangs.broken
-        gangs = gang_figures(outcomes, formed, broken) if self.config.gangs else {}
-        rest: dict[str, Any] = {"ticks": _ticks(self), "gangs": gangs}
+        rest: dict[str, Any] = {"ticks": _ticks(self), "gangs": _gangs(self, outcomes)}
         return report(policy.name, outcomes, policy.levels, self.work.duration_s, taken, **rest)
 
     def _run(self) -> None:
@@ -150,7 +149,7 @@ class _Run:
         lost, worker.batch, worker.paused = worker.batch + worker.paused, [], []
         worker.alive = False
         worker.version += 1
-        self.dispatch.died(worker)
+        self.dispatch.feed_all(self.dispatch.gangs.lost(worker))
         self.events.at(self.events.now + self.config.stale_s, "found_dead", lost)
         self.events.at(self.events.now + for_s, "back", worker)
 
@@ -180,14 +179,9 @@ class _Run:
             if better:
                 self.dispatch.queue(replace(request, attempt=request.attempt + 1), better)
         # what is drawn again replaces this; where that is given up, this is the answer
+        stored, drawn = self.events.now + self.config.overhead_s, system.policy.levels[running.drawn]
         self.outcomes[int(request.id)] = Outcome(
-            request.arrived,
-            request.deadline,
-            self.events.now + self.config.overhead_s,
-            score,
-            system.policy.levels[running.drawn],
-            request.batch,
-            running.ranks,
+            request.arrived, request.deadline, stored, score, drawn, request.batch, running.ranks
         )
 
 
@@ -200,6 +194,12 @@ def _ticks(run: _Run) -> dict[str, Any]:
         "evictions": run.dispatch.evictions,
         "pauses": run.dispatch.pauses,
     }
+
+
+def _gangs(run: _Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What workers drew together, where they may."""
+    gangs = run.dispatch.gangs
+    return gang_figures(outcomes, gangs.formed, gangs.broken) if run.config.gangs else {}
 
 
 def _lost(config: SimConfig, work: Workload, i: int) -> Outcome:
