@@ -27,7 +27,7 @@ from core.workers import WorkerIdentity
 from scheduler.control.reasons import started
 from scheduler.observation.readings import Readings
 from scheduler.observation.snapshot import SnapshotReader, able, as_request, floor_of, quality_of
-from scheduler.planning.gangs import busy_share
+from scheduler.planning.gangs import Load, planned_load
 from scheduler.policies import Admission, Policy, Started, Worker, policy_class
 from scheduler.policies import Request as PolicyRequest
 from scheduler.policies.background import OWED_AFTER, Owed, slows
@@ -158,14 +158,12 @@ class PolicyAdmission:
         self._tenants = found.tenants
         return found
 
-    def busy_share(self) -> float:
-        """The share of all workers' time that the load takes at the levels of the plan in force; 1 without one."""
+    def planned_load(self) -> Load:
+        """What the load takes of all workers' time at the levels of the plan in force; all of it without one."""
         with transaction() as session:
-            snapshot = self.reader.snapshot(session)
-        if snapshot.epoch is None or not snapshot.workers:
-            return 1.0
-        rate, planned = snapshot.readings.rate, snapshot.epoch.shares
-        return busy_share(rate, planned, self.reader.seconds, len(snapshot.workers))
+            found = self.reader.snapshot(session)
+        shares = found.epoch.shares if found.epoch else None
+        return planned_load(found.readings.rate, shares, self.reader.seconds, len(found.workers))
 
     def turns(self) -> Sequence[Turn]:
         """Whose requests are offered a place, one tenant's after another's; all at once where one wants the devices."""

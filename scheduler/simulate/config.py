@@ -10,6 +10,7 @@ from core.errors import BadInput
 from core.parallel import AUTO
 from core.parallel_profiles import ModeProfile
 from core.profiles import Profile
+from scheduler.planning.gangs import MOST_WAIT
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class GangSetting:
         modes: what a step takes in every mode, by device type.
         asked: what requests say, `auto`, `off` or a mode.
         host: workers of one host; they are numbered host by host.
+        most_wait: as in the rule (`scheduler.planning.gangs`, C5); 1 for none.
     """
 
     modes: Mapping[str, tuple[ModeProfile, ...]]
     asked: str = AUTO
     host: int = 8
+    most_wait: float = MOST_WAIT
 
 
 @dataclass(frozen=True)

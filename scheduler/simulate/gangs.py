@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from core.parallel import AUTO
 from core.parallel_profiles import ModeProfile
 from core.profiles import LevelProfile
-from scheduler.planning.gangs import begins_from_noise, busy_share, gang_that_pays, most_ranks
+from scheduler.planning.gangs import Load, begins_from_noise, gang_that_pays, most_ranks, planned_load
 from scheduler.simulate.system import System
 from scheduler.simulate.worker import Running, SimWorker
 
@@ -98,7 +98,7 @@ class Gangs:
         assert self.setting is not None
         modes = self.setting.modes.get(leader.device, ())
         if self.setting.asked == AUTO:
-            return gang_that_pays(modes, running.model, steps, self._busy(), idle)
+            return gang_that_pays(modes, running.model, steps, self._load(), idle, self.setting.most_wait)
         most = most_ranks(idle)
         able = [mode for mode in modes if (mode.mode, mode.model) == (self.setting.asked, running.model)]
         return max((mode for mode in able if 1 < mode.ranks <= most), key=lambda mode: mode.ranks, default=None)
@@ -116,11 +116,11 @@ class Gangs:
             and worker.has_room(self.system.now)
         ]
 
-    def _busy(self) -> float:
-        """The share of workers' time that the load takes at the levels of the plan in force."""
+    def _load(self) -> Load:
+        """What the load takes at the levels of the plan in force."""
         system = self.system
         alive = sum(worker.alive for worker in system.workers)
-        return busy_share(system.forecaster.rate, system.epoch.shares, self._seconds, alive)
+        return planned_load(system.forecaster.rate, system.epoch.shares, self._seconds, alive)
 
     def _seconds(self, level: str) -> float:
         """Worker-seconds of a request on the fastest type of device."""

@@ -28,7 +28,7 @@ from workers.gangs.joining import Joining
 
 STEPS, LONG, NEVER = 12, 400, -1
 MEMBER = "cpu1@way"
-QUICK = ModeProfile(model="large", mode="distrifusion", ranks=2, step_s=0.01, serial_s=0.1)  # pays, whatever the load
+QUICK = ModeProfile(model="large", mode="distrifusion", ranks=2, step_s=0.001, serial_s=0.1)  # pays, whatever the load
 
 
 @pytest.fixture

@@ -77,8 +77,8 @@ class Leading:
             if self._why_not(claimed):
                 return None
             steps, _ = self._level(claimed).schedule(request.steps, self.family.defaults.steps)
-            idle, busy = self._idle(claimed), self.admission.busy_share()
-            mode = gang_that_pays(self.measured, self._level(claimed).model, steps, busy, len(idle))
+            idle, load = self._idle(claimed), self.admission.planned_load()
+            mode = gang_that_pays(self.measured, self._level(claimed).model, steps, load, len(idle))
             way = self._gathered(claimed, mode.mode, idle[: mode.ranks - 1], leaving) if mode else None
         except (MemberLost, SQLAlchemyError, OSError) as error:
             log.warning("no gang", request=str(request.id), error=str(error).splitlines()[0])

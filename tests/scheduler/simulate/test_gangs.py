@@ -142,7 +142,7 @@ def test_where_a_member_dies_the_leader_goes_on_in_serial_steps():
 
 def test_where_the_leader_dies_its_members_are_free_and_the_request_is_drawn_again():
     half = 1.0 + OF_FOUR_S / 2
-    report, slices = run(at([1.0, 30.0]), failures=((half, 0, 50.0),), stale_s=10.0)
+    report, slices = run(at([1.0, 30.0]), asked="ulysses", failures=((half, 0, 50.0),), stale_s=10.0)
     assert report.figures["served"] == 2
     assert report.gangs["modes"] == {"ulysses, 2 ranks": 2, "ulysses, 4 ranks": 1}
     again = [each for each in slices if each.args["request"] == 0 and "led_by" not in each.args][1]
