@@ -45,6 +45,7 @@ def gang_that_pays(
     modes: Iterable[ModeProfile], model: str, steps: int, load: Load, idle: int, most_wait: float = MOST_WAIT
 ) -> ModeProfile | None:
     """The mode for a request of so many steps on a model; None where steps are to be serial."""
+    load = Load(load.busy, max(load.workers, 1 + idle))  # the load may be older than a worker
     able = [mode for mode in modes if mode.model == model and mode.is_lossless]  # C1
     able = [mode for mode in able if mode.ranks <= 1 + idle]  # C2
     able = [mode for mode in able if mode.saves_s(steps) >= LEAST * steps * mode.serial_s]  # C3

@@ -63,6 +63,10 @@ def test_no_gang_where_whoever_comes_meanwhile_would_often_find_none_free():
     assert gang_that_pays([quick, four], "large", 20, Load(busy, 8), idle=7) == quick
 
 
+def test_a_load_that_does_not_know_of_a_worker_yet_does_not_count_it_out():
+    assert gang_that_pays([mode()], "large", 20, Load(0.0, 1), idle=1) == mode()
+
+
 def test_erlang_s_formula_says_how_often_all_servers_are_busy():
     assert erlang_c(1, 0.3) == pytest.approx(0.3)
     assert erlang_c(2, 1.0) == pytest.approx(1 / 3)  # ½ / (1 − ½) over 1 + 1 + that
