@@ -45,6 +45,11 @@ MODES = {
 }
 
 
+def modes_of(pipeline: str) -> tuple[str, ...]:
+    """The modes that run the models of a pipeline."""
+    return tuple(name for name, mode in MODES.items() if mode.runs(pipeline))
+
+
 def refusal(name: str, family: Family, level_asked: str, loras: str | None) -> str | None:
     """Why requests of a family cannot be drawn in this mode; None where they can, and where no mode is named.
 
@@ -57,7 +62,7 @@ def refusal(name: str, family: Family, level_asked: str, loras: str | None) -> s
     level = family.level(family.reference if level_asked == AUTO else level_asked)
     pipeline = family.models[level.model].pipeline
     if not mode.runs(pipeline):
-        able = ", ".join(other for other, one in MODES.items() if one.runs(pipeline))
+        able = ", ".join(modes_of(pipeline))
         return f"{name} cannot run model {level.model!r} ({pipeline}). Use auto, off or one of: {able}."
     if level.reuses_features or "sub" in level.strategies:
         return f"{name} computes every step in full, which level {level.id!r} does not. Use another level, or auto."

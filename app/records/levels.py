@@ -12,6 +12,7 @@ from core.errors import BadProfile
 from core.families import Family
 from core.levels import Level
 from core.loras import Lora
+from core.parallel import modes_of
 from core.profiles import Profile, QualityTable
 from core.tables import Worker
 from scheduler.observation.queries import profiles
@@ -40,6 +41,7 @@ def levels_on(family: Family, types: Iterable[str]) -> LevelsOut:
         limits=family.limits.model_dump(),
         levels=[_level_out(family, level, measured, means.get(level.id)) for level in family.levels.values()],
         loras=[_lora_out(family, lora) for lora in family.loras.values()],
+        parallel=list(modes_of(family.models[family.level(family.reference).model].pipeline)),
     )
 
 

@@ -50,3 +50,4 @@ class LevelsOut(Out):
     limits: dict[str, Any]
     levels: list[LevelOut]
     loras: list[FamilyLoraOut] = []
+    parallel: list[str] = Field([], description="Modes that run the reference level's model, beside `auto` and `off`.")

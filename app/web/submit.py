@@ -88,13 +88,15 @@ def _submit_file(form: FormIn, file: FileStorage) -> tuple[jobs.Submitted, str |
 def _page(values: Mapping[str, str], error: ArgusError | None = None) -> str:
     picture = picture_of(values)
     with transaction() as session:
+        found = levels_out(session, load_family(settings().family))
         return render_template(
             "home.html",
             values=values,
             error=error,
             picture=picture,
             strengths={"image": IMAGE_STRENGTH, "mask": MASK_STRENGTH},
-            levels=choices(levels_out(session, load_family(settings().family))),
+            levels=choices(found),
+            modes=found.parallel,
             jobs=job_list(session, 1, RECENT).jobs,
             slo_s=latency_target_s(session, load_family(settings().family)),
             max_prompts=settings().max_prompts,

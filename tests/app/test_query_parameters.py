@@ -50,7 +50,17 @@ TIMES = tuple(
 )
 VALUES = (*NUL, *HUGE, *CURSORS, *BROKEN, *TIMES)
 PAGES = ("/gallery", "/dashboard/figures", "/jobs/<uuid:job_id>")  # read their parameters themselves
-FORM = ("prompts", "image", "mask", "strength", "size", "n", "seed", "min_quality")  # `/` is filled in as it says
+FORM = (
+    "prompts",
+    "image",
+    "mask",
+    "strength",
+    "size",
+    "n",
+    "seed",
+    "min_quality",
+    "parallel",
+)  # `/` is filled in as it says
 NOBODY_THERE = (("/readyz", 503), ("/v1/requests", 503))  # no scheduler ticks, no router reads what is looked for
 LONGEST_ANSWER = 2 * 1024 * 1024  # a page asked for a thousand million lines has none of them
 

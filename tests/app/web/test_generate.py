@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from app.schemas.levels import LevelOut, MeasuredOut
 from app.web import levels
+from core.database import transaction
+from core.tables import Request
 from tests.app.conftest import rows
 from tests.app.web.conftest import PAGE, Submit, token, words
 
@@ -26,6 +29,22 @@ def test_the_form_says_what_each_level_costs_and_loses(client: FlaskClient) -> N
     assert "the exact model, all steps: about 4.0 s; what all others are measured against" in page
     assert "cached latent, 15 of 20 steps: about 1.0 s less, loses about 2.0 % of likeness to the prompt" in page
     assert "about 2.0 s less, loses about 10 % of likeness to the prompt" in page
+
+
+def test_the_form_offers_the_modes_that_run_the_family_s_model_and_sends_the_chosen_one(client: FlaskClient) -> None:
+    modes = client.get("/v1/levels").json["parallel"]
+    page = client.get("/?parallel=asyncdiff", headers=PAGE).text
+    offered = re.search(r'<select id="parallel".*?</select>', page, re.DOTALL)
+    assert offered
+    assert re.findall(r'value="(\w*)"', offered[0]) == ["", "off", *modes]
+    assert 'value="asyncdiff" selected' in offered[0]
+    assert ("asyncdiff" in modes, "ulysses" in modes) == (True, False)
+    sent = {"argus_token": token(client), "prompts": "a red fox", "size": "64x64", "level": "exact"}
+    assert client.post("/", data={**sent, "parallel": "asyncdiff"}, headers=PAGE).status_code == 303
+    with transaction() as session:
+        assert session.scalars(select(Request.parallel)).all() == ["asyncdiff"]
+    refused = client.post("/", data={**sent, "parallel": "ulysses"}, headers=PAGE)
+    assert (refused.status_code, "ulysses" in refused.text) == (400, True)
 
 
 def test_a_level_that_nobody_measured_says_so(client: FlaskClient) -> None:
