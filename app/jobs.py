@@ -33,6 +33,7 @@ from core.database import NUMBER, TOLD, certain_transaction, quick_transaction, 
 from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
+from core.kinds import share_of
 from core.outputs import JobOutput, output_of
 from core.requests import copy_requests
 from core.row_spool import RowSpool
@@ -41,7 +42,7 @@ from core.tables import Image, Job, Request, ServiceClass
 from core.user_moves import cancel_job, cancel_requests
 
 log = structlog.get_logger(__name__)
-Shape = tuple[int, int, int, float | None]
+Shape = tuple[int, int, int, float]
 LISTED = 10_000  # requests of a job that the answer to its submission lists
 # A job and who made it; it tells the address of its own or, as `usual`, its tenant's (`app.webhooks`).
 INSERT = text(f"""
@@ -64,7 +65,7 @@ BREATH, BREATH_S = 200, 0.002  # after so many rows, so long, other threads of t
 
 @dataclass
 class Checked:
-    """What is known of a job that was checked: steps, widths, heights and strengths in it, and its first requests."""
+    """What is known of a job that was checked: steps, widths, heights and shares in it, and its first requests."""
 
     shapes: set[Shape] = field(default_factory=set)
     first: list[Submission] = field(default_factory=list)
@@ -135,7 +136,7 @@ def _check(wanted: JobIn, family: Family, previews: int, most: int, rows: RowSpo
     for row in each_row(wanted, family, most):
         row |= {"id": uuid.uuid4(), "previews": previews}
         rows.add(row)
-        checked.shapes.add((row["steps"], row["width"], row["height"], row["strength"]))
+        checked.shapes.add((row["steps"], row["width"], row["height"], share_of(row["strength"], row["own_kind"])))
         if rows.count <= LISTED:
             checked.first.append(Submission(*(row[name] for name in Submission._fields)))
         if rows.count % BREATH == 0:

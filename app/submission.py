@@ -7,23 +7,23 @@ A job is taken whole or not at all. The first error names its field: `prompts.3.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
+from app.beginnings import Beginning, asked_size, beginning_of, check_own
 from app.inputs import Inputs
 from app.prompts.loras import take_tags, together, use_of
 from app.prompts.texts import CONTROL, PromptText, clean_text
 from app.prompts.weights import take_weights
 from app.schemas.submission import CUSTOM_ID_CHARS, JobIn, PromptIn
-from app.sizes import nearest
 from core.emphasis import Emphasis, Spans, written_emphasis
 from core.errors import ArgusError, BadInput, BadPrompt, OutOfRange, TooLarge
-from core.families import Family, Size
+from core.families import Family
+from core.kinds import OWN
 from core.loras import LoraUse
 from core.numbers import MAX_SEED, RANDOM
 from core.parallel import refusal as refusal_of_mode
@@ -31,10 +31,8 @@ from core.prompt_window import window_of
 from core.refusals import refusal
 from core.settings import settings
 from core.stand_ins import stand_in
-from core.tables import InputImage
 
 AUTO = "auto"
-IMAGE_STRENGTH, MASK_STRENGTH, UPSCALE_STRENGTH = 0.75, 1.0, 0.3  # where none is sent
 COUNTED = 500  # rows whose tokens are counted at once
 RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", OutOfRange.code}
 TAGS = {"text", "object"}  # pydantic's names for the two forms of a prompt
@@ -69,7 +67,8 @@ def each_row(job: JobIn, family: Family, most: int) -> Iterator[dict[str, Any]]:
 
 def _rows(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """Those of one prompt."""
-    columns, texts = _columns(item, job, family, place, inputs), _texts(item, job, family, place)
+    columns = _columns(item, job, family, place, inputs)
+    texts = _texts(item, job, family, place, empty=columns["own_kind"] is not None)
     given, field = _chosen(item, job, place, "loras", ())
     listed, fields = [use_of(one, family, field) for one in given], (field, _chosen(item, job, place, "level")[1])
     level = None if columns["level_asked"] == AUTO else stand_in(family, columns["level_asked"])
@@ -126,85 +125,27 @@ def _chosen(item: PromptIn, job: JobIn, place: str, name: str, default: Any = No
 def _columns(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs) -> dict[str, Any]:
     """Columns of one prompt that are the same for each of its seeds, each checked."""
     chosen, defaults = partial(_chosen, item, job, place), family.defaults
-    source = _source(chosen, inputs)
-    width, height = _asked_size(chosen, family, source.image)
+    beginning = beginning_of(chosen, inputs, family)
+    width, height = asked_size(chosen, family, beginning)
+    if beginning.is_own:
+        check_own(beginning.kind, chosen, family)
     return {
-        **source.columns,
+        **beginning.columns,
         **dict(zip(("width", "height"), _size(family, width, height), strict=True)),
         "steps": _within(family.limits.steps, *chosen("steps", defaults.steps)),
-        "guidance": float(_within(family.limits.guidance, *chosen("guidance", defaults.guidance))),
-        "level_asked": _level(family, *chosen("level", AUTO)),
+        "guidance": _guidance(family, beginning, *chosen("guidance", defaults.guidance)),
+        "level_asked": family.reference if beginning.is_own else _level(family, *chosen("level", AUTO)),
         "min_quality": chosen("min_quality")[0],
         "custom_id": _custom_id(item.custom_id, f"{place}custom_id"),
     }
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a prompt begins with."""
-
-    image: InputImage | None = None
-    mask: InputImage | None = None
-    strength: float | None = None
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        ids = {name: each.id if each else None for name, each in (("source_id", self.image), ("mask_id", self.mask))}
-        return {**ids, "strength": self.strength}
-
-
-def _asked_size(
-    chosen: Callable[..., tuple[Any, str]], family: Family, image: InputImage | None
-) -> tuple[tuple[int, str], tuple[int, str]]:
-    """Width and height, and where they stand: as asked, else as `upscale` or the image makes them, else the default."""
-    (width, _), (height, _), (factor, where) = (chosen(name) for name in ("width", "height", "upscale"))
-    usual = (family.defaults.width, family.defaults.height)
-    if factor is not None and image is not None:
-        if width is not None or height is not None:
-            raise BadInput(
-                "`upscale` says how large the image gets: send it without `width` and `height`.", field=where
-            )
-        usual = _enlarged(image, float(factor), family, where)
-    elif image is not None and width is height is None:
-        usual = nearest((image.width, image.height), family.limits.sizes)
-    return chosen("width", usual[0]), chosen("height", usual[1])
-
-
-def _enlarged(image: InputImage, factor: float, family: Family, where: str) -> Size:
-    """The family's size nearest to so many times the image's; raises `OutOfRange` where that is not larger than it."""
-    width, height = nearest((round(image.width * factor), round(image.height * factor)), family.limits.sizes)
-    if width <= image.width or height <= image.height:
-        known = ", ".join(f"{w}×{h}" for w, h in family.limits.sizes)
-        raise OutOfRange(
-            f"The image has {image.width}×{image.height} pixels, and family {family.id} draws none {factor:g} times as "
-            f"large. It makes: {known}.",
-            field=where,
-        )
-    return width, height
-
-
-def _source(chosen: Callable[..., tuple[Any, str]], inputs: Inputs) -> _Source:
-    """Image, mask and strength; raises `BadInput` where one of them is there without what it needs."""
-    given = {name: chosen(name) for name in ("image", "mask", "strength", "upscale")}
-    image, mask, strength, upscale = (value for value, _ in given.values())
-    if image is None:
-        for name, (value, where) in given.items():
-            if value is not None:
-                text = f"`{name}` says what becomes of an `image`: send one with it, or leave it out."
-                raise BadInput(text, field=where)
-        return _Source()
-    found = inputs.image(image, given["image"][1])
-    hole = None if mask is None else inputs.mask(mask, given["mask"][1], found)
-    usual = MASK_STRENGTH if mask is not None else IMAGE_STRENGTH if upscale is None else UPSCALE_STRENGTH
-    return _Source(found, hole, usual if strength is None else float(strength))
-
-
-def _texts(item: PromptIn, job: JobIn, family: Family, place: str) -> tuple[PromptText, PromptText]:
-    """Prompt and negative prompt."""
+def _texts(item: PromptIn, job: JobIn, family: Family, place: str, empty: bool) -> tuple[PromptText, PromptText]:
+    """Prompt and negative prompt; the first may be `empty` where pictures say what is wanted."""
     limit, literal = family.limits.prompt_chars, bool(_chosen(item, job, place, "literal")[0])
     negative, where = _chosen(item, job, place, "negative_prompt", "")
     return (
-        PromptText.of(item.prompt, f"{place}prompt", limit, literal=literal),
+        PromptText.of(item.prompt, f"{place}prompt", limit, empty=empty, literal=literal),
         PromptText.of(negative, where, limit, empty=True, literal=literal),
     )
 
@@ -276,6 +217,13 @@ def _within(bounds: tuple[float, float], value: float, field: str) -> float:
         name = field.rpartition(".")[2]
         raise OutOfRange(f"`{name}` is {value:g}, which is outside {low:g} to {high:g}.", field=field)
     return value
+
+
+def _guidance(family: Family, beginning: Beginning, asked: float, field: str) -> float:
+    """As asked; 1, which is none, of kinds whose samplers take none."""
+    if beginning.is_own and not OWN[beginning.kind].guided:
+        return 1.0
+    return float(_within(family.limits.guidance, asked, field))
 
 
 def _level(family: Family, level: str, field: str) -> str:

@@ -33,6 +33,7 @@ argus psql --report -c "SELECT tenant, images, device_s / 3600 AS hours FROM rep
 argus psql --report -c "SELECT id, done, open, latency_mean_s FROM report_job ORDER BY created_at DESC LIMIT 10"
 argus psql --report -c "SELECT level, avg(measured_quality), count(*) FROM report_audit GROUP BY level"
 argus psql --report -c "SELECT prompt, latency_s FROM report_request WHERE accepted_at > now() - interval '1 h' LIMIT 5"
+argus psql --report -c "SELECT kind, measure, count(*), avg(value) FROM report_fidelity GROUP BY 1, 2"
 argus psql --report --json - -c "SELECT * FROM report_minute"
 ```
 
@@ -46,8 +47,8 @@ any version. None counts what Argus draws for itself (audits), but `report_audit
 
 Views by job, level, model, tenant and hour, and `report_usage`, are read from sums that are kept as requests end, and
 are up to ten seconds behind. They count what happened, also after a job is purged; a request counts in the hour in
-which it was accepted, at its first end; one that was retried counts again. `report_request`, `report_minute` and
-`report_audit` read the rows there are: narrow the first by `accepted_at`, which has an index.
+which it was accepted, at its first end; one that was retried counts again. `report_request`, `report_minute`,
+`report_audit` and `report_fidelity` read the rows there are: narrow the first by `accepted_at`, which has an index.
 
 Made from `migrations/report_comments.py` by `make docs`, as the comments in the database are."""
 

@@ -21,6 +21,7 @@ from cli.rest import URL, client_at
 from cli.terminal import JSON_OUT, PROMPTS_FILE, make_console, shows_table, write_json
 from core.errors import EngineError
 from core.file_names import image_file_name
+from core.kinds import Kind
 from core.parallel import Parallel
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from core.client import ArgusClient, Line
 
 PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+PICTURES = ("image", "mask", "second_image")
 MANY = 10_000  # prompts, beyond which nobody waits for all and looks at them in a table
 FIRST_JOB_S = 120.0  # time enough to draw all of them one after the other at the exact level
 TABLES = (".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".ndjson", ".txt")
@@ -92,6 +94,9 @@ def _from_here(place: str) -> str:
 @click.option("--lora", "loras", multiple=True, metavar="NAME[:WEIGHT]", help="A LoRA of the family; several times.")
 @click.option("--image", "image", type=PICTURE, help="A picture to begin with, in place of noise.")
 @click.option("--mask", "mask", type=PICTURE, help="What of it is drawn anew: what is transparent in it, else white.")
+@click.option("--second-image", type=PICTURE, help="What the picture is fused with: infrared, of the same scene.")
+@click.option("--operator", help='What the picture went through, to be undone: \'{"operator": "down", "factor": 4}\'.')
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="What is made; default: what the pictures say.")
 @click.option("--strength", type=Number(), help="How far it may be left, 0.01 to 1; default: 0.75, with --mask 1.")
 @click.option("--upscale", type=Number(), help="Draw it so many times as large, at the family's nearest size.")
 @click.option(
@@ -112,8 +117,6 @@ def generate(
     json_out: Path | None,
     url: str | None,
     size: str | None,
-    image: Path | None,
-    mask: Path | None,
     **options: Any,
 ) -> None:
     """Draw images of prompts with the Argus that runs.
@@ -128,8 +131,7 @@ def generate(
     body = {name: value for name, value in options.items() if value is not None} | _pixels(size)
     console = make_console(stderr=not shows_table(json_out))
     client = client_at(url)
-    sources = {name: path for name, path in (("image", image), ("mask", mask)) if path}
-    body |= {name: client.send_input(path.read_bytes()) for name, path in sources.items()}
+    body |= {name: client.send_input(body[name].read_bytes()) for name in PICTURES if name in body}
     with listed.naming_lines(len(prompts)):
         if len(prompts) + len(listed.prompts) > MANY:
             return _hand_in(

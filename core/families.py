@@ -249,11 +249,11 @@ class Family(_Frozen):
         return [level for level in self.levels.values() if level.model == model_id]
 
     def lengths(
-        self, levels: Iterable[str], steps: int, width: int, height: int, strength: float | None = None
+        self, levels: Iterable[str], steps: int, width: int, height: int, share: float = 1.0
     ) -> tuple[float, ...]:
         """What a request takes at each of these levels, relative to one of the usual steps and size, by steps × pixels;
-        empty where it is such a one. `strength` is the share of the steps that it runs."""
-        usual, share = self.defaults, strength or 1.0
+        empty where it is such a one. `share` multiplies it: of its steps that it runs, or what each of them takes."""
+        usual = self.defaults
         share *= width * height / (usual.width * usual.height)
         if steps == usual.steps and share == 1:
             return ()

@@ -2,7 +2,7 @@
 
 ::
 
-    input_image 1─n request (`source_id`, `mask_id`)
+    input_image 1─n request (`source_id`, `mask_id`, `second_id`)
 
 The same file of a tenant is kept once. One that no request names goes a day after it was last used.
 """

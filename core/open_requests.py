@@ -21,7 +21,7 @@ SHOWN = (  # of a request that waits: just what decides, because every claim rea
     *(Request.id, Request.prompt, Request.accepted_at, Request.deadline_at, Request.min_quality, Request.service_class),
     *(Request.attempts, Request.level, Request.level_asked, Request.urgent, Request.qualities),
     *(Request.steps, Request.width, Request.height, Request.priority, Request.loras),
-    *(Request.source_id, Request.strength),
+    *(Request.source_id, Request.strength, Request.own_kind),
 )
 
 

@@ -70,7 +70,7 @@ def _of_all() -> tuple[Index, ...]:
         # Images that requests begin with: whether any still does.
         *(
             Index(f"ix_request_{name}", name, postgresql_where=text(f"{name} IS NOT NULL"))
-            for name in ("source_id", "mask_id")
+            for name in ("source_id", "mask_id", "second_id")
         ),
         # Audits: the same prompt and seed at the reference level.
         Index("ix_request_twin", "seed", text("md5(prompt)"), postgresql_where="level_asked <> 'auto'"),

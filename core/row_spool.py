@@ -6,6 +6,7 @@ they wait in a temporary file, as `COPY` reads them, until the last is known to 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -83,6 +84,8 @@ def _written(value: Any) -> str:
     """A value as COPY reads it."""
     if value is None:
         return "\\N"
+    if isinstance(value, Mapping):  # of a JSON column
+        value = json.dumps(value)
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, bool):
@@ -91,6 +94,6 @@ def _written(value: Any) -> str:
         return SPECIAL.sub(lambda found: ESCAPES[found[0]], value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Sequence | Mapping):
+    if isinstance(value, Sequence):
         raise TypeError(f"{type(value).__name__} cannot be copied.")
     return str(value)

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.input_tables import InputImage as InputImage
+from core.kinds import stock_kind
 from core.latent_tables import EMBEDDING_WIDTH as EMBEDDING_WIDTH
 from core.latent_tables import CachedLatent as CachedLatent
 from core.latent_tables import LatentTotal as LatentTotal
@@ -97,6 +98,9 @@ class Request(Base):
     emphasis: Mapped[str | None]  # weights of words in both texts (`core.emphasis`); none: all weigh the same
     source_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("input_image.id"))  # the image it begins with
     mask_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("input_image.id"))  # what of it is drawn anew
+    second_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("input_image.id"))  # what it is fused with
+    operator: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # what its image went through
+    own_kind: Mapped[str | None] = mapped_column(String(16))  # as in `core.kinds`; none: stock, as its images say
     strength: Mapped[float | None]  # the share of the schedule that is run of one with a source
     seed: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int]
@@ -142,9 +146,7 @@ class Request(Base):
     @property
     def kind(self) -> str:
         """What is asked for, in the field's words."""
-        if self.source_id is None:
-            return "text-to-image"
-        return "image-to-image" if self.mask_id is None else "inpainting"
+        return self.own_kind or stock_kind(self.source_id is not None, self.mask_id is not None)
 
     job: Mapped[Job] = relationship(back_populates="requests")
     tries: Mapped[list[Attempt]] = relationship(
@@ -223,9 +225,20 @@ class Image(Base):
     redraw_id: Mapped[uuid.UUID | None]  # the request that draws it anew
 
     request: Mapped[Request] = relationship(back_populates="images")
+    fidelity: Mapped[list[Fidelity]] = relationship(viewonly=True)
     scores: Mapped[list[Score]] = relationship(
         back_populates="image", cascade="all, delete-orphan", passive_deletes=True
     )
+
+
+class Fidelity(Base):
+    """How an image keeps to those it began with, by one measure (`workers.scoring.fidelity`)."""
+
+    __tablename__ = "fidelity"
+
+    image_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), primary_key=True)
+    measure: Mapped[str] = mapped_column(String(16), primary_key=True)
+    value: Mapped[float]
 
 
 class Score(Base):

@@ -193,6 +193,21 @@ COMMENTS: dict[str, Comments] = {
             {"state": "accepted, queued, running, paused, done, failed, cancelled"},
         ),
     },
+    "0041": {
+        "report_fidelity": (
+            "A row an image that began with others, and a measure of how it keeps to them.",
+            {
+                "id": "the request's id",
+                "tenant": "whose it is",
+                "family": "family of models",
+                "kind": "image-to-image, inpainting, restoration, fusion, translation",
+                "level": "that drew it",
+                "stored_at": "when it was stored",
+                "measure": "psnr (dB), ssim, distance, misfit, entropy (bits), vif, scd: what each is says docs/api.md",
+                "value": "what was measured",
+            },
+        ),
+    },
 }
 
 

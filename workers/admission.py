@@ -20,6 +20,7 @@ from sqlalchemy import Row
 from core import open_requests, queued_requests, requests
 from core.database import transaction
 from core.families import Family
+from core.kinds import share_of
 from core.requests import Claim
 from core.tables import Request, ServiceClass
 from core.tenant_tables import ITSELF
@@ -120,7 +121,7 @@ class PolicyAdmission:
     def _lengths(self, row: Waiting | Request, levels: Sequence[str], policy: Policy | None) -> tuple[float, ...]:
         """What it takes at each level, relative to a usual one: its steps, its pixels, and LoRAs as they were measured;
         empty where it is a usual one."""
-        lengths = self.family.lengths(levels, row.steps, row.width, row.height, row.strength)
+        lengths = self.family.lengths(levels, row.steps, row.width, row.height, share_of(row.strength, row.own_kind))
         profile = policy.cluster.profiles.get(self.device_type) if policy else None
         if not row.loras or profile is None:
             return lengths

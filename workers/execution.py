@@ -30,7 +30,7 @@ from workers.engine.request import GenerationRequest, GenerationResult
 from workers.gangs.leading import Leading
 from workers.progress import ProgressReporter
 from workers.recording import Recorder
-from workers.sources import source_of
+from workers.sources import begun_with
 
 if TYPE_CHECKING:
     from workers.engine.engine import Engine
@@ -81,7 +81,7 @@ class Execution:
             alone = claimed.number > 1 and patiently(lambda: attempts.suspected(claimed.request.id))
             result = self._draw(claimed, alone)
             if self.recorder.store(claimed, result):
-                if not claimed.request.loras:
+                if not (claimed.request.loras or claimed.request.own_kind):
                     self._calibrate(result, time.time() - result.times.admitted)
                 return True
         except Cancelled as error:
@@ -98,10 +98,12 @@ class Execution:
 
     def _draw(self, claimed: Claim, alone: bool) -> GenerationResult:
         """The image, drawn beside others; or `alone`, once they have ended, and noted before the device is touched."""
+        source, kind = patiently(lambda: begun_with(claimed.request, self.images))
         asked = replace(
             generation_request(claimed, self.family, self.allowed(claimed.request)),
-            source=patiently(lambda: source_of(claimed.request, self.images)),
-            previews=shares(claimed.request.previews),
+            source=source,
+            kind=kind,
+            previews=() if kind else shares(claimed.request.previews),
             on_preview=lambda number, image: self.progress.show(claimed, number, image),
         )
         if alone:

@@ -30,5 +30,6 @@ def image_out(image: Image) -> ImageOut:
         **{name: getattr(image, name) for name in own},
         score=newest.value if newest else None,
         scorer=newest.scorer if newest else None,
+        fidelity={each.measure: each.value for each in image.fidelity},
         link=link(f"/v1/images/{image.id}"),
     )

@@ -43,7 +43,8 @@ def request_out(session: Session, request_id: uuid.UUID) -> RequestOut:
 
 def requests_out(session: Session, *which: ColumnElement[bool]) -> list[RequestOut]:
     """Everything about some requests that the caller may see, in the order of their jobs."""
-    whole = (selectinload(Request.tries), selectinload(Request.images).selectinload(Image.scores))
+    images = selectinload(Request.images)
+    whole = (selectinload(Request.tries), images.selectinload(Image.scores), images.selectinload(Image.fidelity))
     query = owned(select(Request).where(*which)).order_by(Request.job_id, Request.position).options(*whole)
     return [_out(request) for request in session.scalars(query)]
 
@@ -57,6 +58,7 @@ def _out(request: Request) -> RequestOut:
         model=newest.model if newest else (level.model if level else None),
         kind=request.kind,
         strength=request.strength,
+        operator=request.operator,
         reason=request.note or (UNROUTED if request.state == State.ACCEPTED else None),
         loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
         notes=notes(request.prompt, request.negative_prompt, request.emphasis),
@@ -94,7 +96,7 @@ def _quality(request: Request, image: ImageOut | None) -> QualityOut:
 
 def _links(request: Request, image: ImageOut | None) -> dict[str, str]:
     """Where the request, its job, its page, the image and mask it begins with and its newest image are."""
-    began = {"source": request.source_id, "mask": request.mask_id}
+    began = {"source": request.source_id, "mask": request.mask_id, "second": request.second_id}
     links = {
         "self": link(f"/v1/requests/{request.id}"),
         "job": link(f"/v1/jobs/{request.job_id}"),

@@ -25,6 +25,11 @@ class ImageOut(Out):
     created_at: datetime
     score: float | None
     scorer: str | None
+    fidelity: dict[str, float] = Field(
+        default_factory=dict,
+        description="How it keeps to images that it began with: `psnr` (dB), `ssim` and `distance` from the one; of "
+        "a restoration its `misfit`; of a fusion `entropy` (bits), `ssim`, `vif` and `scd`, sums over both.",
+    )
     link: str
 
 

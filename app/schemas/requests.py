@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, get_args
 from uuid import UUID
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from app.schemas.base import Out, WideInt
 from app.schemas.errors import ErrorDetail
 from app.schemas.images import ImageOut
+from core.kinds import Kind
 
 TRUNCATED = Field(
     description="Tokens at its end that the text encoder does not read; none while that is not known: then the worker "
@@ -144,7 +146,8 @@ class RequestOut(Out):
     seed: WideInt
     loras: list[LoraOut] = Field(default=[], description="Listed beside the prompt, or named in it by tags.")
     emphasis: str | None = EMPHASIS
-    kind: str = Field(description="`text-to-image`, `image-to-image`, or `inpainting`.")
+    kind: str = Field(description=f"What is made: {', '.join(get_args(Kind))}.")
+    operator: dict[str, Any] | None = Field(default=None, description="What the image of a restoration went through.")
     strength: float | None = Field(default=None, description="The share of the steps that is run of one with an image.")
     prompt_asked: str | None = Field(
         description="As it was written, where choices, weights or tags of LoRAs in it made it `prompt`."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any
 
@@ -18,10 +19,12 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from app.schemas.base import AnyWhole, ClassName, Flag, In, Number, Seed, Share, Whole
 from app.schemas.hooks import TOLD, EventNames
 from core.errors import TooLarge
+from core.kinds import Kind
 from core.loras import LEAST_WEIGHT, MOST_WEIGHT
 from core.loras import MOST as MOST_LORAS
 from core.outputs import OUTPUT_CHARS
@@ -35,6 +38,17 @@ LORA_SCHEMA = {
     "properties": {"name": {"type": "string"}, "weight": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
     "required": ["name"],
     "additionalProperties": False,
+}
+OPERATOR_SCHEMA = {
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {"operator": {"type": "string", "enum": ["blur", "down", "mask"]}},
+            "required": ["operator"],
+            "additionalProperties": {"anyOf": [{"type": "number"}, {"type": "string"}]},
+        },
+        {"type": "string"},
+    ]
 }
 LEVEL_CHARS = 64
 LEAST_STRENGTH = 0.01  # a schedule is made long enough for one step of it
@@ -69,6 +83,21 @@ Loras = Annotated[
     WithJsonSchema(
         {"anyOf": [{"type": "array", "items": {"anyOf": [LORA_SCHEMA, {"type": "string"}]}}, {"type": "string"}]}
     ),
+]
+
+
+def _as_object(value: Any) -> Any:
+    """An object that a cell or field writes as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise PydanticCustomError("bad_input", "write it as a JSON object") from None
+
+
+Operator = Annotated[
+    dict[str, str | int | float], Field(max_length=8), BeforeValidator(_as_object), WithJsonSchema(OPERATOR_SCHEMA)
 ]
 
 
@@ -109,6 +138,23 @@ class Options(In):
         min_length=1,
         description="What of `image` is drawn anew, in a picture as large, named or sent as `image` is: what is "
         "transparent in it, else what is white. The rest of the image stays pixel for pixel.",
+    )
+    second_image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What `image` is fused with, an infrared picture of the same scene, as large, named or sent alike.",
+    )
+    operator: Operator | None = Field(
+        default=None,
+        description='What `image`, as it was measured, went through: it is restored. `{"operator": "blur", '
+        '"sigma": 1.5, "size": 13}` (a Gaussian kernel, in pixels), `{"operator": "down", "factor": 4}` (made '
+        'smaller), or `{"operator": "mask"}` with a `mask` that is white where nothing is known; each with the '
+        "deviation of its `noise`, 0 to 1, of pixels in −1 to 1.",
+    )
+    kind: Kind | None = Field(
+        default=None,
+        description="What is made: left out, what the pictures say. `operator` makes it a `restoration`, "
+        "`second_image` a `fusion`; both are drawn at the reference level.",
     )
     strength: Strength | None = Field(
         default=None,

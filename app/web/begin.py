@@ -25,11 +25,13 @@ class Picture:
 
 
 def files_kept(values: Mapping[str, str], files: Mapping[str, FileStorage]) -> dict[str, str]:
-    """The fields of the form, with the ids of an image and a mask that came as files; raises `BadPicture`, `NotFound`.
+    """The fields of the form, with the ids of images and a mask that came as files; raises `BadPicture`, `NotFound`.
 
     They are kept before anything else is looked at, so that a form that is shown again still has them.
     """
     kept, image, mask = dict(values), _data(files, "image_file"), _data(files, "mask_file")
+    if second := _data(files, "second_file"):
+        kept["second_image"] = str(inputs.keep(second, "second_file").id)
     if image:
         kept |= {"image": str(inputs.keep(image, "image_file").id), "mask": ""}  # that of the image before
     if mask and kept.get("image"):

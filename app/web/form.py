@@ -13,6 +13,7 @@ from app.idempotency import FIELD as KEY_FIELD
 from app.schemas.submission import FormIn
 from app.security import FIELD
 from app.submission import input_error
+from app.web.becomes import DRAWN, FIELDS, becomes
 from core.settings import settings
 
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -30,10 +31,11 @@ def validated(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
 
 def options_of(form: Mapping[str, str]) -> FormIn:
     """The fields of the form on `/` as options of a job; `128x64` is a width and a height."""
-    out = PLAIN if form.get("image") else (*PLAIN, *OF_IMAGE)
+    own = becomes(form)
+    out = {*PLAIN, *FIELDS, *(() if form.get("image") else OF_IMAGE), *(DRAWN if own else ())}
     options = {name: value for name, value in form.items() if name not in out}
-    width, _, height = form.get("size", "").partition("x")
-    return validated(FormIn, {**options, "width": width, "height": height})
+    width, _, height = ("" if own else form.get("size", "")).partition("x")
+    return validated(FormIn, {**options, **own, "width": width, "height": height})
 
 
 def lines_of(form: Mapping[str, str]) -> list[str]:

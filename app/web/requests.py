@@ -9,10 +9,10 @@ from datetime import datetime
 from flask import render_template
 
 from app.access import needs
+from app.beginnings import UPSCALE_STRENGTH
 from app.records.lines import request_line
 from app.records.requests import request_out
 from app.schemas.requests import TimesOut
-from app.submission import UPSCALE_STRENGTH
 from app.web.blueprint import blueprint
 from core.database import transaction
 from core.keys import Scope

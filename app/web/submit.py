@@ -10,14 +10,15 @@ from werkzeug.datastructures import FileStorage
 
 from app import jobs
 from app.access import needs
+from app.beginnings import IMAGE_STRENGTH, MASK_STRENGTH
 from app.errors import answer
 from app.records.jobs import job_list
 from app.records.levels import levels_out
 from app.schemas.submission import FormIn
 from app.security import check_form
-from app.submission import IMAGE_STRENGTH, MASK_STRENGTH
 from app.uploads import read_upload
 from app.uploads.files import WESTERN
+from app.web.becomes import CHOICES, USUAL
 from app.web.begin import files_kept, picture_of
 from app.web.blueprint import blueprint
 from app.web.form import lines_of, options_of
@@ -67,7 +68,7 @@ def _submit(values: Mapping[str, str]) -> tuple[jobs.Submitted, str | None]:
     file = request.files.get("file")
     if file and file.filename:
         return _submit_file(form, file)
-    prompts: list[Any] = list(lines_of(values))
+    prompts: list[Any] = list(lines_of(values)) or ([""] if form.operator or form.second_image else [])
     if not prompts:
         raise BadInput("Write at least one prompt, or choose a file.", field="prompts")
     return jobs.submit(form.job(prompts=prompts), "web"), None
@@ -97,6 +98,8 @@ def _page(values: Mapping[str, str], error: ArgusError | None = None) -> str:
             strengths={"image": IMAGE_STRENGTH, "mask": MASK_STRENGTH},
             levels=choices(found),
             modes=found.parallel,
+            becomes=CHOICES,
+            usual=USUAL,
             jobs=job_list(session, 1, RECENT).jobs,
             slo_s=latency_target_s(session, load_family(settings().family)),
             max_prompts=settings().max_prompts,

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from bench.kinds.setup import SIDE, STEPS, TOGETHER, Bench, add
 from core.fidelity import entropy, luminance, scd, ssim, vif
+from core.operators import Blur
 from families.embedded.recipe import scenes
 from families.embedded.recipe.data import parts
 from families.embedded.sample import noise_of, shifted_sigmas
 from workers.kinds.ddfm import Fusing, Pair
 from workers.kinds.diffusion import flow_levels, sample
-from workers.kinds.operators import Blur
 
 NIGHT = 0.3  # brightness of the visible
 DIFFERENT = 12.0  # of 255: how far a pixel is from the ground to be of a thing

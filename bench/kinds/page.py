@@ -63,8 +63,8 @@ what DBIM keeps of DDBM is to be read beside what both reach.
 
 ## What is not here
 
-SDM is checked in closed form alone (`tests/workers/kinds/`): it has no weights yet. No request can ask for any of these
-samplers yet ([0139](../decisions/0139-kinds-beside-the-engine.md)).
+SDM is checked in closed form alone (`tests/workers/kinds/`): it has no weights yet. Requests can ask
+for P2L and DDFM ([0141](../decisions/0141-kinds-bring-their-own-way.md)).
 """
 
 

@@ -15,18 +15,16 @@ from torch.nn import functional
 
 from bench.kinds.setup import SIDE, STEPS, TOGETHER, Bench, add
 from core.fidelity import psnr, ssim
+from core.operators import Blur, Down, Mask, Operator
 from families.embedded.recipe import scenes
 from families.embedded.recipe.data import parts
 from families.embedded.sample import noise_of, shifted_sigmas
 from workers.kinds.diffusion import flow_levels
-from workers.kinds.operators import Blur, Down, Mask, Operator
-from workers.kinds.p2l import Way, published, restore
+from workers.kinds.p2l import SHORT, TRUST, Way, published, restore
 
 NOISE = 0.01  # of every measurement, in −1…1
 HOLE = slice(40, 88)  # of the sides: a seventh of the picture
 RIVAL_STEPS = 36  # of latent DPS: as many gradients as P2L takes
-TRUST = 0.01  # noise² over the squared error of a decoded picture
-P2L = Way(tuning=2, rate=0.05, pull=published(6.0), every=2, trust=TRUST, eta=1.0)
 STRENGTHS = {"super-resolution ×4": 8.0, "Gaussian blur": 2.0, "box inpainting": 3.0}  # of latent DPS
 Restoration = Callable[[Operator, Tensor, Tensor], Tensor]  # (operator, measured, noise of the latents)
 
@@ -69,8 +67,8 @@ def restorations(bench: Bench, strength: float) -> dict[str, tuple[Restoration, 
         "degraded": (lambda operator, measured, noise: enlarged(measured), 0),
         "autoencoder alone": (through_codec, 0),
         "latent DPS": by(Way(tuning=0, pull=published(strength), every=0, eta=1.0), RIVAL_STEPS),
-        "P2L without tuning": by(replace(P2L, tuning=0), STEPS),
-        "P2L": by(P2L, STEPS),
+        "P2L without tuning": by(replace(SHORT, tuning=0), STEPS),
+        "P2L": by(SHORT, STEPS),
     }
 
 

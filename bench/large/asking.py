@@ -50,6 +50,7 @@ VIEWS = {
     "report_job": ("SELECT * FROM report_job ORDER BY created_at DESC LIMIT 100",),
     "report_plan": ("SELECT * FROM report_plan ORDER BY epoch DESC LIMIT 100",),
     "report_usage": ("SELECT hour, level, sum(images) FROM report_usage GROUP BY 1, 2",),
+    "report_fidelity": ("SELECT kind, measure, count(*), avg(value) FROM report_fidelity GROUP BY 1, 2",),
     "report_audit": ("SELECT level, avg(measured_quality), count(*) FROM report_audit GROUP BY level",),
 }  # fmt: skip
 

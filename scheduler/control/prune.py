@@ -69,6 +69,7 @@ DELETE FROM input_image WHERE id IN (
     SELECT i.id FROM input_image i WHERE i.used_at < now() - interval '1 day'
     AND NOT EXISTS (SELECT FROM request r WHERE r.source_id = i.id)
     AND NOT EXISTS (SELECT FROM request r WHERE r.mask_id = i.id)
+    AND NOT EXISTS (SELECT FROM request r WHERE r.second_id = i.id)
     ORDER BY i.used_at LIMIT 100
 ) RETURNING key
 """)

@@ -37,7 +37,7 @@ LOOKED_AT = 200  # marked images a turn
 SOURCE, TITLE = "audit", "redrawn"  # of jobs that are nobody's traffic
 SAME = (
     *("prompt", "negative_prompt", "emphasis", "loras", "seed", "width", "height", "steps", "guidance"),
-    *("source_id", "mask_id", "strength", "parallel"),
+    *("source_id", "mask_id", "second_id", "operator", "own_kind", "strength", "parallel"),
 )
 
 

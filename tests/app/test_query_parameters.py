@@ -55,6 +55,8 @@ FORM = (
     "image",
     "mask",
     "strength",
+    "becomes",
+    "second_image",
     "size",
     "n",
     "seed",

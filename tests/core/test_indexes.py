@@ -56,11 +56,12 @@ CROSS JOIN LATERAL (
 BEGUN_WITH = """
 WITH new AS (
     INSERT INTO input_image (id, key, sha256, bytes, width, height, used_at)
-    SELECT gen_random_uuid(), n::text, n::text, n % 2, 64, 64, now() - n * interval '1 hour'
+    SELECT gen_random_uuid(), n::text, n::text, n % 3, 64, 64, now() - n * interval '1 hour'
     FROM generate_series(1, 400) n
     RETURNING id, used_at, bytes
 )
-UPDATE request SET source_id = CASE bytes WHEN 0 THEN new.id END, mask_id = CASE bytes WHEN 1 THEN new.id END FROM new
+UPDATE request SET source_id = CASE bytes WHEN 0 THEN new.id END, mask_id = CASE bytes WHEN 1 THEN new.id END,
+    second_id = CASE bytes WHEN 2 THEN new.id END FROM new
 WHERE request.id = (SELECT id FROM request r WHERE r.accepted_at > new.used_at ORDER BY accepted_at LIMIT 1)
 """
 SEARCH = uuid.uuid4()

@@ -82,4 +82,8 @@ def test_a_value_is_one_cell_of_one_line(value: str) -> None:
 
 def test_what_copy_has_no_words_for_is_refused() -> None:
     with pytest.raises(TypeError):
-        _written({"a": 1})
+        _written(["a", 1])
+
+
+def test_an_object_is_written_as_json_in_a_line() -> None:
+    assert _written({"a": "b\n"}) == '{"a": "b\\\\n"}'

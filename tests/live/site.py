@@ -102,14 +102,12 @@ class Site:
             id=uuid.uuid4(),
             position=0,
             family="toy",
-            prompt="a red fox",
             seed=1,
             width=32,
             height=32,
-            guidance=2.0,
             steps=steps,
             deadline_at=datetime.now(UTC) + timedelta(seconds=seconds),
-            **{"level": "exact", "state": State.QUEUED, **columns},
+            **{"prompt": "a red fox", "guidance": 2.0, "level": "exact", "state": State.QUEUED, **columns},
         )
         with transaction() as session:
             session.add(Job(family="toy", source="api", size=1, requests=[request]))

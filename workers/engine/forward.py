@@ -25,8 +25,8 @@ def predict(batch: RunningBatch, counts: Counter[str]) -> Tensor:
 
 
 def turn_in_mode(batch: RunningBatch, counts: Counter[str]) -> bool:
-    """Whether a batch took a turn of a parallel mode, which its one row is in. Where that fails serial steps go on from
-    the last whole turn, and show whether the row itself is at fault."""
+    """Whether a batch took a turn of a mode, which its one row is in. Where that fails serial steps go on from the last
+    whole turn, and show whether the row itself is at fault; a row of a kind of its own fails."""
     request = batch.requests[0]
     if request.parallel is None or not request.in_mode:
         return False
@@ -35,6 +35,9 @@ def turn_in_mode(batch: RunningBatch, counts: Counter[str]) -> bool:
         request.parallel.turn(batch.adapter, batch.rows(0, 1))
     except Exception as error:
         _shortage(error, counts, f"a turn of {request.parallel.way.mode}", 1)
+        if request.parallel.way.required:
+            request.error = as_engine_error(error)
+            return True
         request.parallel.end(getattr(error, "message", str(error) or repr(error)))
         return False
     request.batch_sizes += [1] * (request.row.sampler.index - before)

@@ -43,6 +43,8 @@ class Preparation:
         """Prompt to conditioning."""
         level = request.resumed_from.level if request.resumed_from else request.level
         request.encoded = request.adapter.encode(request.request, guidance_at(request, level))
+        if (kind := request.request.kind) is not None and (hook := kind.hook(request.adapter, request.size)):
+            request.on_x0 = hook
         if window := request.adapter.prompt_window():
             prompt, negative = window.truncated([request.request.prompt, request.request.negative_prompt])
             request.truncated_tokens = (prompt, negative)

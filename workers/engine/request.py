@@ -15,6 +15,7 @@ from core.loras import LoraUse
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from workers.kinds.own import OwnKind
     from workers.parallel.way import Way
 
 SEAM = 2  # pixels over which what is drawn goes over into what is kept
@@ -54,7 +55,8 @@ class GenerationRequest:
     level. `attempt` counts the tries at this request. A preempted request continues where it was only at the very next
     one.
 
-    `way` has it drawn in a parallel mode: a row by itself, of whose clean latents nothing is shown.
+    `way` has it drawn in a parallel mode: a row by itself, of whose clean latents nothing is shown. A `kind` of its own
+    brings its own way, its own hook, or what becomes of the picture that was drawn.
 
     `on_x0` is called in the loop's thread before each whole step, with its number (from 1) and the predicted clean
     latent (no batch axis); it may answer another one to step towards. `previews` are shares of the steps at which that
@@ -80,6 +82,12 @@ class GenerationRequest:
     previews: tuple[float, ...] = field(default=(), compare=False)
     on_preview: Callable[[int, Image.Image], object] | None = field(default=None, compare=False)
     way: Way | None = field(default=None, compare=False)
+    kind: OwnKind | None = field(default=None, compare=False)
+
+    def finished(self, drawn: Image.Image) -> Image.Image:
+        """The picture, of what was drawn: with what a mask keeps, and by its kind."""
+        whole = drawn if self.source is None else self.source.over(drawn)
+        return whole if self.kind is None else self.kind.finish(whole)
 
     @property
     def at_half_size(self) -> GenerationRequest:

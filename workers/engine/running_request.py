@@ -61,11 +61,17 @@ class RunningRequest:
     _row: Row | None = None
 
     def __post_init__(self) -> None:
-        self.parallel = ModeRun(self.request.way) if self.request.way else None
+        way = self.request.kind.way if self.request.kind and self.request.kind.way else self.request.way
+        self.parallel = ModeRun(way) if way else None
 
     @property
     def id(self) -> str:
         return self.request.request_id
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of its picture, in pixels."""
+        return self.request.width, self.request.height
 
     @property
     def row(self) -> Row:

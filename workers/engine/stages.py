@@ -128,8 +128,8 @@ class Stages:
         try:
             with self._decoding.use(after=request.denoised):
                 image = self._image_of(request)
-                if image is not None and request.request.source is not None:
-                    image = request.request.source.over(image)
+                if image is not None:
+                    image = request.request.finished(image)
         except Exception as error:
             if not isinstance(error, EngineError) and not is_out_of_memory(error) and not is_device_failure(error):
                 error = DecodeFailed(f"Decoding failed: {error!r}.")

@@ -59,5 +59,7 @@ def step(
     kept = max(there.noise**2 - fresh**2, 0.0) ** 0.5
     stepped: Tensor = there.signal * clean + kept * (x - here.signal * clean) / here.noise
     if fresh:
-        stepped = stepped + fresh * torch.empty_like(x).normal_(generator=generator)
+        device = x.device if generator is None else generator.device  # a request's own draws on the CPU
+        drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=device)  # whatever the layout of x
+        stepped = stepped + fresh * drawn.to(x.device)
     return stepped

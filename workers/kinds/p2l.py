@@ -20,8 +20,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from core.operators import Operator
 from workers.kinds.diffusion import Level, step
-from workers.kinds.operators import Operator
 
 # (here, there, ‖A·D(ẑ₀) − y‖ of each row (B,)) → what ∇½‖A·D(ẑ₀) − y‖² is multiplied by, (B,) or a number
 Pull = Callable[[Level, Level, Tensor], Tensor | float]
@@ -43,6 +43,7 @@ def published(strength: float) -> Pull:
 
 
 PULL = published(1.0)
+TRUST = 0.01  # noise² over the squared error of a decoded picture
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ class Way:
         return steps * (self.tuning + 1)
 
 
+SHORT = Way(tuning=2, rate=0.05, pull=published(6.0), every=2, trust=TRUST, eta=1.0)  # for a dozen steps: requests'
+
+
 def restore(
     prior: Prior,
     operator: Operator,
@@ -89,19 +93,38 @@ def restore(
     latents = noise
     for number, (here, there) in enumerate(pairwise(levels), 1):
         text = tuned(prior, operator, measured, text, latents, here, way)
-        latents = latents.detach().requires_grad_()
-        clean = prior.clean(latents, here.time, text)
-        picture = prior.decode(clean)
-        distance = _distance(operator, picture, measured)
-        (gradient,) = torch.autograd.grad(0.5 * distance.square().sum(), latents)
-        with torch.no_grad():
-            if way.every and number % way.every == 0:
-                clean = prior.encode(operator.nearest(measured, picture, way.trust))
-            factor = torch.as_tensor(way.pull(here, there, distance)).to(latents)
-            latents = step(latents, clean, here, there, way.eta, generator) - _wide(factor, latents) * gradient
+        latents = pulled(prior, operator, measured, text, latents, (number, here, there), way, generator)
     with torch.no_grad():
         picture = prior.decode(latents)
         return operator.nearest(measured, picture, way.trust) if way.every else picture
+
+
+def pulled(
+    prior: Prior,
+    operator: Operator,
+    measured: Tensor,
+    text: Tensor,
+    latents: Tensor,
+    where: tuple[int, Level, Level],
+    way: Way,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Latents (B, …) after one step: the sampler's, at times towards the consistent picture, then the gradient's.
+
+    Args:
+        where: the number of the step from 1, the level of `latents` and the next one.
+    """
+    number, here, there = where
+    latents = latents.detach().requires_grad_()
+    clean = prior.clean(latents, here.time, text)
+    picture = prior.decode(clean)
+    distance = _distance(operator, picture, measured)
+    (gradient,) = torch.autograd.grad(0.5 * distance.square().sum(), latents)
+    with torch.no_grad():
+        if way.every and number % way.every == 0:
+            clean = prior.encode(operator.nearest(measured, picture, way.trust))
+        factor = torch.as_tensor(way.pull(here, there, distance)).to(latents)
+        return step(latents, clean, here, there, way.eta, generator) - _wide(factor, latents) * gradient
 
 
 def tuned(

@@ -18,13 +18,18 @@ NOBODY = "no other worker of this host could join"
 
 @dataclass(frozen=True)
 class Way:
-    """A mode by its name, with how it is made for an adapter and a row; or why it is not to be had: serial steps."""
+    """A mode by its name, with how it is made for an adapter and a row; or why it is not to be had: serial steps.
+
+    One that is `required` is no parallel mode, but draws what serial steps do not (`workers.kinds`): where a turn fails
+    the request does, and the attempt's record says nothing of it.
+    """
 
     mode: str
     make: Callable[[Any, Batch], Mode] | None = None
     why_not: str | None = None
     ranks: int = 1
     warm_up: int = 0
+    required: bool = False
 
 
 @dataclass(eq=False)
@@ -64,9 +69,11 @@ class ModeRun:
         what = f"serial steps after {self.turns} turns of" if self.turns else "serial steps instead of"
         return f"{what} {self.way.mode}: {self.fall_back}"
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any] | None:
         """For the attempt's row."""
         way = self.way
+        if way.required:
+            return None
         told = {"mode": way.mode, "ranks": way.ranks, "warm_up": way.warm_up}
         return {**told, "turns": self.turns, "fall_back": self.fall_back}
 

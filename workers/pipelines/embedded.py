@@ -61,6 +61,9 @@ class Embedded(Adapter):
     def latent_of(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.member.codec.encode(pixels.to(self.device, self.dtype))[0]
 
+    def image_of(self, latent: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.member.codec.draw(latent.to(self.dtype))
+
     @torch.inference_mode()
     def decode(self, latent: Tensor, size: tuple[int, int], tiled: bool = False) -> Image.Image:
         return Image.fromarray(self.member.codec.decode(latent[None].to(self.dtype), size=size[0])[0].numpy())

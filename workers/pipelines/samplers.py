@@ -16,6 +16,7 @@ import diffusers
 import torch
 from torch import Tensor
 
+from workers.kinds.diffusion import Level
 from workers.pipelines.clean_latent import clean_weights, noised_weights
 from workers.pipelines.step_table import LINEAR, StepTable, bridge, set_timesteps, step_table
 
@@ -79,7 +80,7 @@ class SamplerState:
         self.generator = generator
         self.table = step_table(scheduler, steps, **timing)
         self._timing = timing
-        self._template = scheduler
+        self.template = scheduler
         if self.table is None:
             self._copy_scheduler(scheduler, begin)
         else:
@@ -133,7 +134,7 @@ class SamplerState:
         """(c, d) of the clean latent x̂₀ = c·x + d·prediction at the next forward; None in the middle of a step."""
         if self.table is None and not getattr(self.scheduler, "state_in_first_order", True):
             return None
-        return clean_weights(self._template, self._noise_level)
+        return clean_weights(self.template, self._noise_level)
 
     @property
     def _noise_level(self) -> float:
@@ -179,7 +180,7 @@ class SamplerState:
         """A clean latent noised as far as this row's is now."""
         if self.done:
             return clean
-        signal, rest = noised_weights(self._template, self._noise_level)
+        signal, rest = noised_weights(self.template, self._noise_level)
         return signal * clean + rest * noise
 
     def remaining_on(self, steps: int) -> int | None:
@@ -195,17 +196,26 @@ class SamplerState:
         rest = self._rest_of(steps)
         if self.table is None or rest is None:
             return False
-        bridging = bridge(self._template, self.table.after(self.index), float(rest.noise_levels[0]))
+        bridging = bridge(self.template, self.table.after(self.index), float(rest.noise_levels[0]))
         self.table, self.index, self.steps = bridging.then(rest), 0, steps
         return True
 
     def _rest_of(self, steps: int) -> StepTable | None:
         """The steps of a shorter schedule that lie ahead; None where they save nothing, or the sampler has no table."""
-        shorter = None if self.done else step_table(self._template, steps, **_retimed(self._timing, steps))
+        shorter = None if self.done else step_table(self.template, steps, **_retimed(self._timing, steps))
         if self.table is None or shorter is None:
             return None
         rest = shorter.after(int((shorter.times >= self.time).sum()))  # from the first of its times that lies ahead
         return rest if 1 + len(rest) < self.remaining else None
+
+
+def place_of(sampler: SamplerState, ahead: int = 0) -> Level:
+    """Where a linear sampler is, or will be so many steps later: x = signal·x₀ + noise·ε."""
+    table, at = sampler.table, sampler.index + ahead
+    assert table is not None, "not linear"
+    if at >= len(sampler):
+        return Level(0.0, 1.0, 0.0)
+    return Level(float(table.times[at]), *noised_weights(sampler.template, float(table.noise_levels[at])))
 
 
 def times_left(sampler: SamplerState) -> list[float]:

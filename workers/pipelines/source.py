@@ -37,6 +37,12 @@ def pixels_of(image: Image.Image, size: tuple[int, int]) -> Tensor:
     return 2.0 * torch.from_numpy(array).permute(2, 0, 1)[None] - 1.0
 
 
+def image_from(pixels: Tensor) -> Image.Image:
+    """The picture of [1, 3, height, width] in [-1, 1]."""
+    array = ((pixels[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(array.permute(1, 2, 0).cpu().numpy())
+
+
 def latent_mask(adapter: Any, request: GenerationRequest, mask: Image.Image) -> Tensor:
     """1 where a latent, laid out as rows have it, is drawn anew; a pixel of the mask counts from half its range on."""
     channels, height, width = adapter.noise_shape(request)

@@ -21,6 +21,10 @@ class Scorer(Protocol):
         """CLIPScore of each image against its prompt, in 0…2.5."""
         ...
 
+    def likeness(self, images: Sequence[Image], others: Sequence[Image]) -> list[float]:
+        """Cosine of what it sees of each image and of the other one, −1…1."""
+        ...
+
 
 def clip_score(images: Tensor, texts: Tensor) -> list[float]:
     """2.5 · max(cos, 0), row by row, of unit vectors (B, D) and (B, D) (Hessel et al. 2021, eq. 1)."""

@@ -15,6 +15,7 @@ from workers.scoring.base import clip_score
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 
@@ -31,5 +32,18 @@ class EmbeddedClip:
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         """CLIPScore of each image (any size) against its prompt."""
+        if not images:
+            return []
+        return clip_score(self._seen(images), self._clip.texts(*self._text.tokens(prompts)))
+
+    @torch.inference_mode()
+    def likeness(self, images: Sequence[Image], others: Sequence[Image]) -> list[float]:
+        """Cosine of what it sees of each image and of the other one, any sizes."""
+        cosines: list[float] = (self._seen(images) * self._seen(others)).sum(1).tolist()
+        return cosines
+
+    def _seen(self, images: Sequence[Image]) -> Tensor:
+        """Unit vectors (B, space)."""
         pictures = torch.stack([prepare(image, self._clip.side) for image in images]).to(self._device)
-        return clip_score(self._clip.pictures(pictures), self._clip.texts(*self._text.tokens(prompts)))
+        vectors: Tensor = self._clip.pictures(pictures)
+        return vectors

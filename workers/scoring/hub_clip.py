@@ -28,8 +28,19 @@ class HubClip:
     @torch.inference_mode()
     def score(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         """CLIPScore of each image against its prompt; prompts are cut at the model's own length."""
+        if not images:
+            return []
         batch = self._processor(
             text=list(prompts), images=list(images), padding=True, truncation=True, return_tensors="pt"
         ).to(self._device)
         answer = self._model(**batch)
         return clip_score(normalize(answer.image_embeds, dim=-1), normalize(answer.text_embeds, dim=-1))
+
+    @torch.inference_mode()
+    def likeness(self, images: Sequence[Image], others: Sequence[Image]) -> list[float]:
+        """Cosine of what it sees of each image and of the other one, any sizes."""
+        batch = self._processor(images=[*images, *others], return_tensors="pt").to(self._device)
+        found = self._model.get_image_features(**batch)
+        seen = normalize(getattr(found, "pooler_output", found), dim=-1)  # a tensor before transformers 5
+        cosines: list[float] = (seen[: len(images)] * seen[len(images) :]).sum(1).tolist()
+        return cosines

@@ -1,4 +1,4 @@
-"""The quality worker: scores every stored image against its prompt, from a queue of its own.
+"""The quality worker: scores every stored image against its prompt, and what it began with, from a queue of its own.
 
 ::
 
@@ -37,8 +37,9 @@ from core.messages import QUALITY_QUEUE, ROUTER_QUEUE, Escalate, ScoreImage
 from core.niceness import give_way
 from core.receiving import receive
 from core.settings import settings
-from core.tables import Image, Request, Score
+from core.tables import Fidelity, Image, Request, Score
 from scheduler.policies import policy_class
+from workers.scoring.fidelity import fidelity_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -63,7 +64,7 @@ class Unscored:
 
     image_id: uuid.UUID
     key: str
-    prompt: str
+    request: Request
 
 
 class ImageScoring:
@@ -79,15 +80,27 @@ class ImageScoring:
         batch = [(unscored, picture) for unscored, picture in known if picture is not None]
         if not batch:
             return
-        values = self.scorer.score([picture for _, picture in batch], [unscored.prompt for unscored, _ in batch])
-        self._record({unscored.image_id: float(value) for (unscored, _), value in zip(batch, values, strict=True)})
+        read = [(unscored, picture) for unscored, picture in batch if unscored.request.prompt]
+        values = self.scorer.score([picture for _, picture in read], [each.request.prompt for each, _ in read])
+        scores = {each.image_id: float(value) for (each, _), value in zip(read, values, strict=True)}
+        fidelity = {each.image_id: self._fidelity(each, picture) for each, picture in batch}
+        self._record({each.image_id: scores.get(each.image_id) for each, _ in batch}, fidelity)
 
     def _unscored(self, image_ids: Sequence[uuid.UUID]) -> list[Unscored]:
         scored = select(Score.id).where(Score.image_id == Image.id, Score.scorer == self.scorer.name).exists()
-        query = select(Image.id, Image.key, Request.prompt).join(Request)
+        query = select(Image.id, Image.key, Request).join(Request)
         with transaction() as session:
-            rows = session.execute(query.where(Image.id.in_(image_ids), ~scored))
-            return [Unscored(*row) for row in rows]
+            rows = [Unscored(*row) for row in session.execute(query.where(Image.id.in_(image_ids), ~scored))]
+            session.expunge_all()
+            return rows
+
+    def _fidelity(self, unscored: Unscored, picture: Picture) -> dict[str, float]:
+        """How it keeps to what it began with; nothing where that is gone, or cannot be measured."""
+        try:
+            return fidelity_of(unscored.request, picture, self.images, self.scorer)
+        except (ArgusError, KeyError, ValueError) as error:
+            log.warning("image cannot be compared", image=str(unscored.image_id), error=str(error))
+            return {}
 
     def _picture(self, unscored: Unscored) -> Picture | None:
         from PIL import Image as Pillow
@@ -100,14 +113,23 @@ class ImageScoring:
             log.warning("image cannot be scored", image=str(unscored.image_id), error=str(error))
             return None
 
-    def _record(self, values: dict[uuid.UUID, float]) -> None:
-        rows = [{"id": uuid.uuid4(), "image_id": i, "scorer": self.scorer.name, "value": v} for i, v in values.items()]
+    def _record(self, values: dict[uuid.UUID, float | None], fidelity: dict[uuid.UUID, dict[str, float]]) -> None:
+        """Scores by image, none of those without a prompt, and what else was measured of them."""
+        told = {"scorer": self.scorer.name}
+        rows = [{"id": uuid.uuid4(), "image_id": i, "value": v, **told} for i, v in values.items() if v is not None]
+        measures = [
+            {"image_id": i, "measure": name, "value": value}
+            for i, found in fidelity.items()
+            for name, value in found.items()
+        ]
         scored = SCORED.bindparams(
             bindparam("images", list(values), type_=ARRAY(UUID())),
             bindparam("scores", list(values.values()), type_=ARRAY(Float())),
         )
         with transaction() as session:
-            session.execute(insert(Score).values(rows).on_conflict_do_nothing())
+            for table, found in ((Score, rows), (Fidelity, measures)):
+                if found:
+                    session.execute(insert(table).values(found).on_conflict_do_nothing())
             asked = session.execute(scored).all()
         everyone = policy_class(settings().policy).reviews_all
         publish(ROUTER_QUEUE, [Escalate(str(request)) for request, floor in asked if floor or everyone])

@@ -107,8 +107,21 @@ function choosing() {
   });
 }
 
+// What becomes of the image says what else is asked for; without scripts all of it is there.
+function becoming() {
+  const becomes = one("#becomes"), second = one("#second-file");
+  const show = () => {
+    document.querySelectorAll("#restoring [data-for]").forEach((field) => { field.hidden = field.dataset.for !== becomes.value; });
+    strength.closest(".field").hidden = becomes.value !== "";
+  };
+  becomes.addEventListener("change", show);
+  second.addEventListener("change", () => { one("#second-name").textContent = second.files[0]?.name ?? "as large as the image"; });
+  show();
+}
+
 if (easel) {
   choosing();
+  becoming();
   painting();
   strength.addEventListener("input", () => { chosen = true; say(); });
   strength.form.addEventListener("submit", async (event) => {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.operators import Mask
 from tests.workers.kinds.gaussian import assert_drawn_from
 from workers.kinds.diffusion import flow_levels
-from workers.kinds.operators import Mask
 from workers.kinds.p2l import Prior, Way, published, restore, tuned
 
 SIZE, COUNT, VARIANCE, NOISE = 4, 20_000, 0.6, 0.3

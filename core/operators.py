@@ -62,6 +62,10 @@ class Operator(ABC):
     def nearest(self, measured: Tensor, pictures: Tensor, weight: float) -> Tensor:
         """The minimum over x of ‖A·x − y‖² + weight·‖x − pictures‖², weight > 0."""
 
+    def known_of(self, measured: Tensor) -> Tensor:
+        """What it measured, of a picture as it was sent: a mask's has something at what is not known, too."""
+        return measured
+
     def measure(self, pictures: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A·x with noise."""
         clean = self.apply(pictures)
@@ -191,6 +195,9 @@ class Mask(Operator):
     def apply(self, pictures: Tensor) -> Tensor:
         self.check(pictures.shape[-2], pictures.shape[-1])
         return pictures * pictures.new_tensor(self.known)
+
+    def known_of(self, measured: Tensor) -> Tensor:
+        return self.apply(measured)
 
     def adjoint(self, measured: Tensor) -> Tensor:
         return self.apply(measured)

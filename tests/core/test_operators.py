@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from core.errors import BadInput, BadPicture, OutOfRange
-from workers.kinds.operators import Blur, Down, Mask, operator_of
+from core.operators import Blur, Down, Mask, operator_of
 
 SHAPE = (2, 3, 16, 24)
 KNOWN = np.ones(SHAPE[-2:], bool)
@@ -123,7 +123,7 @@ def test_an_operator_that_does_not_fit_the_picture_says_what_would():
 
 
 def test_a_description_is_checked_without_torch():
-    code = "import sys; from workers.kinds.operators import Down; Down(factor=2).check(8, 8)"
+    code = "import sys; from core.operators import Down; Down(factor=2).check(8, 8)"
     looked = f"{code}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", looked], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
