@@ -62,10 +62,12 @@ def time_left(job: dict[str, Any]) -> str:
 
 
 def _scored(client: ArgusClient, job_id: str, meanwhile: Callable[[], None]) -> list[Line]:
-    """The job's requests, once all images have scores or patience ends."""
+    """The job's requests, once all images of words have scores or patience ends."""
     end = time.monotonic() + SCORES_S
     lines = client.lines(job_id)
-    while any(line["image_id"] and line["score"] is None for line in lines) and time.monotonic() < end:
+    while time.monotonic() < end and any(
+        line["image_id"] and line["prompt"] and line["score"] is None for line in lines
+    ):
         meanwhile()
         time.sleep(2 * POLL_S)
         lines = client.lines(job_id)

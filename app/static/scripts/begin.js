@@ -112,7 +112,10 @@ function becoming() {
   const becomes = one("#becomes"), second = one("#second-file");
   const show = () => {
     document.querySelectorAll("#restoring [data-for]").forEach((field) => { field.hidden = field.dataset.for !== becomes.value; });
+    const masked = ["", "mask"].includes(becomes.value);
     strength.closest(".field").hidden = becomes.value !== "";
+    document.querySelectorAll("[data-mask-part]").forEach((part) => { part.hidden = !masked; });
+    if (!masked) unmask();
   };
   becomes.addEventListener("change", show);
   second.addEventListener("change", () => { one("#second-name").textContent = second.files[0]?.name ?? "as large as the image"; });
