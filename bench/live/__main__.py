@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from bench.live.capacity import profiled, read_profiled, reference_of
+from bench.live.earlier import with_earlier
 from bench.live.instance import DEVICES
 from bench.live.load import TRACE, Load, make_load
 from bench.live.machine import hardware
@@ -152,8 +153,9 @@ def _keep(found: dict[str, Any], base: Path, write: bool) -> None:
     text = json.dumps(found, indent=1) + "\n"
     (base / KEPT.name).write_text(text, encoding="utf-8")
     if write:
-        KEPT.write_text(text, encoding="utf-8")
-        PAGE.write_text(page(found), encoding="utf-8")
+        known = with_earlier(found, json.loads(KEPT.read_text())) if KEPT.exists() else found
+        KEPT.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(known), encoding="utf-8")
 
 
 if __name__ == "__main__":

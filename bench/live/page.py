@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from bench.live.earlier import alike, table
 from bench.live.machine import told
 from bench.live.quality import standard_error
 from core.settings import ROOT
 
 RESULTS = ROOT / "docs" / "results"
 PAGE, KEPT = RESULTS / "live.md", RESULTS / "live.json"
+MOST_LATE = 0.02
 OURS, BASELINES, PROMPT_AGNOSTIC = "argus", ("clipper-ha", "pac"), "pac"
 
 
@@ -43,8 +45,9 @@ def page(found: dict[str, Any]) -> str:
         "",
         *reading(found["policies"]),
         "",
+        *table(alike(found), OURS, (PROMPT_AGNOSTIC, "clipper-ha")),
     ]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _table(policies: dict[str, Any]) -> list[str]:
@@ -77,6 +80,11 @@ def reading(policies: dict[str, Any]) -> list[str]:
     fewest = min(others, key=lambda name: float(others[name]["violation_rate"]))
     most = max(others, key=lambda name: float(others[name]["goodput_per_minute"]))
     rows = [
+        _goal(
+            f"violations of {OURS} at most {MOST_LATE:.0%}",
+            f"{ours['violation_rate']:.2%}",
+            ours["violation_rate"] <= MOST_LATE,
+        ),
         _goal(
             "fewer violations than both baselines' better one",
             f"{ours['violation_rate']:.2%} against {others[fewest]['violation_rate']:.2%} ({fewest})",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench.live import page
+from bench.live.earlier import alike, table, with_earlier
 from bench.live.instance import environ
 from bench.live.load import burst, make_load
 from traces.reader import Trace
@@ -63,7 +64,8 @@ def test_the_reading_compares_with_the_better_baseline_of_each_figure():
         "clipper-ha": figures(0.5, 95.0, {"1": 1.0, "2": 1.0}),
         "pac": figures(0.03, 80.0, {"1": 0.97, "2": 0.99}),
     }
-    fewer, higher, quality = page.reading(policies)[2:]
+    few, fewer, higher, quality = page.reading(policies)[2:]
+    assert few == "| violations of argus at most 2% | 2.00% | reached |"
     assert "(pac) | reached" in fewer
     assert "(clipper-ha) | **missed**" in higher
     assert "pair by pair +0.0150" in quality
@@ -72,3 +74,22 @@ def test_the_reading_compares_with_the_better_baseline_of_each_figure():
 
 def test_one_policy_alone_is_no_comparison():
     assert "Not a comparison" in page.reading({"argus": figures(0.0, 1.0, {"1": 1.0})})[0]
+
+
+def _run(measured: str, ours: float, rival: float, load: float = 1.2) -> dict:
+    about = {"measured": measured, "seed": 1, "capacity": 100.0, "mean": 120.0, "load": load, "duration_s": 600.0}
+    one = {"goodput_per_minute": 100.0, "quality_mean": 0.98, "quality_standard_error": 0.01, "latency_p99_s": 4.0}
+    policies = {"argus": {**one, "violation_rate": ours}, "pac": {**one, "violation_rate": rival}}
+    return {"run": {**about, "family_version": "4", "note": ""}, "policies": policies}
+
+
+def test_a_run_keeps_those_before_it_and_counts_only_what_is_alike():
+    first = _run("2026-11-26 10:00 UTC", 0.01, 0.03)
+    other = with_earlier(_run("2026-11-26 12:00 UTC", 0.0, 0.5, load=0.5), first)
+    newest = with_earlier(_run("2026-11-27 10:00 UTC", 0.05, 0.04), other)
+    assert [one["measured"][:13] for one in newest["earlier"]] == ["2026-11-26 12", "2026-11-26 10"]
+    again = with_earlier(_run("2026-11-27 10:00 UTC, interrupted and resumed 11:00 UTC", 0.05, 0.04), newest)
+    assert again["earlier"] == newest["earlier"], "a run that goes on is none before itself"
+    words = "\n".join(table(alike(newest), "argus", ("pac",)))
+    assert "Of 2 runs with `pac`, `argus` had fewer violations in 1, more goodput in 0, and no less" in words
+    assert table(alike(first), "argus", ("pac",)) == []
