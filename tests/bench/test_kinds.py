@@ -1,22 +1,30 @@
 """The bench of kinds: every way is measured on every scene, and the page says what is reached and what is not."""
 
+import json
 import random
 import re
 
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
+from bench.kinds import __main__ as command
 from bench.kinds import fusion, restoration, translation
-from bench.kinds.__main__ import main
 from bench.kinds.page import page
-from bench.kinds.setup import Bench
+from bench.kinds.setup import SIDE, Bench
 from core.fidelity import luminance
 from families.embedded.recipe import names, scenes
 from tests.families.conftest import toy_names  # noqa: F401
 
 WAYS = ["degraded", "autoencoder alone", "latent DPS", "latent DPS, then nearest", "P2L without tuning", "P2L"]
-TRANSLATED = ["sketch", "image-to-image, strength 1", "DDBM, 122 denoisings", "DBIM, 12 denoisings"]
+TRANSLATED = [
+    "sketch",
+    "image-to-image, strength 1",
+    "DDBM, 122 denoisings",
+    "DBIM, 12 denoisings",
+    "DBIM, 3 denoisings",
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +47,31 @@ def test_every_way_has_its_figures_of_every_scene(bench, monkeypatch):
     assert {len(fused[way][figure]) for way in fused for figure in ("entropy", "ssim", "scd", "vif")} == {1}
 
 
-def test_a_bridge_that_learned_for_a_second_is_nearer_to_the_scene_than_its_sketch(bench, monkeypatch):
-    monkeypatch.setattr(translation, "SLOW", 5)
-    monkeypatch.setattr(translation, "PAIRS", 48)
-    found = translation.translation(bench, 2.0, 2)
-    assert [name.split(",")[0] for name in found] == ["sketch", *["image-to-image"] * 3, "DDBM", "DDBM", "DBIM"]
-    psnr = {name: sum(figures["psnr"]) for name, figures in found.items()}
-    assert psnr["DBIM, 12 denoisings"] > psnr["sketch"]
+def test_the_bridge_is_measured_by_both_samplers_and_its_first_scenes_are_shown(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr(translation, "SLOW", 2)
+    monkeypatch.setattr(translation, "FAST", (3,))
+    monkeypatch.setattr(translation, "SHOWN", ("source", "DBIM, 3 denoisings", "truth", "image-to-image, strength 1"))
+    found = translation.translation(bench, 2, tmp_path)
+    for kind, ways in found.items():
+        assert [name.split(",")[0] for name in ways] == ["source", *["image-to-image"] * 3, "DDBM", "DDBM", "DBIM"]
+        assert {len(way[figure]) for way in ways.values() for figure in ("psnr", "ssim", "clip")} == {2}
+        assert Image.open(tmp_path / f"translation-{kind}.jpg").size == (8 * SIDE, SIDE)
+    psnr = {name: sum(figures["psnr"]) for name, figures in found["sketch"].items()}
+    assert psnr["DBIM, 3 denoisings"] > psnr["source"]
+
+
+def test_a_part_measured_alone_leaves_what_was_kept_of_the_others(bench, monkeypatch, tmp_path):
+    before = json.loads(command.KEPT.read_text())
+    monkeypatch.setattr(command, "KEPT", tmp_path / "kinds.json")
+    monkeypatch.setattr(command, "PAGE", tmp_path / "kinds.md")
+    command.KEPT.write_text(json.dumps(before))
+    asked = CliRunner().invoke(command.main, ["--scenes", "1", "--part", "fusion", "--write"])
+    assert asked.exit_code == 0, asked.output
+    after = json.loads(command.KEPT.read_text())
+    assert after["restoration"] == before["restoration"]
+    assert after["translation"] == before["translation"]
+    assert len(after["fusion"]["ways"]["DDFM"]["scd"]) == after["fusion"]["run"]["scenes"] == 1
+    assert "1 synthetic pairs" in command.PAGE.read_text()
 
 
 def test_in_a_pair_things_are_bright_in_the_infrared_and_faint_at_night(bench):
@@ -57,17 +83,9 @@ def test_in_a_pair_things_are_bright_in_the_infrared_and_faint_at_night(bench):
     assert night.max() < 2 * fusion.NIGHT - 1 + 1e-6
 
 
-def test_a_sketch_has_lines_where_luminance_changes():
-    picture = torch.full((1, 3, 8, 8), -0.5)
-    picture[..., 4:] = 0.5
-    drawn = translation.sketch(picture)
-    assert (drawn[..., 3:5] < 0).all()
-    assert (drawn[..., :3] == 1).all()
-
-
 def test_without_the_pictures_of_things_the_bench_says_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setattr(names, "DATA", tmp_path)
-    asked = CliRunner().invoke(main, ["--scenes", "1"])
+    asked = CliRunner().invoke(command.main, ["--scenes", "1"])
     assert asked.exit_code == 1
     assert "families.embedded.recipe.fetch" in asked.output
 
@@ -84,22 +102,22 @@ def test_the_page_says_which_goals_are_reached_and_which_are_not():
     for values in fused.values():
         values["seconds"] = 0.1
     fused["a"]["scd"] = [9.0] * 4
-    run = {"command": "c", "measured": "today", "commit": "abc", "load_before": 0.1, "scenes": 20, "pairs": 4}
+    run = {"command": "c", "measured": "today", "commit": "abc", "load_before": 0.1, "scenes": 20}
     run |= {"side": 128, "noise": 0.01, "threads": 1}
     machine = {"name": "a machine", "cores": 2, "versions": {"torch": "2"}}
-    run |= {"train_s": 10.0, "parameters": 1000, "trained_pairs": 50}
     drawn = {name: {k: [n + 1.0 for n in range(4)] for k in ("psnr", "ssim", "clip")} for name in TRANSLATED}
     for values in drawn.values():
         values["seconds"] = 0.1
     drawn["DBIM, 12 denoisings"]["clip"] = [0.9 * (n + 1.0) for n in range(4)]
-    found = {"restoration": {"blur": ways}, "fusion": fused, "translation": drawn}
-    text = page({"run": run, "hardware": machine, **found})
+    found = {"restoration": {"blur": ways}, "fusion": fused, "translation": {"sketch": drawn}}
+    text = page({part: {"run": run, "hardware": machine, "ways": ways} for part, ways in found.items()})
     for said in (
         r"at least 2 dB over degraded: 2\.50 \(.*\) dB, reached\.",
         r"PSNR over latent DPS: 1\.50 \(.*\) dB, reached;",
         r"Distance less than of latent DPS: -1\.5000 \(.*\), \*\*not reached\*\*;",
         r"SCD over the best of the others \(\*a\*\): -6\.500 \(.*\), \*\*not reached\*\*\.",
         r"PSNR, dB, \*DBIM, 12 denoisings\* keeps of \*DDBM, 122 denoisings\* \(goal: 99 %\): 100\.0 .*, reached\.",
+        r"PSNR, dB, \*DBIM, 3 denoisings\* keeps of \*DDBM, 122 denoisings\* \(no goal: 99 %\): 100\.0 .*, reached\.",
         r"CLIPScore, \*DBIM, 12 denoisings\* keeps .*: 90\.0 .*, \*\*not reached\*\*\.",
         r"\| P2L \| 28\.50 \(28\.4\d to 28\.5\d\) \|",
     ):
