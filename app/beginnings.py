@@ -14,7 +14,7 @@ from app.inputs import Inputs
 from app.sizes import nearest
 from core.errors import ArgusError, BadInput, OutOfRange
 from core.families import Family, Size
-from core.kinds import FUSION, OWN, PICTURES, RESTORATION, kind_of, stock_kind
+from core.kinds import FUSION, OWN, PICTURES, RESTORATION, TRANSLATION, kind_of, stock_kind
 from core.operators import Down, Operator, operator_of
 from core.parallel import AUTO
 from core.tables import InputImage
@@ -37,6 +37,11 @@ class Beginning:
     def is_own(self) -> bool:
         """Whether its kind has a sampler of its own."""
         return self.kind in OWN
+
+    @property
+    def usual_guidance(self) -> float | None:
+        """Where none is sent; none: the family's."""
+        return OWN[self.kind].guidance if self.is_own else None
 
 
 COLUMNS = ("source_id", "mask_id", "second_id", "operator", "own_kind", "strength")
@@ -61,6 +66,11 @@ def beginning_of(chosen: Chosen, inputs: Inputs, family: Family) -> Beginning:
         return _restoration(chosen, given, pictures, columns, family)
     if kind == FUSION:
         _check_alike(pictures["source"], pictures["second"], there["second_image"])
+        return Beginning(kind, columns | {"own_kind": kind}, _nearest(pictures["source"], family))
+    if kind == TRANSLATION:
+        if family.bridge is None:
+            text = f"Family {family.id} translates no pictures: its file names no `bridge`. Leave `kind` out."
+            raise BadInput(text, field=there["kind"])
         return Beginning(kind, columns | {"own_kind": kind}, _nearest(pictures["source"], family))
     return _stock(chosen, kind, given, pictures, columns, family)
 

@@ -56,12 +56,23 @@ class Limits(_Frozen):
     prompt_chars: int = 4000
 
 
-class Model(_Frozen):
+class Weights(_Frozen):
+    """Where weights are."""
+
+    path: str  # folder in the repository, absolute path, or hub name
+
+    @property
+    def location(self) -> str:
+        """The folder, when the path names one in the repository; else the path or hub name as written."""
+        local = ROOT / self.path
+        return str(local) if local.exists() else self.path
+
+
+class Model(Weights):
     """Weights a worker can hold."""
 
     id: str
     pipeline: str  # adapter name in workers/pipelines
-    path: str  # folder in the repository, absolute path, or hub name
     scheduler: str | None = None  # replaces the sampler that the checkpoint names
     variant: str | None = None  # e.g. "fp16"
     revision: str | None = None
@@ -71,12 +82,6 @@ class Model(_Frozen):
     distilled: Distilled | None = None  # to few steps, by whose way: that says its sampler
     lora: str | None = None  # a file of safetensors that is added to its weights when it is loaded
     lora_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-
-    @property
-    def location(self) -> str:
-        """The folder, when the path names one in the repository; else the path or hub name as written."""
-        local = ROOT / self.path
-        return str(local) if local.exists() else self.path
 
     @property
     def recipe(self) -> Recipe | None:
@@ -125,16 +130,10 @@ def _checksums(path: Path) -> dict[str, str]:
         return {}
 
 
-class Scorer(_Frozen):
+class Scorer(Weights):
     """Who judges image against prompt."""
 
     kind: Literal["embedded-clip", "hf-clip"]
-    path: str
-
-    @property
-    def location(self) -> str:
-        local = ROOT / self.path
-        return str(local) if local.exists() else self.path
 
 
 class Family(_Frozen):
@@ -149,6 +148,7 @@ class Family(_Frozen):
     models: dict[str, Model]
     levels: dict[str, Level]
     scorer: Scorer
+    bridge: Weights | None = None  # that translates pictures (`workers.kinds.translation`)
     loras: dict[str, Lora] = {}
     prompt_weights: Literal["compel"] | None = None  # of words, as `(red:1.2)`; None: they are text
     withheld: dict[str, str] = {}  # levels that are not offered, and why

@@ -98,7 +98,7 @@ class Execution:
 
     def _draw(self, claimed: Claim, alone: bool) -> GenerationResult:
         """The image, drawn beside others; or `alone`, once they have ended, and noted before the device is touched."""
-        source, kind = patiently(lambda: begun_with(claimed.request, self.images))
+        source, kind = patiently(lambda: begun_with(claimed.request, self.images, self.family))
         asked = replace(
             generation_request(claimed, self.family, self.allowed(claimed.request)),
             source=source,

@@ -8,8 +8,10 @@ from PIL import Image
 from sqlalchemy import select
 
 from core.database import transaction
+from core.errors import BadFamily
+from core.families import Family
 from core.images import ImageStore
-from core.kinds import FUSION, RESTORATION
+from core.kinds import FUSION, RESTORATION, TRANSLATION
 from core.operators import Operator, operator_of
 from core.pictures import fitted, mask_of, on_white, read_picture
 from core.tables import InputImage, Request
@@ -17,9 +19,10 @@ from workers.engine.request import Source
 from workers.kinds.fusion import Fusion
 from workers.kinds.own import OwnKind
 from workers.kinds.restoration import Restoration
+from workers.kinds.translation import Translation
 
 
-def begun_with(request: Request, store: ImageStore) -> tuple[Source | None, OwnKind | None]:
+def begun_with(request: Request, store: ImageStore, family: Family) -> tuple[Source | None, OwnKind | None]:
     """Source and kind of the engine's request, one of them at most; neither where it begins with noise alone.
 
     Raises:
@@ -34,6 +37,10 @@ def begun_with(request: Request, store: ImageStore) -> tuple[Source | None, OwnK
     if request.own_kind == FUSION:
         visible, infrared = (fitted(on_white(pictures[name]), size) for name in ("source_id", "second_id"))
         return None, Fusion(visible, infrared)
+    if request.own_kind == TRANSLATION:
+        if family.bridge is None:
+            raise BadFamily(f"Family {family.id} has no bridge any more: name it in its file.", field="bridge")
+        return None, Translation(fitted(on_white(pictures["source_id"]), size), family.bridge.location)
     if not pictures:
         return None, None
     mask = pictures.get("mask_id")

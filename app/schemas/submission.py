@@ -154,7 +154,8 @@ class Options(In):
     kind: Kind | None = Field(
         default=None,
         description="What is made: left out, what the pictures say. `operator` makes it a `restoration`, "
-        "`second_image` a `fusion`; both are drawn at the reference level.",
+        "`second_image` a `fusion`; a `translation` makes a scene of a sketch or a grey picture, "
+        "where the family has a bridge. All three are drawn at the reference level.",
     )
     strength: Strength | None = Field(
         default=None,

@@ -16,6 +16,7 @@ CHOICES = {
     "blur": "Restored: it is blurred",
     "down": "Restored: it was made smaller",
     "mask": "Restored: what is masked is unknown",
+    "translation": "Translated: it is a sketch, or grey",
     "fusion": "Fused with an infrared image of the same scene",
 }
 FIELDS = ("becomes", "sigma", "factor", "second_image", "second_file")

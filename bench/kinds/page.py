@@ -70,7 +70,7 @@ denoisings; both run twice as many rows for their guidance. *source* is what the
 ## What is not here
 
 SDM is checked in closed form alone (`tests/workers/kinds/`): it has no weights yet. Requests can ask
-for P2L and DDFM ([0141](../decisions/0141-kinds-bring-their-own-way.md)).
+for P2L, DDFM and DBIM ([0141](../decisions/0141-kinds-bring-their-own-way.md)).
 """
 
 

@@ -90,6 +90,8 @@ def test_a_stock_kind_may_be_named(client: FlaskClient, kind: str) -> None:
         ({"image": IMAGE, "kind": "text-to-image"}, "bad_input", "kind"),
         ({"image": IMAGE, "kind": "inpainting"}, "bad_input", "kind"),
         ({"image": IMAGE, "kind": "image-to-image", "operator": BLUR}, "bad_input", "operator"),
+        ({"image": IMAGE, "kind": "translation"}, "bad_input", "kind"),
+        ({"kind": "translation"}, "bad_input", "image"),
         ({"operator": BLUR}, "bad_input", "image"),
         ({"image": IMAGE, "operator": "blur"}, "bad_input", "operator"),
         ({"image": IMAGE, "operator": {}}, "bad_input", "operator"),

@@ -70,19 +70,45 @@ def dbim(
 
     At `eta` 0 all randomness is in the booting noise; at 1 the process is Markovian, as DDBM's SDE is.
     """
-    a, b, c = bridge.weights(times[0])
-    x = a * source + b * denoiser(source, bridge.end, source) + c * _normal(source, generator)
+    x = booted(denoiser, bridge, source, times[0], generator)
     for here, there in pairwise(times):
-        clean = denoiser(x, here, source)
-        (a, b, c), (to_a, to_b, to_c) = bridge.weights(here), bridge.weights(there)
-        fresh = eta * bridge.signal(there) * bridge.ratio(there)
-        fresh *= (1 - (bridge.ratio(there) / bridge.ratio(here)) ** 2) ** 0.5
-        noise = (x - a * source - b * clean) / c
-        x = to_a * source + to_b * clean + max(to_c**2 - fresh**2, 0.0) ** 0.5 * noise
-        if eta and there > times[-1]:
-            x = x + fresh * _normal(x, generator)
+        x = dbim_step(denoiser, bridge, source, x, (here, there), eta if there > times[-1] else 0.0, generator)
     return x
 
 
+def booted(
+    denoiser: Denoiser, bridge: Bridge, source: Tensor, time: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """x_t (B, …) just before the end, where what follows is not yet singular: DBIM's first denoising."""
+    a, b, c = bridge.weights(time)
+    return a * source + b * denoiser(source, bridge.end, source) + c * _normal(source, generator)
+
+
+def dbim_step(
+    denoiser: Denoiser,
+    bridge: Bridge,
+    source: Tensor,
+    x: Tensor,
+    times: tuple[float, float],
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """From one time to an earlier one (DBIM, eq. 10)."""
+    here, there = times
+    clean = denoiser(x, here, source)
+    (a, b, c), (to_a, to_b, to_c) = bridge.weights(here), bridge.weights(there)
+    noise = (x - a * source - b * clean) / c
+    if not eta:
+        return to_a * source + to_b * clean + to_c * noise
+    fresh = eta * bridge.signal(there) * bridge.ratio(there)
+    fresh *= (1 - (bridge.ratio(there) / bridge.ratio(here)) ** 2) ** 0.5
+    kept = max(to_c**2 - fresh**2, 0.0) ** 0.5
+    stepped: Tensor = to_a * source + to_b * clean + kept * noise + fresh * _normal(x, generator)
+    return stepped
+
+
 def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return x.new_empty(x.shape).normal_(generator=generator)
+    """Standard normal values like x: those of a seed, whatever its layout and device."""
+    device = x.device if generator is None else generator.device
+    drawn: Tensor = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=device).to(x.device)
+    return drawn

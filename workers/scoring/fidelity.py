@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from core.fidelity import entropy, psnr, scd, ssim, vif
 from core.images import ImageStore
-from core.kinds import FUSION, RESTORATION
+from core.kinds import FUSION, RESTORATION, TRANSLATION
 from core.pictures import fitted, on_white
 from core.tables import Request
 from workers.pipelines.source import pixels_of
@@ -43,6 +43,8 @@ def fidelity_of(request: Request, image: Image, store: ImageStore, scorer: Score
         measured = operator.known_of(pixels_of(began, began.size))
         return {"misfit": float(operator.misfit(drawn, measured))}
     source = pixels_of(fitted(began, image.size), image.size)
+    if request.own_kind == TRANSLATION:  # is to look otherwise
+        return {}
     if request.own_kind == FUSION:
         second = pixels_of(fitted(on_white(pictures["second_id"]), image.size), image.size)
         return _of_fusion(drawn, source, second)
