@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ KEPT, PAGE = ROOT / "docs/results/big.json", ROOT / "docs/results/big.md"
 AFTER_S = 5.0  # into the arrivals the file is sent
 PATIENCE_S = 600.0
 MB = 1e6
+BETWEEN = {
+    "routing": ("accepted_at", "routed_at"),
+    "queue": ("routed_at", "started_at"),
+    "decoding and storing": ("denoised_at", "stored_at"),
+}
+MEASURED = ("encode_s", "wait_s", "denoise_s", "decode_s")  # by the worker
 
 
 def write_file(path: Path, prompts: Sequence[str], size: int) -> None:
@@ -92,7 +99,21 @@ def latencies(sent: Sequence[Sent]) -> dict[str, Any]:
         "p50_s": statistics.median(known),
         "p95_s": float(np.percentile(known, 95)),
         "late": sum(one.violated for one in sent) / len(sent),
+        "stages": stages([one.row for one in sent if one.done]),
     }
+
+
+def stages(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Median seconds of each stage of a request's life, as its record tells them."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        times, attempt = row["times"], row["attempts"][-1]
+        for name, (since, until) in BETWEEN.items():
+            span = datetime.fromisoformat(times[until]) - datetime.fromisoformat(times[since])
+            found.setdefault(name, []).append(span.total_seconds())
+        for name in MEASURED:
+            found.setdefault(name.removesuffix("_s"), []).append(attempt[name])
+    return {name: statistics.median(values) for name, values in found.items()}
 
 
 def page(found: dict[str, Any]) -> str:
@@ -124,6 +145,16 @@ def page(found: dict[str, Any]) -> str:
             "| interactive requests | sent | drawn | p50, s | p95, s | late |",
             "| --- | --- | --- | --- | --- | --- |",
             *rows,
+            "",
+            "Median seconds by stage; *wait*: from the encoded prompt to the first step; *decode*: until the picture "
+            "is there.",
+            "",
+            f"| | {' | '.join(alone['stages'])} |",
+            "| --- |" + " --- |" * len(alone["stages"]),
+            *(
+                f"| {name} | " + " | ".join(f"{seconds:.3f}" for seconds in part["stages"].values()) + " |"
+                for name, part in (("without the file", alone), ("beside it", beside))
+            ),
             "",
         ]
     )
