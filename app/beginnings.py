@@ -38,11 +38,6 @@ class Beginning:
         """Whether its kind has a sampler of its own."""
         return self.kind in OWN
 
-    @property
-    def usual_guidance(self) -> float | None:
-        """Where none is sent; none: the family's."""
-        return OWN[self.kind].guidance if self.is_own else None
-
 
 COLUMNS = ("source_id", "mask_id", "second_id", "operator", "own_kind", "strength")
 

@@ -133,7 +133,7 @@ def _columns(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inp
         **beginning.columns,
         **dict(zip(("width", "height"), _size(family, width, height), strict=True)),
         "steps": _within(family.limits.steps, *chosen("steps", defaults.steps)),
-        "guidance": _guidance(family, beginning, *chosen("guidance", beginning.usual_guidance or defaults.guidance)),
+        "guidance": _guidance(family, beginning, *chosen("guidance", defaults.guidance)),
         "level_asked": family.reference if beginning.is_own else _level(family, *chosen("level", AUTO)),
         "min_quality": chosen("min_quality")[0],
         "custom_id": _custom_id(item.custom_id, f"{place}custom_id"),

@@ -25,20 +25,18 @@ class KindNeeds:
         takes: fields of `PICTURES` that it knows beside these.
         length: what one of its steps takes, in steps of the reference level, where no profile has measured it.
         guided: whether its steps take guidance.
-        guidance: where none is sent, in place of the family's.
     """
 
     needs: tuple[str, ...]
     takes: tuple[str, ...]
     length: float
     guided: bool = True
-    guidance: float | None = None
 
 
 OWN: dict[str, KindNeeds] = {
     RESTORATION: KindNeeds(("image", "operator"), ("mask",), 8.0, guided=False),
     FUSION: KindNeeds(("image", "second_image"), (), 1.5),
-    TRANSLATION: KindNeeds(("image",), (), 1.0, guidance=1.5),
+    TRANSLATION: KindNeeds(("image",), (), 1.0),
 }
 
 

@@ -133,17 +133,13 @@ def test_a_damaged_update_and_one_of_another_large_are_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize("side", [128, 256])
 @torch.no_grad()
-def test_the_bridge_finds_from_a_sketch_what_large_drew_where_large_by_another_seed_does_not(side: int) -> None:
+def test_the_bridge_comes_much_nearer_to_what_large_drew_than_its_sketch(side: int) -> None:
     large, member, kind = load_member(WEIGHTS / "large"), bridge.load_bridge(), VariancePreserving()
     text, empty, codec = large.text.tokens(PROMPTS), large.text.tokens([EMPTY_PROMPT]), large.codec
 
-    def drawn_by(seeds: tuple[int, int]) -> Tensor:
-        noise = noise_of(seeds, codec.latent_shape_of(side))
-        return codec.draw(sample(large.denoiser, noise, shifted_sigmas(8), text, empty, 2.0))
-
-    truth, again = drawn_by((1, 2)), drawn_by((3, 4))
+    noise = noise_of((1, 2), codec.latent_shape_of(side))
+    truth = codec.draw(sample(large.denoiser, noise, shifted_sigmas(8), text, empty, 2.0))
     source = codec.encode(bridge.sketch(truth))
     rng = torch.Generator().manual_seed(1)
     drawn = codec.draw(dbim(bridge.denoiser(member, kind, text), kind, source, dbim_times(kind, 5), generator=rng))
-    rivals = torch.stack([psnr(some, truth) for some in (codec.draw(source), again)])
-    assert (psnr(drawn, truth) > rivals.amax(0) + 1.0).all()
+    assert (psnr(drawn, truth) > psnr(codec.draw(source), truth) + 10.0).all()
