@@ -77,7 +77,9 @@ def _check_fields(kind: str, given: dict[str, tuple[Any, str]], there: dict[str,
         lacking = [n for n in needs if n not in there and not (n == "operator" and "mask" in there)]
         unknown = [name for name in (*PICTURES, *OF_IMAGES) if name in there and name not in (*needs, *takes)]
         if lacking:
-            raise BadInput(f"A {kind} needs `{'` and `'.join(needs)}`: send `{lacking[0]}`, too.", field=lacking[0])
+            place = max((where.removesuffix(name) for name, where in there.items()), key=len)  # a prompt's own, or none
+            text = f"A {kind} needs `{'` and `'.join(needs)}`: send `{lacking[0]}`, too."
+            raise BadInput(text, field=place + lacking[0])
         if unknown:
             raise BadInput(f"A {kind} knows no `{unknown[0]}`: leave it out.", field=there[unknown[0]])
         return

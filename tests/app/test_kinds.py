@@ -125,6 +125,21 @@ def test_a_prompt_s_own_operator_is_named_with_its_place(client: FlaskClient) ->
     assert code_and_field(client.post("/v1/jobs", json=body))[2] == "prompts.1.operator.sigma"
 
 
+@pytest.mark.parametrize(
+    ("own", "field"),
+    [
+        ({"kind": "restoration", "image": IMAGE}, "operator"),
+        ({"operator": BLUR}, "image"),
+        ({"kind": "fusion"}, "image"),
+    ],
+)
+def test_what_a_prompt_s_own_kind_lacks_is_named_with_its_place(
+    client: FlaskClient, own: dict[str, Any], field: str
+) -> None:
+    answer = client.post("/v1/jobs", json={"prompts": ["b", {"prompt": "a", **own}]})
+    assert code_and_field(answer)[2] == f"prompts.1.{field}"
+
+
 def test_a_stock_kind_still_needs_a_prompt(client: FlaskClient) -> None:
     answer = client.post("/v1/jobs", json={"prompt": "", "image": IMAGE})
     assert code_and_field(answer)[2] == "prompt"
