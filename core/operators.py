@@ -30,6 +30,7 @@ MOST_NOISE = 1.0  # half the range of a pixel
 SIGMAS = (0.1, 32.0)  # of a blur, in pixels
 SIZES = (3, 129)  # of its kernel
 FACTORS = (2, 16)
+KEPT = 8  # matrices, of 8 MB each for a side of 1024 pixels
 CUTOFF = 1e-10  # singular values below this share of the largest are zero to a pseudo-inverse
 
 
@@ -80,6 +81,10 @@ class Separable(Operator):
     """One matrix over each column and one over each row."""
 
     @abstractmethod
+    def check_line(self, length: int) -> None:
+        """Raise `OutOfRange`, naming the field, where it does not fit lines of so many pixels. Nothing is computed."""
+
+    @abstractmethod
     def line(self, length: int) -> np.ndarray:
         """What it makes (m, length) of a line of so many pixels. Raises `OutOfRange`."""
 
@@ -88,8 +93,8 @@ class Separable(Operator):
         """Pixels of the line of which it made so many."""
 
     def check(self, height: int, width: int) -> None:
-        self.line(height)
-        self.line(width)
+        self.check_line(height)
+        self.check_line(width)
 
     def apply(self, pictures: Tensor) -> Tensor:
         height, width = pictures.shape[-2:]
@@ -128,14 +133,17 @@ class Blur(Separable):
         if self.size % 2 == 0:
             raise OutOfRange(f"`size` is {self.size}: a kernel has an odd size.", field="operator.size")
 
-    @lru_cache(maxsize=64)  # noqa: B019  (frozen, and few)
-    def line(self, length: int) -> np.ndarray:
-        reach = self.size // 2
-        if reach >= length:
+    def check_line(self, length: int) -> None:
+        if self.size // 2 >= length:
             raise OutOfRange(
                 f"`size` is {self.size}: for a side of {length} pixels it is at most {2 * length - 1}.",
                 field="operator.size",
             )
+
+    @lru_cache(maxsize=KEPT)  # noqa: B019  (frozen, and few)
+    def line(self, length: int) -> np.ndarray:
+        self.check_line(length)
+        reach = self.size // 2
         kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.sigma) ** 2)
         mirrored = np.pad(np.eye(length), ((reach, reach), (0, 0)), mode="reflect")
         shifted = (weight * mirrored[start : start + length] for start, weight in enumerate(kernel / kernel.sum()))
@@ -155,8 +163,7 @@ class Down(Separable):
         super().__post_init__()
         _within("factor", self.factor, FACTORS)
 
-    @lru_cache(maxsize=64)  # noqa: B019  (frozen, and few)
-    def line(self, length: int) -> np.ndarray:
+    def check_line(self, length: int) -> None:
         if length % self.factor:
             able = [str(f) for f in range(FACTORS[0], FACTORS[1] + 1) if length % f == 0]
             raise OutOfRange(
@@ -164,6 +171,10 @@ class Down(Separable):
                 f"{', '.join(able) or 'none'}.",
                 field="operator.factor",
             )
+
+    @lru_cache(maxsize=KEPT)  # noqa: B019  (frozen, and few)
+    def line(self, length: int) -> np.ndarray:
+        self.check_line(length)
         return np.kron(np.eye(length // self.factor), np.full((1, self.factor), 1 / self.factor))
 
     def length_of(self, measured: int) -> int:
@@ -259,7 +270,7 @@ def _both(columns: np.ndarray, pictures: Tensor, rows: np.ndarray) -> Tensor:
     return pictures.new_tensor(columns) @ pictures @ pictures.new_tensor(rows).mT
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=KEPT)
 def _directions(operator: Separable, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Left singular vectors and singular values of its matrix over lines of so many pixels."""
     left, values, _ = np.linalg.svd(operator.line(length), full_matrices=False)

@@ -127,3 +127,11 @@ def test_a_description_is_checked_without_torch():
     looked = f"{code}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", looked], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_check_computes_no_matrix_however_large_the_picture() -> None:
+    before = Blur.line.cache_info().currsize, Down.line.cache_info().currsize
+    for sigma in range(1, 30):
+        Blur(sigma=sigma, size=129).check(4096, 4096)
+        Down(factor=2).check(4096, 4096)
+    assert (Blur.line.cache_info().currsize, Down.line.cache_info().currsize) == before
