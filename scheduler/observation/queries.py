@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import structlog
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, case, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -18,6 +18,7 @@ from core import tables
 from core.devices import profile_path
 from core.errors import BadProfile
 from core.families import Family
+from core.kinds import OWN
 from core.open_requests import in_foreground
 from core.profiles import Profile, read_profile
 from core.settings import settings
@@ -84,9 +85,13 @@ def waiting_by_level(session: Session, family: Family, named: bool | None = None
 
 
 def named_rates(session: Session, family: Family) -> dict[str, float]:
-    """Requests a second that ask for a level by name, by level, over the last `NAMED_S` seconds."""
+    """Requests a second that ask for a level by name, by level, over the last `NAMED_S` seconds.
+
+    One of a kind of its own counts as so many usual ones as it takes (`core.kinds`).
+    """
     recent = Request.accepted_at > func.now() - timedelta(seconds=NAMED_S)
-    query = select(Request.level_asked, func.count()).where(Request.family == family.id, recent, named_level())
+    taken = case(*((Request.own_kind == kind, needs.length) for kind, needs in OWN.items()), else_=1.0)
+    query = select(Request.level_asked, func.sum(taken)).where(Request.family == family.id, recent, named_level())
     query = query.where(Request.service_class == ServiceClass.INTERACTIVE).group_by(Request.level_asked)
     return {level: n / NAMED_S for level, n in session.execute(query) if level in family.levels}
 

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from core.database import transaction
+from core.kinds import OWN, RESTORATION
 from core.tables import Plan, State
 from scheduler.control.tick import Scheduler
+from scheduler.observation import queries
 from scheduler.observation.demand import Demand
 from scheduler.observation.snapshot import SnapshotReader
 from tests.live.rows import join, submit
@@ -35,6 +37,17 @@ def test_batch_work_and_named_levels_are_no_demand_whose_level_may_be_lowered(fa
     with transaction() as session:
         forecast = Demand(family).ahead(session, 10.0)
     assert 0 < forecast.rate * 5 <= 6.5  # of a bin of 5 seconds
+
+
+def test_a_request_of_a_kind_of_its_own_is_demand_as_long_as_it_takes(family: Any) -> None:
+    def asked() -> float:
+        with transaction() as session:
+            return queries.named_rates(session, family).get("exact", 0.0)
+
+    submit(10, level_asked="exact")
+    usual = asked()
+    submit(10, level_asked="exact", own_kind=RESTORATION)
+    assert asked() == pytest.approx((1 + OWN[RESTORATION].length) * usual)
 
 
 def test_a_job_that_commits_after_its_bin_was_counted_is_counted_all_the_same(family: Any) -> None:
