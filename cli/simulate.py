@@ -91,7 +91,7 @@ class Options:
     "--parallel", type=click.Choice(get_args(Parallel)), default="auto", show_default=True,
     help="What requests say of that.",
 )  # fmt: skip
-@click.option("--host", type=Whole(1), default=8, show_default=True, help="Workers of one host.")
+@click.option("--host", type=Whole(1, 1024), default=8, show_default=True, help="Workers of one host.")
 @click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of arrivals, prompts and predictions.")
 @click.option("--json", "out", type=JSON_OUT, help="Also write the figures as JSON (- is stdout).")
 @click.option("--plot", type=OUT_FILE, help="PNG of the run. Default: beside the JSON, else simulate.png.")

@@ -159,7 +159,7 @@ def test_a_worker_that_draws_or_is_of_another_version_declines(leading: Site):
     attempt = asked(leading, "Argus 0.0")
     assert not joining.join(attempt)
     assert answers(attempt) == ([], ["cpu0@way"])
-    assert leading.generation.claims.has_room
+    assert not leading.generation.claims.alone
 
 
 def test_a_member_begins_nothing_else_and_takes_what_waits_when_it_has_left(leading: Site):
