@@ -15,14 +15,14 @@ from app.sizes import nearest
 from core.errors import ArgusError, BadInput, OutOfRange
 from core.families import Family, Size
 from core.kinds import FUSION, OWN, PICTURES, RESTORATION, TRANSLATION, kind_of, stock_kind
-from core.operators import Down, Operator, operator_of
+from core.operators import MASK, Down, Operator, noise_of_mask, operator_of
 from core.parallel import AUTO
 from core.tables import InputImage
 
 Chosen = Callable[..., tuple[Any, str]]  # name, default → the option's value and where it stands
 IMAGE_STRENGTH, MASK_STRENGTH, UPSCALE_STRENGTH = 0.75, 1.0, 0.3  # where none is sent
 OF_IMAGES = ("strength", "upscale")
-WRITTEN_MASK = {"operator": "mask"}  # what a mask says where a restoration is sent no operator
+WRITTEN_MASK = {"operator": MASK}  # what a mask says where a restoration is sent no operator
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,27 @@ class Beginning:
 
 
 COLUMNS = ("source_id", "mask_id", "second_id", "operator", "own_kind", "strength")
+NOISE = Beginning(columns=dict.fromkeys(COLUMNS))  # what most prompts begin with
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What was sent with a prompt: options by name, each with where it stands; the rows of the pictures among them, by
+    the beginnings of their columns."""
+
+    chosen: Chosen
+    family: Family
+    given: dict[str, tuple[Any, str]]
+    pictures: dict[str, InputImage]
+
+    def as_kind(self, kind: str, usual: Size, **columns: Any) -> Beginning:
+        """What is begun of it."""
+        ids = {f"{name}_id": picture.id for name, picture in self.pictures.items()}
+        return Beginning(kind, {**NOISE.columns, **ids, **columns}, usual)
+
+    def as_own(self, kind: str, usual: Size | None = None, **columns: Any) -> Beginning:
+        """The same of a kind of its own, if not told otherwise at the family's size nearest to the image."""
+        return self.as_kind(kind, usual or _nearest(self.pictures["source"], self.family), own_kind=kind, **columns)
 
 
 def beginning_of(chosen: Chosen, inputs: Inputs, family: Family) -> Beginning:
@@ -52,25 +73,22 @@ def beginning_of(chosen: Chosen, inputs: Inputs, family: Family) -> Beginning:
     """
     given = {name: chosen(name) for name in ("kind", *PICTURES, *OF_IMAGES)}
     there = {name: where for name, (value, where) in given.items() if value is not None}
+    if not there:
+        return NOISE
     kind = kind_of(given["kind"][0], there)
-    _check_fields(kind, given, there)
-    pictures = _pictures(given, there, inputs)
-    columns: dict[str, Any] = dict.fromkeys(COLUMNS)
-    columns |= {f"{column}_id": picture.id for column, picture in pictures.items()}
+    _check_fields(kind, there)
+    if kind == TRANSLATION and family.bridge is None:
+        text = f"Family {family.id} translates no pictures: its file names no `bridge`. Leave `kind` out."
+        raise BadInput(text, field=there["kind"])
+    sent = _Sent(chosen, family, given, _pictures(given, there, inputs))
     if kind == RESTORATION:
-        return _restoration(chosen, given, pictures, columns, family)
+        return _restoration(sent)
     if kind == FUSION:
-        _check_alike(pictures["source"], pictures["second"], there["second_image"])
-        return Beginning(kind, columns | {"own_kind": kind}, _nearest(pictures["source"], family))
-    if kind == TRANSLATION:
-        if family.bridge is None:
-            text = f"Family {family.id} translates no pictures: its file names no `bridge`. Leave `kind` out."
-            raise BadInput(text, field=there["kind"])
-        return Beginning(kind, columns | {"own_kind": kind}, _nearest(pictures["source"], family))
-    return _stock(chosen, kind, given, pictures, columns, family)
+        _check_alike(sent.pictures["source"], sent.pictures["second"], there["second_image"])
+    return sent.as_own(kind) if kind in OWN else _stock(kind, sent)
 
 
-def _check_fields(kind: str, given: dict[str, tuple[Any, str]], there: dict[str, str]) -> None:
+def _check_fields(kind: str, there: dict[str, str]) -> None:
     """Raise `BadInput` where a kind lacks what it needs, or was sent what it does not know."""
     if kind in OWN:
         needs, takes = OWN[kind].needs, OWN[kind].takes
@@ -107,21 +125,15 @@ def _pictures(given: dict[str, tuple[Any, str]], there: dict[str, str], inputs: 
     return found
 
 
-def _restoration(
-    chosen: Chosen,
-    given: dict[str, tuple[Any, str]],
-    pictures: dict[str, InputImage],
-    columns: dict[str, Any],
-    family: Family,
-) -> Beginning:
+def _restoration(sent: _Sent) -> Beginning:
     """A measured picture is not resized, which would be another measurement: its size says what is drawn."""
-    described, where = given["operator"]
+    described, where = sent.given["operator"]
     described = WRITTEN_MASK if described is None else described
-    if pictures.get("mask") is not None and described.get("operator") != "mask":
-        raise BadInput("A mask is the operator `mask`'s: leave one of both out.", field=given["mask"][1])
+    if "mask" in sent.pictures and described.get("operator") != MASK:
+        raise BadInput("A mask is the operator `mask`'s: leave one of both out.", field=sent.given["mask"][1])
     try:
-        operator = _operator(described, pictures)
-        size = _measured_size(pictures["source"], operator, family, given["image"][1])
+        operator = _operator(described, sent.pictures)
+        size = _measured_size(sent, operator)
         if operator is not None:
             operator.check(size[1], size[0])
     except ArgusError as error:
@@ -129,56 +141,49 @@ def _restoration(
             error.field = where + error.field.removeprefix("operator")
         raise
     for name, value in (("width", size[0]), ("height", size[1])):
-        asked, stands = chosen(name, value)
+        asked, stands = sent.chosen(name, value)
         if asked != value:
             text = f"A restoration is as large as what was measured, here {size[0]}×{size[1]}: leave `{name}` out."
             raise BadInput(text, field=stands)
-    return Beginning(RESTORATION, columns | {"own_kind": RESTORATION, "operator": described}, size)
+    return sent.as_own(RESTORATION, size, operator=described)
 
 
 def _operator(described: dict[str, Any], pictures: dict[str, InputImage]) -> Operator | None:
-    """The operator; None of a mask, which `Inputs` has checked."""
-    if described.get("operator") != "mask":
+    """The operator; None of a mask, whose pixels `Inputs` has checked."""
+    if described.get("operator") != MASK:
         return operator_of(described)
     if "mask" not in pictures:
         raise BadInput("The operator `mask` needs a mask: send one as a picture.", field="mask")
-    operator_of({**described, "operator": "down", "factor": 2})  # the numbers of one without its picture
+    noise_of_mask(described)
     return None
 
 
-def _measured_size(measured: InputImage, operator: Operator | None, family: Family, where: str) -> Size:
+def _measured_size(sent: _Sent, operator: Operator | None) -> Size:
     """The size of the picture that was measured so; raises `OutOfRange` where the family does not draw it."""
+    measured, sizes = sent.pictures["source"], sent.family.limits.sizes
     times = operator.factor if isinstance(operator, Down) else 1
     size = (measured.width * times, measured.height * times)
-    if size not in family.limits.sizes:
-        able = ", ".join(f"{w // times}×{h // times}" for w, h in family.limits.sizes if not (w % times or h % times))
+    if size not in sizes:
+        able = ", ".join(f"{w // times}×{h // times}" for w, h in sizes if not (w % times or h % times))
         raise OutOfRange(
             f"The image has {measured.width}×{measured.height} pixels. What is restored is not resized; family "
-            f"{family.id} restores so: {able or 'none'}.",
-            field=where,
+            f"{sent.family.id} restores so: {able or 'none'}.",
+            field=sent.given["image"][1],
         )
     return size
 
 
-def _stock(
-    chosen: Chosen,
-    kind: str,
-    given: dict[str, tuple[Any, str]],
-    pictures: dict[str, InputImage],
-    columns: dict[str, Any],
-    family: Family,
-) -> Beginning:
-    image, (upscale, where) = pictures.get("source"), given["upscale"]
+def _stock(kind: str, sent: _Sent) -> Beginning:
+    image, (upscale, where), strength = sent.pictures.get("source"), sent.given["upscale"], sent.given["strength"][0]
     if image is None:
-        return Beginning(kind, columns)
-    usual = MASK_STRENGTH if "mask" in pictures else IMAGE_STRENGTH if upscale is None else UPSCALE_STRENGTH
-    strength = given["strength"][0]
-    columns["strength"] = usual if strength is None else float(strength)
+        return NOISE
+    usual = MASK_STRENGTH if "mask" in sent.pictures else IMAGE_STRENGTH if upscale is None else UPSCALE_STRENGTH
+    strength = usual if strength is None else float(strength)
     if upscale is None:
-        return Beginning(kind, columns, _nearest(image, family))
-    if any(chosen(name)[0] is not None for name in ("width", "height")):
+        return sent.as_kind(kind, _nearest(image, sent.family), strength=strength)
+    if any(sent.chosen(name)[0] is not None for name in ("width", "height")):
         raise BadInput("`upscale` says how large the image gets: send it without `width` and `height`.", field=where)
-    return Beginning(kind, columns, _enlarged(image, float(upscale), family, where))
+    return sent.as_kind(kind, _enlarged(image, float(upscale), sent.family, where), strength=strength)
 
 
 def asked_size(chosen: Chosen, family: Family, beginning: Beginning) -> tuple[tuple[int, str], tuple[int, str]]:

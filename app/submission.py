@@ -76,6 +76,8 @@ def _rows(item: PromptIn, job: JobIn, family: Family, place: str, inputs: Inputs
     for seed in _seeds(item, job, place):
         drawn, tagged = _texts_for(texts, seed, family)
         loras = together([*listed, *tagged], family, level, fields)
+        if loras and columns["own_kind"]:
+            raise BadInput(f"A {columns['own_kind']} takes no LoRA: take its tag out.", field=f"{place}prompt")
         if why := refusal_of_mode(mode, family, level or AUTO, loras):
             raise BadInput(why, field=where)
         yield {**columns, **drawn, "loras": loras, "parallel": mode, "seed": seed}

@@ -25,7 +25,7 @@ from core.parallel import MODES
 from core.profiles import LevelProfile, read_profile
 from core.settings import ROOT
 from workers.engine.request import GenerationRequest
-from workers.measure.speed_up import NVLINK, PCIE, Compute, Link, Traffic, Way, modelled, speed_up
+from workers.measure.speed_up import NVLINK, PCIE, Compute, Link, RankedMode, Traffic, modelled, speed_up
 from workers.parallel.distrifusion import DistriFusion
 from workers.parallel.ranks import Pending, Rank
 from workers.pipelines import load_adapter
@@ -116,19 +116,19 @@ def attention_sizes(adapter: Adapter, batch: Batch) -> list[int]:
     return sizes
 
 
-def ways_of(family_id: str) -> list[Way]:
+def ways_of(family_id: str) -> list[RankedMode]:
     """The mode of a family with 1, 2, 4 and 8 ranks, counted."""
     family, name = random_family(family_id.removeprefix("random-")), MODE_OF[family_id]
     (model,) = family.models
     adapter = load_adapter(family.models[model], "meta", torch.bfloat16)
     sizes = attention_sizes(adapter, batch_of(adapter, family)) if name == "ulysses" else []
-    ways = [Way(model, name, 1)]
+    ways = [RankedMode(model, name, 1)]
     for ranks in RANKS[1:]:
         if name == "ulysses":
-            ways.append(Way(model, name, ranks, ulysses_traffic(sizes, ranks)))
+            ways.append(RankedMode(model, name, ranks, ulysses_traffic(sizes, ranks)))
             continue
         awaited, hidden = distrifusion_traffic(adapter, batch_of(adapter, family), ranks)
-        ways.append(Way(model, name, ranks, awaited, hidden, MODES[name].warm_up if hidden.messages else 0))
+        ways.append(RankedMode(model, name, ranks, awaited, hidden, MODES[name].warm_up if hidden.messages else 0))
     return ways
 
 
@@ -137,7 +137,7 @@ def measured(family_id: str) -> LevelProfile:
     return read_profile(ROOT / f"profiles/{family_id}/{DEVICE}.json").level("exact")
 
 
-def figures(family_id: str, ways: Sequence[Way], link: Link) -> dict[str, Any]:
+def figures(family_id: str, ways: Sequence[RankedMode], link: Link) -> dict[str, Any]:
     """A family over a link: its modes, as `argus simulate --modes` reads them, and how much sooner images end."""
     modes = [modelled(way, Compute.of(measured(family_id)), link, MEET_S) for way in ways]
     return {

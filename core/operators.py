@@ -220,6 +220,7 @@ class Mask(Operator):
         return pictures + self.apply(measured - pictures) / (1 + weight)
 
 
+MASK = "mask"
 DESCRIBED: dict[str, type[Blur | Down]] = {"blur": Blur, "down": Down}
 
 
@@ -233,17 +234,25 @@ def operator_of(described: Mapping[str, Any], mask: Image.Image | None = None) -
     """
     given = dict(described)
     name = given.pop("operator", None)
-    if name == "mask":
+    if name == MASK:
         if mask is None:
             raise BadInput("The operator `mask` needs a mask: send one as a picture.", field="mask")
-        return Mask.of(mask, **_numbers(given, {"noise": float}))
+        return Mask.of(mask, noise_of_mask(described))
     if name not in DESCRIBED:
-        raise BadInput(f"`operator` is {name!r}; allowed: {', '.join([*DESCRIBED, 'mask'])}.", field="operator")
+        raise BadInput(f"`operator` is {name!r}; allowed: {', '.join([*DESCRIBED, MASK])}.", field="operator")
     kind = DESCRIBED[name]
     known = {one.name: int if one.type == "int" else float for one in fields(kind)}
     if missing := sorted(known.keys() - given.keys() - {"noise"}):
         raise BadInput(f"The operator `{name}` also needs `{'`, `'.join(missing)}`.", field=f"operator.{missing[0]}")
     return kind(**_numbers(given, known))
+
+
+def noise_of_mask(described: Mapping[str, Any]) -> float:
+    """All that the description of a mask says beside its name; raises as `operator_of`, which reads the pixels too."""
+    given = {name: value for name, value in described.items() if name != "operator"}
+    noise: float = _numbers(given, {"noise": float}).get("noise", 0.0)
+    _within("noise", noise, (0.0, MOST_NOISE))
+    return noise
 
 
 def _numbers(given: Mapping[str, Any], known: Mapping[str, type]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _reference_score(session: Session, family: Family, row: Request) -> float | 
         select(Score.value, Request.prompt, *(getattr(Request, name) for name in ALIKE))
         .join(Image, Image.id == Score.image_id)
         .join(Request, Request.id == Image.request_id)
-        .where(Image.level == family.reference, Request.family == family.id)
+        .where(Image.level == family.reference, Request.family == family.id, Request.own_kind.is_(None))
         .order_by(Image.created_at.desc())
         .limit(REFERENCES)
         .subquery()

@@ -34,7 +34,7 @@ RELATIVE_SCORES = """
 WITH recent AS (
     SELECT s.value, i.level, r.prompt
     FROM image i JOIN score s ON s.image_id = i.id JOIN request r ON r.id = i.request_id
-    WHERE r.family = :family ORDER BY i.created_at DESC LIMIT 1000
+    WHERE r.family = :family AND r.source_id IS NULL ORDER BY i.created_at DESC LIMIT 1000
 ), reference AS (SELECT prompt, avg(value) AS value FROM recent WHERE level = :reference GROUP BY prompt),
 average AS (SELECT avg(value) AS value FROM recent WHERE level = :reference)
 SELECT recent.level, recent.value / coalesce(reference.value, average.value)

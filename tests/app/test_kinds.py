@@ -101,6 +101,7 @@ def test_a_stock_kind_may_be_named(client: FlaskClient, kind: str) -> None:
         ({"image": IMAGE, "operator": {**BLUR, "wind": 1}}, "bad_input", "operator.wind"),
         ({"image": IMAGE, "operator": {"operator": "mask"}}, "bad_input", "mask"),
         ({"image": IMAGE, "mask": MASK, "operator": {**NOISY_MASK, "noise": 2}}, "out_of_range", "operator.noise"),
+        ({"image": IMAGE, "mask": MASK, "operator": {**NOISY_MASK, "factor": 2}}, "bad_input", "operator.factor"),
         ({"image": IMAGE, "mask": MASK, "operator": BLUR}, "bad_input", "mask"),
         ({"image": ODD, "operator": BLUR}, "out_of_range", "image"),
         ({"image": ODD, "operator": DOWN}, "out_of_range", "image"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from core.database import transaction
 from core.tables import Request
 from tests.app.conftest import FAMILY, code_and_field, configured, draw, rows
 from tests.app.test_compat import A1111, worker
+from tests.core.test_pictures import halves, saved
 
 LORAS = (
     FAMILY.replace("embedded-unet", "stable-diffusion")
@@ -227,3 +229,13 @@ def test_a_worker_gets_them_as_the_row_has_them(with_loras: FlaskClient) -> None
         session.expunge(row)
     asked = generation_request(Claim(row, uuid.uuid4(), 1), load_family(settings().family), ())
     assert asked.loras == (LoraUse("ink", 0.5), LoraUse("oil v1.2", 0.7))
+
+
+@pytest.mark.parametrize("asked", [{"prompt": "a <lora:ink>"}, {"prompt": "a", "loras": ["ink"]}])
+def test_a_kind_with_a_sampler_of_its_own_takes_none_also_by_a_tag(
+    with_loras: FlaskClient, asked: dict[str, Any]
+) -> None:
+    image = b64encode(saved(halves("RGB", "red", "blue", (64, 64)))).decode()
+    blur = {"operator": "blur", "sigma": 1.5, "size": 13}
+    answer = with_loras.post("/v1/jobs", json={**asked, "image": image, "operator": blur})
+    assert code_and_field(answer)[1:] == ("bad_input", "loras" if "loras" in asked else "prompt")

@@ -8,7 +8,7 @@ import torch
 from bench.parallel_speed import attention_sizes, batch_of, distrifusion_traffic, figures, ulysses_traffic
 from bench.parallel_speed_page import page
 from core.families import Family
-from workers.measure.speed_up import NVLINK, Traffic, Way
+from workers.measure.speed_up import NVLINK, RankedMode, Traffic
 from workers.parallel.distrifusion import DistriFusion
 from workers.parallel.ranks import Rank, together
 from workers.pipelines import load_adapter
@@ -56,7 +56,7 @@ def test_attention_of_flux_is_given_the_tokens_of_image_and_text(tmp_path):
 
 
 def test_the_page_calls_what_is_modelled_modelled():
-    ways = [Way("random", "ulysses", 1), Way("random", "ulysses", 2, Traffic(228, 1.6e9))]
+    ways = [RankedMode("random", "ulysses", 1), RankedMode("random", "ulysses", 2, Traffic(228, 1.6e9))]
     curve = figures("random-flux", ways, NVLINK)
     assert curve["modelled"] is True
     assert curve["speed_up"][1] == 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from sqlalchemy.exc import ProgrammingError
 from core import requests, user_moves
 from core.database import sqlalchemy_url, transaction
 from core.postgres import make_roles
-from core.tables import Attempt, Image, Job, Request, Score, State, Worker
+from core.tables import Attempt, Image, InputImage, Job, Request, Score, State, Worker
 from core.tally import fold
 from core.tally_tables import BUCKETS, EVENTS, TALLY
 from migrations.report_comments import merged
+from scheduler.observation.queries import relative_scores
 from tests.conftest import Services
 
 PLAIN = {"prompt": "a fox", "seed": 1, "width": 32, "height": 32, "steps": 10, "guidance": 2.0}
@@ -247,3 +249,18 @@ def test_the_role_that_reports_reads_the_views_and_nothing_else(services: Servic
             with pytest.raises(ProgrammingError, match="permission denied"):
                 connection.execute(text(statement))
             connection.rollback()
+
+
+def test_an_image_that_began_with_another_says_nothing_of_what_levels_lose() -> None:
+    exact, cheaper, restored = accept(3)
+    for request, level, value in ((exact, "exact", 0.8), (cheaper, "fs", 0.6), (restored, "exact", 0.1)):
+        draw(request, level)
+        score(request, value)
+    with transaction() as session:
+        picture = InputImage(key="k", sha256="0" * 64, bytes=1, width=32, height=32)
+        session.add(picture)
+        session.flush()
+        began = {"source_id": picture.id, "own_kind": "restoration"}
+        session.execute(update(Request).where(Request.id == restored).values(**began))
+        family: Any = SimpleNamespace(id="toy", reference="exact")
+        assert relative_scores(session, family) == {"fs": [pytest.approx(0.75)]}

@@ -155,9 +155,9 @@ class Preparation:
         request.hit = None
 
     def _store_at(self, request: RunningRequest) -> frozenset[int]:
-        """The steps after which the cache wants this request's latent: those of full, serial runs only."""
+        """The steps after which the cache wants this request's latent: of full, serial runs of its prompt only."""
         assert request.start is not None
-        if request.parallel is not None:
+        if request.parallel is not None or request.request.kind is not None:
             return frozenset()
         from_noise = request.request.source is None and not request.start.skip
         if self.cache is None or request.level.strategy not in ("exact", "ac") or not from_noise:

@@ -61,7 +61,7 @@ class RunningRequest:
     _row: Row | None = None
 
     def __post_init__(self) -> None:
-        way = self.request.kind.way if self.request.kind and self.request.kind.way else self.request.way
+        way = (self.request.kind.way if self.request.kind else None) or self.request.way
         self.parallel = ModeRun(way) if way else None
 
     @property

@@ -21,7 +21,10 @@ Hook = Callable[[int, "Tensor"], "Tensor | None"]  # (step from 1, clean latent)
 class OwnKind:
     """A kind that changes nothing: each overrides what it does otherwise."""
 
-    way: Way | None = None  # its own turns, in place of the engine's forward and step
+    @property
+    def way(self) -> Way | None:
+        """Its own turns, in place of the engine's forward and step."""
+        return None
 
     def hook(self, adapter: Any, size: tuple[int, int]) -> Hook | None:
         """What sees each clean latent of pictures of this size (width, height); none where nothing is to be seen."""

@@ -34,7 +34,7 @@ class Restoration(OwnKind):
     measured: Image.Image
 
     @property
-    def way(self) -> Way:  # type: ignore[override]
+    def way(self) -> Way:
         return Way(RESTORATION, lambda adapter, batch: Restoring(adapter, batch, self), required=True)
 
     def finish(self, drawn: Image.Image) -> Image.Image:
@@ -91,7 +91,9 @@ class Restoring:
         from workers.kinds.p2l import Prior
 
         adapter, size, sampler = self.adapter, self.row.size, self.row.sampler
-        of_latent, of_prediction = sampler.clean_weights() or (0.0, 0.0)
+        weights = sampler.clean_weights()
+        assert weights is not None, "linear samplers take whole steps"
+        of_latent, of_prediction = weights
         scale, times = sampler.coefficient("input_scale"), sampler.time[None].to(adapter.device)
 
         def clean(latents: Tensor, _: float, text: Tensor) -> Tensor:

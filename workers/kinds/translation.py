@@ -32,7 +32,7 @@ class Translation(OwnKind):
     bridge: str
 
     @property
-    def way(self) -> Way:  # type: ignore[override]
+    def way(self) -> Way:
         return Way(TRANSLATION, lambda adapter, batch: Translating(adapter, batch, self), required=True)
 
     def hook(self, adapter: Any, size: tuple[int, int]) -> Hook | None:

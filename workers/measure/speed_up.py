@@ -66,7 +66,7 @@ class Compute:
 
 
 @dataclass(frozen=True)
-class Way:
+class RankedMode:
     """A mode with so many ranks on a model, and what comes to a rank, awaited and hidden.
 
     Args:
@@ -81,7 +81,7 @@ class Way:
     warm_up: int = 0
 
 
-def modelled(way: Way, compute: Compute, link: Link, meet_s: float) -> ModeProfile:
+def modelled(way: RankedMode, compute: Compute, link: Link, meet_s: float) -> ModeProfile:
     """The mode as a measured one is described; meeting includes what the steps of the warm-up take longer."""
     if way.ranks == 1:
         serial_s = compute.step_s(1)

@@ -25,6 +25,7 @@ from workers.pipelines.phases import SplitDenoiser, denoise_by_phase
 from workers.pipelines.reuse import Planned
 from workers.pipelines.rows import Batch, Row, Start, Tensors, column, denoise_with_feature_cache
 from workers.pipelines.samplers import safe_scheduler
+from workers.pipelines.source import image_from
 from workers.pipelines.weights import HALF
 
 NEGATIVES = 32  # negative prompts kept encoded
@@ -156,8 +157,7 @@ class Adapter(Architecture):
             pixels = self.image_of(latent[None], size)[0].float()
         if not torch.isfinite(pixels).all():
             raise DecodeFailed("The decoder answered values that are not numbers; use another data type or level.")
-        array = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        return Image.fromarray(array.permute(1, 2, 0).cpu().numpy())
+        return image_from(pixels[None])
 
     # memory and speed
 

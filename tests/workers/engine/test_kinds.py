@@ -133,6 +133,24 @@ def test_the_fused_luminance_lies_between_its_sources(toy):
     assert inside.double().mean() > 0.9
 
 
+@pytest.mark.parametrize("made", ["restored", "fused"])
+def test_the_cache_of_latents_keeps_nothing_of_a_kind_of_its_own(toy, made):
+    grey = picture(seed=4).convert("L").convert("RGB")
+    kinds = {"restored": Restoration(OPERATORS[0], measured_by(OPERATORS[0])), "fused": Fusion(picture(), grey)}
+    asked: list[str] = []
+
+    class Cache:
+        def depths(self, *about):
+            asked.append("depths")
+            return frozenset({1, 2})
+
+    toy.engine._loop._preparation.cache = Cache()
+    _, plain = toy.submit("plain", seed=5)
+    assert (asked, plain.store_at) == (["depths"], {1, 2})
+    _, running = toy.submit(made, kind=kinds[made])
+    assert running.store_at == frozenset(), "a later image would begin with what is not of its prompt"
+
+
 def test_a_required_way_is_no_parallel_mode(toy):
     way = Way("restoration", required=True)
     _, running = toy.submit("way", way=way)

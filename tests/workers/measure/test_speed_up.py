@@ -10,15 +10,15 @@ import pytest
 
 from core.profiles import LevelProfile, read_profile
 from core.settings import ROOT
-from workers.measure.speed_up import NVLINK, PCIE, Compute, Link, Traffic, Way, modelled, speed_up
+from workers.measure.speed_up import NVLINK, PCIE, Compute, Link, RankedMode, Traffic, modelled, speed_up
 
 COMPUTE = Compute(0.01, 0.09)
 FREE = Link("free", math.inf, 0.0)
 BUSY = {"awaited": Traffic(4, 1e6), "hidden": Traffic(100, 5e8)}
 
 
-def way(ranks: int = 4, **traffic: Traffic) -> Way:
-    return Way("m", "distrifusion", ranks, warm_up=4, **traffic)
+def way(ranks: int = 4, **traffic: Traffic) -> RankedMode:
+    return RankedMode("m", "distrifusion", ranks, warm_up=4, **traffic)
 
 
 def test_one_rank_is_as_fast_as_one_gpu_whatever_is_sent():
