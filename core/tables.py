@@ -186,6 +186,7 @@ class Attempt(Base):
     reason: Mapped[str | None]  # of a failure or a change of level
     batch_mean: Mapped[float | None]  # rows that shared its forwards
     batch_max: Mapped[int | None]
+    step_s: Mapped[float | None]  # the mean of its forwards on the device, whatever ran between them
     steps_run: Mapped[int | None]
     steps_skipped: Mapped[int | None]
     cache_similarity: Mapped[float | None]

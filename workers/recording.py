@@ -78,6 +78,7 @@ def attempt_columns(result: GenerationResult) -> dict[str, Any]:
         "model": result.model_id,
         "batch_mean": result.batch_mean,
         "batch_max": result.batch_max,
+        "step_s": result.step_s,
         "steps_run": result.steps_run,
         "steps_skipped": result.steps_skipped,
         "cache_similarity": result.cache_similarity,

@@ -7,7 +7,7 @@ fill its queue. Learned from recent requests (docs/decisions/0037) are, by model
 - `factors`: the time of steps over what the profile gives them, in batches as full as they really were. The median of
   recent requests (a page fault is no trend).
 - `p90_ratios`: the ninth decile of those times over their median. Deadlines are checked with it.
-- `overhead_s`: seconds of a full worker that each request takes outside its steps. Where a device steps on while others
+- `overhead_s`: seconds of a full worker that each request takes outside all steps. Where a device steps on while others
   are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
 
 and, for all, `fetch_s`: what fetching a cached latent takes. Each moves by `GAIN` of the gap a tick and stays within
@@ -16,7 +16,7 @@ and, for all, `fetch_s`: what fetching a cached latent takes. Each moves by `GAI
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, median, quantiles
@@ -36,17 +36,24 @@ MIN_TIMINGS = 5  # of a level before they count
 class Timing:
     """What one finished request took.
 
-    `denoise_s` seconds from first to last step, `rows` mean rows a forward; `started` and `ended`, Unix seconds, are
-    from claim to stored image on `worker`.
+    `step_s` mean seconds of its forwards, `rows` their mean rows; `started` and `ended`, Unix seconds, are from claim
+    to stored image on `worker`. One that is not `as_profiled` (with LoRAs, begun with an image) tells nothing of its
+    level.
     """
 
     level: str
-    denoise_s: float
+    step_s: float
     steps: int
     rows: float
     worker: str = ""
     started: float = 0.0
     ended: float = 0.0
+    as_profiled: bool = True
+
+    @property
+    def steps_s(self) -> float:
+        """Seconds of all its forwards."""
+        return self.step_s * self.steps
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,8 @@ def _ratios(profile: Profile, timings: Sequence[Timing]) -> dict[str, list[float
     """The time of steps over what the profile gives them, by model; few timings tell nothing."""
     found: dict[str, list[float]] = defaultdict(list)
     for model, timing in _known(profile, timings):
-        if timing.steps > 0 and timing.denoise_s > 0:
-            found[model].append(timing.denoise_s / expected_s(profile.level(timing.level), timing))
+        if timing.as_profiled and timing.steps_s > 0:
+            found[model].append(timing.steps_s / expected_s(profile.level(timing.level), timing))
     return {model: values for model, values in found.items() if len(values) >= MIN_TIMINGS}
 
 
@@ -138,36 +145,44 @@ def expected_s(level: LevelProfile, timing: Timing) -> float:
 def overheads(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
     """Worker-seconds of a request outside its steps, by model; as measured where nothing has been observed.
 
-    The seconds in which a worker had any request, between the first and the last of them to end, over their number, is
-    what one takes of it; what its share of the forwards took is taken off. A worker that is not full has nothing to
-    step on with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's fastest
-    request alone.
+    The seconds in which a worker had any request, between the first and the last of them to end, less what their
+    shares of the forwards took, are what it spent outside steps. They fall on its requests as encoding and decoding do
+    in the profile: models take turns, so no request shows its own. A worker that is not full has nothing to step on
+    with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's fastest request
+    alone.
     """
-    runs: dict[tuple[str, str], list[Timing]] = defaultdict(list)
+    measured = {level.holds: level.encode_s + level.decode_s for level in profile.levels}
+    now = {model: before.get(model, seconds) for model, seconds in measured.items()}
+    runs: dict[str, list[tuple[str, Timing]]] = defaultdict(list)
     for model, timing in _known(profile, timings):
         if timing.ended > timing.started:
-            runs[timing.worker, model].append(timing)
-    now = {level.holds: before.get(level.holds, level.encode_s + level.decode_s) for level in profile.levels}
+            runs[timing.worker].append((model, timing))
     observed: dict[str, list[float]] = defaultdict(list)
-    for (_, model), run in runs.items():
+    for run in runs.values():
         if len(run) > MIN_TIMINGS:
-            share, each_s = _busy(run)
-            observed[model].append(each_s if share >= FULL else min(each_s, now[model]))
+            full, each = _outside(run, measured)
+            for model, seconds in each.items():
+                observed[model].append(seconds if full else min(seconds, now[model]))
     for model, values in observed.items():
         most = BOUNDS[1] * min(level.latency_s for level in profile.levels if level.holds == model)
         now[model] += GAIN * (min(max(fmean(values), 0.0), most) - now[model])
     return now
 
 
-def _busy(run: Sequence[Timing]) -> tuple[float, float]:
-    """Of one worker's requests on one model: the share of time it had any, its busy seconds a request outside steps."""
-    first, *counted = sorted(run, key=lambda timing: timing.ended)
+def _outside(run: Sequence[tuple[str, Timing]], measured: Mapping[str, float]) -> tuple[bool, dict[str, float]]:
+    """Of one worker's requests: whether it was full, and its busy seconds outside steps a request of each model that
+    has enough of them."""
+    first, *counted = sorted((timing for _, timing in run), key=lambda timing: timing.ended)
     busy, reached = 0.0, first.ended
     for timing in sorted(counted, key=lambda timing: timing.started):
         busy += max(0.0, timing.ended - max(timing.started, reached))
         reached = max(reached, timing.ended)
-    steps_s = fmean(timing.denoise_s / max(timing.rows, 1.0) for timing in counted)
-    return busy / max(reached - first.ended, 1e-9), busy / len(counted) - steps_s
+    mean_s = busy / len(counted) - fmean(timing.steps_s / max(timing.rows, 1.0) for timing in counted)
+    counts = Counter(model for model, _ in run)
+    weights = measured if any(measured[model] for model in counts) else dict.fromkeys(counts, 1.0)
+    mean_weight = sum(weights[model] * count for model, count in counts.items()) / len(run)
+    each = {m: mean_s * weights[m] / mean_weight for m, count in counts.items() if count >= MIN_TIMINGS}
+    return busy >= FULL * (reached - first.ended), each
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import structlog
-from sqlalchemy import ColumnElement, case, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from core import tables
 from core.devices import profile_path
@@ -131,31 +131,25 @@ def _by_level(session: Session, family: Family, state: State, *which: ColumnElem
 def timings(session: Session, device_type: str) -> list[Timing]:
     """What recent attempts on this type of device took, newest first.
 
-    Attempts that overlapped one of another model on the same worker are left out: where two models take turns, neither
-    shows its own speed. So are those with LoRAs, whose ratio the profile has, those that begin with an image, whose
-    encoding it has not, and those that were drawn in a parallel mode.
+    Not as profiled are those with LoRAs, whose ratio the profile has, and those that begin with an image, whose
+    encoding it has not; those drawn in a parallel mode have no times of steps.
     """
     recent = func.now() - timedelta(minutes=10)
-    other = aliased(Attempt)
-    beside = (
-        select(other.id)
-        .where(other.worker == Attempt.worker, other.model != Attempt.model, other.ended_at > recent)
-        .where(other.started_at < Attempt.ended_at, other.ended_at > Attempt.started_at)
-        .exists()
-    )
+    as_profiled = and_(Request.loras.is_(None), Request.source_id.is_(None))
     began, ended = (func.extract("epoch", column) for column in (Attempt.started_at, Attempt.ended_at))
     query = (
-        select(Attempt.level, Attempt.denoise_s, Attempt.steps_run, Attempt.batch_mean, Attempt.worker, began, ended)
+        select(Attempt.level, Attempt.step_s, Attempt.steps_run, Attempt.batch_mean, Attempt.worker, began, ended)
+        .add_columns(as_profiled)
         .join(tables.Worker, tables.Worker.name == Attempt.worker)
         .join(Request, Request.id == Attempt.request_id)
-        .where(Request.loras.is_(None), Request.source_id.is_(None), Attempt.parallel.is_(None))
-        .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type, ~beside)
+        .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type)
+        .where(Attempt.step_s.is_not(None), Attempt.parallel.is_(None))
         .order_by(Attempt.ended_at.desc())
         .limit(TIMINGS)
     )
     return [
-        Timing(level, seconds or 0.0, steps or 0, rows or 1.0, worker, float(began), float(ended))
-        for level, seconds, steps, rows, worker, began, ended in session.execute(query)
+        Timing(level, step_s, steps or 0, rows or 1.0, worker, float(began), float(ended), plain)
+        for level, step_s, steps, rows, worker, began, ended, plain in session.execute(query)
     ]
 
 

@@ -31,7 +31,6 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from sqlalchemy import ColumnElement, select
@@ -193,36 +192,20 @@ def hand_over(at: Sequence[float], started: Sequence[float | None]) -> float:
 
 
 def paces(rows: Rows, policy: Policy) -> list[float | None]:
-    """By request, its time over what the profile gives it, as its steps say; none where it ran beside another model:
-    these take turns, and neither shows its own speed."""
+    """By request, the time of its steps over what the profile gives them, as a part of its latency; none untimed."""
     known = {level.id: level for profile in policy.cluster.profiles.values() for level in profile.levels}
-    mixed = _beside_others(rows)
     return [
         round(_pace(tried, known[tried.level]), 4)
-        if tried and tried.denoise_s and tried.steps_run and tried.level in known and tried.id not in mixed
+        if tried and tried.step_s and tried.steps_run and tried.level in known and tried.parallel is None
         else None
         for _, tried in rows
     ]
 
 
 def _pace(tried: Attempt, level: LevelProfile) -> float:
-    ran = Timing(level.id, tried.denoise_s or 0.0, tried.steps_run or 0, tried.batch_mean or 1.0)
+    ran = Timing(level.id, tried.step_s or 0.0, tried.steps_run or 0, tried.batch_mean or 1.0)
     steps_share = 1 - _outside_steps(level) / level.latency_s
-    return 1 + steps_share * (ran.denoise_s / expected_s(level, ran) - 1)
-
-
-def _beside_others(rows: Rows) -> set[UUID]:
-    """Attempts that overlapped one of another model on the same worker."""
-    found = set[UUID]()
-    done = [tried for _, tried in rows if tried and tried.ended_at]
-    for worker in {tried.worker for tried in done}:
-        mine = [tried for tried in done if tried.worker == worker]
-        began = np.array([tried.started_at.timestamp() for tried in mine])
-        ended = np.array([tried.ended_at.timestamp() for tried in mine if tried.ended_at])
-        models = np.array([tried.model for tried in mine])
-        beside = (began[:, None] < ended) & (ended[:, None] > began) & (models[:, None] != models)
-        found.update(tried.id for tried, others in zip(mine, beside.any(axis=1), strict=True) if others)
-    return found
+    return 1 + steps_share * (ran.steps_s / expected_s(level, ran) - 1)
 
 
 def overhead(rows: Rows, policy: Policy) -> float:

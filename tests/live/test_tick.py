@@ -66,14 +66,14 @@ def test_every_plan_says_what_it_saw_and_why_and_one_is_in_force(family):
     assert plans[-1].observed["workers"] == {"cpu": 1}
 
 
-def test_only_what_ran_without_another_model_beside_it_corrects_the_profile(family):
+def test_the_profile_is_corrected_by_what_a_requests_own_steps_took(family):
     join()
-    timed("exact", "large", "cpu0@test", -60, -50)
-    timed("exact", "large", "cpu0@test", -30, -20)
-    timed("sm-small", "small", "cpu0@test", -25, -15)
+    timed("exact", "large", "cpu0@test", -60, -50, step_s=None)
+    timed("exact", "large", "cpu0@test", -30, -20, step_s=0.5)
+    timed("sm-small", "small", "cpu0@test", -25, -15, step_s=0.125)  # took turns with the one before
     with transaction() as session:
-        (timing,) = timings(session, "cpu")
-    assert (timing.level, timing.denoise_s) == ("exact", 10.0)
+        found = timings(session, "cpu")
+    assert [(timing.level, timing.steps_s) for timing in found] == [("sm-small", 1.0), ("exact", 4.0)]
 
 
 def test_batch_work_goes_back_to_the_reference_level_once_somebody_serves_it(family):

@@ -18,8 +18,9 @@ from workers.engine.streams import Mark
 class LaunchedStep:
     """One step of a batch: between which marks it lies, and whether its rows stayed finite.
 
-    `finite` is a copy on the host, complete when `stop` is reached. `clean` steps ran without shortage, in one forward,
-    so that their time says what such a step takes.
+    `finite` is a copy on the host, complete when `stop` is reached. `forwards` is how many it took, one after the
+    other; 0 where their time says nothing (out of memory, a turn of a mode). `whole` steps ran the whole denoiser in as
+    many forwards as their curve has, so that they say what such a step takes.
     """
 
     batch: RunningBatch
@@ -27,15 +28,17 @@ class LaunchedStep:
     start: Mark
     stop: Mark
     finite: Tensor
-    clean: bool
+    forwards: int
+    whole: bool
 
     @classmethod
-    def of(cls, batch: RunningBatch, start: Mark, clean: bool) -> LaunchedStep:
+    def of(cls, batch: RunningBatch, start: Mark, timed: bool, whole: bool) -> LaunchedStep:
         """The step just asked for, begun at `start`."""
+        forwards = len(batch.forwards()) if timed else 0
         finite = batch.finite()
         on_host = finite.to("cpu", non_blocking=True)
         stop = Mark(batch.adapter.device)
-        return cls(batch, tuple(batch.requests), start, stop, on_host, clean)
+        return cls(batch, tuple(batch.requests), start, stop, on_host, forwards, whole)
 
     def wait(self) -> list[RunningRequest]:
         """Wait for its end; answers the requests whose latent went NaN or infinite."""
@@ -43,10 +46,15 @@ class LaunchedStep:
         return [request for request, good in zip(self.requests, self.finite.tolist(), strict=True) if not good]
 
     def measure(self, costs: StepCosts, counts: Counter[str]) -> None:
-        """Count it, once it has ended. One that ran out of memory says nothing about others."""
+        """Count it, once it has ended, and what it took."""
         rows = len(self.requests)
         counts["steps"] += 1
         counts["row_steps"] += rows
-        if self.clean:
-            costs.observe_step(self.batch.curve_id, rows, self.stop.seconds_since(self.start))
+        if not self.forwards:
+            return
+        seconds = self.stop.seconds_since(self.start)
+        for request in self.requests:
+            request.step_seconds.append(seconds / self.forwards)
+        if self.whole:
+            costs.observe_step(self.batch.curve_id, rows, seconds)
             self.batch.limit.stepped()

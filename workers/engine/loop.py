@@ -72,8 +72,8 @@ class StepLoop:
         in_mode = turn_in_mode(batch, self._counts)
         if not in_mode:
             self._advance(batch, predict(batch, self._counts))
-        clean = not in_mode and whole and shortages == self._counts["out_of_memory"] and len(batch) <= batch.limit.rows
-        self._launched.append(LaunchedStep.of(batch, start, clean))
+        timed = not in_mode and shortages == self._counts["out_of_memory"]
+        self._launched.append(LaunchedStep.of(batch, start, timed, whole and len(batch) <= batch.limit.rows))
         self._retire(batch)
         return True
 

@@ -119,6 +119,7 @@ class GenerationResult:
     cache_similarity: float | None
     batch_mean: float
     batch_max: int
+    step_s: float | None  # the mean of its forwards on the device, whatever ran between them; None: not timed
     times: Times
     sampler: str  # what people call it
     guidance: float  # that was used

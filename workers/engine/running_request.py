@@ -46,6 +46,7 @@ class RunningRequest:
     start: Start | None = None
     resumed_from: PreemptedState | None = None  # of an earlier attempt
     batch_sizes: list[int] = field(default_factory=list)  # rows of each of its forwards
+    step_seconds: list[float] = field(default_factory=list)  # of those of its forwards that were timed
     store_at: frozenset[int] = frozenset()  # steps after which the latent cache wants its latent
     latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
@@ -183,6 +184,7 @@ def result_of(request: RunningRequest, image: Image.Image) -> GenerationResult:
         cache_similarity=start.similarity,
         batch_mean=sum(request.batch_sizes) / max(1, len(request.batch_sizes)),
         batch_max=max(request.batch_sizes, default=0),
+        step_s=sum(request.step_seconds) / len(request.step_seconds) if request.step_seconds else None,
         times=request.times,
         sampler=common_name(adapter.scheduler),
         guidance=request.row.guidance,

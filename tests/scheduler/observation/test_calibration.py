@@ -1,8 +1,11 @@
 """Live timings correct the profile in force, within bounds."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
-from core.profiles import parse_profile
+from core.profiles import Profile, parse_profile
 from scheduler.observation.calibration import (
     BOUNDS,
     P90_RATIO_MAX,
@@ -40,7 +43,7 @@ PROFILE = parse_profile(
 
 def slow(times: float, count: int = 10, rows: float = 1.0) -> list[Timing]:
     step = 0.1 if rows == 1 else 0.16
-    return [Timing("exact", denoise_s=step * 10 * times, steps=10, rows=rows)] * count
+    return [Timing("exact", step_s=step * times, steps=10, rows=rows)] * count
 
 
 def test_a_device_twice_as_slow_is_planned_twice_as_slow_after_a_few_ticks():
@@ -72,7 +75,7 @@ def test_one_stray_timing_changes_nothing():
 
 
 def test_a_level_the_profile_does_not_know_is_ignored():
-    assert factors(PROFILE, [Timing("gone", 1.0, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
+    assert factors(PROFILE, [Timing("gone", 0.1, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
 
 
 def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
@@ -86,7 +89,7 @@ def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
         }
     )
     now = {"run": 1.0, "idle": 4.0}
-    steady = [Timing("run", 1.0, 10, 1.0)] * 10
+    steady = [Timing("run", 0.1, 10, 1.0)] * 10
     once = factors(profile, steady, now)
     assert once["run"] == 1.0
     assert 3.0 < once["idle"] < 4.0
@@ -113,7 +116,7 @@ def test_deadlines_are_kept_with_what_one_in_ten_takes_longer():
 def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
     """Requests of ten steps of 0.1 s each, one ending every `every_s` seconds, `takes_s` from claim to store."""
     return [
-        Timing("exact", 1.0 * rows, 10, rows, worker, every_s * n - takes_s, every_s * n) for n in range(1, count + 1)
+        Timing("exact", 0.1 * rows, 10, rows, worker, every_s * n - takes_s, every_s * n) for n in range(1, count + 1)
     ]
 
 
@@ -137,6 +140,55 @@ def test_what_goes_on_while_others_step_costs_no_capacity():
 def test_a_worker_that_is_not_full_can_only_show_that_less_is_taken():
     assert overheads(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.1})["large"] == pytest.approx(0.1)
     assert overheads(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.8})["large"] == pytest.approx(0.6)
+
+
+def test_models_that_take_turns_show_what_they_take_as_well_as_one_alone():
+    """Each request's turns make the other's take longer from claim to store, and neither slower."""
+    two = profile_of({"large": (1.0, 0.06), "small": (0.25, 0.02)})
+    turns = [
+        timing
+        for n in range(100)
+        for timing in (
+            Timing("large", 0.1, 10, 1.0, "cpu0", 1.5 * n, 1.5 * (n + 1)),
+            Timing("small", 0.025, 10, 1.0, "cpu0", 1.5 * n + 0.1, 1.5 * n + 1.4),
+        )
+    ]
+    assert factors(two, turns, {}) == {"large": pytest.approx(1.0), "small": pytest.approx(1.0)}
+    now: dict[str, float] = {}
+    for _ in range(12):
+        now = overheads(two, turns, now)
+    assert now["large"] + now["small"] == pytest.approx(0.25, rel=0.05)  # of 1.5 s that a pair takes, 1.25 are steps
+    assert now["large"] == pytest.approx(3 * now["small"], rel=0.01)
+
+
+def test_who_has_loras_or_an_image_tells_of_the_worker_and_not_of_the_level():
+    others = [replace(timing, step_s=3 * timing.step_s, as_profiled=False) for timing in slow(1.0)]
+    assert factors(PROFILE, others, {})["large"] == 1.0
+    full = [replace(timing, as_profiled=n % 2 == 0) for n, timing in enumerate(handled(10, every_s=1.4, takes_s=1.4))]
+    assert overheads(PROFILE, full, {"large": 0.4})["large"] == pytest.approx(0.4, abs=0.01)
+
+
+def profile_of(levels: Mapping[str, tuple[float, float]]) -> Profile:
+    """Levels of their own models, with seconds of ten steps, and of encoding and decoding."""
+    return parse_profile(
+        {
+            "family": "f",
+            "device": "d",
+            "levels": [
+                {
+                    "id": name,
+                    "model": name,
+                    "requests_per_minute": 60 / (steps_s + outside_s),
+                    "latency_s": steps_s + outside_s,
+                    "encode_s": outside_s / 2,
+                    "decode_s": outside_s / 2,
+                    "steps": 10,
+                    "batch": [{"size": 1, "step_s": steps_s / 10}],
+                }
+                for name, (steps_s, outside_s) in levels.items()
+            ],
+        }
+    )
 
 
 def test_what_is_beside_the_steps_stays_in_bounds():

@@ -15,11 +15,13 @@ from tests.scheduler.policies.small_cluster import SLO, profile
 BEGAN = datetime(2026, 11, 27, tzinfo=UTC)
 
 
-def seen(at: float, started: float, ended: float, model: str = "a", denoise_s: float = 0.0) -> tuple[Request, Attempt]:
+def seen(
+    at: float, started: float, ended: float, model: str = "a", step_s: float | None = None
+) -> tuple[Request, Attempt]:
     """A request at `exact` with its attempt; times in seconds."""
     first, last = (BEGAN + timedelta(seconds=s) for s in (started, ended))
     attempt = Attempt(id=uuid.uuid4(), worker="w", level="exact", model=model, started_at=first, ended_at=last)
-    attempt.denoise_s, attempt.steps_run, attempt.batch_mean = denoise_s, 10, 1.0
+    attempt.step_s, attempt.steps_run, attempt.batch_mean = step_s, 10, 1.0
     return Request(accepted_at=BEGAN + timedelta(seconds=at)), attempt
 
 
@@ -32,12 +34,13 @@ def test_only_who_finds_nobody_waiting_tells_how_long_a_hand_over_takes() -> Non
     assert hand_over([0.0], [None]) == 0.0
 
 
-def test_a_request_that_ran_beside_another_model_does_not_show_its_own_pace() -> None:
+def test_the_pace_of_a_request_is_that_of_its_own_steps() -> None:
     policy = make_policy("argus", Cluster({"a100": profile()}, SLO))
     level = profile().level("exact")
-    steps_s = level.latency_s - level.encode_s - level.decode_s
-    alone = seen(0.0, 0.0, 10.0, denoise_s=1.5 * steps_s)
-    alike = [seen(20.0, 20.0, 30.0, denoise_s=steps_s), seen(21.0, 21.0, 31.0, denoise_s=steps_s)]
-    mixed = [seen(40.0, 40.0, 50.0, "a", steps_s), seen(41.0, 41.0, 51.0, "b", steps_s)]
-    found = paces([alone, *alike, *mixed], policy)
-    assert found == [pytest.approx(1 + 0.5 * steps_s / level.latency_s, abs=1e-3), 1.0, 1.0, None, None]
+    step_s = (level.latency_s - level.encode_s - level.decode_s) / 10
+    slow, beside, untimed = seen(0, 0, 10, "a", 1.5 * step_s), seen(20, 20, 30, "a", step_s), seen(21, 21, 31, "b")
+    assert paces([slow, beside, untimed], policy) == [
+        pytest.approx(1 + 5 * step_s / level.latency_s, abs=1e-3),
+        1.0,
+        None,
+    ]

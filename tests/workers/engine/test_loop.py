@@ -216,6 +216,35 @@ def test_the_threaded_engine_finishes_what_many_threads_ask_for(bench):
         assert t.admitted <= t.encoded <= t.started <= t.denoised <= t.decoded
 
 
+def test_a_step_takes_what_its_own_forward_does_whatever_runs_between(bench, monkeypatch):
+    b = bench(models=2)
+    b.engine.load("small")
+    forward = b.adapters["small"].forward
+    monkeypatch.setattr(b.adapters["small"], "forward", lambda *rows: (time.sleep(0.05), forward(*rows))[1])
+    large, small = b.submit(steps=4), b.submit(level="sm-small", steps=4)
+    b.run()
+    quick, slow = large.result(0), small.result(0)
+    assert slow.step_s >= 0.05
+    between = quick.times.denoised - quick.times.started - quick.steps_run * quick.step_s
+    assert between >= 2 * 0.05  # it stood while the other's forwards ran
+
+
+def test_rows_that_take_a_forward_each_have_the_time_of_one(bench, monkeypatch):
+    b = bench()
+    b.adapters["large"].most_rows = 2  # with guidance, of one request
+    for _ in range(2):
+        b.submit(steps=3)
+    b.run()  # it has learned by now that memory suffices for one
+    forward = b.adapters["large"].forward
+    monkeypatch.setattr(b.adapters["large"], "forward", lambda *rows: (time.sleep(0.05), forward(*rows))[1])
+    futures = [b.submit(steps=3) for _ in range(3)]
+    started = time.perf_counter()
+    b.run()
+    took = time.perf_counter() - started
+    assert took >= 9 * 0.05
+    assert all(0.05 <= future.result(0).step_s <= took / 9 for future in futures)
+
+
 def test_stopping_fails_what_is_still_open_with_a_reason(bench):
     b = bench()
     future = b.submit()
