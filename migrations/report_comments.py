@@ -208,6 +208,20 @@ COMMENTS: dict[str, Comments] = {
             },
         ),
     },
+    "0043": {
+        "report_level": (
+            "A row a family and level, of all time.",
+            {"level": "the level; of a restoration, fusion or translation its kind, of which nothing is saved"},
+        ),
+        "report_usage": (
+            "A row an hour, tenant, family, level, model, type of device and service class: sums and counts, for your "
+            "own GROUP BY.",
+            {
+                "level": "that they got; the kind of a restoration, fusion or translation; unrouted where they got "
+                "none, and of all that were accepted",
+            },
+        ),
+    },
 }
 
 

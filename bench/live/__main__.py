@@ -110,7 +110,11 @@ def _folder(options: Options) -> Path:
     """Where the homes of the run lie: a new folder, or that of the run that is resumed."""
     if options.resume:
         return options.resume.absolute()
-    return (options.home or ROOT / "var" / "live").absolute() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    home = (options.home or ROOT / "var" / "live").absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    if options.home is None:
+        home.chmod(0o755)  # `argus up` closes what lies in var/; as root, PostgreSQL runs as another user
+    return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def _load(options: Options, family: Family, per_minute: float) -> Load:

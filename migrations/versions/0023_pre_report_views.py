@@ -8,6 +8,8 @@ from importlib import import_module
 
 from alembic import op
 
+from migrations.statements import comment_views
+
 revision = "0023"
 down_revision = "0022"
 branch_labels = None
@@ -151,17 +153,12 @@ def grouped(name: str) -> str:
 
 
 def upgrade() -> None:
-    from migrations.report_comments import COMMENTS
-
     for name in ("report_minute", "report_level"):
         op.execute(f"DROP VIEW {name}")
     op.execute(f"CREATE OR REPLACE {REQUESTS}")
     for view in (JOBS, MINUTES, AUDITS, USAGE, PLANS, WORKERS, *map(grouped, BY)):
         op.execute(f"CREATE {view}")
-    for name, (about, columns) in COMMENTS["0023"].items():
-        op.execute(f"COMMENT ON VIEW {name} IS {_quoted(about)}")
-        for column, meaning in columns.items():
-            op.execute(f"COMMENT ON COLUMN {name}.{column} IS {_quoted(meaning)}")
+    comment_views("0023")
     op.execute(READERS.format(views=", ".join(f"report_{view}" for view in VIEWS)))
 
 
@@ -171,7 +168,3 @@ def downgrade() -> None:
     for view in (FIRST.LEVELS, FIRST.MINUTES):
         op.execute(view)
     op.execute(READERS_BEFORE)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from migrations.report_comments import COMMENTS
+from migrations.statements import comment_views
 
 revision = "0041"
 down_revision = "0040"
@@ -40,16 +40,8 @@ def upgrade() -> None:
         )
     """)
     op.execute(FIDELITY)
-    for name, (about, columns) in COMMENTS["0041"].items():
-        op.execute(f"COMMENT ON VIEW {name} IS {quoted(about)}")
-        for column, meaning in columns.items():
-            op.execute(f"COMMENT ON COLUMN {name}.{column} IS {quoted(meaning)}")
+    comment_views("0041")
     op.execute(READERS)
-
-
-def quoted(words: str) -> str:
-    """Words as SQL writes them."""
-    return "'" + words.replace("'", "''") + "'"
 
 
 def downgrade() -> None:

@@ -43,9 +43,7 @@ def accept(count: int, source: str = "api", tenant: str = "default", slo_s: floa
     return [row["id"] for row in rows]
 
 
-def draw(
-    request_id: uuid.UUID, level: str = "exact", quality: float = 1.0, took_s: float = 2.0, shared: int = 1
-) -> None:
+def draw(request_id: uuid.UUID, level: str = "exact", quality: float = 1.0, took_s: float = 2.0, **spent: Any) -> None:
     """As a worker does it, in one transaction and in this order."""
     with transaction() as session:
         request = session.get_one(Request, request_id)
@@ -59,7 +57,7 @@ def draw(
     with transaction() as session:
         done = {"state": State.DONE, "stored_at": func.clock_timestamp(), "denoised_at": func.now()}
         session.execute(update(Request).where(Request.id == request_id).values(**done))
-        spent = {"encode_s": 0.25, "denoise_s": took_s, "decode_s": 0.25, "batch_mean": shared}
+        spent = {"encode_s": 0.25, "denoise_s": took_s, "decode_s": 0.25, "batch_mean": 1, **spent}
         session.execute(update(Attempt).where(Attempt.id == attempt.id).values(outcome="done", **spent))
         session.add(image_of(request_id, attempt.id, level))
 
@@ -132,6 +130,26 @@ def test_an_image_drawn_again_is_one_more_image_of_the_same_request() -> None:
     assert (totals()["done"], totals()["cancelled"]) == (1, 0)
 
 
+def test_device_time_is_that_of_a_requests_own_steps() -> None:
+    """Its first step and its last are farther apart where another model took turns."""
+    draw(accept(1)[0], took_s=9.0, steps_run=10, step_s=0.2, batch_mean=2)
+    fold()
+    assert [row.device_s for row in view("report_level")] == [1.5]
+
+
+def test_a_kind_of_its_own_is_reported_by_itself_and_says_nothing_of_what_exact_takes() -> None:
+    restored, plain, cheap = accept(3)
+    with transaction() as session:
+        session.execute(update(Request).where(Request.id == restored).values(own_kind="restoration"))
+    draw(restored, took_s=40.0)
+    draw(plain, took_s=2.0)
+    draw(cheap, "fs", 0.9, took_s=0.5)
+    fold()
+    rows = {row.level: row for row in view("report_level")}
+    assert {level: row.device_s for level, row in rows.items()} == {"restoration": 40.5, "exact": 2.5, "fs": 1.0}
+    assert {level: row.device_saved_s for level, row in rows.items()} == {"restoration": None, "exact": 0, "fs": 1.5}
+
+
 def test_what_is_cancelled_while_it_is_paused_has_ended() -> None:
     request = accept(1)[0]
     with transaction() as session:
@@ -171,8 +189,8 @@ def test_audits_are_in_no_view_but_their_own() -> None:
 def test_views_say_quality_its_loss_and_device_seconds_used_and_saved() -> None:
     exact, other, third = accept(3)
     draw(exact, "exact", 1.0, took_s=3.5)  # 4 s of a device
-    draw(other, "fs", 0.9, took_s=2.0, shared=4)  # 1 s of it
-    draw(third, "fs", 1.1, took_s=2.0, shared=4)
+    draw(other, "fs", 0.9, took_s=2.0, batch_mean=4)  # 1 s of it
+    draw(third, "fs", 1.1, took_s=2.0, batch_mean=4)
     score(other, 0.7)
     fold()
     cheaper = next(row for row in view("report_level") if row.level == "fs")
