@@ -20,7 +20,8 @@ SET_ASIDE = "set aside, as not all that waited could be in time: served when the
 OVER_SHARE = "set aside, as other tenants want the devices too and this one's share is taken"
 CHANGE_LEVELS = text(
     """
-UPDATE request r SET level = c.level, epoch = :epoch, note = :note
+UPDATE request r SET level = c.level, epoch = :epoch, note = :note,
+       predicted_quality = coalesce((r.qualities ->> c.level)::float, r.predicted_quality)
 FROM unnest(:ids, :levels) AS c(id, level)
 WHERE r.id = c.id AND r.state = 'queued' AND r.level <> c.level RETURNING r.id
 """

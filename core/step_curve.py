@@ -38,8 +38,8 @@ class StepCurve:
         """The largest batch that was measured."""
         return self.sizes[-1]
 
-    def step_s(self, rows: int) -> float:
-        """Expected seconds of a step with so many rows; 0 where nothing was measured."""
+    def step_s(self, rows: float) -> float:
+        """Expected seconds of a step with so many rows, on the mean; 0 where nothing was measured."""
         if not self.sizes:
             return 0.0
         if self.sizes[0] <= rows <= self.sizes[-1]:

@@ -40,9 +40,12 @@ def quoted(words: str) -> str:
 
 def _replace(definitions: str, old: str, new: str) -> None:
     op.execute(f"""
-        DO $$ DECLARE definition text; BEGIN
-            FOR definition IN {definitions} LOOP
-                EXECUTE replace(definition, {quoted(old)}, {quoted(new)});
+        DO $$ DECLARE known text; BEGIN
+            FOR known IN {definitions} LOOP
+                EXECUTE replace(known, {quoted(old)}, {quoted(new)});
             END LOOP;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'nothing has the term %', {quoted(old)};
+            END IF;
         END $$
     """)

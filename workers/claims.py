@@ -42,6 +42,7 @@ class Claims:
         self.preempted: set[uuid.UUID] = set()  # asked to give their slot back, not gone yet
         self.alone: set[uuid.UUID] = set()  # have the device to themselves, or wait until they do: nobody else begins
         self.held: dict[uuid.UUID, uuid.UUID] = {}  # paused requests, and for which each is
+        self.accompanied: set[uuid.UUID] = set()  # of those that run, who had another beside it at any time
 
     @property
     def foreground(self) -> list[Claim]:
@@ -75,6 +76,8 @@ class Claims:
     def add(self, claim: Claim, background: bool = False) -> None:
         """This request runs here from now on."""
         self.running[claim.request.id] = claim
+        if len(self.running) > 1:
+            self.accompanied.update(self.running)
         if background:
             self.background[claim.request.id] = claim
 
@@ -91,6 +94,7 @@ class Claims:
                 del claims[request]
                 self.preempted.discard(request)
                 self.alone.discard(request)
+                self.accompanied.discard(request)
         self.held.pop(request, None)
         going_on = [held for held, other in self.held.items() if other == request]
         for held in going_on:

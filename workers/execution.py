@@ -82,7 +82,7 @@ class Execution:
             result = self._draw(claimed, alone)
             if self.recorder.store(claimed, result):
                 if not (claimed.request.loras or claimed.request.own_kind):
-                    self._calibrate(result, time.time() - result.times.admitted)
+                    self._calibrate(claimed, result, time.time() - result.times.admitted)
                 return True
         except Cancelled as error:
             if claimed.request.id in self.claims.preempted:
@@ -114,9 +114,11 @@ class Execution:
             asked = replace(asked, way=self._leading.way(claimed, leaving))
             return self.engine.submit(asked).result()
 
-    def _calibrate(self, result: GenerationResult, seconds: float) -> None:
-        """A request at the reference level that ran alone shows what that takes now."""
-        if _is_usual(result, self.family) and self.calibration is not None and len(self.claims.running) == 1:
+    def _calibrate(self, claimed: Claim, result: GenerationResult, seconds: float) -> None:
+        """A request at the reference level that had the worker to itself all the time shows what that takes now."""
+        if claimed.request.id in self.claims.accompanied or self.calibration is None:
+            return
+        if _is_usual(result, self.family):
             self.calibration = self.calibration.corrected(seconds)
 
     def _release(self, claimed: Claim, error: Exception, alone: bool) -> None:

@@ -41,7 +41,7 @@ class Recorder:
         stored = patiently(lambda: self.images.put(image_id, result.image, text), inf, StoreDown, self.stopping)
         row = image_row(image_id, claimed, result, stored, self.family.version)
         since = time.time() - result.times.denoised
-        found = truncation_columns(result) | quality_in_full(self.family, claimed.request, result)
+        found = truncation_columns(result) | quality_columns(self.family, claimed.request, result)
         recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since, found))
         if recorded:
             publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
@@ -79,6 +79,7 @@ def attempt_columns(result: GenerationResult) -> dict[str, Any]:
         "batch_mean": result.batch_mean,
         "batch_max": result.batch_max,
         "step_s": result.step_s,
+        "share_s": result.share_s,
         "steps_run": result.steps_run,
         "steps_skipped": result.steps_skipped,
         "cache_similarity": result.cache_similarity,
@@ -97,16 +98,18 @@ def truncation_columns(result: GenerationResult) -> dict[str, Any]:
     return dict(zip(("truncated_tokens", "negative_truncated_tokens"), result.truncated_tokens, strict=True))
 
 
-def quality_in_full(family: Family, request: Request, result: GenerationResult) -> dict[str, Any]:
-    """The relative quality of an image that found no cached latent near enough: drawn in full, it is the reference's.
+def quality_columns(family: Family, request: Request, result: GenerationResult) -> dict[str, Any]:
+    """The relative quality predicted at the level that drew the image, which may not be the one it was routed to.
 
-    Decisions have 0 for such a level, so that none chooses it for a prompt without a neighbour; reports and audits are
-    to have what the image was expected to be.
+    An image that found no cached latent near enough was drawn in full: it is the reference's. Decisions have 0 for such
+    a level, so that none chooses it for a prompt without a neighbour; reports and audits are to have what the image was
+    expected to be.
     """
+    known = request.qualities or {}
     level, reference = family.levels[result.level_id], family.levels[family.reference]
-    if level.strategy != "ac" or result.steps_skipped or level.model != reference.model:
-        return {}
-    return {"predicted_quality": 1.0, "qualities": {**(request.qualities or {}), level.id: 1.0}}
+    if level.strategy == "ac" and not result.steps_skipped and level.model == reference.model:
+        return {"predicted_quality": 1.0, "qualities": {**known, level.id: 1.0}}
+    return {"predicted_quality": known[level.id]} if known.get(level.id) else {}
 
 
 def png_text(family: Family, request: Request, result: GenerationResult) -> dict[str, str]:

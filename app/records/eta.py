@@ -39,7 +39,7 @@ FROM request WHERE state IN ('accepted', 'queued', 'running') GROUP BY 1, 2
 DRAWN = text("""
 SELECT r.job_id, r.service_class, count(*) AS images, extract(epoch FROM now() - min(a.ended_at)) AS since_s,
        sum(coalesce(a.encode_s, 0) + coalesce(a.decode_s, 0)
-           + coalesce(a.step_s * a.steps_run, a.denoise_s) / greatest(1, a.batch_mean)) AS device_s
+           + coalesce(a.share_s, a.denoise_s / greatest(1, a.batch_mean))) AS device_s
 FROM attempt a JOIN request r ON r.id = a.request_id
 WHERE a.outcome = 'done' AND a.ended_at > now() - make_interval(secs => :window) AND a.denoise_s IS NOT NULL
 GROUP BY 1, 2

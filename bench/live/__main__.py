@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench.live.capacity import profiled, read_profiled, reference_of
+from bench.live.capacity import common_target_s, profiled, read_profiled, reference_of
 from bench.live.earlier import with_earlier
 from bench.live.instance import DEVICES
 from bench.live.load import TRACE, Load, make_load
@@ -90,7 +90,8 @@ def main(**given: Any) -> None:
         found = json.loads((base / KEPT.name).read_text())
         found["run"]["measured"] += f", interrupted and resumed {datetime.now(UTC):%H:%M} UTC"
     scores = References(base / "references.csv")
-    setup = Setup(base, family, profiles[0], load, options.slo_s, capacity, options.drain_s, scores, console)
+    target_s = found["run"]["target_s"]
+    setup = Setup(base, family, profiles[0], load, target_s, capacity, options.drain_s, scores, console)
     setup = replace(setup, records=RECORDS if options.write else None)
     for policy in [policy for policy in policies if policy not in found["policies"]]:
         console.print(f"{policy}: {len(load.planned)} requests in {options.minutes:g} min, {load.mean:.0f} a minute")
@@ -140,6 +141,7 @@ def _about(
         "capacity_is": "given" if options.capacity else "two processes profiled at the same time, here and then",
         "profiled": dict(zip(DEVICES, exact, strict=True)),
         "load": options.share,
+        "target_s": options.slo_s or common_target_s(exact),
         "mean": load.mean,
         "busiest": load.busiest,
         "trace": f"Trace `{TRACE}`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.live.instance import DEVICES, environ
 from cli.processes import ARGUS
 from core.errors import ServiceDown
 from core.families import Family
+from scheduler.observation.target import target_of
 
 
 def profiled(home: Path, family: Family) -> list[dict[str, Any]]:
@@ -47,6 +49,12 @@ def put_in_force(profile: dict[str, Any], home: Path) -> None:
     file = home / "profiles" / profile["family"] / f"{profile['device']}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(profile, indent=1))
+
+
+def common_target_s(exact: Sequence[dict[str, Any]]) -> float:
+    """The target latency of all policies: the default for what the reference level takes in the slower slot, beside the
+    other one."""
+    return target_of(max(level["latency_s"] for level in exact))
 
 
 def reference_of(profile: dict[str, Any], family: Family) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from core.families import Family
 from core.settings import ROOT
 from traces.replay.plan import Planned
 from traces.replay.references import References
-from traces.replay.send import send, wait
+from traces.replay.send import Sent, send, wait
 from traces.replay.summary import summary
 
 WARM_S, WARM_LOAD = 20.0, 0.4  # before the replay: seconds, and share of exact capacity
@@ -67,10 +68,18 @@ def run_policy(argus: ArgusClient, setup: Setup, bar: Progress, drained: Callabl
         "quality_images": len(quality),
         "quality_by_place": known,
         "predicted_mean": figures["quality_mean"],
+        "by_minute": by_minute(sent),
         "unfinished": sum(one.request_id is not None and not one.done for one in sent),
         "slo_s": next((one.slo_s for one in sent if one.row), None),
         "sending_s": sending_s,
     }
+
+
+def by_minute(sent: Sequence[Sent]) -> list[tuple[int, int]]:
+    """Requests and violations of each minute of intended arrivals."""
+    minutes = [int(one.planned.at // 60) for one in sent]
+    counted, violated = Counter(minutes), Counter(m for m, one in zip(minutes, sent, strict=True) if one.violated)
+    return [(counted[minute], violated[minute]) for minute in range(max(minutes, default=-1) + 1)]
 
 
 def warm_up(argus: ArgusClient, load: Load, capacity: float, bar: Progress) -> None:

@@ -24,6 +24,7 @@ from bench.scheduler import (
     validate,
     wording,
 )
+from bench.scheduler.intervals import HOLDS
 from bench.scheduler.part import Part
 from bench.scheduler.setup import RESULTS, WORKERS
 
@@ -78,6 +79,7 @@ VERSION_3 = ("twitter", "ablation", "models", "published", "classes")  # ran on 
 def page(kept: dict[str, Any]) -> str:
     about = kept["about"]
     left_out = ", ".join(f"*{part.title}*" for name, part in PARTS.items() if name not in kept)
+    holds = ", ".join(f"{share:.0%} (of {seeds})".replace("%", "") for seeds, share in HOLDS.items())
     lines = [
         "# Scheduler: every policy in one simulator",
         "",
@@ -104,7 +106,8 @@ def page(kept: dict[str, Any]) -> str:
         "that is late as often.",
         "",
         "In brackets: 95 % intervals, by a bootstrap over the seeds that is paired between policies. A goal is reached "
-        "where its interval clears it, not shown where the interval straddles it; what ran once has none.",
+        "where its interval clears it, not shown where the interval straddles it; what ran once has none. Of few seeds "
+        f"intervals are too narrow: where figures scatter normally they hold the mean in {holds} of 100 cases.",
         "",
         TAKEN_BACK,
     ]

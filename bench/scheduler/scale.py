@@ -230,7 +230,7 @@ def history(family: Family, rows: int) -> dict[str, Any]:
     learning: dict[str, Callable[[Any], object]] = {
         "audits of a day, measured": lambda session: audited(session, family),
         "audits to order": lambda session: order_audits(session, family, 4),
-        "timings of a device type": lambda session: queries.timings(session, "cpu"),
+        "timings of a device type": lambda session: queries.timings(session, family, "cpu"),
         "scores against the reference": lambda session: queries.relative_scores(session, family),
         "score of the reference level": lambda session: escalate._reference_score(session, family, fox),
         "the load, with hours of demand": lambda session: SnapshotReader(family).snapshot(session, fresh=True),

@@ -12,7 +12,7 @@ IN_FUNCTIONS = {
     "a.denoise_s IS NOT NULL THEN r.steps": "a.denoise_s IS NOT NULL AND r.own_kind IS NULL THEN r.steps",
 }
 SAVED = "sum(((t.pixel_steps * e.seconds) - t.device_s))"
-SAVED_OF_LEVELS = "sum(((t.pixel_steps * e.seconds) - t.device_s)) FILTER (WHERE t.pixel_steps > 0)"
+SAVED_OF_LEVELS = f"{SAVED} FILTER (WHERE (t.pixel_steps > (0)::double precision))"
 
 
 def upgrade() -> None:

@@ -127,7 +127,7 @@ class Observer:
         return {
             device: learned(
                 profile,
-                queries.timings(session, device),
+                queries.timings(session, self.family, device),
                 queries.preparations(session, device),
                 before.get(device, Correction()),
             )

@@ -36,15 +36,16 @@ MIN_TIMINGS = 5  # of a level before they count
 class Timing:
     """What one finished request took.
 
-    `step_s` mean seconds of its forwards, `rows` their mean rows; `started` and `ended`, Unix seconds, are from claim
-    to stored image on `worker`. One that is not `as_profiled` (with LoRAs, begun with an image) tells nothing of its
-    level.
+    `step_s` mean seconds of its forwards, `rows` their mean rows, `share_s` seconds of all its steps, each shared by
+    the rows that took it; `started` and `ended`, Unix seconds, are from claim to stored image on `worker`. One that is
+    not `as_profiled` (of another size, with LoRAs, begun with an image) tells nothing of its level.
     """
 
     level: str
     step_s: float
     steps: int
     rows: float
+    share_s: float
     worker: str = ""
     started: float = 0.0
     ended: float = 0.0
@@ -135,7 +136,7 @@ def _ratios(profile: Profile, timings: Sequence[Timing]) -> dict[str, list[float
 def expected_s(level: LevelProfile, timing: Timing) -> float:
     """Seconds the profile gives this request's steps, in batches as full as they were."""
     if level.batch:
-        return level.curve.step_s(max(1, round(timing.rows))) * timing.steps
+        return level.curve.step_s(max(1.0, timing.rows)) * timing.steps
     return max(level.latency_s - level.encode_s - level.decode_s, 1e-6)
 
 
@@ -177,7 +178,7 @@ def _outside(run: Sequence[tuple[str, Timing]], measured: Mapping[str, float]) -
     for timing in sorted(counted, key=lambda timing: timing.started):
         busy += max(0.0, timing.ended - max(timing.started, reached))
         reached = max(reached, timing.ended)
-    mean_s = busy / len(counted) - fmean(timing.steps_s / max(timing.rows, 1.0) for timing in counted)
+    mean_s = busy / len(counted) - fmean(timing.share_s for timing in counted)
     counts = Counter(model for model, _ in run)
     weights = measured if any(measured[model] for model in counts) else dict.fromkeys(counts, 1.0)
     mean_weight = sum(weights[model] * count for model, count in counts.items()) / len(run)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import structlog
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, text
+from sqlalchemy import ColumnElement, Text, and_, case, column, func, or_, select, text, true, values
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,7 @@ from scheduler.observation.calibration import Timing
 log = structlog.get_logger(__name__)
 NAMED_S = 60.0  # how far back the demand for named levels is counted
 TIMINGS = 60  # recent attempts that correct the profile: enough for a median, few enough to notice change
+EACH, TELLING = 12, 20  # at least so many of a worker, and of at most so many workers
 
 
 RELATIVE_SCORES = """
@@ -128,28 +129,38 @@ def _by_level(session: Session, family: Family, state: State, *which: ColumnElem
     return {level: count for level, count in session.execute(query.group_by(Request.level)) if level in family.levels}
 
 
-def timings(session: Session, device_type: str) -> list[Timing]:
-    """What recent attempts on this type of device took, newest first.
+def timings(session: Session, family: Family, device_type: str) -> list[Timing]:
+    """What recent attempts on this type of device took, worker by worker, newest first.
 
-    Not as profiled are those with LoRAs, whose ratio the profile has, and those that begin with an image, whose
-    encoding it has not; those drawn in a parallel mode have no times of steps.
+    Not as profiled are those of another size, those with LoRAs, whose ratio the profile has, and those that begin with
+    an image, whose encoding it has not; those drawn in a parallel mode have no times of steps. Of a large fleet some
+    workers tell, others at the next tick.
     """
     recent = func.now() - timedelta(minutes=10)
-    as_profiled = and_(Request.loras.is_(None), Request.source_id.is_(None))
-    began, ended = (func.extract("epoch", column) for column in (Attempt.started_at, Attempt.ended_at))
-    query = (
-        select(Attempt.level, Attempt.step_s, Attempt.steps_run, Attempt.batch_mean, Attempt.worker, began, ended)
-        .add_columns(as_profiled)
-        .join(tables.Worker, tables.Worker.name == Attempt.worker)
-        .join(Request, Request.id == Attempt.request_id)
-        .where(Attempt.outcome == "done", Attempt.ended_at > recent, tables.Worker.device_type == device_type)
+    serving = select(tables.Worker.name).where(tables.Worker.device_type == device_type)
+    serving = serving.where(tables.Worker.family == family.id, tables.Worker.seen_at > recent)
+    workers = list(session.scalars(serving.order_by(func.random()).limit(TELLING)))
+    if not workers:
+        return []
+    told = values(column("name", Text), name="told").data([(name,) for name in workers]).alias("told")
+    newest = (
+        select(Attempt)
+        .where(Attempt.worker == told.c.name, Attempt.outcome == "done", Attempt.ended_at > recent)
         .where(Attempt.step_s.is_not(None), Attempt.parallel.is_(None))
         .order_by(Attempt.ended_at.desc())
-        .limit(TIMINGS)
+        .limit(max(EACH, TIMINGS // len(workers)))
+        .lateral("newest")
     )
+    width, height = Request.width == family.defaults.width, Request.height == family.defaults.height
+    as_profiled = and_(width, height, Request.loras.is_(None), Request.source_id.is_(None))
+    began, ended = (func.extract("epoch", each) for each in (newest.c.started_at, newest.c.ended_at))
+    names = ("level", "step_s", "steps_run", "batch_mean", "share_s", "worker")
+    columns = [*(newest.c[name] for name in names), began, ended, as_profiled]
+    query = select(*columns).select_from(told).join(newest, true())
+    query = query.join(Request, Request.id == newest.c.request_id)
     return [
-        Timing(level, step_s, steps or 0, rows or 1.0, worker, float(began), float(ended), plain)
-        for level, step_s, steps, rows, worker, began, ended, plain in session.execute(query)
+        Timing(level, step_s, steps or 0, rows or 1.0, share_s or 0.0, worker, float(start), float(end), plain)
+        for level, step_s, steps, rows, share_s, worker, start, end, plain in session.execute(query)
     ]
 
 

@@ -138,7 +138,7 @@ def _requests(rows: Rows, policy: Policy, family: Family, since: datetime) -> di
         "length": [round(_length(request, family), 4) for request, _ in rows],
         "tenant": [request.tenant for request, _ in rows],
         "named": [request.level_asked != "auto" for request, _ in rows],
-        "pace": paces(rows, policy),
+        "pace": paces(rows, policy, family),
     }
 
 
@@ -191,19 +191,25 @@ def hand_over(at: Sequence[float], started: Sequence[float | None]) -> float:
     return max(0.0, quantiles(took, n=10, method="inclusive")[0]) if len(took) > 1 else 0.0
 
 
-def paces(rows: Rows, policy: Policy) -> list[float | None]:
-    """By request, the time of its steps over what the profile gives them, as a part of its latency; none untimed."""
+def paces(rows: Rows, policy: Policy, family: Family) -> list[float | None]:
+    """By request, the time of its steps over what the profile gives them, as a part of its latency; none where they
+    were not timed, or of a size that was not profiled."""
     known = {level.id: level for profile in policy.cluster.profiles.values() for level in profile.levels}
     return [
         round(_pace(tried, known[tried.level]), 4)
-        if tried and tried.step_s and tried.steps_run and tried.level in known and tried.parallel is None
+        if tried and tried.step_s and tried.level in known and _as_profiled(request, tried, family)
         else None
-        for _, tried in rows
+        for request, tried in rows
     ]
 
 
+def _as_profiled(request: Request, tried: Attempt, family: Family) -> bool:
+    usual = (request.width, request.height) == (family.defaults.width, family.defaults.height)
+    return usual and tried.parallel is None
+
+
 def _pace(tried: Attempt, level: LevelProfile) -> float:
-    ran = Timing(level.id, tried.step_s or 0.0, tried.steps_run or 0, tried.batch_mean or 1.0)
+    ran = Timing(level.id, tried.step_s or 0.0, tried.steps_run or 0, tried.batch_mean or 1.0, 0.0)
     steps_share = 1 - _outside_steps(level) / level.latency_s
     return 1 + steps_share * (ran.steps_s / expected_s(level, ran) - 1)
 

@@ -7,8 +7,9 @@ serve (`workers/measure/calibrate.py`), and only without such a worker what a pr
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.families import Family
@@ -25,15 +26,22 @@ def latency_target_s(session: Session, family: Family) -> float:
     """Seconds from acceptance to the stored image: as set, else a multiple of what the reference level takes."""
     if settings().slo_s:
         return settings().slo_s
-    target = max(LEAST_S, settings().slo_factor * reference_s(session, family))
-    return math.ceil(target / STEP_S) * STEP_S
+    return target_of(reference_s(session, family))
+
+
+def target_of(exact_s: float) -> float:
+    """The default for what one request at the reference level takes, alone, in seconds."""
+    return math.ceil(max(LEAST_S, settings().slo_factor * exact_s) / STEP_S) * STEP_S
 
 
 def reference_s(session: Session, family: Family) -> float:
-    """Seconds of one request alone at the reference level, on the slowest type of device that has worked here."""
-    newest = select(Worker.device_type, Worker.stats["exact_s"].as_float()).where(Worker.family == family.id)
-    rows = session.execute(newest.order_by(Worker.seen_at))
-    found: dict[str, float | None] = dict(rows.tuples().all())  # the last of a type counts
+    """Seconds of one request alone at the reference level, on the slowest type of device that works here; while none
+    does, of those that have."""
+    alive = Worker.seen_at > func.now() - timedelta(seconds=settings().stale_s)
+    newest = select(Worker.device_type, Worker.stats["exact_s"].as_float(), alive).where(Worker.family == family.id)
+    rows = session.execute(newest.order_by(Worker.seen_at)).tuples().all()
+    working = [row for row in rows if row[2]] or rows
+    found: dict[str, float | None] = {device_type: seconds for device_type, seconds, _ in working}  # the last counts
     measured = profiles(family, found)
     for device_type, profile in measured.items():
         if family.reference in profile.ids and found[device_type] is None:

@@ -7,7 +7,10 @@ from bench.live import page
 from bench.live.earlier import alike, table, with_earlier
 from bench.live.instance import environ
 from bench.live.load import burst, make_load
+from bench.live.policy_run import by_minute
 from traces.reader import Trace
+from traces.replay.plan import Planned
+from traces.replay.send import Sent
 
 
 def trace(*per_minute: float) -> Trace:
@@ -58,18 +61,24 @@ def test_settings_of_the_caller_do_not_reach_a_run(monkeypatch, tmp_path):
     assert "ARGUS_SHARED" not in settings
 
 
-def test_the_reading_compares_with_the_better_baseline_of_each_figure():
+def test_the_reading_compares_with_the_better_baseline_and_says_what_the_minutes_do_not_show():
+    pairs = {str(place): 0.99 for place in range(20)}
     policies = {
-        "argus": figures(0.02, 90.0, {"1": 0.99, "2": 1.0}),
-        "clipper-ha": figures(0.5, 95.0, {"1": 1.0, "2": 1.0}),
-        "pac": figures(0.03, 80.0, {"1": 0.97, "2": 0.99}),
+        "argus": {**figures(0.02, 98.0, pairs), "by_minute": [(100, 2)] * 9 + [(100, 3)]},
+        "clipper-ha": {**figures(0.5, 50.0, pairs), "by_minute": [(100, 50)] * 10},
+        "pac": {**figures(0.03, 97.0, dict.fromkeys(pairs, 0.97)), "by_minute": [(100, 0)] * 9 + [(100, 30)]},
     }
     few, fewer, higher, quality = page.reading(policies)[2:]
-    assert few == "| violations of argus at most 2% | 2.00% | reached |"
-    assert "(pac) | reached" in fewer
-    assert "(clipper-ha) | **missed**" in higher
-    assert "pair by pair +0.0150" in quality
-    assert "reached" in quality
+    assert few.endswith("| **not shown** |")
+    assert fewer.startswith("| fewer violations than both baselines' better one | 2.10 (")
+    assert fewer.endswith("(pac) | **not shown** |"), "one minute alone makes the difference"
+    assert "against 97.0 a minute (pac)" in higher
+    assert quality.endswith("of the 20 that both drew 2.00 (2.00 to 2.00) points | reached |")
+
+
+def test_minutes_count_what_was_to_come_in_them():
+    sent = [Sent(Planned(at, "a fox", 1)) for at in (0.0, 59.9, 125.0)]
+    assert by_minute(sent) == [(2, 2), (0, 0), (1, 1)]
 
 
 def test_one_policy_alone_is_no_comparison():

@@ -136,7 +136,7 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "tick": lambda: Scheduler(FAMILY).tick(),
     "reconciliation": lambda: reconcile(FAMILY),
     "missing images": lambda: (FilesAndRows(FAMILY).redrawing.turn(), MissingFiles(ImageStore()).look(10, 0)),
-    "timings": in_session(lambda session: queries.timings(session, "cpu")),
+    "timings": in_session(lambda session: queries.timings(session, FAMILY, "cpu")),
     "relative scores": in_session(lambda session: queries.relative_scores(session, FAMILY)),
     "score of the reference": in_session(
         lambda session: escalate._reference_score(session, FAMILY, Request(prompt="a fox"))

@@ -132,7 +132,7 @@ def test_an_image_drawn_again_is_one_more_image_of_the_same_request() -> None:
 
 def test_device_time_is_that_of_a_requests_own_steps() -> None:
     """Its first step and its last are farther apart where another model took turns."""
-    draw(accept(1)[0], took_s=9.0, steps_run=10, step_s=0.2, batch_mean=2)
+    draw(accept(1)[0], took_s=9.0, share_s=1.0, batch_mean=2)
     fold()
     assert [row.device_s for row in view("report_level")] == [1.5]
 

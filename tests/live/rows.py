@@ -113,11 +113,12 @@ def scored(job: uuid.UUID, level: str, value: float) -> None:
 
 
 def timed(level: str, model: str, worker: str, started: float, ended: float, step_s: float | None) -> None:
-    """A finished attempt of eight steps, times in seconds from now."""
+    """A finished attempt of eight steps, alone in its forwards; times in seconds from now."""
     job, now = submit(1, state=State.DONE, level=level), datetime.now(UTC)
     with transaction() as session:
         request = session.scalars(select(Request).where(Request.job_id == job)).one()
         row = Attempt(request_id=request.id, number=1, worker=worker, boot=uuid.uuid4(), level=level, model=model)
-        row.outcome, row.denoise_s, row.step_s, row.steps_run, row.batch_mean = "done", ended - started, step_s, 8, 1.0
+        row.outcome, row.denoise_s, row.steps_run, row.batch_mean = "done", ended - started, 8, 1.0
+        row.step_s, row.share_s = step_s, step_s and 8 * step_s
         row.started_at, row.ended_at = now + timedelta(seconds=started), now + timedelta(seconds=ended)
         session.add(row)

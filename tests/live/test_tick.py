@@ -72,7 +72,7 @@ def test_the_profile_is_corrected_by_what_a_requests_own_steps_took(family):
     timed("exact", "large", "cpu0@test", -30, -20, step_s=0.5)
     timed("sm-small", "small", "cpu0@test", -25, -15, step_s=0.125)  # took turns with the one before
     with transaction() as session:
-        found = timings(session, "cpu")
+        found = timings(session, family, "cpu")
     assert [(timing.level, timing.steps_s) for timing in found] == [("sm-small", 1.0), ("exact", 4.0)]
 
 

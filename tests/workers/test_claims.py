@@ -51,6 +51,19 @@ def test_a_sign_of_life_counts_from_when_it_was_begun() -> None:
     assert claims.lapsed
 
 
+def test_who_had_company_at_any_time_did_not_run_alone() -> None:
+    claims = Claims(lambda level: 0.4, nobody_slows)
+    first, second, third = claim(), claim(), claim()
+    claims.add(first)
+    assert not claims.accompanied
+    claims.add(second)
+    claims.remove(second)
+    assert claims.accompanied == {first.request.id}, "though it is alone again"
+    claims.remove(first)
+    claims.add(third)
+    assert not claims.accompanied
+
+
 def test_background_work_stays_beside_others_as_far_as_there_is_room() -> None:
     claims = Claims(lambda level: 0.4, nobody_slows)
     behind = [claim(), claim()]

@@ -55,6 +55,7 @@ class LaunchedStep:
         seconds = self.stop.seconds_since(self.start)
         for request in self.requests:
             request.step_seconds.append(seconds / self.forwards)
+            request.share_seconds.append(seconds / rows)
         if self.whole:
             costs.observe_step(self.batch.curve_id, rows, seconds)
             self.batch.limit.stepped()

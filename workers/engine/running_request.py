@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from statistics import mean
 
 from PIL import Image
 from torch import Tensor
@@ -47,6 +48,7 @@ class RunningRequest:
     resumed_from: PreemptedState | None = None  # of an earlier attempt
     batch_sizes: list[int] = field(default_factory=list)  # rows of each of its forwards
     step_seconds: list[float] = field(default_factory=list)  # of those of its forwards that were timed
+    share_seconds: list[float] = field(default_factory=list)  # its shares of those steps
     store_at: frozenset[int] = frozenset()  # steps after which the latent cache wants its latent
     latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
@@ -184,7 +186,8 @@ def result_of(request: RunningRequest, image: Image.Image) -> GenerationResult:
         cache_similarity=start.similarity,
         batch_mean=sum(request.batch_sizes) / max(1, len(request.batch_sizes)),
         batch_max=max(request.batch_sizes, default=0),
-        step_s=sum(request.step_seconds) / len(request.step_seconds) if request.step_seconds else None,
+        step_s=mean(request.step_seconds) if request.step_seconds else None,
+        share_s=len(request.batch_sizes) * mean(request.share_seconds) if request.share_seconds else None,
         times=request.times,
         sampler=common_name(adapter.scheduler),
         guidance=request.row.guidance,

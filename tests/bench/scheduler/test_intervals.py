@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.scheduler.intervals import DRAWS, drawn, figure, interval, shown, verdict
+from bench.scheduler.intervals import DRAWS, HOLDS, drawn, figure, interval, shown, verdict
 
 
 def test_a_figure_is_pooled_by_weight_and_its_interval_is_about_that_of_the_mean() -> None:
@@ -36,3 +36,10 @@ def test_a_single_seed_has_no_interval() -> None:
     assert interval(alone) is None
     assert shown(alone) == "2.00"
     assert shown(drawn([0.02, 0.04])) == "3.00 (2.00 to 4.00)"
+
+
+@pytest.mark.parametrize("seeds", HOLDS)
+def test_intervals_of_few_seeds_hold_as_often_as_is_said(seeds: int) -> None:
+    samples = np.random.default_rng(seeds).normal(5, 1, (1000, seeds))
+    ends = [interval(drawn(values)) or (0.0, 0.0) for values in samples]
+    assert np.mean([low <= 5 <= high for low, high in ends]) == pytest.approx(HOLDS[seeds], abs=0.04)

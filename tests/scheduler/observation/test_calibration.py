@@ -43,7 +43,7 @@ PROFILE = parse_profile(
 
 def slow(times: float, count: int = 10, rows: float = 1.0) -> list[Timing]:
     step = 0.1 if rows == 1 else 0.16
-    return [Timing("exact", step_s=step * times, steps=10, rows=rows)] * count
+    return [Timing("exact", step_s=step * times, steps=10, rows=rows, share_s=10 * step * times / rows)] * count
 
 
 def test_a_device_twice_as_slow_is_planned_twice_as_slow_after_a_few_ticks():
@@ -61,6 +61,18 @@ def test_a_fused_batch_is_no_slowness():
     assert factors(PROFILE, slow(1.0, rows=2.0), {})["large"] == pytest.approx(1.0)
 
 
+def test_a_mean_between_two_batches_is_expected_between_their_times():
+    for rows in (1.45, 1.55):
+        mixed = [Timing("exact", 0.1 + 0.06 * (rows - 1), 10, rows, 1.0)] * 10
+        assert factors(PROFILE, mixed, {})["large"] == pytest.approx(1.0)
+
+
+def test_who_shares_some_steps_with_many_takes_the_others_alone():
+    """Half of the steps with seven others, half alone: the mean of rows says less of its share than the shares do."""
+    flat = [Timing("exact", 0.1, 10, 4.5, 5 * 0.1 + 5 * 0.1 / 8, "cpu0", 0.5625 * n - 1, 0.5625 * n) for n in range(40)]
+    assert overheads(PROFILE, flat, {"large": 0.0})["large"] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_corrections_stay_in_bounds():
     now: dict[str, float] = {}
     for _ in range(30):
@@ -75,7 +87,7 @@ def test_one_stray_timing_changes_nothing():
 
 
 def test_a_level_the_profile_does_not_know_is_ignored():
-    assert factors(PROFILE, [Timing("gone", 0.1, 10, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
+    assert factors(PROFILE, [Timing("gone", 0.1, 10, 1.0, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
 
 
 def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
@@ -89,7 +101,7 @@ def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
         }
     )
     now = {"run": 1.0, "idle": 4.0}
-    steady = [Timing("run", 0.1, 10, 1.0)] * 10
+    steady = [Timing("run", 0.1, 10, 1.0, 1.0)] * 10
     once = factors(profile, steady, now)
     assert once["run"] == 1.0
     assert 3.0 < once["idle"] < 4.0
@@ -116,7 +128,8 @@ def test_deadlines_are_kept_with_what_one_in_ten_takes_longer():
 def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
     """Requests of ten steps of 0.1 s each, one ending every `every_s` seconds, `takes_s` from claim to store."""
     return [
-        Timing("exact", 0.1 * rows, 10, rows, worker, every_s * n - takes_s, every_s * n) for n in range(1, count + 1)
+        Timing("exact", 0.1 * rows, 10, rows, 1.0, worker, every_s * n - takes_s, every_s * n)
+        for n in range(1, count + 1)
     ]
 
 
@@ -149,8 +162,8 @@ def test_models_that_take_turns_show_what_they_take_as_well_as_one_alone():
         timing
         for n in range(100)
         for timing in (
-            Timing("large", 0.1, 10, 1.0, "cpu0", 1.5 * n, 1.5 * (n + 1)),
-            Timing("small", 0.025, 10, 1.0, "cpu0", 1.5 * n + 0.1, 1.5 * n + 1.4),
+            Timing("large", 0.1, 10, 1.0, 1.0, "cpu0", 1.5 * n, 1.5 * (n + 1)),
+            Timing("small", 0.025, 10, 1.0, 0.25, "cpu0", 1.5 * n + 0.1, 1.5 * n + 1.4),
         )
     ]
     assert factors(two, turns, {}) == {"large": pytest.approx(1.0), "small": pytest.approx(1.0)}

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.families import load_family
 from core.tables import Attempt, Request
 from scheduler.observation.recording import hand_over, paces
 from scheduler.policies import Cluster, make_policy
 from tests.scheduler.policies.small_cluster import SLO, profile
 
 BEGAN = datetime(2026, 11, 27, tzinfo=UTC)
+FAMILY = load_family("embedded")
+SIZE = FAMILY.defaults
 
 
 def seen(
@@ -22,7 +25,7 @@ def seen(
     first, last = (BEGAN + timedelta(seconds=s) for s in (started, ended))
     attempt = Attempt(id=uuid.uuid4(), worker="w", level="exact", model=model, started_at=first, ended_at=last)
     attempt.step_s, attempt.steps_run, attempt.batch_mean = step_s, 10, 1.0
-    return Request(accepted_at=BEGAN + timedelta(seconds=at)), attempt
+    return Request(accepted_at=BEGAN + timedelta(seconds=at), width=SIZE.width, height=SIZE.height), attempt
 
 
 def test_only_who_finds_nobody_waiting_tells_how_long_a_hand_over_takes() -> None:
@@ -39,8 +42,11 @@ def test_the_pace_of_a_request_is_that_of_its_own_steps() -> None:
     level = profile().level("exact")
     step_s = (level.latency_s - level.encode_s - level.decode_s) / 10
     slow, beside, untimed = seen(0, 0, 10, "a", 1.5 * step_s), seen(20, 20, 30, "a", step_s), seen(21, 21, 31, "b")
-    assert paces([slow, beside, untimed], policy) == [
+    small = seen(30, 30, 40, "a", 0.25 * step_s)
+    small[0].width //= 2
+    assert paces([slow, beside, untimed, small], policy, FAMILY) == [
         pytest.approx(1 + 5 * step_s / level.latency_s, abs=1e-3),
         1.0,
+        None,
         None,
     ]

@@ -43,6 +43,12 @@ def test_the_newest_worker_of_a_type_speaks_for_it(family):
     assert target(worker("a", "cpu2", 9.0, 60), worker("b", "cpu2", 1.0), family=family) == pytest.approx(3.0)
 
 
+def test_a_type_of_device_that_is_gone_says_nothing_while_another_works(family):
+    gone = worker("a", "slow", 9.0, seconds_ago=3600)
+    assert target(gone, worker("b", "quick", 1.0), family=family) == pytest.approx(3.0)
+    assert target(gone, family=family) == pytest.approx(27.0)
+
+
 def test_nobody_who_waits_notices_less_than_two_seconds(family):
     assert target(worker("a", "quick", 0.01), family=family) == 2.0
 
