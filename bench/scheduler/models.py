@@ -21,7 +21,7 @@ from scheduler.simulate import Report, SimConfig, simulate, workload
 
 OWN = EMBEDDED.with_name("cpu.json")
 OWN_LOADS, BURST_S = (0.6, 1.2), 180.0
-OWN_POLICIES = tuple(name for name in NAMES if name not in ("nirvana", "modm", "tetriserve", "genserve"))
+OWN_POLICIES = tuple(name for name in NAMES if name not in ("nirvana", "tetriserve", "genserve"))
 
 
 def models(setup: Setup) -> dict[str, Any]:

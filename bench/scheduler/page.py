@@ -68,6 +68,10 @@ What this page said and does not hold, of version 0.1 but where told otherwise:
 - *Twitter's burst, of eight seeds: at 95 % 26 % less quality lost than `pac`, at 130 % late 8.84 %.* Said
   on 2026-11-26, with the forecast as it was; the table below is with the one that is, over fewer seeds
   (`--add` runs more).
+- *A third of the prompts lost less at `ac-25` than at `ac-5`* in all parts of before 2026-11-28: losses of other models
+  stood in for those of the ladder, prompt by prompt. They are put in order now. The embedded family has one caching
+  level that tells itself from `exact` ([why](../decisions/0052-levels-of-version-three.md)), so no
+  ladder of its own can be measured there.
 - *The predictor's skill, a day of Twitter, ticks over a deep backlog* were figures of levels and code that are
   gone."""
 

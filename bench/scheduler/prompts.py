@@ -13,14 +13,16 @@ from core.settings import ROOT
 EMBEDDED = ROOT / "profiles" / "embedded" / "quality.csv"
 TRAINING = EMBEDDED.with_name("quality-train.csv")  # other prompts of the same make, what the predictor learns from
 FOLDS = 10  # where there is no such table
+ROUNDS = 20  # of scaling and ordering
 
 
 def rescaled(table: QualityTable, profile: Profile, like: QualityTable | None = None) -> QualityTable:
     """Another family's per-prompt losses under a profile's levels: matched by rank of mean loss, scaled to its means.
 
-    Levels that lose less than 1 % on average are mostly the noise of single seeds, and are left out; a prompt that
-    scored above `exact` counts as having lost nothing. What is matched, and how scaled, is read from the table `like`,
-    if given.
+    The profile's levels are a ladder: who skips more steps loses no less. So each prompt's losses are put in order
+    (rearranged; Chernozhukov et al. 2010, doi:10.3982/ECTA7880) and scaled again, in turn, until both hold. Levels that
+    lose less than 1 % on average are mostly the noise of single seeds, and are left out; a prompt that scored above
+    `exact` counts as having lost nothing. What is matched, and how scaled, is read from the table `like`, if given.
     """
     seen = like or table
     both = [level for level in seen.levels if level in table.levels]
@@ -28,10 +30,12 @@ def rescaled(table: QualityTable, profile: Profile, like: QualityTable | None = 
     sources = sorted(means, key=lambda level: means[level])
     targets = sorted((lv for lv in profile.levels if lv.quality < 1), key=lambda lv: -lv.quality)
     at = np.linspace(0, len(sources) - 1, len(targets)).round().astype(int)
+    known, losses = (np.column_stack([lost(of, sources[i]) for i in at]) for of in (seen, table))
+    for _ in range(ROUNDS):
+        factors = [factor_for(column, 1 - level.quality) for column, level in zip(known.T, targets, strict=True)]
+        known, losses = (np.sort(np.minimum(1.0, factors * of), axis=1) for of in (known, losses))
     columns = {level.id: np.zeros(len(table)) for level in profile.levels}
-    for level, i in zip(targets, at, strict=True):
-        factor = factor_for(lost(seen, sources[i]), 1 - level.quality)
-        columns[level.id] = np.minimum(1.0, factor * lost(table, sources[i]))
+    columns.update(zip((level.id for level in targets), losses.T, strict=True))
     return QualityTable(profile.ids, table.prompts, 1 - np.column_stack([columns[level] for level in profile.ids]))
 
 

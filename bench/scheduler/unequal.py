@@ -26,6 +26,7 @@ POOLS = (1, 4)  # workers
 SEEDS = 5
 TARGET, LEAST_S = 3.0, 0.3  # of what a request takes alone, and never less
 LOOK_S = 0.25  # as workers look
+RIVALS = ("tetriserve", "genserve", "nirvana")  # made for requests of unequal length, and what two of them run on
 
 
 class WithoutGivingWay(Argus):
@@ -64,9 +65,11 @@ def _run(setup: Setup, name: str, workers: int, load: float, seed: int) -> dict[
     config = SimConfig("argus", {"d": profile}, {"d": workers}, TARGET * profile.reference.latency_s,
                        any_hit=any_hit, look_s=LOOK_S, seed=seed)  # fmt: skip
     cluster = Cluster(config.profiles, config.slo_s, memory={"d": profile.memory_mb} if profile.memory_mb else {})
-    without = simulate(config, work, WithoutGivingWay(cluster))
-    giving_way = simulate(config, work, make_policy("argus", cluster))
-    return {"without": _kept(without, kinds, len(mix.kinds)), "giving way": _kept(giving_way, kinds, len(mix.kinds))}
+    made = {"without": WithoutGivingWay(cluster), "giving way": make_policy("argus", cluster)}
+    if any_hit:  # rivals choose among caching levels alone
+        made |= {rival: make_policy(rival, cluster) for rival in RIVALS}
+    runs = {way: simulate(replace(config, policy=policy.name), work, policy) for way, policy in made.items()}
+    return {way: _kept(report, kinds, len(mix.kinds)) for way, report in runs.items()}
 
 
 def _kept(report: Report, kinds: np.ndarray, n: int) -> dict[str, Any]:
@@ -116,16 +119,35 @@ def show_unequal(data: dict[str, Any]) -> str:
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *[_row(key, runs) for key, runs in data.items() if key.startswith(name)],
             "",
+            *_against_rivals({key: runs for key, runs in data.items() if key.startswith(name)}),
         ]
     return "\n".join(lines).rstrip()
+
+
+def _against_rivals(data: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Late and lost of those who also let go, where they ran."""
+    ways = [way for way in ("giving way", *RIVALS) if all(way in run for runs in data.values() for run in runs)]
+    if len(ways) == 1:
+        return []
+    named = ["`argus`", *(f"`{way}`" for way in ways[1:])]
+    rows = [f"| workers | load % | {' | '.join(f'{name}: late %, lost %' for name in named)} |",
+            "|" + " --- |" * (2 + len(named))]  # fmt: skip
+    for key, runs in data.items():
+        _, workers, load = key.split("|")
+        weights = [run["without"]["requests"] for run in runs]
+        cells = [", ".join(shown(drawn([run[way][what] for run in runs], weights)) for what in ("late", "lost"))
+                 for way in ways]  # fmt: skip
+        rows.append(f"| {workers} | {100 * float(load):.0f} | {' | '.join(cells)} |")
+    return [*rows, ""]
 
 
 def _row(key: str, runs: list[dict[str, Any]]) -> str:
     _, workers, load = key.split("|")
     weights = [run["without"]["requests"] for run in runs]
-    late = {way: drawn([run[way]["late"] for run in runs], weights) for way in runs[0]}
-    lost = {way: drawn([run[way]["lost"] for run in runs], weights)[0] for way in runs[0]}
-    kinds = {way: np.average([run[way]["by_kind"] for run in runs], axis=0, weights=weights) for way in runs[0]}
+    ways = ("without", "giving way")
+    late = {way: drawn([run[way]["late"] for run in runs], weights) for way in ways}
+    lost = {way: drawn([run[way]["lost"] for run in runs], weights)[0] for way in ways}
+    kinds = {way: np.average([run[way]["by_kind"] for run in runs], axis=0, weights=weights) for way in ways}
     pauses = sum(run["giving way"]["pauses"] for run in runs) / sum(weights)
     cells = [
         workers, f"{100 * float(load):.0f}", shown(late["without"]), shown(late["giving way"]),
@@ -141,5 +163,6 @@ PART = Part(
     show_unequal,
     "Requests of unequal length",
     "`argus`, where each request wants its image in three times what it takes alone: with and without a running "
-    "request giving way to one that would be late ([why](../decisions/0057-a-long-request-gives-way.md)).",
+    "request giving way to one that would be late ([why](../decisions/0057-a-long-request-gives-way.md)). Beside the "
+    "published ladder those whose papers are about requests of unequal length, at the same targets; they let go, too.",
 )
