@@ -73,7 +73,7 @@ SELECT * FROM (
            {NEWEST_SCORE.format("pair.twin")} AS reference_score
     FROM pair
 ) scored WHERE score IS NOT NULL AND reference_score > :least
-ORDER BY at DESC
+ORDER BY at
 """
 
 

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 AUDITS = 4  # requests drawn again in one go
 SHARE = 0.01  # of the requests that are drawn again where the cluster does not idle
 LOADED_WINDOW = timedelta(hours=1)  # and within which time
+FEW, LONG = 500, timedelta(days=14)  # audits of a day that are too few to find a drift: those of so long are taken
 QUIET = timedelta(seconds=30)  # idle means: nothing open, and nothing accepted for so long
 
 
@@ -52,8 +53,10 @@ class Learner:
             since = put_in_force_at(session, self.family)
             if since is None:
                 return "no predictor: the family has no quality table"
-            look_back = min(LOOK_BACK, datetime.now(UTC) - since)
-            audits = audited(session, self.family, look_back)
+            in_force_for = datetime.now(UTC) - since
+            audits = audited(session, self.family, min(LOOK_BACK, in_force_for))
+            if len(audits) < FEW:
+                audits = audited(session, self.family, min(LONG, in_force_for))
             self._correct(session, audits)
             said = retrain(session, self.family, self.features, audits)
         log.info("learned", said=said, audits=job is not None)

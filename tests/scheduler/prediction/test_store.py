@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
+from core import tables
 from core.database import transaction
 from core.families import Family
 from core.profiles import QualityTable
@@ -210,6 +211,32 @@ def test_two_scores_of_one_prompt_and_seed_make_a_measured_relative_quality(data
         (pair,) = audited(session, FAMILY)
     assert pair.level == "fs-5"
     assert pair.measured == pytest.approx(0.75)
+
+
+def made_long_ago(session, prompt: str, ago: timedelta) -> None:
+    session.execute(update(Request).where(Request.prompt == prompt).values(stored_at=datetime.now(UTC) - ago))
+
+
+def test_audits_are_judged_in_the_order_in_which_they_were_made(database):
+    with transaction() as session:
+        for ago, prompt in enumerate(("a pear", "a fox", "an owl")):
+            add_done(session, prompt, "fs-5", 0.6)
+            add_done(session, prompt, "exact", 0.8)
+            made_long_ago(session, prompt, timedelta(hours=ago))
+    with transaction() as session:
+        assert [pair.prompt for pair in audited(session, FAMILY)] == ["an owl", "a fox", "a pear"]
+
+
+def test_where_few_are_audited_a_day_those_of_days_find_a_drift(database, table):
+    made = learner()
+    made.prepare()
+    with transaction() as session:
+        session.execute(update(tables.Predictor).values(created_at=datetime.now(UTC) - timedelta(days=30)))
+        for n in range(60):
+            add_done(session, f"new pear {n}", "fs-5", 0.45)
+            add_done(session, f"new pear {n}", "exact", 0.75)
+            made_long_ago(session, f"new pear {n}", timedelta(hours=4 * n))
+    assert "in force" in made.learn()
 
 
 def test_drift_retrains_and_swaps_in_what_is_better_on_held_out_audits(database, table):
