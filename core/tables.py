@@ -187,7 +187,8 @@ class Attempt(Base):
     batch_mean: Mapped[float | None]  # rows that shared its forwards
     batch_max: Mapped[int | None]
     step_s: Mapped[float | None]  # the mean of its forwards on the device, whatever ran between them
-    share_s: Mapped[float | None]  # the device's seconds of all its steps, each shared by the rows that took it
+    work_s: Mapped[float | None]  # of that the device's work: on a CPU less, where its core did something else
+    share_s: Mapped[float | None]  # the work on all its steps, each shared by the rows that took it
     steps_run: Mapped[int | None]
     steps_skipped: Mapped[int | None]
     cache_similarity: Mapped[float | None]

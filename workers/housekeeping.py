@@ -19,6 +19,7 @@ from workers.heartbeat import Heartbeat
 log = structlog.get_logger(__name__)
 LOOKS = 4  # for who should go first, in a round of a second
 ORPHANS_EVERY = 5  # rounds: there are some only after the database was away
+PROBES_EVERY = 5  # rounds: so old is what is known of the latent cache
 
 
 class Housekeeping:
@@ -71,6 +72,8 @@ class Housekeeping:
             self.generation.engine.preload()
         if number % ORPHANS_EVERY == 0:
             self._unless_away(self._release_orphans)
+        if number % PROBES_EVERY == 0 and self.generation.engine.cache is not None:
+            self.generation.engine.cache.probe()
 
     def _unless_away(self, work: Callable[[], object]) -> None:
         """Do it; a database that is away is logged, and the next round tries again."""

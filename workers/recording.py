@@ -79,6 +79,7 @@ def attempt_columns(result: GenerationResult) -> dict[str, Any]:
         "batch_mean": result.batch_mean,
         "batch_max": result.batch_max,
         "step_s": result.step_s,
+        "work_s": result.work_s,
         "share_s": result.share_s,
         "steps_run": result.steps_run,
         "steps_skipped": result.steps_skipped,

@@ -88,7 +88,8 @@ class AttemptOut(Out):
     batch_mean: float | None = Field(description="Mean number of rows that shared its denoising steps.")
     batch_max: int | None
     step_s: float | None = Field(description="Mean of its steps on the device, whatever ran between them.")
-    share_s: float | None = Field(description="Seconds of its steps, each shared by the rows that took it.")
+    work_s: float | None = Field(description="Of that the device's work: on a CPU less, where others had its core.")
+    share_s: float | None = Field(description="The work on all its steps, each shared by the rows that took it.")
     steps_run: int | None
     steps_skipped: int | None
     cache_similarity: float | None

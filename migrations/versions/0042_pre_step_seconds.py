@@ -9,15 +9,18 @@ down_revision = "0041"
 branch_labels = None
 depends_on = None
 
+COLUMNS = ("step_s", "work_s", "share_s")
 WALL = "a.denoise_s / greatest(a.batch_mean, 1)"
 OWN = "coalesce(a.share_s, a.denoise_s / greatest(a.batch_mean, 1))"
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE attempt ADD COLUMN step_s double precision, ADD COLUMN share_s double precision")
+    for column in COLUMNS:
+        op.execute(f"ALTER TABLE attempt ADD COLUMN {column} double precision")
     replace_in_functions(WALL, OWN)
 
 
 def downgrade() -> None:
     replace_in_functions(OWN, WALL)
-    op.execute("ALTER TABLE attempt DROP COLUMN step_s, DROP COLUMN share_s")
+    for column in COLUMNS:
+        op.execute(f"ALTER TABLE attempt DROP COLUMN {column}")

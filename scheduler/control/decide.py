@@ -50,8 +50,9 @@ class Situation:
     `sample` holds predicted qualities of recent requests (N×L) and `floors` theirs (N). `queued` counts what waits by
     level. `named` is the demand for levels that requests ask for by name (requests a second): `rate`, `sample` and
     `queued` are without it. `waiting` are those of them that may change level, earliest deadline first; `batch` is
-    batch work that fills idle capacity, with the level that it asks for by name, likewise. `scores` are the relative
-    qualities of recent images by level, `memory` MB for models by device type.
+    batch work that fills idle capacity, with the level that it asks for by name, likewise, and `unread` what of it is
+    not queued yet, as deadlines and how many have each. `scores` are the relative qualities of recent images by level,
+    `memory` MB for models by device type.
     """
 
     rate: float
@@ -67,6 +68,7 @@ class Situation:
     memory: Mapping[str, float] = field(default_factory=dict)
     named: Mapping[str, float] = field(default_factory=dict)
     batch: Sequence[tuple[Request, str]] = ()
+    unread: Sequence[tuple[float, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _urgent(policy: Policy, situation: Situation, ahead_s: float) -> list[int]:
     profiles = policy.cluster.profiles
     per_s = sum(profiles[w.device_type].reference.requests_per_minute / 60 for w in situation.workers)
     deadlines = [request.deadline for request, _ in situation.batch]
-    return urgent(deadlines, situation.load.now + ahead_s, policy.cluster.slo_s, PACE * per_s)
+    now = situation.load.now + ahead_s
+    return urgent(deadlines, now, policy.cluster.slo_s, PACE * per_s, situation.unread)
 
 
 def observation_of(policy: Policy, situation: Situation) -> Observation:

@@ -106,6 +106,7 @@ class Observer:
             load=snapshot.load,
             tick_s=settings().tick_s,
             batch=[(as_request(r, quality_of(r, policy)), "" if r.level_asked == "auto" else r.level) for r in batch],
+            unread=queries.unread_batch(session, self.family),
             memory=queries.memory_by_type(workers),
             named=self._named(session, policy),
             scores=queries.relative_scores(session, self.family) if policy.reviews_all else {},
@@ -129,6 +130,7 @@ class Observer:
                 profile,
                 queries.timings(session, self.family, device),
                 queries.preparations(session, device),
+                queries.fetch_s(session, self.family, device),
                 before.get(device, Correction()),
             )
             for device, profile in measured.items()

@@ -4,9 +4,10 @@ A profile is measured on an idle device, request by request, without claims and 
 simply another one of its kind is slower, and a worker has more to do than steps; a plan at the measured speed would
 fill its queue. Learned from recent requests (docs/decisions/0037) are, by model:
 
-- `factors`: the time of steps over what the profile gives them, in batches as full as they really were. The median of
-  recent requests (a page fault is no trend).
-- `p90_ratios`: the ninth decile of those times over their median. Deadlines are checked with it.
+- `factors`: the device's work on steps over what the profile gives them, in batches as full as they really were. The
+  median of recent requests (a page fault is no trend).
+- `p90_ratios`: what nine of ten steps take, whatever else their core did meanwhile, over that. Deadlines are checked
+  with it.
 - `overhead_s`: seconds of a full worker that each request takes outside all steps. Where a device steps on while others
   are claimed, encoded, decoded and stored this is next to nothing; where all share a core it can be most.
 
@@ -36,13 +37,15 @@ MIN_TIMINGS = 5  # of a level before they count
 class Timing:
     """What one finished request took.
 
-    `step_s` mean seconds of its forwards, `rows` their mean rows, `share_s` seconds of all its steps, each shared by
-    the rows that took it; `started` and `ended`, Unix seconds, are from claim to stored image on `worker`. One that is
-    not `as_profiled` (of another size, with LoRAs, begun with an image) tells nothing of its level.
+    `step_s` mean seconds of its forwards, `work_s` of the device's work on them, `rows` their mean rows; `share_s`
+    seconds of the work on all its steps, each shared by the rows that took it; `started` and `ended`, Unix seconds, are
+    from claim to stored image on `worker`. One that is not `as_profiled` (of another size, with LoRAs, begun with an
+    image) tells nothing of its level.
     """
 
     level: str
     step_s: float
+    work_s: float
     steps: int
     rows: float
     share_s: float
@@ -50,11 +53,6 @@ class Timing:
     started: float = 0.0
     ended: float = 0.0
     as_profiled: bool = True
-
-    @property
-    def steps_s(self) -> float:
-        """Seconds of all its forwards."""
-        return self.step_s * self.steps
 
 
 @dataclass(frozen=True)
@@ -74,18 +72,20 @@ def learned(
     profile: Profile,
     timings: Sequence[Timing],
     prepared: tuple[Sequence[float], Sequence[float]],
+    probed_s: float | None,
     before: Correction,
 ) -> Correction:
     """The correction of the coming tick, from that of the tick before and what recent requests took.
 
     Args:
         prepared: seconds that requests took to prepare: those that found a cached latent, and the others.
+        probed_s: what a fetch takes by the workers' own probes of the cache; None: not known.
     """
     return Correction(
         factors(profile, timings, before.factors),
         p90_ratios(profile, timings, before.p90_ratios),
         overheads(profile, timings, before.overhead_s),
-        fetch_time(profile, *prepared, before.fetch_s),
+        fetch_time(profile, *prepared, probed_s, before.fetch_s),
     )
 
 
@@ -105,9 +105,8 @@ def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, fl
     Levels of a model share its weights and batches, so they share its factor. A model nobody runs drifts to the factor
     of those that run: one that was slow on a busy day is not given up for ever.
     """
-    ratios = _ratios(profile, timings)
     now = {model: before.get(model, 1.0) for model in {level.holds for level in profile.levels}}
-    known = {model: median(values) for model, values in ratios.items()}
+    known = {model: median(work) for model, (work, _) in _ratios(profile, timings).items()}
     for model, ratio in known.items():
         now[model] += GAIN * (_bounded(ratio) - now[model])
     for model in now.keys() - known.keys() if known else ():
@@ -116,21 +115,26 @@ def factors(profile: Profile, timings: Sequence[Timing], before: Mapping[str, fl
 
 
 def p90_ratios(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
-    """Ninth decile of the steps' times over their median by model, at most `P90_RATIO_MAX`; models not run stay."""
+    """Ninth decile of the steps' times over the median of the work on them by model, from 1 to `P90_RATIO_MAX`; models
+    not run stay."""
     now = {level.holds: before.get(level.holds, 1.0) for level in profile.levels}
-    for model, values in _ratios(profile, timings).items():
-        decile = quantiles(values, n=10, method="inclusive")[-1]
-        now[model] += GAIN * (min(decile / median(values), P90_RATIO_MAX) - now[model])
+    for model, (work, times) in _ratios(profile, timings).items():
+        decile = quantiles(times, n=10, method="inclusive")[-1]
+        now[model] += GAIN * (min(max(decile / median(work), 1.0), P90_RATIO_MAX) - now[model])
     return now
 
 
-def _ratios(profile: Profile, timings: Sequence[Timing]) -> dict[str, list[float]]:
-    """The time of steps over what the profile gives them, by model; few timings tell nothing."""
-    found: dict[str, list[float]] = defaultdict(list)
+def _ratios(profile: Profile, timings: Sequence[Timing]) -> dict[str, tuple[list[float], list[float]]]:
+    """By model, of each request: the work on its steps, and their time, over what the profile gives them; few timings
+    tell nothing."""
+    found: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     for model, timing in _known(profile, timings):
-        if timing.as_profiled and timing.steps_s > 0:
-            found[model].append(timing.steps_s / expected_s(profile.level(timing.level), timing))
-    return {model: values for model, values in found.items() if len(values) >= MIN_TIMINGS}
+        if timing.as_profiled and timing.steps:
+            step_s = expected_s(profile.level(timing.level), timing) / timing.steps
+            work, times = found[model]
+            work.append(timing.work_s / step_s)
+            times.append(timing.step_s / step_s)
+    return {model: ratios for model, ratios in found.items() if len(ratios[0]) >= MIN_TIMINGS}
 
 
 def expected_s(level: LevelProfile, timing: Timing) -> float:
@@ -146,9 +150,10 @@ def expected_s(level: LevelProfile, timing: Timing) -> float:
 def overheads(profile: Profile, timings: Sequence[Timing], before: Mapping[str, float]) -> dict[str, float]:
     """Worker-seconds of a request outside its steps, by model; as measured where nothing has been observed.
 
-    The seconds in which a worker had any request, between the first and the last of them to end, less what their
-    shares of the forwards took, are what it spent outside steps. They fall on its requests as encoding and decoding do
-    in the profile: models take turns, so no request shows its own. A worker that is not full has nothing to step on
+    The seconds in which a worker had any request, between the first and the last of them to end, less the work on their
+    shares of the forwards, are what it spent outside steps. Models take turns, so no request shows its own: what is
+    more than encoding and decoding in the profile (claims, storing, a core that others use) falls on all alike; where
+    it is less, each has as much less. A worker that is not full has nothing to step on
     with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's fastest request
     alone.
     """
@@ -180,25 +185,27 @@ def _outside(run: Sequence[tuple[str, Timing]], measured: Mapping[str, float]) -
         reached = max(reached, timing.ended)
     mean_s = busy / len(counted) - fmean(timing.share_s for timing in counted)
     counts = Counter(model for model, _ in run)
-    weights = measured if any(measured[model] for model in counts) else dict.fromkeys(counts, 1.0)
-    mean_weight = sum(weights[model] * count for model, count in counts.items()) / len(run)
-    each = {m: mean_s * weights[m] / mean_weight for m, count in counts.items() if count >= MIN_TIMINGS}
+    usual_s = sum(measured[model] * count for model, count in counts.items()) / len(run)
+    more_s, share = max(0.0, mean_s - usual_s), min(1.0, mean_s / usual_s) if usual_s else 0.0
+    each = {model: share * measured[model] + more_s for model, count in counts.items() if count >= MIN_TIMINGS}
     return busy >= FULL * (reached - first.ended), each
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
 
 
-def fetch_time(profile: Profile, hits: Sequence[float], misses: Sequence[float], before: float | None) -> float:
+def fetch_time(
+    profile: Profile, hits: Sequence[float], misses: Sequence[float], probed_s: float | None, before: float | None
+) -> float:
     """Seconds that fetching a cached latent takes now: how much longer hits took to prepare than other requests.
 
-    Without hits to go by it drifts back to what the profile measured: a cache that was slow is tried again.
+    Too few hits say nothing. What workers' probes took stands in then, so that a cache which has become fast again is
+    used again; without either nothing is learned, and nothing forgotten.
     """
-    measured = max((level.fetch_s for level in profile.levels), default=0.0)
-    known = measured if before is None else before
-    if len(hits) < MIN_TIMINGS or len(misses) < MIN_TIMINGS:
-        return known + FORGET * (measured - known)
-    return known + GAIN * (max(0.0, median(hits) - median(misses)) - known)
+    known = max((level.fetch_s for level in profile.levels), default=0.0) if before is None else before
+    if len(hits) >= MIN_TIMINGS and len(misses) >= MIN_TIMINGS:
+        return known + GAIN * (max(0.0, median(hits) - median(misses)) - known)
+    return known if probed_s is None else known + GAIN * (probed_s - known)
 
 
 def with_fetch_time(profile: Profile, fetch_s: float) -> Profile:

@@ -68,14 +68,15 @@ def arrivals(
 
 
 class Demand:
-    """The forecaster, fed from the rows of requests: at first those of the past `LOOK_BACK_S`, then what is new.
+    """The forecaster, fed from the rows of requests: at first those of the past `LOOK_BACK_S`, in coarser bins, then
+    what is new, second by second.
 
     `accepted_at` is when a request's transaction began, but its row can be read only after the commit. So the bins of
     the last `LATE_S` seconds are read again, and rows that have been added to them count in the newest bin.
     """
 
-    BIN_S = 5.0
-    LOOK_BACK_S = 3 * 3600.0
+    BIN_S = 1.0
+    LOOK_BACK_S, COARSE_S = 3 * 3600.0, 5.0
     LATE_S = 60.0
 
     def __init__(self, family: Family) -> None:
@@ -99,8 +100,8 @@ class Demand:
         until = now // self.BIN_S * self.BIN_S
         if until == self._until:
             return
-        closed = until - self.LOOK_BACK_S if self._until is None else self._until
-        since = closed if self._until is None else max(min(self._counted, default=closed), closed - self.LATE_S)
+        closed = self._look_back(session, until, several) if self._until is None else self._until
+        since = max(min(self._counted, default=closed), closed - self.LATE_S)
         counts = arrivals(session, self._family, self.BIN_S, since, until, several)
         bins = {since + place * self.BIN_S: count for place, count in enumerate(counts)}
         late = sum(max(0, count - self._counted.get(start, 0)) for start, count in bins.items() if start < closed)
@@ -110,3 +111,11 @@ class Demand:
                 late = 0
         self._counted = {start: count for start, count in bins.items() if start >= until - self.LATE_S}
         self._until = until
+
+    def _look_back(self, session: Session, now: float, several: bool) -> float:
+        """Observe what came before this process began; answers until when."""
+        until = (now - self.LATE_S) // self.COARSE_S * self.COARSE_S
+        since = until - self.LOOK_BACK_S
+        for place, count in enumerate(arrivals(session, self._family, self.COARSE_S, since, until, several)):
+            self.forecaster.observe(since + place * self.COARSE_S, self.COARSE_S, count)
+        return until

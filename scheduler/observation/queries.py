@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Text, and_, case, column, func, or_, select, text, true, values
@@ -154,13 +156,13 @@ def timings(session: Session, family: Family, device_type: str) -> list[Timing]:
     width, height = Request.width == family.defaults.width, Request.height == family.defaults.height
     as_profiled = and_(width, height, Request.loras.is_(None), Request.source_id.is_(None))
     began, ended = (func.extract("epoch", each) for each in (newest.c.started_at, newest.c.ended_at))
-    names = ("level", "step_s", "steps_run", "batch_mean", "share_s", "worker")
+    names = ("level", "step_s", "work_s", "steps_run", "batch_mean", "share_s", "worker")
     columns = [*(newest.c[name] for name in names), began, ended, as_profiled]
     query = select(*columns).select_from(told).join(newest, true())
     query = query.join(Request, Request.id == newest.c.request_id)
     return [
-        Timing(level, step_s, steps or 0, rows or 1.0, share_s or 0.0, worker, float(start), float(end), plain)
-        for level, step_s, steps, rows, share_s, worker, start, end, plain in session.execute(query)
+        Timing(level, step_s, work_s, steps, rows or 1.0, share_s, worker, float(start), float(end), plain)
+        for level, step_s, work_s, steps, rows, share_s, worker, start, end, plain in session.execute(query)
     ]
 
 
@@ -178,6 +180,36 @@ def preparations(session: Session, device_type: str) -> tuple[list[float], list[
     for seconds, hit in session.execute(query):
         found[0 if hit else 1].append(float(seconds or 0.0))
     return found
+
+
+def unread_batch(session: Session, family: Family) -> list[tuple[float, int]]:
+    """Batch work that is accepted and not queued yet: deadlines (Unix seconds), and how many requests have each."""
+    deadline = func.extract("epoch", Request.deadline_at)
+    waiting = (Request.state == State.ACCEPTED, Request.family == family.id)
+    query = select(deadline, func.count()).where(*waiting, Request.service_class == ServiceClass.BATCH)
+    return [(float(at), count) for at, count in session.execute(query.group_by(Request.deadline_at))]
+
+
+def fetch_s(session: Session, family: Family, device_type: str) -> float | None:
+    """Seconds of a fetch from the latent cache, by the newest of the workers of a type; None where none has fetched."""
+    told = [state["newest_fetch_s"] for state in _caches(session, family, device_type) if not state["away"]]
+    return median(seconds for seconds in told if seconds is not None) if any(told) else None
+
+
+def cache_is_away(session: Session, family: Family) -> bool:
+    """Whether most workers that have a latent cache get no answer from it."""
+    told = [state["away"] for state in _caches(session, family)]
+    return bool(2 * sum(told) > len(told))
+
+
+def _caches(session: Session, family: Family, device_type: str | None = None) -> list[dict[str, Any]]:
+    """What live workers say of the latent cache; those of an earlier version say nothing of this."""
+    worker = tables.Worker
+    fresh = worker.seen_at > func.now() - timedelta(seconds=settings().stale_s)
+    query = select(worker.stats["cache"]).where(worker.family == family.id, worker.state == "ready", fresh)
+    if device_type is not None:
+        query = query.where(worker.device_type == device_type)
+    return [state for state in session.scalars(query) if state and "away" in state]
 
 
 def relative_scores(session: Session, family: Family) -> dict[str, list[float]]:

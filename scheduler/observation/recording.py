@@ -209,9 +209,10 @@ def _as_profiled(request: Request, tried: Attempt, family: Family) -> bool:
 
 
 def _pace(tried: Attempt, level: LevelProfile) -> float:
-    ran = Timing(level.id, tried.step_s or 0.0, tried.steps_run or 0, tried.batch_mean or 1.0, 0.0)
+    step_s, steps = tried.step_s or 0.0, tried.steps_run or 0
+    ran = Timing(level.id, step_s, step_s, steps, tried.batch_mean or 1.0, 0.0)
     steps_share = 1 - _outside_steps(level) / level.latency_s
-    return 1 + steps_share * (ran.steps_s / expected_s(level, ran) - 1)
+    return 1 + steps_share * (step_s * steps / expected_s(level, ran) - 1)
 
 
 def overhead(rows: Rows, policy: Policy) -> float:

@@ -35,18 +35,25 @@ def slows(latencies: LatencyTable, device: str, front: Sequence[int], behind: Se
     return False
 
 
-def urgent(deadlines: Sequence[float], now: float, lead_s: float, per_s: float) -> list[int]:
-    """Indices of batch requests that may wait for idle capacity no longer; `deadlines` rise.
+def urgent(
+    deadlines: Sequence[float], now: float, lead_s: float, per_s: float, unread: Sequence[tuple[float, int]] = ()
+) -> list[int]:
+    """Indices of batch requests that may wait for idle capacity no longer.
 
-    Backwards from the last: each must start `lead_s` before its deadline, and early enough for those behind it when
+    Backwards from the last deadline: each must start `lead_s` before its own, and early enough for those behind it when
     the pool serves `per_s` of them a second.
+
+    Args:
+        unread: deadlines of requests that are not queued yet, and how many have each: they are behind, too.
     """
     found: list[int] = []
     latest = float("inf")
     gap = 1 / per_s if per_s > 0 else 0.0
-    for i in range(len(deadlines) - 1, -1, -1):
-        latest = min(deadlines[i] - lead_s, latest - gap)
-        if latest <= now:
+    queued = [(deadline, 1, i) for i, deadline in enumerate(deadlines)]
+    last = len(queued)
+    for deadline, count, i in sorted([*queued, *((deadline, count, last) for deadline, count in unread)], reverse=True):
+        latest = min(deadline - lead_s, latest - gap) - (count - 1) * gap
+        if latest <= now and i < last:
             found.append(i)
     return found[::-1]
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.families import Family
 from core.settings import settings
 from core.tables import Request
+from scheduler.observation.queries import cache_is_away
 from scheduler.prediction.cache_lookup import cache_offers
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Predictor
@@ -19,6 +20,7 @@ from scheduler.prediction.quality_table import table_of
 from scheduler.prediction.store import in_force, offsets_in_force, version_in_force
 
 REFRESH_S = 30.0  # how often a newer predictor is looked for
+CACHE_S = 5.0  # and whether the latent cache answers
 PREDICTED = 5_000  # prompts whose predictions are kept, a hundred bytes each: repeats are frequent
 FEATURES = 512  # prompts whose features are kept, as many as the text encoder keeps: a few ask for them again
 
@@ -32,7 +34,8 @@ class QualityPredictions:
         self._predictor: tuple[Predictor | None, dict[str, np.ndarray]] = (None, {})  # and its answers by prompt (L,)
         self._version: int | None = None
         self._offsets: Mapping[str, float] = {}
-        self._refreshed = -REFRESH_S
+        self._refreshed, self._asked = -REFRESH_S, -CACHE_S
+        self._cache_away = False
         self._readable = threading.Event()  # the encoders that read prompts are in memory, or may be loaded on the way
         self._readable.set()
 
@@ -54,7 +57,9 @@ class QualityPredictions:
             self._readable.set()
 
     def refresh(self, session: Session) -> None:
-        """Take up a newer predictor, when it is time to look for one."""
+        """Take up a newer predictor, when it is time to look for one, and whether the latent cache answers."""
+        if time.monotonic() - self._asked >= CACHE_S:
+            self._cache_away, self._asked = cache_is_away(session, self.family), time.monotonic()
         if time.monotonic() - self._refreshed >= REFRESH_S:
             newest = version_in_force(session, self.family)
             if newest != self._version:
@@ -66,9 +71,9 @@ class QualityPredictions:
         """Quality (N, L), columns in the order of `means`, and cosine to the nearest cached prompt (N).
 
         The reference level has 1. A level that starts from a cached latent has 0 for a prompt without a neighbour near
-        enough: it would run in full, and cost what `exact` costs. So have one that cannot draw with a request's LoRAs
-        (what LoRAs do to quality at the others, nobody has measured), and a `cq` level for a request of other steps or
-        another size than the usual ones, which it is calibrated for.
+        enough, and for any while the cache is away: it would run in full, and cost what `exact` costs. So have one that
+        cannot draw with a request's LoRAs (what LoRAs do to quality at the others, nobody has measured), and a `cq`
+        level for a request of other steps or another size than the usual ones, which it is calibrated for.
 
         Args:
             means: mean quality by level, where the predictor says nothing of a level.
@@ -120,7 +125,7 @@ class QualityPredictions:
         self, rows: Sequence[Request], quality: np.ndarray, levels: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         cached = [(i, self.family.levels[level]) for i, level in enumerate(levels) if self._is_cached(level)]
-        asked = [level for _, level in cached] if self._readable.is_set() else []
+        asked = [level for _, level in cached] if self._readable.is_set() and not self._cache_away else []
         similarity, hit = cache_offers(self.family, rows, asked, self.sentences)
         if not asked:
             quality[:, [i for i, _ in cached]] = 0.0

@@ -119,6 +119,6 @@ def timed(level: str, model: str, worker: str, started: float, ended: float, ste
         request = session.scalars(select(Request).where(Request.job_id == job)).one()
         row = Attempt(request_id=request.id, number=1, worker=worker, boot=uuid.uuid4(), level=level, model=model)
         row.outcome, row.denoise_s, row.steps_run, row.batch_mean = "done", ended - started, 8, 1.0
-        row.step_s, row.share_s = step_s, step_s and 8 * step_s
+        row.step_s, row.work_s, row.share_s = step_s, step_s, step_s and 8 * step_s
         row.started_at, row.ended_at = now + timedelta(seconds=started), now + timedelta(seconds=ended)
         session.add(row)

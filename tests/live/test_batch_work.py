@@ -43,6 +43,17 @@ def test_batch_work_out_of_slack_goes_with_the_interactive_requests(family: Any,
     assert background.request.job_id == patient
 
 
+def test_a_window_too_short_for_all_begins_in_time_though_most_of_it_is_still_accepted(family: Any) -> None:
+    join()
+    window = {"deadline_at": soon(300), "service_class": ServiceClass.BATCH}
+    queued = submit(2, **{**BATCH, **window})
+    Scheduler(family).tick()
+    assert [row.urgent for row in requests(queued)] == [False, False]
+    submit(6_000, **window)  # more than five minutes of one worker
+    Scheduler(family).tick()
+    assert [row.urgent for row in requests(queued)] == [True, True]
+
+
 def test_a_level_asked_for_by_name_stays_when_batch_work_becomes_urgent(family: Any) -> None:
     join()
     job = submit(1, deadline_at=soon(5), **{**BATCH, "level": "fs-4", "level_asked": "fs-4"})

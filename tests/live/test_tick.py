@@ -73,7 +73,7 @@ def test_the_profile_is_corrected_by_what_a_requests_own_steps_took(family):
     timed("sm-small", "small", "cpu0@test", -25, -15, step_s=0.125)  # took turns with the one before
     with transaction() as session:
         found = timings(session, family, "cpu")
-    assert [(timing.level, timing.steps_s) for timing in found] == [("sm-small", 1.0), ("exact", 4.0)]
+    assert [(timing.level, timing.share_s) for timing in found] == [("sm-small", 1.0), ("exact", 4.0)]
 
 
 def test_batch_work_goes_back_to_the_reference_level_once_somebody_serves_it(family):

@@ -52,10 +52,11 @@ class LaunchedStep:
         counts["row_steps"] += rows
         if not self.forwards:
             return
-        seconds = self.stop.seconds_since(self.start)
+        seconds, worked = self.stop.seconds_since(self.start), self.stop.worked_since(self.start)
         for request in self.requests:
             request.step_seconds.append(seconds / self.forwards)
-            request.share_seconds.append(seconds / rows)
+            request.work_seconds.append(worked / self.forwards)
+            request.share_seconds.append(worked / rows)
         if self.whole:
             costs.observe_step(self.batch.curve_id, rows, seconds)
             self.batch.limit.stepped()

@@ -120,7 +120,8 @@ class GenerationResult:
     batch_mean: float
     batch_max: int
     step_s: float | None  # the mean of its forwards on the device, whatever ran between them; None: not timed
-    share_s: float | None  # the device's seconds of all its steps, each shared by the rows that took it
+    work_s: float | None  # of that the device's work: on a CPU less, where its core did something else meanwhile
+    share_s: float | None  # the work on all its steps, each shared by the rows that took it
     times: Times
     sampler: str  # what people call it
     guidance: float  # that was used

@@ -48,7 +48,8 @@ class RunningRequest:
     resumed_from: PreemptedState | None = None  # of an earlier attempt
     batch_sizes: list[int] = field(default_factory=list)  # rows of each of its forwards
     step_seconds: list[float] = field(default_factory=list)  # of those of its forwards that were timed
-    share_seconds: list[float] = field(default_factory=list)  # its shares of those steps
+    work_seconds: list[float] = field(default_factory=list)  # of the device on those
+    share_seconds: list[float] = field(default_factory=list)  # its shares of that work
     store_at: frozenset[int] = frozenset()  # steps after which the latent cache wants its latent
     latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
@@ -187,6 +188,7 @@ def result_of(request: RunningRequest, image: Image.Image) -> GenerationResult:
         batch_mean=sum(request.batch_sizes) / max(1, len(request.batch_sizes)),
         batch_max=max(request.batch_sizes, default=0),
         step_s=mean(request.step_seconds) if request.step_seconds else None,
+        work_s=mean(request.work_seconds) if request.work_seconds else None,
         share_s=len(request.batch_sizes) * mean(request.share_seconds) if request.share_seconds else None,
         times=request.times,
         sampler=common_name(adapter.scheduler),

@@ -34,11 +34,11 @@ class StageStream:
 
 
 class Mark:
-    """A point in the work that the loop queues on the device."""
+    """A point in the work that the loop, in its one thread, queues on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.event: torch.cuda.Event | None = None
-        self._at = time.perf_counter()
+        self._at, self._worked = time.perf_counter(), time.thread_time()
         if device.type == "cuda":
             self.event = torch.cuda.Event(enable_timing=True, blocking=True)
             self.event.record(torch.cuda.current_stream(device))
@@ -54,6 +54,10 @@ class Mark:
             return self._at - earlier._at
         seconds: float = earlier.event.elapsed_time(self.event) / 1000
         return seconds
+
+    def worked_since(self, earlier: Mark) -> float:
+        """Seconds of the device's work between two marks: those for which a CPU did something else are not."""
+        return self.seconds_since(earlier) if self.event is not None else self._worked - earlier._worked
 
 
 def on_this_stream(tensor: Tensor) -> None:

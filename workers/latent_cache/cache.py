@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -32,13 +32,13 @@ from workers.engine.request import GenerationRequest
 from workers.latent_cache.depths import kept_depths
 from workers.latent_cache.entries import Entry, Index
 from workers.latent_cache.fetching import TIMEOUT_S, Fetcher
+from workers.latent_cache.figures import Figures
 from workers.latent_cache.store import LatentStore, decode_entry, encode_entry, store_at
 from workers.pipelines.samplers import RESUMABLE
 
 log = logging.getLogger(__name__)
 
 SAME = 0.999  # cosine from which a prompt counts as cached already
-COUNTED = ("hits", "misses", "errors", "timeouts", "bypassed", "damaged", "evicted")
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,11 @@ class LatentCache:
     ) -> None:
         self.index, self.latents, self.limit = index, store, int(limit_mb * 1e6)
         self._embed = lru_cache(maxsize=256)(embed or _sentence)  # looked up first, stored later
-        self._counts: Counter[str] = Counter()
-        self._fetcher: Fetcher[Hit] = Fetcher(self._counts, timeout_s)
-        self._skipped: Counter[int] = Counter()
+        self.figures = Figures()
+        self._fetcher: Fetcher[Hit] = Fetcher(self.figures.counts, timeout_s)
+        self._newest = ""  # key of the latent that was last stored or fetched
         self._unchecked = self.limit  # bytes written since the limit was last looked at
         self._size = (0, 0)  # entries and bytes, as of then
-        self._lookup_s: deque[float] = deque(maxlen=1000)
-        self._fetch_s: deque[float] = deque(maxlen=1000)
 
     def depths(self, family: Family, model_id: str, scheduler: str, steps: int) -> frozenset[int]:
         """The K at which latents of a run of so many steps are stored."""
@@ -96,7 +94,7 @@ class LatentCache:
         if scheduler not in RESUMABLE:
             return None
         future = self._fetcher.fetch(lambda: self.look_up(request, level, family, scheduler))
-        future.add_done_callback(self._count)
+        future.add_done_callback(lambda ended: self.figures.count(hit.k if (hit := ended.result()) else None))
         return future
 
     def look_up(self, request: GenerationRequest, level: Level, family: Family, scheduler: str) -> Hit | None:
@@ -130,21 +128,19 @@ class LatentCache:
         self._fetcher.beside(lambda: self._drop([hit.key]))
 
     def stats(self) -> dict[str, Any]:
-        """Hits, misses (errors, timeouts and bypassed among them: not asked after failures), sizes, seconds."""
-        return {
-            **{name: self._counts[name] for name in COUNTED},
-            "entries": self._size[0],
-            "bytes": self._size[1],
-            "skipped": dict(self._skipped),
-            "lookup_s": _quantiles(self._lookup_s),
-            "fetch_s": _quantiles(self._fetch_s),
-        }
+        """Its figures, its size, and whether the store is `away`."""
+        return {**self.figures.to_json(), "entries": self._size[0], "bytes": self._size[1], "away": self._fetcher.away}
 
-    def _count(self, future: Future[Hit | None]) -> None:
-        hit = future.result()
-        self._counts["misses" if hit is None else "hits"] += 1
-        if hit is not None:
-            self._skipped[hit.k] += 1
+    def probe(self) -> None:
+        """Ask the store for a latent, beside: so it is known whether it answers, and how fast, while nobody asks it.
+        One that is away is left alone as look-ups leave it."""
+        self._fetcher.probe(self._ask)
+
+    def _ask(self) -> None:
+        began = time.perf_counter()
+        with suppress(KeyError):  # dropped meanwhile: the store has answered
+            self.latents.get(self._newest)
+            self.figures.fetch_s.append(time.perf_counter() - began)
 
     def _nearest(
         self, request: GenerationRequest, level: Level, family: Family, scheduler: str, began: float
@@ -153,7 +149,7 @@ class LatentCache:
         clean = is_final(level)
         kind = _kind(request, level, family, scheduler, clean)
         match = self.index.nearest(kind, self._embed(*read_by(family, [request.prompt])))
-        self._lookup_s.append(time.perf_counter() - began)
+        self.figures.lookup_s.append(time.perf_counter() - began)
         k = 0 if match is None else deepest(match.similarity, skip, steps)
         usable = [] if match is None else [e for e in match.entries if clean or e.k <= k]
         if match is None or not k or not usable:
@@ -172,10 +168,11 @@ class LatentCache:
                 raise CacheEntryDamaged("A cached latent is of another kind than its key says.")
         except (CacheEntryDamaged, KeyError) as error:
             log.warning("cached latent %s dropped: %s", entry.key, error)
-            self._counts["damaged"] += 1
+            self.figures.counts["damaged"] += 1
             self._drop([entry.key])
             return None
-        self._fetch_s.append(time.perf_counter() - began)
+        self.figures.fetch_s.append(time.perf_counter() - began)
+        self._newest = entry.key
         return latent
 
     def _put(self, kind: Kind, embedding: np.ndarray, latents: dict[int, Tensor]) -> None:
@@ -184,6 +181,7 @@ class LatentCache:
             data = encode_entry(kind, k, embedding, latent)
             entries.append(Entry(f"{run}-{k}", k, len(data)))
             self.latents.put(entries[-1].key, data)
+            self._newest = entries[-1].key
             self._unchecked += len(data)
         self.index.add(kind, embedding, entries)
 
@@ -192,7 +190,7 @@ class LatentCache:
         if self._unchecked < self.limit / 100:
             return
         while (excess := self.index.bytes() - self.limit) > 0 and (cold := self.index.coldest(excess)):
-            self._counts["evicted"] += len(cold)
+            self.figures.counts["evicted"] += len(cold)
             self._drop([entry.key for entry in cold])
         self._unchecked, self._size = 0, (len(self.index), self.index.bytes())
 
@@ -212,11 +210,6 @@ def _sentence(prompt: str) -> np.ndarray:
     from core.text import shared_encoder
 
     return shared_encoder().sentences([prompt])[0].numpy()
-
-
-def _quantiles(seconds: deque[float]) -> dict[str, float]:
-    values = list(seconds)
-    return {"p50": float(np.quantile(values, 0.5)), "p95": float(np.quantile(values, 0.95))} if values else {}
 
 
 def shared_cache() -> LatentCache | None:

@@ -52,16 +52,21 @@ class Fetcher(Generic[Found]):
     def fetch(self, look_up: Callable[[], Found | None]) -> Future[Found | None]:
         """What `look_up` finds; None where it fails, takes too long, or the store is known to be away."""
         future: Future[Found | None] = Future()
-        if self._away():
+        if self._is_to_rest():
             self.counts["bypassed"] += 1
             future.set_result(None)
             return future
-        timer = threading.Timer(self.timeout_s, self._time_out, (future,))
-        timer.daemon = True
-        timer.start()
-        future.add_done_callback(lambda _: timer.cancel())
-        self._threads.submit(self._run, future, look_up)
-        return future
+        return self._begin(future, look_up)
+
+    @property
+    def away(self) -> bool:
+        """Whether the store failed so often that it is asked by one request at a time."""
+        return self._failures >= TOLERATED
+
+    def probe(self, work: Callable[[], None]) -> None:
+        """Ask the store something that nobody waits for, unless it is to be left alone now."""
+        if not self._is_to_rest():
+            self._begin(Future(), work)
 
     def beside(self, work: Callable[[], object]) -> None:
         """Do something that nobody waits for."""
@@ -73,7 +78,15 @@ class Fetcher(Generic[Found]):
             self._failures += 1
             self._ask_again = self._clock() + self.pause_s
 
-    def _away(self) -> bool:
+    def _begin(self, future: Future[Found | None], look_up: Callable[[], Found | None]) -> Future[Found | None]:
+        timer = threading.Timer(self.timeout_s, self._time_out, (future,))
+        timer.daemon = True
+        timer.start()
+        future.add_done_callback(lambda _: timer.cancel())
+        self._threads.submit(self._run, future, look_up)
+        return future
+
+    def _is_to_rest(self) -> bool:
         with self._lock:
             if self._failures < TOLERATED:
                 return False

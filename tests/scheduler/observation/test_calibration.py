@@ -41,9 +41,14 @@ PROFILE = parse_profile(
 )
 
 
+def took(level: str, step_s: float, rows: float = 1.0, started: float = 0.0, ended: float = 0.0) -> Timing:
+    """Of ten steps, on a device that did nothing else meanwhile."""
+    return Timing(level, step_s, step_s, 10, rows, 10 * step_s / rows, "cpu0", started, ended)
+
+
 def slow(times: float, count: int = 10, rows: float = 1.0) -> list[Timing]:
     step = 0.1 if rows == 1 else 0.16
-    return [Timing("exact", step_s=step * times, steps=10, rows=rows, share_s=10 * step * times / rows)] * count
+    return [took("exact", step * times, rows)] * count
 
 
 def test_a_device_twice_as_slow_is_planned_twice_as_slow_after_a_few_ticks():
@@ -63,13 +68,15 @@ def test_a_fused_batch_is_no_slowness():
 
 def test_a_mean_between_two_batches_is_expected_between_their_times():
     for rows in (1.45, 1.55):
-        mixed = [Timing("exact", 0.1 + 0.06 * (rows - 1), 10, rows, 1.0)] * 10
+        mixed = [took("exact", 0.1 + 0.06 * (rows - 1), rows)] * 10
         assert factors(PROFILE, mixed, {})["large"] == pytest.approx(1.0)
 
 
 def test_who_shares_some_steps_with_many_takes_the_others_alone():
     """Half of the steps with seven others, half alone: the mean of rows says less of its share than the shares do."""
-    flat = [Timing("exact", 0.1, 10, 4.5, 5 * 0.1 + 5 * 0.1 / 8, "cpu0", 0.5625 * n - 1, 0.5625 * n) for n in range(40)]
+    flat = [
+        replace(took("exact", 0.1, 4.5, 0.5625 * n - 1, 0.5625 * n), share_s=5 * 0.1 + 5 * 0.1 / 8) for n in range(40)
+    ]
     assert overheads(PROFILE, flat, {"large": 0.0})["large"] == pytest.approx(0.0, abs=1e-9)
 
 
@@ -87,7 +94,7 @@ def test_one_stray_timing_changes_nothing():
 
 
 def test_a_level_the_profile_does_not_know_is_ignored():
-    assert factors(PROFILE, [Timing("gone", 0.1, 10, 1.0, 1.0)] * 9, {}) == {"large": 1.0, "small": 1.0}
+    assert factors(PROFILE, [took("gone", 0.1)] * 9, {}) == {"large": 1.0, "small": 1.0}
 
 
 def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
@@ -101,7 +108,7 @@ def test_a_model_nobody_runs_drifts_to_what_the_device_shows_elsewhere():
         }
     )
     now = {"run": 1.0, "idle": 4.0}
-    steady = [Timing("run", 0.1, 10, 1.0, 1.0)] * 10
+    steady = [took("run", 0.1)] * 10
     once = factors(profile, steady, now)
     assert once["run"] == 1.0
     assert 3.0 < once["idle"] < 4.0
@@ -128,7 +135,7 @@ def test_deadlines_are_kept_with_what_one_in_ten_takes_longer():
 def handled(count: int, every_s: float, takes_s: float, rows: float = 1.0, worker: str = "cpu0") -> list[Timing]:
     """Requests of ten steps of 0.1 s each, one ending every `every_s` seconds, `takes_s` from claim to store."""
     return [
-        Timing("exact", 0.1 * rows, 10, rows, 1.0, worker, every_s * n - takes_s, every_s * n)
+        replace(took("exact", 0.1 * rows, rows, every_s * n - takes_s, every_s * n), worker=worker)
         for n in range(1, count + 1)
     ]
 
@@ -162,8 +169,8 @@ def test_models_that_take_turns_show_what_they_take_as_well_as_one_alone():
         timing
         for n in range(100)
         for timing in (
-            Timing("large", 0.1, 10, 1.0, 1.0, "cpu0", 1.5 * n, 1.5 * (n + 1)),
-            Timing("small", 0.025, 10, 1.0, 0.25, "cpu0", 1.5 * n + 0.1, 1.5 * n + 1.4),
+            took("large", 0.1, 1.0, 1.5 * n, 1.5 * (n + 1)),
+            took("small", 0.025, 1.0, 1.5 * n + 0.1, 1.5 * n + 1.4),
         )
     ]
     assert factors(two, turns, {}) == {"large": pytest.approx(1.0), "small": pytest.approx(1.0)}
@@ -171,7 +178,34 @@ def test_models_that_take_turns_show_what_they_take_as_well_as_one_alone():
     for _ in range(12):
         now = overheads(two, turns, now)
     assert now["large"] + now["small"] == pytest.approx(0.25, rel=0.05)  # of 1.5 s that a pair takes, 1.25 are steps
-    assert now["large"] == pytest.approx(3 * now["small"], rel=0.01)
+    assert now["large"] - now["small"] == pytest.approx(0.06 - 0.02, abs=0.001), "claims and storing are alike"
+
+
+def test_what_goes_on_beside_the_steps_is_as_much_less_for_each_as_it_is_for_all():
+    two = profile_of({"large": (1.0, 0.4), "small": (0.25, 0.1)})
+    turns = [
+        timing
+        for n in range(100)
+        for timing in (
+            took("large", 0.1, 1.0, 1.35 * n, 1.35 * (n + 1)),
+            took("small", 0.025, 1.0, 1.35 * n + 0.1, 1.35 * n + 1.3),
+        )
+    ]
+    now: dict[str, float] = {}
+    for _ in range(12):
+        now = overheads(two, turns, now)
+    assert now["large"] == pytest.approx(4 * now["small"], rel=0.01)
+    assert now["large"] + now["small"] == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_core_that_does_something_else_meanwhile_makes_steps_longer_and_not_dearer():
+    sliced = [replace(took("exact", 0.11, 1.0, 4.0 * n, 4.0 * (n + 1)), step_s=0.3) for n in range(20)]
+    now, ratios = {}, {}
+    for _ in range(12):
+        now, ratios = factors(PROFILE, sliced, now), p90_ratios(PROFILE, sliced, ratios)
+    assert now["large"] == pytest.approx(1.1, abs=0.01)
+    assert ratios["large"] == pytest.approx(P90_RATIO_MAX, abs=0.01)
+    assert overheads(PROFILE, sliced, {"large": 2.9})["large"] == pytest.approx(2.9)
 
 
 def test_who_has_loras_or_an_image_tells_of_the_worker_and_not_of_the_level():
@@ -213,7 +247,7 @@ def test_what_is_beside_the_steps_stays_in_bounds():
 
 def test_without_timings_what_was_learned_stays():
     before = Correction({"large": 2.0, "small": 1.0}, {"large": 1.5, "small": 1.0}, {"large": 0.2, "small": 0.0}, 0.0)
-    assert learned(PROFILE, [], ([], []), before) == before
+    assert learned(PROFILE, [], ([], []), None, before) == before
     assert Correction(**before.to_json()) == before
 
 
@@ -244,11 +278,13 @@ def test_slow_fetching_makes_caching_cost_what_it_costs():
     assert with_fetch_time(CACHED, 0.0).level("ac-10").requests_per_minute == pytest.approx(120.0)
 
 
-def test_fetching_is_what_hits_take_longer_and_is_forgotten_when_there_are_none():
+def test_fetching_is_what_hits_take_longer_and_without_hits_what_probes_took():
     slow = None
     for _ in range(10):
-        slow = fetch_time(CACHED, [1.1] * 6, [0.1] * 6, slow)
+        slow = fetch_time(CACHED, [1.1] * 6, [0.1] * 6, None, slow)
     assert slow == pytest.approx(1.0, abs=0.01)
-    for _ in range(200):
-        slow = fetch_time(CACHED, [], [0.1] * 6, slow)
-    assert slow == pytest.approx(0.0, abs=0.01)
+    for hits in ([], [0.1] * 4):
+        assert fetch_time(CACHED, hits, [0.1] * 6, None, slow) == slow, "too few hits do not make it cheap again"
+    for _ in range(10):
+        slow = fetch_time(CACHED, [], [0.1] * 6, 0.2, slow)
+    assert slow == pytest.approx(0.2, abs=0.01)

@@ -22,6 +22,13 @@ def test_those_that_share_a_deadline_start_as_early_as_the_pool_needs() -> None:
     assert urgent(together, now=90.0, lead_s=10.0, per_s=0.5) == list(range(11))
 
 
+def test_those_behind_that_are_not_queued_yet_take_their_time_too() -> None:
+    assert urgent([100.0] * 2, now=70.0, lead_s=10.0, per_s=0.5) == []
+    assert urgent([100.0] * 2, now=70.0, lead_s=10.0, per_s=0.5, unread=[(100.0, 9)]) == [0]
+    assert urgent([100.0] * 2, now=72.5, lead_s=10.0, per_s=0.5, unread=[(100.0, 4), (100.5, 5)]) == [0, 1]
+    assert urgent([], now=99.0, lead_s=10.0, per_s=0.5, unread=[(100.0, 9)]) == []
+
+
 def test_many_behind_one_make_it_urgent_though_its_own_deadline_is_far() -> None:
     assert urgent([500.0] + [100.0 + 400] * 100, now=300.0, lead_s=0.0, per_s=0.5)[0] == 0
 

@@ -139,3 +139,35 @@ def test_a_look_up_that_answers_after_its_timeout_changes_nothing():
     go_on.set()
     assert fetcher.fetch(lambda: "found").result(10) == "found"
     assert counts == {"timeouts": 1}
+
+
+def test_a_probe_shows_that_the_store_is_away_and_that_it_is_back_though_nobody_looks_up(bench, cache, store):
+    b = bench(cache=cache)
+    b.submit("fox")
+    b.run()
+    eventually(lambda: len(cache.index) > 0)
+    cache._fetcher.pause_s = 0.0  # ask again at once
+    store.error = ConnectionError("refused")
+    for _ in range(TOLERATED):
+        cache.probe()
+    eventually(lambda: cache.stats()["away"])
+    store.error = None
+    fetched = len(cache.figures.fetch_s)
+    cache.probe()
+    eventually(lambda: not cache.stats()["away"])
+    assert len(cache.figures.fetch_s) == fetched + 1
+    assert cache.stats()["newest_fetch_s"] > 0
+    assert cache.stats()["hits"] == cache.stats()["misses"] == 0, "nobody looked anything up"
+
+
+def test_a_probe_leaves_a_store_alone_that_is_to_rest(store):
+    now, counts = [0.0], Counter()
+    fetcher = Fetcher(counts, pause_s=5.0, clock=lambda: now[0])
+    for _ in range(TOLERATED):
+        fetcher.failed()
+    asked = []
+    fetcher.probe(lambda: asked.append(now[0]))
+    now[0] = 6.0
+    fetcher.probe(lambda: asked.append(now[0]))
+    eventually(lambda: asked == [6.0])
+    eventually(lambda: not fetcher.away)
