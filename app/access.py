@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 from apiflask import APIFlask
 from flask import current_app, g, has_request_context, request, session
 from sqlalchemy import FromClause, Join, Table, select
-from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Authorization
 
 from app.cors import allowed_origin
 from app.keyring import KEYRING, Known
+from core.database import AWAY
 from core.errors import MissingScope, Unauthorized
 from core.keys import Scope, read_key
 from core.tables import Image, Request
@@ -34,7 +34,7 @@ from core.tenant_tables import DEFAULT
 
 View = TypeVar("View", bound=Callable[..., Any])
 Statement = TypeVar("Statement", bound=Any)
-NEEDS = "argus_needs"
+NEEDS, SUBMITS = "argus_needs", "argus_submits"  # marks of routes
 NOT_OURS = ("static", "openapi.spec")  # routes that libraries add: nothing secret is there
 SESSION_KEY = "key"
 COOKIE = {  # which pages come with once somebody has signed in
@@ -69,6 +69,7 @@ class Caller:
 
 
 ANYBODY = Caller(DEFAULT, ALL)
+NOBODY = Caller(DEFAULT, frozenset())  # who is not known
 
 
 def needs(*scopes: Scope) -> Callable[[View], View]:
@@ -82,6 +83,12 @@ def needs(*scopes: Scope) -> Callable[[View], View]:
 
 
 public = needs()  # a route for everybody
+
+
+def submits(view: View) -> View:
+    """A route that hands in work, for who may submit; ARGUS_RATE_LIMIT counts its calls (`app/security.py`)."""
+    setattr(view, SUBMITS, True)
+    return needs(Scope.SUBMIT)(view)
 
 
 def register(app: APIFlask) -> None:
@@ -162,7 +169,7 @@ def _caller() -> Caller:
     if not KEYRING.demanded():
         return ANYBODY
     key = _sent_key(request.authorization) if request.authorization else _session_key()
-    with suppress(OperationalError):  # while the database is away
+    with suppress(*AWAY):
         KEYRING.note_use(key)
     return Caller(key.tenant, key.scopes, key)
 

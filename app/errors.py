@@ -9,14 +9,14 @@ import structlog
 from apiflask import APIFlask, HTTPError
 from flask import Response, g, jsonify, make_response, redirect, render_template, request, url_for
 from pydantic import ValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException
 
+from app.access import NOBODY
 from app.links import link, root
 from app.ops.refusals import REFUSED
 from app.security import FORM_BYTES
 from app.submission import input_error
+from core.database import AWAY
 from core.errors import (
     PROBLEM_TYPE,
     ArgusError,
@@ -44,14 +44,18 @@ FOR_PROGRAMS = ("/v1/", "/sdapi/", "/controlnet/", "/internal/", "/queue/")
 def register(app: APIFlask) -> None:
     """Every error of this app leaves through `answer`."""
     app.register_error_handler(ArgusError, answer)
-    for lost in (OperationalError, InterfaceError, NoConnectionFree):
+    for lost in AWAY:
         app.register_error_handler(lost, _database_away)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(HTTPError, _validation)
 
 
 def answer(error: ArgusError) -> Response:
-    """The error as a problem in JSON, or as a page where a browser asked for one."""
+    """The error as a problem in JSON, or as a page where a browser asked for one.
+
+    Who called is told by what is known by now: to find out may be what failed.
+    """
+    g.setdefault("caller", NOBODY)
     if error.status == Unauthorized.status and wants_page():
         return make_response(ask_to_sign_in())
     response = make_response(render_template("error.html", error=error) if wants_page() else _problem(error))

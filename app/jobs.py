@@ -13,7 +13,6 @@ import structlog
 from flask import request
 from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, UUID
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.access import caller, owned
@@ -29,7 +28,7 @@ from app.submission import each_row
 from app.target import TARGET
 from app.webhooks import NATIVE, check_signs, target_asked
 from core.client_tables import ClientAction
-from core.database import NUMBER, TOLD, certain_transaction, quick_transaction, transaction
+from core.database import AWAY, NUMBER, TOLD, certain_transaction, quick_transaction, transaction
 from core.errors import NotFound, OutcomeUnknown
 from core.families import Family, load_family
 from core.images import ImageStore
@@ -171,8 +170,8 @@ def _publish(job: Job) -> bool:
     try:
         with quick_transaction() as session:
             session.execute(update(Job).where(Job.id == job.id).values(published_at=None))
-    except OperationalError as error:
-        log.warning("database away", error=str(error.orig))
+    except AWAY as error:
+        log.warning("database away", error=str(error))
     return False
 
 

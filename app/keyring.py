@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, or_, select, text, update
-from sqlalchemy.exc import OperationalError
 
-from core.database import transaction
+from core.database import AWAY, transaction
 from core.keys import Scope
 from core.settings import settings
 from core.tenant_tables import ApiKey, Tenant
@@ -97,7 +96,7 @@ class Keyring:
             return value
         try:
             value = read()
-        except OperationalError:
+        except AWAY:
             if at is None:
                 raise
         with self._lock:

@@ -19,6 +19,8 @@ ALWAYS = {
     403: "The key may not do this; a page of another site, or a name that is not in ARGUS_HOSTS",
     503: "PostgreSQL or the image store cannot be reached; nothing was accepted",
 }
+AGAIN = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+WITH_AGAIN = ("429", "503")
 WITH_INPUT = {422: "A value out of range"}
 WITH_BODY = {413: "More than one request may carry", 415: "A body of another type than this address takes"}
 PLACE = "#/components/schemas/"
@@ -59,6 +61,8 @@ def complete(document: Any) -> Any:
             reasons |= WITH_BODY if method == "post" else {}
             for status, reason in reasons.items():
                 operation["responses"].setdefault(str(status), {"description": reason, "content": content})
+            for answer in (operation["responses"][status] for status in WITH_AGAIN if status in operation["responses"]):
+                answer["headers"] = AGAIN
     document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())  # blueprints may share one
     return _named_once(document)
 

@@ -7,6 +7,7 @@ Argus listens on the loopback address by default, where any page that the user's
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from apiflask import APIFlask
 from flask import Response, g, request
 from flask_limiter import Limiter
 
-from app.access import caller
+from app.access import SUBMITS, caller
 from app.clients import actor_of
 from app.cors import add_headers as add_cors_headers
 from app.cors import allowed_origin, answer_preflight
@@ -39,10 +40,6 @@ STYLED_INLINE = ("web.docs",)  # RapiDoc styles its elements inline; scripts sta
 FORM_BYTES = 4_000_000  # of a form's fields; files may be as long as bodies
 URLENCODED, URLENCODED_BYTES = "application/x-www-form-urlencoded", 250_000
 PROBES = ("ops.alive", "ops.ready")
-SUBMISSIONS = (
-    *("jobs.submit_job", "jobs.upload_job", "compare.submit_comparison", "web.submit", "web.submit_comparison"),
-    *("openai.generate", "a1111.txt2img"),
-)
 
 
 def register(app: APIFlask) -> None:
@@ -76,9 +73,14 @@ def _is_called(called: str, known: str) -> bool:
 
 
 def refuse_nul() -> None:
-    """Refuse queries with a character that PostgreSQL cannot store; raises `BadInput` naming the parameter."""
-    for name, value in request.args.items(multi=True):
-        if "\0" in name or "\0" in value:
+    """Refuse addresses and queries with a character that PostgreSQL cannot store; raises `BadInput`."""
+    _without_nul([*(request.view_args or {}).items(), *request.args.items(multi=True)])
+
+
+def _without_nul(said: Iterable[tuple[str, object]]) -> None:
+    """Raise `BadInput`, naming the parameter or field, where there is such a character."""
+    for name, value in said:
+        if "\0" in f"{name}{value}":
             raise BadInput("The value has a NUL character.", field=name.replace("\0", ""))
 
 
@@ -121,10 +123,11 @@ def form_token() -> str:
 
 
 def check_form() -> None:
-    """Compare the form's token with the cookie's; raises `Forbidden`."""
+    """Compare the form's token with the cookie's, and look at its fields; raises `Forbidden`, `BadInput`."""
     sent, kept = request.form.get(FIELD, ""), request.cookies.get(COOKIE, "")
     if not kept or not secrets.compare_digest(sent.encode(), kept.encode()):
         raise Forbidden("The form has expired. Load the page again and send it from there.", field=FIELD)
+    _without_nul(request.form.items(multi=True))
 
 
 def add_headers(response: Response) -> Response:
@@ -152,8 +155,9 @@ def _limit(app: APIFlask) -> None:
         swallow_errors=True,
     )
     shared = limiter.shared_limit(_rate, scope="submissions", exempt_when=lambda: not _rate())
-    for endpoint in SUBMISSIONS:
-        app.view_functions[endpoint] = cast(Any, shared(app.view_functions[endpoint]))
+    for endpoint, view in app.view_functions.items():
+        if hasattr(view, SUBMITS):
+            app.view_functions[endpoint] = cast(Any, shared(view))
 
 
 def _counted_at() -> str:

@@ -10,17 +10,19 @@ PROBLEM_TYPE = "application/problem+json"
 
 class ArgusError(Exception):
     """Base of all errors shown to users. `field` names the part of the input at fault, where there is one;
-    `retry_after_s` when the same may be tried again."""
+    `retry_after_s` after how many seconds the same may be tried again, where that helps."""
 
     code = "internal"
     status = 500
     help = "Look at the log of the process that answered; report it if it persists."
+    retry_after_s: int | None = None
 
     def __init__(self, message: str, *, field: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
-        self.retry_after_s = retry_after_s
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
     @classmethod
     def title(cls) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg2
 import structlog
 from sqlalchemy import Connection, Engine, Select, cast, create_engine, event, func, literal, select, text
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import UserDefinedType
 
@@ -32,6 +33,7 @@ TESTED_S = 1.0  # a connection that was used so short a time ago is not tested
 NUMBER = "pg_current_xact_id()::text"  # of a transaction, for a statement of it to return
 TOLD, USED_AT = "number", "used_at"
 AGAIN_S = 1.0  # the longest between two tries: who waits goes on that soon after it is back
+AWAY = (OperationalError, InterfaceError, NoConnectionFree)  # what is raised while the database cannot be reached
 #: No transaction may keep others waiting: not for a lock, not when its process hangs, not when its host is gone.
 LIMITS = (
     "-c lock_timeout=10s",

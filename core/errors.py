@@ -253,6 +253,7 @@ class NoModelFits(ArgusError):
 class ServiceDown(ArgusError):
     code = "service_down"
     status = 503
+    retry_after_s = 5
     help = "Start it again (`make up`) and retry; nothing accepted was lost."
 
 

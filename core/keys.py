@@ -60,9 +60,11 @@ class Written:
 
 def read_key(text: str) -> Written | None:
     """A key, of what was sent; none where it is no key at all."""
-    prefix, _, rest = text.strip().partition("_")
+    text = text.strip()
+    prefix, _, rest = text.partition("_")
     id, _, secret = rest.partition("_")
-    whole = prefix == PREFIX and id and secret and len(text) <= LONGEST and text.isascii()
+    plain = len(text) <= LONGEST and text.isascii() and text.isprintable()
+    whole = plain and prefix == PREFIX and id and secret
     return Written(id, secret) if whole else None
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 from core import attempts, requests
+from core.database import AWAY as DATABASE_AWAY
 from core.database import patiently
 from core.emphasis import read_emphasis
 from core.errors import ArgusError, Cancelled, DeviceFailed, ModelNotHeld, StoreDown
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from workers.measure.calibrate import Calibration
 
 log = structlog.get_logger(__name__)
-AWAY = (OperationalError, InterfaceError, TimeoutError, StoreDown)  # of the database; of the image store
+AWAY = (*DATABASE_AWAY, StoreDown)
 
 
 class Execution:

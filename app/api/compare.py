@@ -9,7 +9,8 @@ from apiflask import APIBlueprint
 from flask import request
 
 from app import comparing
-from app.access import needs
+from app.access import needs, submits
+from app.api.jobs import REFUSALS
 from app.records.comparison import comparison
 from app.schemas.compare import CompareIn, ComparisonOut
 from app.schemas.submission import KeyIn
@@ -34,10 +35,11 @@ def only_json() -> None:
 
 
 @blueprint.post("")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(CompareIn, arg_name="wanted", examples=EXAMPLES)
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(ComparisonOut, 202, description="Accepted: the rows are committed")
+@blueprint.doc(responses=REFUSALS)
 def submit_comparison(wanted: CompareIn, key: KeyIn) -> Any:
     """Compare levels
 

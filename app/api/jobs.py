@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from flask import current_app, jsonify, request
 
 from app import jobs, moves
-from app.access import needs
+from app.access import needs, submits
 from app.links import link
 from app.preference import wait_as_preferred
 from app.records.jobs import job_links, job_list, job_page
@@ -58,7 +58,7 @@ def only_json() -> None:
 
 
 @blueprint.post("")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(JobIn, arg_name="job", examples=EXAMPLES)
 @blueprint.input(SubmitIn, location="headers", arg_name="headers")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")
@@ -73,7 +73,7 @@ def submit_job(job: JobIn, headers: SubmitIn) -> Any:
 
 
 @blueprint.post("/csv")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(UploadIn, location="form_and_files", arg_name="upload")
 @blueprint.input(SubmitIn, location="headers", arg_name="headers")
 @blueprint.output(Accepted, 202, description="Accepted: the rows are committed")

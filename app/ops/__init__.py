@@ -31,7 +31,7 @@ def alive() -> Response:
 
 @blueprint.get("/readyz")
 @public
-def ready() -> tuple[Response, int]:
+def ready() -> tuple[Response, int, dict[str, str]]:
     """PostgreSQL and the broker answer, images can be stored, the scheduler ticks, nobody waits for an idle worker; 503
     names what is wrong. Jobs are still accepted without the broker, and without the store their images wait."""
     parts = {
@@ -41,8 +41,9 @@ def ready() -> tuple[Response, int]:
         "scheduler": _scheduler_ticks(),
         "work": _work_flows(),
     }
-    is_ready = all(parts.values())
-    return jsonify({"status": "ready" if is_ready else "not ready", **parts}), 200 if is_ready else 503
+    if all(parts.values()):
+        return jsonify({"status": "ready", **parts}), 200, {}
+    return jsonify({"status": "not ready", **parts}), 503, {"Retry-After": str(ServiceDown.retry_after_s)}
 
 
 @blueprint.get("/metrics")

@@ -9,7 +9,7 @@ from typing import Any
 from flask import redirect, render_template, request, url_for
 
 from app import comparing
-from app.access import needs
+from app.access import needs, submits
 from app.errors import answer
 from app.records.comparison import comparison, drawing_s, side_by_side
 from app.records.levels import levels_out
@@ -41,7 +41,7 @@ def compare() -> str:
 
 
 @blueprint.post("/compare")
-@needs(Scope.SUBMIT)
+@submits
 def submit_comparison() -> Any:
     """Draw the prompt at the levels that were ticked."""
     check_form()

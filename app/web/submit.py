@@ -9,7 +9,7 @@ from flask import redirect, render_template, request, url_for
 from werkzeug.datastructures import FileStorage
 
 from app import jobs
-from app.access import needs
+from app.access import needs, submits
 from app.beginnings import IMAGE_STRENGTH, MASK_STRENGTH
 from app.errors import answer
 from app.records.jobs import job_list
@@ -41,7 +41,7 @@ def home() -> str:
 
 
 @blueprint.post("/")
-@needs(Scope.SUBMIT)
+@submits
 def submit() -> Any:
     """Take the form; what is wrong is shown above it, with everything still filled in."""
     check_form()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_key_is_taken_as_bearer_and_as_password(client: FlaskClient, keys: Hel
         assert client.get("/v1/jobs", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("change", ["secret", "id", "prefix", "empty", "long", "letters"])
+@pytest.mark.parametrize("change", ["secret", "id", "prefix", "empty", "long", "letters", "nul", "bell"])
 def test_what_is_not_quite_a_key_is_none(client: FlaskClient, keys: Held, change: str) -> None:
     prefix, id, secret = keys.texts["both"].split("_", 2)
     sent = {
@@ -80,9 +81,13 @@ def test_what_is_not_quite_a_key_is_none(client: FlaskClient, keys: Held, change
         "empty": "",
         "long": f"{prefix}_{id}_{secret * 100}",
         "letters": f"{prefix}_{id}_ä",
+        "nul": f"{prefix}_{id}\0_{secret}",
+        "bell": f"{prefix}_{id}\a_{secret}",
     }[change]
-    answer = client.get("/v1/jobs", headers={"Authorization": f"Bearer {sent}".encode("latin-1")})  # type: ignore[dict-item]
-    assert code_and_field(answer) == (401, "unauthorized", None)
+    for header in (f"Bearer {sent}", f"Basic {b64encode(f'anybody:{sent}'.encode()).decode()}"):
+        answer = client.get("/v1/jobs", headers={"Authorization": header})
+        assert code_and_field(answer) == (401, "unauthorized", None)
+        assert "not known here" in answer.get_json()["detail"]
 
 
 def test_a_revoked_key_opens_nothing_within_seconds(client: FlaskClient, keys: Held) -> None:

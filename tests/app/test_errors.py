@@ -8,7 +8,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from core.errors import BadInput, kinds
-from tests.app.conftest import configured
 
 
 def test_a_problem_says_what_where_and_what_to_do(client: FlaskClient) -> None:
@@ -65,17 +64,3 @@ def test_errors_of_other_apis_stay_as_their_clients_know_them(
 
 def test_titles_are_words_of_the_code() -> None:
     assert BadInput.title() == "Bad input"
-
-
-def test_a_database_that_is_away_is_a_problem_too(client: FlaskClient) -> None:
-    from core.database import forget_connections
-
-    with configured(ARGUS_DATABASE_URL="postgresql://nobody@127.0.0.1:9/nothing"):
-        forget_connections()
-        answer = client.get("/v1/jobs")
-    forget_connections()
-    assert (answer.status_code, answer.mimetype, answer.get_json()["code"]) == (
-        503,
-        "application/problem+json",
-        "service_down",
-    )

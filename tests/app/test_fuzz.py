@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -118,8 +119,9 @@ NUMBERS = ["", "0", "-1", "1", "1.5", "1e400", "9" * 400, "NaN", "\u0663", "0x10
 HOSTILE = ["\0", "a\0b", "\ud800", "'", "<b>", "%00", "../..", "🦊" * 300, "9999-12-31T23:59:59", "0001-01-01"]
 TEXTS = st.one_of(st.sampled_from([*NUMBERS, *HOSTILE, "a fox", "exact"]), st.text(max_size=30))
 FIELDS = [*JobOptions.model_fields, "prompts", "size", "file", "x"]
+OF_PAGES = ["prompt", "seeds", "levels", "key", "next", "policy", "idempotency_key"]
 QUERY = ["level", "before", "page", "per_page", "minutes", "purge"]
-FORMS = st.dictionaries(st.one_of(st.sampled_from(FIELDS), st.text(max_size=8)), TEXTS, max_size=8)
+FORMS = st.dictionaries(st.one_of(st.sampled_from(FIELDS + OF_PAGES), st.text(max_size=8)), TEXTS, max_size=8)
 NAMES = """Host Origin Sec-Fetch-Site Last-Event-ID If-None-Match If-Modified-Since Range Accept Content-Type
 Content-Encoding Cookie Idempotency-Key X-Forwarded-For X-Forwarded-Host Accept-Encoding Accept-Language Authorization
 X-HTTP-Method-Override Expect"""
@@ -188,15 +190,27 @@ def test_no_headers_method_or_body_break_an_address(api: Api) -> None:
 
 def test_no_form_breaks_the_page(api: Api) -> None:
     api.client.set_cookie("argus_token", "t")
-    job = f"/jobs/{api.ids['job_id']}/reorder"
+    pages = ["/", f"/jobs/{api.ids['job_id']}/reorder", "/v1/jobs/csv", "/compare", "/sign-in", "/dashboard/what-if"]
 
-    @given(st.sampled_from(["/", job, "/v1/jobs/csv"]), FORMS, st.none() | FILES)
+    @given(st.sampled_from(pages), FORMS, st.none() | FILES)
     @cases(0.1)
     def answers(path: str, form: dict[str, str], file: tuple[bytes, str] | None) -> None:
         data: dict[str, Any] = {**encoded(form), "argus_token": "t"}
         if file:
             data["file"] = (io.BytesIO(file[0]), file[1])
-        check(api.client.post(path, data=data, content_type="multipart/form-data" if file else None))
+        check(api.client.post(path, data=data, content_type="multipart/form-data" if file else None), 401)
+
+    answers()
+
+
+def test_no_key_breaks_an_address(api: Api) -> None:
+    @given(TEXTS, st.sampled_from(["/v1/jobs", "/sdapi/v1/samplers", "/gallery"]))
+    @cases(0.03)
+    def answers(sent: str, path: str) -> None:
+        key = f"argus_{sent}_{sent}".encode("utf-8", "surrogatepass")
+        with configured(ARGUS_KEYS="yes"):
+            for header in ("Bearer " + key.decode("latin-1"), "Basic " + b64encode(b":" + key).decode()):
+                check(api.client.get(path, headers={"Authorization": header.replace("\n", "").replace("\r", "")}), 401)
 
     answers()
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.access import needed
 from app.plain_json import MOST_VALUES
 from core.errors import BadSettings
+from core.keys import Scope
 from core.settings import load_settings, settings
 from tests.app.conftest import configured, rows
 
@@ -138,3 +142,62 @@ def test_no_value_of_a_query_breaks_an_address(client: FlaskClient, value: str) 
         for name in QUERIES:
             answer = client.get(address, query_string={name: value.encode("utf-8", "surrogatepass")})
             assert answer.status_code < 500 or address == "/readyz", (address, name, value)
+
+
+def built(client: FlaskClient, method: str, value: str) -> Iterator[tuple[Any, str]]:
+    """Every rule that takes this method, and its address with this in each place."""
+    for rule in client.application.url_map.iter_rules():
+        if method in (rule.methods or ()):
+            yield rule, re.sub(r"<(?:\w+(?:\([^)]*\))?:)?\w+>", value, rule.rule)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_no_nul_in_an_address_breaks_it(client: FlaskClient, method: str) -> None:
+    client.set_cookie("argus_token", "t")
+    form = {"argus_token": "t"}
+    with configured(ARGUS_COMPAT_WAIT_S="0.01"):
+        for rule, address in built(client, method, "a%00b"):
+            if rule.arguments:
+                answer = client.open(address, method=method, data=form if rule.endpoint.startswith("web.") else None)
+                assert 400 <= answer.status_code < 500, (address, answer.text)
+
+
+def test_no_nul_in_a_field_breaks_a_form(client: FlaskClient) -> None:
+    client.set_cookie("argus_token", "t")
+    fields = ("prompts", "prompt", "tenant", "name", "key", "policy", "title", "idempotency_key")
+    for rule, address in built(client, "POST", "00000000-0000-0000-0000-000000000000"):
+        if rule.endpoint.startswith("web."):
+            for data in ({"argus_token": "t", "scopes": "read", name: NUL} for name in fields):
+                answer = client.post(address, data=data)
+                assert answer.status_code < 500, (address, data, answer.text)
+    refused = client.post("/keys", data={"argus_token": "t", "scopes": "read", "tenant": NUL})
+    assert (refused.status_code, refused.get_json()["field"]) == (400, "tenant")
+
+
+# --- the rate of submissions -----------------------------------------------------------------------------------------
+
+HANDS_IN = {
+    *("jobs.submit_job", "jobs.upload_job", "compare.submit_comparison", "web.submit", "web.submit_comparison"),
+    *("openai.generate", "openai_forms.edit", "openai.create_batch", "a1111.txt2img", "a1111.img2img"),
+}
+HANDS_NOTHING_IN = (
+    *("moves.", "webhooks.", "inputs.", "web.preview", "web.move_requests", "a1111."),
+    *("openai_forms.upload_file", "openai_forms.vary", "openai_forms.cancel_batch"),
+)
+
+
+def test_every_address_that_hands_in_work_is_refused_over_the_rate(client: FlaskClient) -> None:
+    """All others are listed too: what is new has to be sorted."""
+    app = client.application
+    with configured(ARGUS_RATE_LIMIT="1/hour"):
+        assert client.post("/v1/jobs", json={"prompt": "a fox"}).status_code == 202
+        answers = {
+            rule.endpoint: client.post(address, json={})
+            for rule, address in built(client, "POST", "00000000-0000-0000-0000-000000000000")
+            if needed(app, rule.endpoint) == (Scope.SUBMIT,)
+        }
+    counted = {endpoint for endpoint, answer in answers.items() if answer.status_code == 429}
+    assert counted == HANDS_IN
+    assert all(int(answers[endpoint].headers["Retry-After"]) > 0 for endpoint in counted)
+    assert [endpoint for endpoint in set(answers) - counted if not endpoint.startswith(HANDS_NOTHING_IN)] == []
+    assert rows() == (1, 1)

@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from flask import g, request
 
-from app.access import needs
+from app.access import submits
 from app.compat.a1111.answers import Txt2ImgOut
 from app.compat.a1111.blueprint import ERRORS, SOURCE, blueprint
 from app.compat.a1111.checkpoints import level_named
@@ -23,14 +23,13 @@ from app.sizes import Sizes
 from core.database import transaction
 from core.errors import Cancelled
 from core.families import Family, load_family
-from core.keys import Scope
 from core.settings import settings
 
 PREVIEWS = 2  # of each image, for who asks for its progress
 
 
 @blueprint.post("/txt2img")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(Txt2ImgIn, arg_name="wanted", example={"prompt": "a red apple", "seed": 7, "batch_size": 2})
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Txt2ImgOut, description="The images are there")
@@ -46,7 +45,7 @@ def txt2img(wanted: Txt2ImgIn, key: KeyIn) -> Txt2ImgOut:
 
 
 @blueprint.post("/img2img")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(Img2ImgIn, arg_name="wanted")
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(Txt2ImgOut, description="The images are there")

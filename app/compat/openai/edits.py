@@ -9,7 +9,7 @@ from flask import Response, request
 from pydantic import Field, PrivateAttr, model_validator
 
 from app import inputs
-from app.access import needs
+from app.access import needs, submits
 from app.compat.conventions import error_responses
 from app.compat.drawing import draw
 from app.compat.openai.answers import call_of
@@ -81,7 +81,7 @@ class EditIn(ImagesIn):
 
 
 @forms.post("/images/edits")
-@needs(Scope.SUBMIT)
+@submits
 @forms.input(EditIn, location="form_and_files", arg_name="wanted")
 @forms.input(KeyIn, location="headers", arg_name="key")
 @forms.output(ImagesOut, description="The images are there")

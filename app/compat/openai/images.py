@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from app.access import needs
+from app.access import submits
 from app.compat.conventions import REFUSALS, error_responses
 from app.compat.drawing import draw
 from app.compat.openai.answers import call_of
@@ -15,7 +15,6 @@ from app.compat.openai.schemas import ERROR_BODY, ImagesOut
 from app.compat.openai.stream import stream
 from app.schemas.submission import KeyIn
 from core.families import load_family
-from core.keys import Scope
 from core.settings import settings
 
 EXAMPLES = {
@@ -30,7 +29,7 @@ ERRORS = error_responses(ERROR_BODY, {**SAID, 404: "No such model"})
 
 
 @blueprint.post("/images/generations")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(ImagesIn, arg_name="wanted", examples=EXAMPLES)
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(ImagesOut, description="The images are there")

@@ -10,7 +10,7 @@ from flask import Response, request, stream_with_context
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from app.access import needs, owned
+from app.access import needs, owned, submits
 from app.compat.conventions import error_responses
 from app.compat.openai.batch import files, results, states
 from app.compat.openai.batch.keeper import KEEPER
@@ -40,6 +40,7 @@ from core.keys import Scope
 from core.settings import settings
 
 NO_FILE = error_responses(ERROR_BODY, {404: "No such file"})
+TOO_OFTEN = error_responses(ERROR_BODY, {429: "More than ARGUS_RATE_LIMIT"})
 NO_BATCH = error_responses(ERROR_BODY, {404: "No such batch"})
 Row = TypeVar("Row", StoredFile, Batch)
 
@@ -135,11 +136,11 @@ def delete_file(file_id: str) -> FileDeleted:
 
 
 @blueprint.post("/batches")
-@needs(Scope.SUBMIT)
+@submits
 @blueprint.input(BatchIn, arg_name="wanted")
 @blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(BatchOut)
-@blueprint.doc(responses=NO_FILE)
+@blueprint.doc(responses={**NO_FILE, **TOO_OFTEN})
 def create_batch(wanted: BatchIn, key: KeyIn) -> BatchOut:
     """Create a batch
 
