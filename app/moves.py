@@ -2,15 +2,19 @@
 
 What is asked for is done job by job, in portions, each committed: a client that hears no answer sends it again, and it
 goes on where it stopped. A job is told once, by who did what to how many.
+
+`first` and `last` are a priority beyond those of all that waits beside what is selected, of its class and tenant: one
+for all that is selected, so that this keeps its order. They may lie beyond any that can be asked for as a number.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from app.access import owned
@@ -20,16 +24,17 @@ from app.jobs import locked, note
 from app.records.jobs import find_job
 from app.records.lines import FROM_USERS
 from app.records.selection import conditions
-from app.schemas.selection import MOST_PRIORITY, Moved, MoveIn, ReorderIn
+from app.schemas.selection import Moved, MoveIn, ReorderIn
 from core.database import transaction
 from core.publishing import publish_jobs
-from core.tables import OPEN_STATES, Job, Request
+from core.tables import OPEN_STATES, Job, Request, ServiceClass
 from core.user_moves import CANCEL, PAUSE, RESUME, RETRY, Move, make, remaining, reordered
 
 MOVES = {move.name: move for move in (CANCEL, PAUSE, RESUME, RETRY)}
 AGAIN_S, PATIENCE_S = 0.05, 10.0  # for rows that somebody else is just moving
 
 Which = Sequence[ColumnElement[bool]]
+Order = tuple[ServiceClass, str]  # what is drawn in one order: a class of a tenant
 
 
 def move(name: str, asked: MoveIn, job_id: uuid.UUID | None = None) -> Moved:
@@ -41,22 +46,25 @@ def move(name: str, asked: MoveIn, job_id: uuid.UUID | None = None) -> Moved:
     """
     which = conditions(asked)
     with transaction() as session:
-        jobs = [find_job(session, job_id).id] if job_id else _jobs_with(session, name, which)
-    counts = [_of_job(name, asked, job, which) for job in jobs]
+        jobs = [find_job(session, job_id)] if job_id else _jobs_with(session, name, which)
+        priorities = _priorities(session, asked, job_id, which)
+    counts = []
+    for job in jobs:
+        made = MOVES[name] if name in MOVES else reordered(priorities[job.service_class, job.tenant])
+        counts.append(_of_job(made, asked, job.id, which))
     return Moved(move=name, dry_run=asked.dry_run, requests=sum(counts), jobs=sum(1 for count in counts if count))
 
 
-def _jobs_with(session: Session, name: str, which: Which) -> list[uuid.UUID]:
+def _jobs_with(session: Session, name: str, which: Which) -> list[Job]:
     """Jobs of the caller's, oldest first, with requests that it may be done to."""
     states = MOVES[name].states if name in MOVES else reordered(0).states
     mine = select(Request.id).where(Request.job_id == Job.id, Request.state.in_(states), *which).exists()
-    return list(session.scalars(owned(select(Job.id).where(FROM_USERS, mine)).order_by(Job.created_at, Job.id)))
+    return list(session.scalars(owned(select(Job).where(FROM_USERS, mine)).order_by(Job.created_at, Job.id)))
 
 
-def _of_job(name: str, asked: MoveIn, job_id: uuid.UUID, which: Which) -> int:
+def _of_job(move: Move, asked: MoveIn, job_id: uuid.UUID, which: Which) -> int:
     """How many of a job it was, or would be, done to."""
     with transaction() as session:
-        move = MOVES[name] if name in MOVES else reordered(_priority(session, asked, job_id))
         count = remaining(session, move, job_id, which)
         if asked.dry_run or not count:
             return count
@@ -75,7 +83,7 @@ def _prepare(session: Session, move: Move, job_id: uuid.UUID, which: Which, coun
     if move is RETRY:
         BACKLOG.admit(session, client_of(), count)
         job.cancelled_at = job.abandoned_at = None
-    if "priority" in move.values:
+    if "priority" in move.values and not which:
         job.priority = move.values["priority"]
     note(session, job_id, move.past, requests=count)
 
@@ -97,13 +105,14 @@ def _all_of(move: Move, job_id: uuid.UUID, which: Which) -> int:
             time.sleep(AGAIN_S)
 
 
-def _priority(session: Session, asked: MoveIn, job_id: uuid.UUID) -> int:
-    """The priority that is asked for; `first` and `last` are one more, or less, than others of the job's class have."""
+def _priorities(session: Session, asked: MoveIn, job_id: uuid.UUID | None, which: Which) -> Mapping[Order, int]:
+    """The priority that is asked for, by what is drawn in one order."""
     wanted = asked.priority if isinstance(asked, ReorderIn) else 0
     if isinstance(wanted, int):
-        return wanted
-    job = locked(session, job_id)
-    most = func.max(Request.priority) if wanted == "first" else func.min(Request.priority)
-    others = (Request.job_id != job_id, Request.service_class == job.service_class, Request.tenant == job.tenant)
-    known = session.scalar(select(most).where(*others, Request.state.in_(OPEN_STATES))) or 0
-    return max(-MOST_PRIORITY, min(MOST_PRIORITY, known + (1 if wanted == "first" else -1)))
+        return defaultdict(lambda: wanted)
+    end, beyond = (func.max, 1) if wanted == "first" else (func.min, -1)
+    selected = and_(true(), *which, *([Request.job_id == job_id] if job_id else []))
+    others = select(Request.service_class, Request.tenant, end(Request.priority))
+    others = others.where(Request.state.in_(OPEN_STATES), selected.is_not(true()))
+    ends = session.execute(others.group_by(Request.service_class, Request.tenant))
+    return defaultdict(lambda: beyond, {(kind, tenant): known + beyond for kind, tenant, known in ends})

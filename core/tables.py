@@ -62,7 +62,7 @@ class Job(Base):
     title: Mapped[str | None]
     service_class: Mapped[ServiceClass] = mapped_column(column_of(ServiceClass), default=ServiceClass.INTERACTIVE)
     size: Mapped[int]  # number of requests
-    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # as it was reordered last
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # as the whole was reordered last
     webhook: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # whom to tell: url, host, events
     webhook_told_at: Mapped[datetime | None]  # when it was noted that nothing of it is open any more
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -91,7 +91,9 @@ class JobOut(Out):
         "failed: nothing open and no image."
     )
     size: int
-    priority: int = Field(description="Higher goes first, among background work of its class.")
+    priority: int = Field(
+        description="Higher goes first, among background work of its class: as the whole job was reordered last."
+    )
     counts: dict[str, int]
     progress: float = Field(description="Share of requests that are done, failed or cancelled.")
     eta: EtaOut | None = Field(default=None, description="None once it is done, and while nothing was drawn lately.")

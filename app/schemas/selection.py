@@ -80,7 +80,7 @@ class ReorderIn(MoveIn):
 
     priority: Literal["first", "last"] | Annotated[AnyWhole, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] = Field(
         description=f"A whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}, 0 at first; or `first`, `last`: before, "
-        "or behind, all that waits of its class."
+        "or behind, all else that waits of its class, whatever that has. What is selected then has one priority."
     )
 
 

@@ -225,6 +225,45 @@ def test_background_work_is_drawn_by_priority_then_by_deadline(client: FlaskClie
     assert client.get(f"/v1/jobs/{second['id']}").get_json()["priority"] == 7
 
 
+def drawn_by(client: FlaskClient) -> list[str]:
+    """Prompts of background work, in the order in which it is drawn."""
+    family = load_family(settings().family)
+    return [str(one.prompt) for one in waiting(family, list(family.levels), True, 99)]
+
+
+def test_what_is_selected_of_several_jobs_goes_first_in_its_own_order(client: FlaskClient, submit: Submit) -> None:
+    for name in ("fox a", "owl", "fox b", "fox c"):
+        queued(submit(prompt=name, service_class="batch"))
+    assert moved(client, "/v1/requests/reorder", priority="first", prompt="fox b") == 1
+    assert moved(client, "/v1/requests/reorder", priority="first", prompt="fox") == 2  # b has the priority already
+    assert drawn_by(client) == ["fox a", "fox b", "fox c", "owl"]
+    assert moved(client, "/v1/requests/reorder", priority="first", prompt="fox") == 0
+    assert moved(client, "/v1/requests/reorder", priority="last", prompt="fox") == 3
+    assert drawn_by(client) == ["owl", "fox a", "fox b", "fox c"]
+
+
+def test_one_of_a_job_goes_before_the_others_and_the_job_has_the_priority_it_had(
+    client: FlaskClient, submit: Submit
+) -> None:
+    job = submit(prompts=["a", "b", "c"], service_class="batch")
+    queued(job)
+    path = f"/v1/jobs/{job['id']}/reorder"
+    assert moved(client, path, priority=5) == 3
+    assert moved(client, path, priority="first", ids=[job["requests"][2]["id"]]) == 1
+    assert drawn_by(client)[0] == "c"
+    assert client.get(job["links"]["self"]).get_json()["priority"] == 5
+
+
+def test_first_is_before_the_highest_priority_that_may_be_asked_for(client: FlaskClient, submit: Submit) -> None:
+    first, second = (submit(prompt=name, service_class="batch") for name in "ab")
+    for job in (first, second):
+        queued(job)
+    moved(client, f"/v1/jobs/{first['id']}/reorder", priority=1000)
+    for job, order in ((second, ["b", "a"]), (first, ["a", "b"])):
+        moved(client, f"/v1/jobs/{job['id']}/reorder", priority="first")
+        assert drawn_by(client) == order
+
+
 def test_it_is_known_who_did_what_to_how_many(client: FlaskClient, submit: Submit) -> None:
     job = submit(prompts=["a", "b"])
     for verb in ("pause", "resume", "cancel", "retry"):

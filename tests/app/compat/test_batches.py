@@ -219,23 +219,6 @@ def test_what_is_not_drawn_within_the_window_expires(api: OpenAI) -> None:
     assert (error["custom_id"], error["response"], error["error"]["code"]) == ("b", None, "batch_expired")
 
 
-def test_lines_are_read_as_there_is_room_and_each_once(api: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "CHUNK", 3)
-    batch = batch_of(api, *[call(str(number), prompt="a fox") for number in range(8)])
-    with configured(ARGUS_MAX_WAITING="4"):
-        for _ in range(8):
-            BACKLOG._count_at = -1e9  # count again
-            move_on()
-            waiting = [row for row in requests() if row.state == State.ACCEPTED]
-            assert len(waiting) <= 4
-            for row in waiting:
-                draw(str(row.id))
-    assert [row.custom_id for row in requests()] == [str(number) for number in range(8)]
-    batch = api.batches.retrieve(batch.id)
-    assert batch.status == "completed"
-    assert [line["custom_id"] for line in told(api, batch.output_file_id)] == [str(number) for number in range(8)]
-
-
 def test_two_keepers_read_a_batch_once(api: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "CHUNK", 5)
     batch_of(api, *[call(str(number), prompt="a fox") for number in range(60)])

@@ -1,6 +1,7 @@
 """The lines of a batch into requests of its job, some hundred a transaction with the place up to which it has read.
 
-So a web process that ends in between loses nothing and doubles nothing, whoever reads on.
+So a web process that ends in between loses nothing and doubles nothing, whoever reads on. As many are read as may be
+accepted now; those behind them wait for room, or for the next day.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from app.compat.openai.batch.validation import call_on
 from app.quota import take_quota
 from core.batch_tables import Batch, BatchLine
 from core.database import transaction
-from core.errors import ArgusError, OverQuota, TooLarge, TooMuchWaiting
+from core.errors import ArgusError, TooLarge, TooMuchWaiting, TooOften
 from core.families import Family, load_family
 from core.publishing import publish_jobs
 from core.requests import new_requests
@@ -28,6 +29,8 @@ from core.settings import settings
 from core.tables import Job
 
 CHUNK = 500  # lines
+Told = dict[str, Any]  # as JSON has it
+Rows = list[dict[str, Any]]
 
 
 def move_on(batch_id: uuid.UUID) -> bool:
@@ -58,14 +61,16 @@ def _has_time(session: Session, batch: Batch) -> bool:
 
 
 def _read(session: Session, batch: Batch) -> None:
-    """The next lines; raises `TooMuchWaiting` where there is no room for their requests yet."""
+    """The next lines, as far as there is room for their requests; raises `TooMuchWaiting` where there is for none."""
     job = session.get_one(Job, batch.job_id)
-    read = list(islice(lines(session, batch.input_file_id, batch.bytes_read), CHUNK))
     family, first = load_family(settings().family), job.size
-    rows: list[dict[str, Any]] = []
-    kept: list[dict[str, Any]] = []
-    for line in read:
-        call, made, error = _taken(line, family)
+    following = islice(lines(session, batch.input_file_id, batch.bytes_read), CHUNK)
+    rows, kept, end = Rows(), Rows(), batch.bytes_read
+    for line, call, asked, wrong in [(line, *_read_line(line, family)) for line in following]:
+        try:
+            made, error = _admitted(session, batch, asked, wrong)
+        except TooOften:
+            break
         kept.append({"batch_id": batch.id, "number": batch.lines_read + len(kept) + 1, "body": call["body"],
                      "custom_id": call["custom_id"], "first": first + len(rows), "images": len(made),
                      "error": error})  # fmt: skip
@@ -73,24 +78,30 @@ def _read(session: Session, batch: Batch) -> None:
             {**row, "id": uuid.uuid4(), "position": first + len(rows) + place, "custom_id": call["custom_id"]}
             for place, row in enumerate(made)
         ]
+        end = line.end
+    if not kept:
+        raise TooMuchWaiting("Not even the next line may be accepted now.")
     if rows:
-        _admit(session, batch, len(rows))
         new_requests(session, job, rows, batch.expires_at)
     session.execute(insert(BatchLine), kept)
     session.execute(update(Job).where(Job.id == job.id).values(size=first + len(rows)))
-    batch.lines_read, batch.bytes_read = batch.lines_read + len(read), read[-1].end
+    batch.lines_read, batch.bytes_read = batch.lines_read + len(kept), end
 
 
-def _admit(session: Session, batch: Batch, requests: int) -> None:
-    """Count these requests as accepted; what is too much today may be taken tomorrow."""
+def _admitted(session: Session, batch: Batch, asked: Rows, wrong: Told | None) -> tuple[Rows, Told | None]:
+    """A line's requests, counted as accepted, and what is wrong with it, as that it asks for more than may ever be;
+    raises `TooOften` where they may not be now."""
+    if not asked:
+        return asked, wrong
     try:
-        take_quota(session, batch.tenant, requests)
-        BACKLOG.admit(session, batch.client, requests)
-    except (TooLarge, OverQuota) as error:
-        raise TooMuchWaiting(error.message) from None
+        BACKLOG.admit(session, batch.client, len(asked))
+        take_quota(session, batch.tenant, len(asked))
+    except TooLarge as never:
+        return [], refusal(never)
+    return asked, wrong
 
 
-def _taken(line: Line, family: Family) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any] | None]:
+def _read_line(line: Line, family: Family) -> tuple[Told, Rows, Told | None]:
     """A line's call, the rows that it asks for, and what is wrong with it."""
     call = call_on(line.text) or {"custom_id": "", "body": {}}
     try:
