@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 from core.csv_cells import as_csv
 from core.errors import NotFound
 from core.images import ImageStore
-from core.results import COLUMNS, REMOVED, Result, as_json_line
+from core.results import COLUMNS, Result, as_json_line
 
 IN_MEMORY = 1024 * 1024  # bytes of a manifest, beyond which it lies on the disk meanwhile
 MANIFEST = "manifest"
@@ -89,7 +89,7 @@ def archive(kind: str, found: Iterator[Result]) -> Iterator[bytes]:
                 if result.key:
                     made.add(row["file"], store.get(result.key))
             except NotFound:
-                row = {**row, "file": None, "image": None, "error": REMOVED}
+                row = result.without_image
             table.write(as_csv(*row.values()))
             lines.write(as_json_line(row))
             if piece := sink.taken():

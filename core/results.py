@@ -32,6 +32,11 @@ class Result:
     row: dict[str, Any]
     key: str | None
 
+    @property
+    def without_image(self) -> dict[str, Any]:
+        """The row of one whose file turned out to be gone."""
+        return {**self.row, "file": None, "image": None, "error": REMOVED}
+
 
 def results(job_id: uuid.UUID, images: str, *which: ColumnElement[bool], after: int = -1) -> Iterator[Result]:
     """Each of these requests of a job, in order, behind a position; addresses of images begin with `images`."""

@@ -36,8 +36,8 @@ class SchedulingSettings(BaseSettings):
     retention_days: float = Field(
         0.0,
         ge=0,
-        description="Days after which jobs that have ended are removed with their images, where their tenant has no "
-        "number of its own. 0: never.",
+        description="Days after which jobs that have ended are removed with their images, from when anything was last "
+        "done of them, where their tenant has no number of its own. 0: never.",
     )
     action_days: float = Field(
         365.0, gt=0, description="Days that it is kept who created, cancelled and removed which job (`client_action`)."

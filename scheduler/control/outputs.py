@@ -1,7 +1,8 @@
-"""Results of jobs that are over, written where they asked for: images in order, then the manifest.
+"""Results of jobs that are over, written where they asked for: images in order, then the manifest, which names those
+that lie there.
 
 It goes on where it was, whoever was ended meanwhile: how far it is lies in the row. A place that cannot be written is
-tried again, ever more rarely, until the job is removed; the row says what went wrong.
+tried again, ever more rarely, until somebody removes the job; the row says what went wrong.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ def _write(job_id: uuid.UUID, end: float) -> int:
         if time.monotonic() > end:
             _note(job_id, next_at=func.now())
             return written
+    there = _files_in(place, root)
     for name, (head, line) in MANIFESTS.items():
         with place.open(f"{root}/{name}", "w", encoding="utf-8", newline="") as sink:
-            _list(sink, head, (line(result.row) for result in results(job_id, IMAGES)))
+            _list(sink, head, (line(_row(result, there)) for result in results(job_id, IMAGES)))
     _note(job_id, ended_at=func.now(), error=None)
     log.info("results written", job=str(job_id), place=output.url)
     return written
@@ -93,6 +95,20 @@ def _put(place: Any, path: str, store: ImageStore, result: Result) -> bool:
     with place.open(path, "wb") as sink:
         sink.write(data)
     return True
+
+
+def _files_in(place: Any, folder: str) -> set[str]:
+    """Names of the files that lie there now."""
+    place.invalidate_cache(folder)
+    try:
+        return {path.rpartition("/")[2] for path in place.ls(folder, detail=False)}
+    except FileNotFoundError:  # a bucket has no empty folders
+        return set()
+
+
+def _row(result: Result, there: set[str]) -> dict[str, Any]:
+    """A request's row; one whose image could not be written says that it has none."""
+    return result.without_image if result.key and result.row["file"] not in there else result.row
 
 
 def _list(sink: IO[str], head: str, lines: Iterator[str]) -> None:

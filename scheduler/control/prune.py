@@ -1,6 +1,7 @@
-"""Jobs that have ended, and that are older than they are kept, are removed: rows first, then files, some at a time.
-With the last image of a prompt its embedding goes. So are files of OpenAI's clients that have expired, and images to
-begin with that no request names any more.
+"""Jobs of which nothing was done for longer than they are kept are removed: rows first, then files, some at a time.
+None that is open, or whose results are still to be written where they asked for; a retry stops what is left of a
+removal. With the last image of a prompt its embedding goes. So do files of OpenAI's clients that have expired, and
+images to begin with that no request names any more.
 
 How long a job is kept is its tenant's own number of days, or ARGUS_RETENTION_DAYS. What a store that is away keeps of a
 removed job, `scheduler.control.orphan_files` finds: no row names it any more.
@@ -27,19 +28,27 @@ from core.tables import Image, Job, Request
 from core.tenant_tables import ITSELF
 
 log = structlog.get_logger(__name__)
+Values = dict[str, float | str | None]
 PORTION = 1_000  # requests of one transaction
 TURN_S = 5.0  # of each minute
-PAST = """
-job.created_at < now() - make_interval(secs => 86400 * coalesce(tenant.retention_days, :days))
+SINCE = "now() - make_interval(secs => 86400 * coalesce(tenant.retention_days, :days))"
+ENDED = f"""
+greatest(job.created_at, job.cancelled_at) < {SINCE}
 AND coalesce(tenant.retention_days, :days) > 0
 AND (CAST(:tenant AS text) IS NULL OR job.tenant = :tenant)
 AND NOT EXISTS (
-    SELECT 1 FROM request r WHERE r.job_id = job.id AND r.state IN ('accepted', 'queued', 'running', 'paused')
+    SELECT FROM request r WHERE r.job_id = job.id AND r.state IN ('accepted', 'queued', 'running', 'paused')
 )
+AND NOT EXISTS (SELECT FROM job_output o WHERE o.job_id = job.id AND o.ended_at IS NULL)
+AND NOT EXISTS (SELECT FROM client_action c WHERE c.job_id = job.id AND c.at >= {SINCE})
 """
+LAST = "(SELECT max(greatest(r.accepted_at, r.stored_at)) FROM request r WHERE r.job_id = job.id)"
+PAST = f"{ENDED} AND coalesce({LAST}, job.created_at) < {SINCE}"
 NEXT = text(f"""
 SELECT job.id FROM job LEFT JOIN tenant ON tenant.name = job.tenant WHERE {PAST} ORDER BY job.created_at LIMIT 100
 """)
+# What may have become otherwise since a job was listed: somebody did something to it.
+STILL = text(f"SELECT FROM job LEFT JOIN tenant ON tenant.name = job.tenant WHERE job.id = :job AND {ENDED}")
 COUNTED = text(f"""
 SELECT job.tenant, count(DISTINCT job.id) AS jobs, count(DISTINCT r.id) AS requests, count(i.id) AS images,
        coalesce(sum(i.bytes), 0) AS bytes
@@ -124,23 +133,25 @@ def remove_unnamed_inputs(store: ImageStore) -> int:
 def _removals(store: ImageStore, days: float | None, tenant: str | None) -> Iterator[int]:
     while jobs := _next(days, tenant):
         for job in jobs:
-            yield from remove_job(store, job)
+            while count := _remove_some(store, job, _values(days, tenant)):
+                yield count
+            yield 0
 
 
-def remove_job(store: ImageStore, job_id: uuid.UUID) -> Iterator[int]:
-    """Remove a job, some of its requests at a time, each with its images; yields how many, and itself at the end."""
-    while count := _remove_some(store, job_id):
-        yield count
+def _remove_some(store: ImageStore, job_id: uuid.UUID, values: Values) -> int:
+    """Remove some of a job's requests with their images, after the last the job itself; returns how many that were.
+
+    Whoever moves requests of a job locks it first, and notes that: until the end of this nobody does.
+    """
     with transaction() as session:
-        session.execute(delete(Job).where(Job.id == job_id))
-        session.add(ClientAction(client=ITSELF, action="removed", job_id=job_id, details={"reason": "retention"}))
-    yield 0
-
-
-def _remove_some(store: ImageStore, job_id: uuid.UUID) -> int:
-    with transaction() as session:
+        session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+        if session.execute(STILL, {**values, "job": job_id}).first() is None:
+            return 0
         some = select(Request.id).where(Request.job_id == job_id).order_by(Request.position).limit(PORTION)
         ids = list(session.scalars(some))
+        if not ids:
+            session.execute(delete(Job).where(Job.id == job_id))
+            session.add(ClientAction(client=ITSELF, action="removed", job_id=job_id, details={"reason": "retention"}))
         keys = list(session.scalars(select(Image.key).where(Image.request_id.in_(ids))))
         prompts = set(session.execute(select(Request.tenant, digest_of(Request.prompt)).where(Request.id.in_(ids))))
         session.execute(delete(Request).where(Request.id.in_(ids)))
@@ -163,5 +174,5 @@ def _next(days: float | None, tenant: str | None) -> list[uuid.UUID]:
         return list(session.scalars(NEXT, _values(days, tenant)))
 
 
-def _values(days: float | None, tenant: str | None) -> dict[str, float | str | None]:
+def _values(days: float | None, tenant: str | None) -> Values:
     return {"days": settings().retention_days if days is None else days, "tenant": tenant}

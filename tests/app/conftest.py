@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image as Picture
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from app import bell
 from app.keyring import KEYRING
 from core import celery
+from core.client_tables import ClientAction
 from core.database import transaction
 from core.families import Family, load_family
 from core.images import ImageStore
@@ -208,6 +209,15 @@ def draw(request_id: str, level: str = "exact", score: float | None = 0.8) -> st
             session.add(Score(image_id=image_id, scorer="paper-clip 1", value=score))
             request.scored_at = now
     return str(image_id)
+
+
+def age(job_id: uuid.UUID, days: float) -> None:
+    """Have all that was done of a job have been so many days ago."""
+    at = func.now() - timedelta(days=days)
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(created_at=at))
+        session.execute(update(Request).where(Request.job_id == job_id).values(accepted_at=at, stored_at=at))
+        session.execute(update(ClientAction).where(ClientAction.job_id == job_id).values(at=at))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, update
 
 from core.database import transaction
+from core.images import ImageStore
 from core.outputs import JobOutput
+from core.results import REMOVED
+from core.tables import Image
 from scheduler.control import outputs
 from tests.app.conftest import Held, code_and_field, configured, draw
 
@@ -81,6 +85,22 @@ def test_images_and_manifest_are_written_once_the_job_is_over(
     assert (said["url"], said["written"], said["error"]) == (f"{allowed}/team/{job['id']}", 2, None)
     assert said["ended_at"]
     assert "All results are in" in client.get(f"/jobs/{job['id']}", headers=PAGE).text
+
+
+def test_an_image_whose_file_is_gone_is_listed_as_removed_in_both_manifests(
+    client: FlaskClient, submit: Submit, allowed: str
+) -> None:
+    job = submit(prompts=["a cat", "a dog"], output=f"{allowed}/team")
+    gone, _ = (draw(request["id"]) for request in job["requests"])
+    with transaction() as session:
+        ImageStore().delete(session.get_one(Image, uuid.UUID(gone)).key)
+    assert outputs.write_outputs() == 1
+    folder = Path(allowed.removeprefix("file://")) / "team" / job["id"]
+    lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    table = list(csv.DictReader((folder / "manifest.csv").read_text().splitlines()))
+    assert [lines[0][name] for name in ("file", "image", "error")] == [None, None, REMOVED]
+    assert [table[0][name] for name in ("file", "image", "error")] == ["", "", REMOVED]
+    assert {row["file"] for row in lines} - {None} == {path.name for path in folder.glob("*.png")}
 
 
 def test_it_goes_on_where_it_was(

@@ -17,10 +17,11 @@ from core.client_tables import ClientAction
 from core.database import transaction
 from core.errors import NotFound
 from core.images import ImageStore
+from core.outputs import JobOutput
 from core.tables import Image, Job, Request
 from core.tenant_tables import Tenant
 from scheduler.control import prune
-from tests.app.conftest import configured, draw, rows
+from tests.app.conftest import age, configured, draw, rows
 
 Submit = Callable[..., dict[str, Any]]
 
@@ -33,11 +34,11 @@ def ended(client: FlaskClient, submit: Submit) -> Callable[..., uuid.UUID]:
         job = submit(prompts=["a", "b"])
         for request in job["requests"]:
             draw(request["id"])
-        at = func.now() - timedelta(days=days)
+        made = uuid.UUID(job["id"])
+        age(made, days)
         with transaction() as session:
-            mine = update(Job).where(Job.id == uuid.UUID(job["id"]))
-            session.execute(mine.values(created_at=at, tenant=tenant))
-        return uuid.UUID(job["id"])
+            session.execute(update(Job).where(Job.id == made).values(tenant=tenant))
+        return made
 
     return made
 
@@ -93,6 +94,70 @@ def test_a_job_that_is_not_over_stays_however_old_it_is(ended: Callable[..., uui
         first = select(Request.id).where(Request.job_id == job).limit(1).scalar_subquery()
         session.execute(update(Request).where(Request.id == first).values(state="paused"))
     assert prune.prune(days=30) == 0
+
+
+@pytest.mark.parametrize("what", ["stored", "cancelled", "retried", "reordered"])
+def test_days_count_from_when_anything_was_last_done_of_a_job(
+    client: FlaskClient, ended: Callable[..., uuid.UUID], what: str
+) -> None:
+    job, yesterday = ended(100), func.now() - timedelta(days=1)
+    first = select(Request.id).where(Request.job_id == job).limit(1).scalar_subquery()
+    with transaction() as session:
+        if what == "stored":
+            session.execute(update(Request).where(Request.id == first).values(stored_at=yesterday))
+        elif what == "cancelled":
+            session.execute(update(Job).where(Job.id == job).values(cancelled_at=yesterday))
+        elif what == "retried":
+            session.execute(update(Request).where(Request.id == first).values(accepted_at=yesterday, state="failed"))
+        else:
+            session.add(ClientAction(client="a", action=what, job_id=job, details={}, at=yesterday))
+    assert (prune.prunable(days=2), prune.prune(days=2), jobs()) == ([], 0, {job})
+    assert prune.prune(days=0.5) == 2
+
+
+def test_a_job_whose_results_are_still_to_be_written_stays(
+    client: FlaskClient, ended: Callable[..., uuid.UUID]
+) -> None:
+    job = ended(100)
+    with transaction() as session:
+        session.add(JobOutput(job_id=job, url="memory://bucket/x"))
+    assert prune.prune(days=30) == 0
+    with transaction() as session:
+        session.execute(update(JobOutput).values(ended_at=func.now()))
+    assert prune.prune(days=30) == 2
+
+
+def test_what_is_retried_between_being_listed_and_removed_stays(
+    client: FlaskClient, ended: Callable[..., uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, other = ended(101), ended(100)
+    with transaction() as session:
+        session.execute(update(Request).where(Request.job_id == other).values(state="failed"))
+    listed = prune._next
+
+    def then_retried(*which: Any) -> list[uuid.UUID]:
+        found = listed(*which)
+        if other in found:
+            assert client.post(f"/v1/jobs/{other}/retry").get_json()["requests"] == 2
+        return found
+
+    monkeypatch.setattr(prune, "_next", then_retried)
+    assert prune.prune(days=30) == 2
+    assert jobs() == {other}
+    assert job not in jobs()
+
+
+def test_a_retry_stops_a_removal_that_has_begun(
+    client: FlaskClient, ended: Callable[..., uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "PORTION", 1)
+    job = ended(100)
+    with transaction() as session:
+        session.execute(update(Request).values(state="failed"))
+    assert prune.prune(days=30, most_s=0.0) == 1
+    assert client.post(f"/v1/jobs/{job}/retry").get_json()["requests"] == 1
+    assert prune.prune(days=30) == 0
+    assert rows() == (1, 1)
 
 
 def test_a_turn_that_ends_in_the_middle_goes_on_with_the_next(

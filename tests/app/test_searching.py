@@ -17,10 +17,10 @@ from core.database import transaction
 from core.families import load_family
 from core.search_tables import PromptEmbedding, SearchText
 from core.settings import settings
-from core.tables import Job, Request
+from core.tables import Request
 from scheduler.control import prune
 from scheduler.prediction.prompt_index import PromptIndex
-from tests.app.conftest import Held, code_and_field, configured, draw, meanwhile
+from tests.app.conftest import Held, age, code_and_field, configured, draw, meanwhile
 
 Submit = Callable[..., dict[str, Any]]
 PAGE = {"Accept": "text/html"}
@@ -140,9 +140,7 @@ def test_a_tenant_finds_its_own_images_only(client: FlaskClient, keys: Held) -> 
 def test_with_the_last_image_of_a_prompt_goes_what_was_kept_of_it(client: FlaskClient) -> None:
     old, _ = drawn(client, ANIMALS), drawn(client, ANIMALS[:1])
     index().turn()
-    with transaction() as session:
-        past = update(Job).where(Job.id == uuid.UUID(old))
-        session.execute(past.values(created_at=func.now() - timedelta(days=31)))
+    age(uuid.UUID(old), days=31)
     with configured(ARGUS_RETENTION_DAYS="30"):
         assert prune.prune() == 2
     with transaction() as session:

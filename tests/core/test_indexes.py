@@ -151,6 +151,7 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     ),
     "gallery by meaning": in_session(lambda session: gallery.nearest_images(session, Selection(), SEARCH)),
     "list of requests": in_session(lambda session: selection.request_list(session, ListIn())),
+    "jobs to remove by age": lambda: prune._next(DAYS / 2, None),
     "images that none begins with": lambda: prune.remove_unnamed_inputs(ImageStore()),
     "plan": in_session(plan.plan_page),
     "jobs": in_session(jobs.job_list),
