@@ -1,7 +1,7 @@
 """What is sent again is answered again, and done once.
 
 It is sent again if it has the `Idempotency-Key` of an earlier call that made something: a job, an uploaded file, a
-batch (draft-ietf-httpapi-idempotency-key); or if an OpenAI client says that it tries the same once more
+batch, a secret (draft-ietf-httpapi-idempotency-key); or if an OpenAI client says that it tries the same once more
 (`X-Stainless-Retry-Count`), as those do after a timeout or a lost connection: then the job of the first try is joined,
 so long as nothing of it has failed or was cancelled. Keys and tries are committed with what they made. Who comes with
 the same key meanwhile waits for that commit, and is told 409 when it takes too long. Forms of pages have a key in a
@@ -34,7 +34,8 @@ MOST_CHARS = 255
 AGAIN_S = 1  # after which a call whose first is under way is sent again
 TRY = "try\n"  # begins the key of a try, before its job's id; no client's key has a line break
 TRIED_FOR = timedelta(minutes=10)  # so long the first try is known
-FORMS, FIELD = ("web.submit", "web.submit_comparison"), "idempotency_key"  # of pages, which send no header
+FIELD = "idempotency_key"  # of pages' forms, which send no header
+FORMS = ("web.submit", "web.submit_comparison", "web.new_key", "web.ask_what_if")
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,11 @@ def first_job(session: Session, wanted: JobIn, source: str, job_id: uuid.UUID) -
     """
     if not has_request_context():
         return None
-    form_key = request.form.get(FIELD) if request.endpoint in FORMS else None
-    if not (HEADER in request.headers or TRIES in request.headers or form_key):
+    if HEADER in request.headers or _form_key():
+        return first_made(session, _digest(source, wanted), job_id)
+    if TRIES not in request.headers:
         return None
     digest = _digest(source, wanted)
-    if HEADER in request.headers:
-        return first_made(session, digest, job_id)
-    if form_key:  # what was changed since is another submission
-        text = digest_of(f"{request.endpoint} {form_key} {digest}".encode())
-        return claim(session, Key(client_of(), text, digest), job_id)
     if request.headers[TRIES] != "0" and (first := _join(session, digest)):
         return first
     session.add(IdempotencyKey(client=client_of(), key=f"{TRY}{job_id}", digest=digest, job_id=job_id))
@@ -77,8 +74,8 @@ def _digest(source: str, wanted: JobIn) -> str:
 
 
 def first_made(session: Session, digest: str, made: uuid.UUID) -> uuid.UUID | None:
-    """What this HTTP request made when it was sent with the same `Idempotency-Key` before; none, and noted that it
-    makes this one, the first time, or if it has no key. In the caller's transaction.
+    """What this HTTP request made when it was sent with the same `Idempotency-Key`, or by the same form, before; none,
+    and noted that it makes this one, the first time, or if it has no key. In the caller's transaction.
 
     Args:
         digest: of all that was sent, as it was understood (`digest_of`).
@@ -87,11 +84,20 @@ def first_made(session: Session, digest: str, made: uuid.UUID) -> uuid.UUID | No
         BadInput: a key that cannot be.
         KeyReused, KeyInFlight: as `claim`.
     """
-    if (text := request.headers.get(HEADER)) is None:
+    if not has_request_context():
         return None
-    if not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
+    if (text := request.headers.get(HEADER)) is None:
+        if not (form_key := _form_key()):
+            return None
+        text = digest_of(f"{request.endpoint} {form_key} {digest}".encode())  # what was changed since is another one
+    elif not 1 <= len(text) <= MOST_CHARS or not text.isascii() or not text.isprintable():
         raise BadInput(f"The key has 1 to {MOST_CHARS} printable ASCII characters.", field=HEADER)
     return claim(session, Key(client_of(), text, digest), made)
+
+
+def _form_key() -> str:
+    """The key of a page's form; empty where there is none."""
+    return request.form.get(FIELD, "") if request.endpoint in FORMS else ""
 
 
 def digest_of(*parts: bytes) -> str:

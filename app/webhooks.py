@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.errors import BadInput
+from app.idempotency import HEADER, digest_of, first_made
+from core.errors import BadInput, Conflict
 from core.webhook_tables import WebhookEndpoint, WebhookEvent
 from core.webhooks.addresses import target_of
 from core.webhooks.payloads import JOB_DONE, TEST
@@ -48,9 +49,16 @@ def set_endpoint(session: Session, tenant: str, url: str | None, events: Sequenc
 
 
 def new_secret(session: Session, tenant: str) -> str:
-    """Make a secret that signs from now on; the one before signs too for a day, so that receivers can change."""
+    """Make a secret that signs from now on; the one before signs too for a day, so that receivers can change.
+
+    Sent again (`app.idempotency`), it is the first one; raises `Conflict` where that was replaced since.
+    """
     made = f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
     before = _secret(session, tenant)
+    if first := first_made(session, digest_of(b"secret"), _id_of(made)):
+        if before is None or _id_of(before) != first:
+            raise Conflict("The secret that this key made was replaced since.", field=HEADER)
+        return before
     values: dict[str, Any] = {"secret": made, "secret_before": before}
     values["secret_before_until"] = func.now() + ROTATION if before else None
     _write(session, tenant, values)
@@ -74,6 +82,10 @@ def test_event(session: Session, tenant: str, url: str | None) -> WebhookEvent:
 
 def _secret(session: Session, tenant: str) -> str | None:
     return session.scalar(select(WebhookEndpoint.secret).where(WebhookEndpoint.tenant == tenant))
+
+
+def _id_of(secret: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, secret)
 
 
 def _write(session: Session, tenant: str, values: dict[str, Any]) -> None:

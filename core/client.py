@@ -60,7 +60,7 @@ class ArgusClient:
 
     def send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send JSON to a path; returns the JSON of the answer."""
-        return self._json(method, path, json=body)
+        return self._json(method, path, json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
     def job(self, job_id: str, page: int = 1, per_page: int = 1) -> dict[str, Any]:
         """A job with its counts and one page of its requests."""

@@ -10,6 +10,7 @@ from apiflask import APIBlueprint
 from app import webhooks
 from app.access import caller, needs
 from app.records.webhooks import chosen, endpoint_out, event_list, event_out, event_page, find_event
+from app.schemas.submission import KeyIn
 from app.schemas.webhooks import (
     EndpointIn,
     EndpointOut,
@@ -65,8 +66,10 @@ def set_endpoint(wanted: EndpointIn) -> Any:
 
 @blueprint.post("/secret")
 @needs(Scope.SUBMIT)
+@blueprint.input(KeyIn, location="headers", arg_name="key")
 @blueprint.output(SecretOut, 201, description="The secret, told this once")
-def make_secret() -> Any:
+@blueprint.doc(responses={409: "The secret that this `Idempotency-Key` made was replaced since"})
+def make_secret(key: KeyIn) -> Any:
     """Make a secret
 
     It signs from now on, and is told this once; the one before signs too for a day.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -9,17 +10,22 @@ from sqlalchemy import select
 
 from app.access import needs
 from app.errors import answer
+from app.idempotency import digest_of, first_made
 from app.keyring import KEYRING
 from app.records.in_force import in_force
 from app.security import check_form
 from app.web.blueprint import blueprint
 from core.database import transaction
-from core.errors import ArgusError, BadInput
+from core.errors import ArgusError, BadInput, Conflict
 from core.keys import USUAL, Scope, create_key, find_key, list_keys, revoke_key
 from core.tenant_tables import Tenant
 from core.tenants import create_tenant
 
 MOST_WEIGHT = 1000.0
+SENT_TWICE = (
+    "This form was sent twice: its key was made the first time, and shown then. If nobody saw it, revoke it below and "
+    "create another."
+)
 
 
 @blueprint.get("/settings")
@@ -39,16 +45,18 @@ def keys() -> str:
 @blueprint.post("/keys")
 @needs(Scope.ADMIN)
 def new_key() -> Any:
-    """Make a key, and its tenant where there is none; the whole key is shown once, now."""
+    """Make a key, and its tenant where there is none; the whole key is shown once, now. Sent twice, one is made."""
     check_form()
     said = request.form
     try:
         scopes = _scopes(said.getlist("scopes"))
         with transaction() as session:
-            tenant = said.get("tenant", "").strip()
+            tenant, name = said.get("tenant", "").strip(), said.get("name", "").strip() or "by the page"
+            if first_made(session, digest_of(repr((tenant, name, scopes)).encode()), uuid.uuid4()):
+                raise Conflict(SENT_TWICE)
             if session.get(Tenant, tenant) is None:
                 create_tenant(session, tenant, weight=_weight(said.get("weight", "")))
-            _, written = create_key(session, tenant, said.get("name", "").strip() or "by the page", scopes)
+            _, written = create_key(session, tenant, name, scopes)
     except ArgusError as error:
         return answer(error) if error.status >= 500 else (_page(error=error, values=said), error.status)
     KEYRING.forget()

@@ -12,6 +12,7 @@ from flask import redirect, render_template, request, url_for
 from pydantic import BaseModel, Field
 
 from app.access import caller, needs
+from app.idempotency import digest_of, first_made
 from app.records.plan import workers as all_workers
 from app.schemas.base import AnyWhole
 from app.schemas.plan import PlanPage, WorkerOut
@@ -43,7 +44,7 @@ class Asked(BaseModel):
 @blueprint.post("/dashboard/what-if")
 @needs(Scope.ADMIN)
 def ask_what_if() -> Any:
-    """Have it simulated; the page waits for what is found."""
+    """Have it simulated, once if it is sent twice; the page waits for what is found."""
     check_form()
     said = request.form
     with transaction() as session:
@@ -51,9 +52,12 @@ def ask_what_if() -> Any:
     asked = checked(said.get("policy", ""), {name: said.get(f"{OF_TYPE}{name}", "0") for name in known})
     question = WhatIf(id=uuid.uuid4(), policy=asked.policy, workers=asked.workers)
     with transaction() as session:
-        session.add(question)
-    publish(SCHEDULER_QUEUE, [AskWhatIf()])
-    return redirect(url_for("web.dashboard", minutes=60, what_if=question.id, _anchor="what-if"), 303)
+        first = first_made(session, digest_of(asked.model_dump_json().encode()), question.id)
+        if first is None:
+            session.add(question)
+    if first is None:
+        publish(SCHEDULER_QUEUE, [AskWhatIf()])
+    return redirect(url_for("web.dashboard", minutes=60, what_if=first or question.id, _anchor="what-if"), 303)
 
 
 @blueprint.get("/dashboard/what-if/<uuid:question_id>")

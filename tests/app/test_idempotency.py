@@ -16,12 +16,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, text
 
 from app import listening
+from app.idempotency import FORMS
 from bench.chaos.proxy import Cut, Proxy
 from core import database as core_database
 from core.client_tables import IdempotencyKey
 from core.database import forget_connections, transaction
+from core.tenant_tables import ApiKey
 from scheduler.control.trim import trim_history
-from tests.app.conftest import code_and_field, configured, draw, rows
+from tests.app.conftest import Held, code_and_field, configured, draw, rows
 from tests.conftest import Services
 
 KEY = {"Idempotency-Key": "k-1"}
@@ -169,16 +171,53 @@ def test_every_address_that_makes_something_takes_a_key(client: FlaskClient) -> 
     }
     assert taking == {
         *("/v1/jobs", "/v1/jobs/csv", "/v1/compare", "/v1/images/generations", "/v1/images/edits"),
-        *("/v1/files", "/v1/batches", "/sdapi/v1/txt2img", "/sdapi/v1/img2img"),
+        *("/v1/files", "/v1/batches", "/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/v1/webhooks/secret"),
     }
     assert {path for path in set(posts) - taking if not path.startswith("/sdapi/")} == {
         "/v1/images/variations",  # always refused
         "/v1/inputs",  # the same file is kept once
         "/v1/batches/{batch_id}/cancel",  # the second time it changes nothing, nor do moves of requests
         *("/v1/requests/{move}", "/v1/jobs/{job_id}/{move}", "/v1/requests/reorder", "/v1/jobs/{job_id}/reorder"),
-        *("/v1/webhooks/secret", "/v1/webhooks/test", "/v1/webhooks/replay"),  # each time again, as asked
+        *("/v1/webhooks/test", "/v1/webhooks/replay"),  # each time again, as asked
         "/v1/webhooks/events/{event_id}/replay",
     }
+
+
+def test_every_form_of_a_page_that_makes_something_has_a_key(client: FlaskClient) -> None:
+    """Those that make nothing are listed: what is new has to be sorted."""
+    rules = client.application.url_map.iter_rules()
+    forms = {rule.endpoint for rule in rules if rule.endpoint.startswith("web.") and "POST" in (rule.methods or ())}
+    assert forms - set(FORMS) == {
+        *("web.take_key", "web.sign_out", "web.preview"),
+        *("web.revoke", "web.move_requests"),  # the second time they change nothing
+    }
+
+
+def test_a_key_that_is_asked_for_twice_by_one_form_is_made_once(client: FlaskClient, keys: Held) -> None:
+    admin = keys.bearer("admin")
+    page = client.get("/keys", headers=admin).text
+    fields = dict(re.findall(r'name="(argus_token|idempotency_key)" value="([^"]+)"', page))
+    wanted = {**fields, "tenant": "ours", "name": "ci", "scopes": "read"}
+    first, again = (client.post("/keys", data=wanted, headers=admin) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 409)
+    assert 'class="secret"' in first.text
+    assert "was made the first time" in again.text
+    assert client.post("/keys", data={**wanted, "name": "cd"}, headers=admin).status_code == 200
+    with transaction() as session:
+        names = session.scalars(select(ApiKey.name).where(ApiKey.name.in_(("ci", "cd")))).all()
+    assert sorted(names) == ["cd", "ci"]
+
+
+def test_a_secret_that_is_asked_for_again_is_the_first_one_until_it_is_replaced(client: FlaskClient) -> None:
+    def ask(key: str) -> Any:
+        return client.post("/v1/webhooks/secret", headers={"Idempotency-Key": key})
+
+    first, again = ask("k-1"), ask("k-1")
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.get_json() == again.get_json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert ask("k-2").get_json() != first.get_json()
+    assert code_and_field(ask("k-1")) == (409, "conflict", "Idempotency-Key")
 
 
 def test_the_key_of_a_job_that_was_removed_makes_no_second_one(client: FlaskClient) -> None:

@@ -68,6 +68,18 @@ def test_it_is_asked_waited_for_and_stands_beside_what_was(client: FlaskClient, 
     assert re.search(r"off by [\d.]+ points and quality by [\d.]+ points: smaller differences say nothing", said)
 
 
+def test_a_question_that_is_sent_twice_is_asked_once(client: FlaskClient, hour: World) -> None:
+    page = client.get("/dashboard", headers=PAGE).text
+    fields = dict(re.findall(r'name="(argus_token|idempotency_key)" value="([^"]+)"', page))
+    said = {**fields, "policy": "argus", "workers-cpu": "2"}
+    first, again = (client.post("/dashboard/what-if", data=said, headers=PAGE) for _ in range(2))
+    assert (first.status_code, again.location) == (303, first.location)
+    other = client.post("/dashboard/what-if", data={**said, "workers-cpu": "3"}, headers=PAGE)
+    assert other.location != first.location
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(WhatIf)) == 2
+
+
 def test_the_same_again_is_simulated_once(client: FlaskClient, hour: World) -> None:
     ask(client)
     answer_what_ifs()
