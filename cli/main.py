@@ -36,6 +36,7 @@ COMMANDS = {
     "resume": ("cli.moves:resume", "Go on with what is paused of JOB."),
     "retry": ("cli.moves:retry", "Draw again what failed or was cancelled of JOB: same ids, same seeds."),
     "prune": ("cli.prune:prune", "Remove jobs that have ended and are older than they are kept."),
+    "reindex": ("cli.reindex:reindex", "Rebuild the indexes of the tables that change most, while Argus runs."),
     "wait": ("cli.results:wait", "Wait until nothing of JOB is open, and say how far it is meanwhile."),
     "results": ("cli.results:results", "Write the images of JOB and their manifest into a folder or a bucket."),
     "reorder": ("cli.moves:reorder", "Say what of the background work is drawn first."),

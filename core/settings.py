@@ -52,7 +52,8 @@ class PlaceSettings(BaseSettings):
     )
     migration_url: str = Field(
         "",
-        description="The same database as a role that owns its tables, for `argus run migrate`. Empty: `database_url`.",
+        description="The same database as a role that owns its tables, for `argus run migrate` and `reindex`. "
+        "Empty: `database_url`.",
     )
     report_url: str = Field(
         "",
