@@ -166,8 +166,9 @@ def test_every_variable_that_a_container_expands_is_given_to_it():
 
 def test_only_the_example_of_the_secrets_is_kept_in_git():
     assert (ROOT / "deploy/argus.env.example").is_file()
+    secret = {".env", "deploy/argus.env", "deploy/settings.env", "deploy/metrics.key"}
     for file in (".gitignore", ".dockerignore"):
-        assert {".env", "deploy/argus.env", "deploy/settings.env"} <= set((ROOT / file).read_text().split())
+        assert secret <= set((ROOT / file).read_text().split())
 
 
 def test_each_gpu_has_a_worker_of_its_own_with_a_name_of_its_own():

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,17 @@ from sqlalchemy import create_engine, text
 from core.database import sqlalchemy_url
 from core.postgres import make_roles
 from core.settings import ROOT
+from tests.app.conftest import Held
 from tests.app.conftest import client as client
 from tests.app.conftest import family as family
 from tests.app.conftest import family_file as family_file
+from tests.app.conftest import keys as keys
 from tests.conftest import Services
 
 PROMETHEUS, DASHBOARDS = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana" / "dashboards"
 RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"][0]["rules"]
+SCRAPED = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+KEY_FILE = "/run/secrets/metrics_key"
 TESTS = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
 PROMTOOL = shutil.which("promtool")
 BOARDS = sorted(DASHBOARDS.glob("*.json"))
@@ -48,6 +53,34 @@ def test_promtool_has_each_rule_fire_when_it_should_and_only_then() -> None:
     for words in (("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")):
         done = subprocess.run([str(PROMTOOL), *words], cwd=PROMETHEUS, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian has it in `prometheus`)")
+def test_promtool_finds_nothing_wrong_with_what_is_scraped(tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    places = {KEY_FILE: tmp_path / "key", "/etc/prometheus/rules.yml": PROMETHEUS / "rules.yml"}
+    text = (PROMETHEUS / "prometheus.yml").read_text()
+    for inside, here in places.items():
+        text = text.replace(inside, str(here))
+    (tmp_path / "prometheus.yml").write_text(text)
+    words = [str(PROMTOOL), "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_prometheus_sends_is_taken_with_a_key_where_one_is_demanded(client: FlaskClient, keys: Held) -> None:
+    """As its `authorization` does: the type `Bearer`, and what the file holds, without white space around it."""
+    found = {scraped["job_name"]: scraped for scraped in SCRAPED["scrape_configs"]}["argus"]
+    assert found["authorization"] == {"credentials_file": KEY_FILE}
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    (secret,) = compose["services"]["prometheus"]["secrets"]
+    assert (KEY_FILE, secret in compose["secrets"]) == (f"/run/secrets/{secret}", True)
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/metrics", headers=keys.bearer("metrics")).status_code == 200
+
+
+def test_an_empty_file_is_taken_while_no_key_is_demanded(client: FlaskClient) -> None:
+    assert client.get("/metrics", headers={"Authorization": "Bearer"}).status_code == 200
 
 
 def test_there_is_a_test_for_each_rule_firing_and_for_each_silent() -> None:
