@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.errors import TooLarge, TooMuchWaiting
+from core.own_work import FROM_USERS_SQL
 from core.settings import settings
 
 FRESH_S = 1.0
@@ -23,12 +24,13 @@ SHARE = 0.05  # of the time is spent on counting, at most
 WINDOW_S = 300  # over which the rate of finishing is measured
 LONGEST_S = 3600  # nobody is told to come back later than that
 WAITING = text(
-    "SELECT coalesce(job.client, '') AS client, count(*) AS waiting FROM request JOIN job ON job.id = request.job_id "
-    "WHERE request.state IN ('accepted', 'queued', 'paused') GROUP BY 1"
+    "SELECT coalesce(j.client, '') AS client, count(*) AS waiting FROM request r JOIN job j ON j.id = r.job_id "
+    f"WHERE r.state IN ('accepted', 'queued', 'paused') AND {FROM_USERS_SQL} GROUP BY 1"
 )
 FINISHED = text(
-    "SELECT count(*) / greatest(30, extract(epoch FROM now() - min(stored_at))) FROM request "
-    "WHERE stored_at > now() - make_interval(secs => :seconds)"
+    "SELECT count(*) / greatest(30, extract(epoch FROM now() - min(r.stored_at))) "
+    "FROM request r JOIN job j ON j.id = r.job_id "
+    f"WHERE r.stored_at > now() - make_interval(secs => :seconds) AND {FROM_USERS_SQL}"
 )
 
 

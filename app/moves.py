@@ -22,10 +22,10 @@ from app.backlog import BACKLOG
 from app.clients import client_of
 from app.jobs import locked, note
 from app.records.jobs import find_job
-from app.records.lines import FROM_USERS
 from app.records.selection import conditions
 from app.schemas.selection import Moved, MoveIn, ReorderIn
 from core.database import transaction
+from core.own_work import FROM_USERS
 from core.publishing import publish_jobs
 from core.tables import OPEN_STATES, Job, Request, ServiceClass
 from core.user_moves import CANCEL, PAUSE, RESUME, RETRY, Move, make, remaining, reordered

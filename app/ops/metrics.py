@@ -24,6 +24,7 @@ from app.records.plan import UNROUTED
 from core.counters import counted
 from core.database import transaction
 from core.families import Family, load_family
+from core.own_work import FROM_USERS_SQL
 from core.settings import settings
 from core.states import ACTIVE_STATES, ServiceClass
 from core.tally import fold_in
@@ -31,7 +32,7 @@ from scheduler.observation.target import latency_target_s
 
 OPEN = (
     "FROM request r JOIN job j ON j.id = r.job_id "
-    "WHERE r.state IN ('accepted', 'queued', 'running') AND j.source <> 'audit'"
+    f"WHERE r.state IN ('accepted', 'queued', 'running') AND {FROM_USERS_SQL}"
 )
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.families import load_family
+from core.own_work import FROM_USERS_SQL
 from core.settings import settings
 from core.tables import ServiceClass
 from scheduler.observation.queries import live_workers
@@ -31,17 +32,19 @@ WINDOW_S = 300.0
 FRESH_S = 2.0
 ENOUGH, LONG_ENOUGH_S = 5, 10.0  # images of a job, over so long, show its own rate
 LEAST = 0.05  # of a worker, that batch work gets however much else there is
-OPEN = text("""
-SELECT job_id, service_class, max(priority) AS priority, min(deadline_at) AS deadline_at,
-       count(*) FILTER (WHERE state <> 'running') AS waiting, count(*) FILTER (WHERE state = 'running') AS running
-FROM request WHERE state IN ('accepted', 'queued', 'running') GROUP BY 1, 2
+OPEN = text(f"""
+SELECT r.job_id, r.service_class, max(r.priority) AS priority, min(r.deadline_at) AS deadline_at,
+       count(*) FILTER (WHERE r.state <> 'running') AS waiting, count(*) FILTER (WHERE r.state = 'running') AS running
+FROM request r JOIN job j ON j.id = r.job_id
+WHERE r.state IN ('accepted', 'queued', 'running') AND {FROM_USERS_SQL} GROUP BY 1, 2
 """)
-DRAWN = text("""
+DRAWN = text(f"""
 SELECT r.job_id, r.service_class, count(*) AS images, extract(epoch FROM now() - min(a.ended_at)) AS since_s,
        sum(coalesce(a.encode_s, 0) + coalesce(a.decode_s, 0)
            + coalesce(a.share_s, a.denoise_s / greatest(1, a.batch_mean))) AS device_s
-FROM attempt a JOIN request r ON r.id = a.request_id
+FROM attempt a JOIN request r ON r.id = a.request_id JOIN job j ON j.id = r.job_id
 WHERE a.outcome = 'done' AND a.ended_at > now() - make_interval(secs => :window) AND a.denoise_s IS NOT NULL
+      AND {FROM_USERS_SQL}
 GROUP BY 1, 2
 """)
 

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 from app.access import owned
 from app.links import link
 from app.records.eta import ETAS
-from app.records.lines import FROM_USERS, lines, read_lines
+from app.records.lines import lines, read_lines
 from app.records.selection import conditions, written
 from app.schemas.jobs import EtaOut, JobList, JobOut, JobPage, OutputOut
 from app.schemas.selection import Selection
 from core.errors import NotFound
 from core.outputs import JobOutput
+from core.own_work import FROM_USERS
 from core.tables import OPEN_STATES, Job, Request, State
 
 

@@ -17,8 +17,6 @@ from core.loras import read_loras
 from core.results import newest
 from core.tables import Image, Job, Request
 
-FROM_USERS = Job.source != "audit"  # audits are Argus's own second drawings, nobody's traffic
-
 
 def lines() -> Select[Any]:
     """Requests (and their jobs) that the caller may see, with their newest image and its score; narrow it, then
@@ -47,6 +45,7 @@ def line_of(request: Request, image_id: uuid.UUID | None, score: float | None) -
         emphasis=request.emphasis,
         loras=[LoraOut.model_validate(use) for use in read_loras(request.loras)],
         state=request.state,
+        level_asked=request.level_asked,
         level=request.level,
         image_id=image_id,
         stored_at=request.stored_at,

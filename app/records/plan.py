@@ -9,14 +9,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.schemas.plan import PlanOut, PlanPage, WorkerOut
+from core.own_work import FROM_USERS
 from core.settings import settings
-from core.tables import Assignment, Plan, Request, State, Worker
+from core.tables import Assignment, Job, Plan, Request, State, Worker
 
 UNROUTED = "unrouted"
 
 
 def plan_page(session: Session) -> PlanPage:
-    """The plan in force, what waits and runs by level, and the workers."""
+    """The plan in force, what waits and runs by level of what users sent, and the workers."""
     plan = session.scalar(select(Plan).where(Plan.in_force).order_by(Plan.epoch.desc()).limit(1))
     return PlanPage(
         plan=PlanOut.model_validate(plan) if plan else None,
@@ -28,8 +29,8 @@ def plan_page(session: Session) -> PlanPage:
 
 def _open_by_level(session: Session, states: Sequence[State]) -> dict[str, int]:
     level = func.coalesce(Request.level, UNROUTED)
-    query = select(level, func.count()).where(Request.state.in_(states)).group_by(level).order_by(level)
-    return dict(session.execute(query).all())
+    query = select(level, func.count()).select_from(Request).join(Job).where(FROM_USERS, Request.state.in_(states))
+    return dict(session.execute(query.group_by(level).order_by(level)).all())
 
 
 def workers(session: Session) -> list[WorkerOut]:

@@ -11,9 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.access import caller
+from core.own_work import FROM_USERS_SQL
 
 SLOTS = 60
-MINE = "j.source <> 'audit' AND (CAST(:tenant AS text) IS NULL OR r.tenant = :tenant)"
+MINE = f"{FROM_USERS_SQL} AND (CAST(:tenant AS text) IS NULL OR r.tenant = :tenant)"
 ARRIVED = f"""
 SELECT floor(extract(epoch FROM r.accepted_at - :since) / :width)::int AS slot, count(*) AS accepted,
        count(*) FILTER (WHERE r.state = 'failed' OR

@@ -24,6 +24,7 @@ from core.database import transaction
 from core.errors import NotFound
 from core.families import Family
 from core.images import ImageStore
+from core.own_work import SOURCE
 from core.publishing import publish_jobs
 from core.requests import new_requests
 from core.settings import settings
@@ -34,7 +35,7 @@ from scheduler.control.missing_files import is_whole
 log = structlog.get_logger(__name__)
 OPEN = 100  # images drawn again at one time
 LOOKED_AT = 200  # marked images a turn
-SOURCE, TITLE = "audit", "redrawn"  # of jobs that are nobody's traffic
+TITLE = "redrawn"
 SAME = (
     *("prompt", "negative_prompt", "emphasis", "loras", "seed", "width", "height", "steps", "guidance"),
     *("source_id", "mask_id", "second_id", "operator", "own_kind", "strength", "parallel"),

@@ -19,11 +19,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.families import Family
+from core.own_work import SOURCE
 from core.requests import new_requests
 from core.tables import Job, Request, ServiceClass
 from core.tenant_tables import ITSELF
 
-SOURCE = "audit"
 LOOK_BACK = timedelta(hours=24)
 LEAST_SCORE = 0.05  # a reference that scores nearly nothing cannot be divided by
 

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from core.database import transaction
 from core.families import Family
+from core.own_work import FROM_USERS, SOURCE
 from core.publishing import publish_jobs
 from core.tables import ACTIVE_STATES, Job, Request
-from scheduler.prediction.audit import LOOK_BACK, SOURCE, Audited, audited, order_audits
+from scheduler.prediction.audit import LOOK_BACK, Audited, audited, order_audits
 from scheduler.prediction.features import Features
 from scheduler.prediction.offsets import offsets_of
 from scheduler.prediction.quality_table import table_of
@@ -72,7 +73,7 @@ class Learner:
     def _audit(self) -> uuid.UUID | None:
         with transaction() as session:
             busy = session.scalar(select(func.count()).where(Request.state.in_(ACTIVE_STATES)))
-            newest = session.scalar(select(func.max(Job.created_at)).where(Job.source != SOURCE))
+            newest = session.scalar(select(func.max(Job.created_at)).where(FROM_USERS))
             if newest is None:
                 return None
             if not busy and newest < datetime.now(UTC) - QUIET:

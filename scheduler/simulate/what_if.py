@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from core.database import transaction
 from core.families import load_family
 from core.niceness import give_way
+from core.own_work import FROM_USERS
 from core.settings import settings
 from core.tables import Job, Request, ServiceClass, State
 from core.what_if_tables import WhatIf
@@ -83,7 +84,7 @@ def last_hour(session: Session) -> Hour:
     which = (
         Request.accepted_at < until,
         Request.state != State.CANCELLED,
-        Request.job_id.in_(select(Job.id).where(Job.source != "audit")),
+        Request.job_id.in_(select(Job.id).where(FROM_USERS)),
         or_(Request.service_class == ServiceClass.INTERACTIVE, Request.started_at.is_not(None)),
     )
     mine = select(Request.accepted_at).where(Request.family == family.id, Request.accepted_at >= since, *which)

@@ -11,11 +11,12 @@ from sqlalchemy import select, update
 from core import tables
 from core.database import transaction
 from core.families import Family
+from core.own_work import SOURCE
 from core.profiles import QualityTable
 from core.tables import Attempt, Image, Job, Request, Score, State
 from scheduler.prediction import quality_table
 from scheduler.prediction import store as predictors
-from scheduler.prediction.audit import SOURCE, Audited, audited, order_audits
+from scheduler.prediction.audit import Audited, audited, order_audits
 from scheduler.prediction.features import Features
 from scheduler.prediction.gaussian_process import Predictor
 from scheduler.prediction.predictions import QualityPredictions
