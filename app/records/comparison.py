@@ -73,8 +73,8 @@ def _levels(found: Iterable[RequestLine]) -> list[str]:
 
 
 def _level(line: RequestLine) -> str:
-    """The level that was used or is chosen; of one that waits for its choice, none yet."""
-    return line.level or "auto"
+    """The level that was used or is chosen; of one that waits for its choice, what was asked for."""
+    return line.level or line.level_asked
 
 
 def _cell(line: RequestLine, exact: float | None, seconds: float | None, skipped: int | None) -> CellOut:

@@ -46,7 +46,8 @@ class RequestLine(Out):
     truncated_tokens: int | None = TRUNCATED
     negative_truncated_tokens: int | None = TRUNCATED
     state: str
-    level: str | None
+    level_asked: str = Field(description="`auto`, or the level that was named.")
+    level: str | None = Field(description="Chosen so far; once done, the one that drew it.")
     image_id: UUID | None
     stored_at: datetime | None
     latency_s: float | None = Field(description="Accepted to stored.")

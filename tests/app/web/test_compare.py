@@ -55,6 +55,13 @@ def test_the_grid_has_scores_relative_to_exact_and_seconds(client: FlaskClient) 
     assert client.get(fewer["cells"][0]["image"]).mimetype == "image/png"
 
 
+def test_the_grid_has_a_row_a_level_before_anything_was_routed(client: FlaskClient) -> None:
+    grid = client.get(compare(client, prompt="a cat", seeds=[1, 2])["links"]["self"]).get_json()
+    assert [row["level"] for row in grid["levels"]] == ["exact", "ac-5", "fs-10"]
+    cells = {cell["request_id"] for row in grid["levels"] for cell in row["cells"]}
+    assert len(cells) == 6
+
+
 def test_an_image_that_found_no_cached_latent_says_that_it_was_drawn_in_full(client: FlaskClient) -> None:
     found = compare(client, prompt="a cat", levels=["exact", "ac-5"], seeds=[1, 2])
     lines = [client.get(link).get_json() for link in _requests(client, found)]
