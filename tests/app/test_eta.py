@@ -15,7 +15,7 @@ from app.records.estimate import estimate
 from app.records.eta import ETAS, read_etas
 from core.database import transaction
 from core.families import Family
-from core.tables import Attempt, Request
+from core.tables import Attempt, Request, ServiceClass
 from core.workers import WorkerIdentity, register
 from tests.app.conftest import draw
 
@@ -102,11 +102,11 @@ def test_what_is_paused_or_done_has_none_and_goes_before_nothing(
     job = submit(prompts=["a"] * 12)
     drawn(job, 10, over_s=60, device_s=1.0)
     with transaction() as session:
-        assert estimate(session, family, "exact", 1).waiting == 2
+        assert estimate(session, family, ServiceClass.INTERACTIVE, {}).waiting == 2
     client.post(f"/v1/jobs/{job['id']}/pause")
     assert eta(client, job) is None
     with transaction() as session:
-        assert estimate(session, family, "exact", 1).waiting == 0
+        assert estimate(session, family, ServiceClass.INTERACTIVE, {}).waiting == 0
     client.post(f"/v1/jobs/{job['id']}/cancel")
     assert eta(client, job) is None
     with transaction() as session:

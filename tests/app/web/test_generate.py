@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.schemas.levels import LevelOut, MeasuredOut
 from app.web import levels
 from core.database import transaction
-from core.tables import Request
+from core.tables import Job, Request
 from tests.app.conftest import rows
 from tests.app.web.conftest import PAGE, Submit, token, words
 
@@ -93,6 +94,37 @@ def test_a_draft_says_how_many_images_and_how_long_they_take(client: FlaskClient
     assert "about 2.0 s" in preview(client, prompts="a cat", level="fs-10")
     submit(prompt="a bird", n=9)
     assert "20.0 s at most: 9 requests are open before." in preview(client, prompts="a cat")
+
+
+@pytest.mark.usefixtures("measured")
+def test_what_is_drawn_later_is_not_waited_for(client: FlaskClient, submit: Submit) -> None:
+    submit(prompt="a bird", n=50, service_class="batch")
+    submit(prompt="a bird", n=4)
+    assert "about 10.0 s at most: 4 requests are open before." in preview(client, prompts="a cat")
+    assert "about 1 min 50 s at most: 54 requests" in preview(client, prompts="a cat", service_class="batch")
+    audit = submit(prompt="a bird", n=30, service_class="batch")
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == uuid.UUID(audit["id"])).values(source="audit"))
+    assert "54 requests" in preview(client, prompts="a cat", service_class="batch")
+
+
+@pytest.mark.usefixtures("measured")
+def test_each_that_waits_takes_what_its_own_level_steps_and_size_do(client: FlaskClient, submit: Submit) -> None:
+    submit(prompt="a bird", n=6, level="fs-10")
+    assert "about 8.0 s : 6 requests" in preview(client, prompts="a cat", level="exact")
+    assert "about 7.0 s : 6 requests" in preview(client, prompts="a cat", level="fs-10")
+    submit(prompt="a bird", n=4, level="exact", steps=40, width=128, height=64)
+    assert "about 40.0 s : 10 requests" in preview(client, prompts="a cat", level="exact")
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_draft_takes_what_its_own_steps_size_and_image_do(client: FlaskClient) -> None:
+    assert "about 16.0 s" in preview(client, prompts="a cat", steps="40", size="128x64")
+    begun = {"image_file": "[object File]", "strength": "0.5"}
+    assert "about 2.0 s" in preview(client, prompts="a cat", **begun)
+    restored = preview(client, prompts="a cat", image_file="[object File]", becomes="blur", strength="0.5")
+    assert "about 32.0 s" in restored
+    assert "strength" in preview(client, prompts="a cat", image_file="[object File]", strength="7")
 
 
 def test_a_draft_says_when_nobody_could_draw_it(client: FlaskClient) -> None:
