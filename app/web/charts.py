@@ -47,11 +47,17 @@ def chart(
     lines: Mapping[str, tuple[str, Values]],
     low: float = 0.0,
     digits: int = 1,
+    top: float | None = None,
 ) -> Chart:
-    """Areas stacked in their order, lines over them; each series is a class and its values. `low` is the lower edge."""
+    """Areas stacked in their order, lines over them; each series is a class and its values.
+
+    `low` is the lower edge, `top` the upper; left out a round number that is not below what is drawn. What is beyond an
+    edge is drawn at it.
+    """
     sums = [sum(values[slot] or 0.0 for _, values in areas.values()) for slot in range(len(clocks))]
     highest = max([*sums, *(value for _, values in lines.values() for value in values if value is not None)], default=0)
-    top = ceiling(highest) if highest > low else ceiling(low + 1e-9)
+    if top is None:
+        top = ceiling(highest) if highest > low else ceiling(low + 1e-9)
     said = {name: values for some in (areas, lines) for name, (_, values) in some.items()}
     slots = tuple(_said(clock, slot, said, unit, digits) for slot, clock in enumerate(clocks))
     return Chart(

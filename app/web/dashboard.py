@@ -101,11 +101,12 @@ def charts_of(line: Timeline, family: Family) -> list[Chart]:
     }
     demand = {"demand": ("demand", _times(line.demand, per_minute))}
     quality = {"predicted quality": ("exact", line.quality)}
-    low = min((value for value in line.quality if value is not None), default=0.9)
+    worst = min((value for value in line.quality if value is not None), default=0.9)
+    low = int(10 * min(worst, 0.95)) / 10
     return [
         chart("Served by level, and demand", "a minute", clocks, served, demand),
         chart("Accepted: in time, late or failed", "a minute", clocks, kept, {}),
-        chart("Relative quality", "of exact", clocks, {}, quality, low=int(10 * min(low, 0.95)) / 10, digits=3),
+        chart("Relative quality", "of exact", clocks, {}, quality, low=low, digits=3, top=1.0),
         chart("Latency, 95th percentile", "s", clocks, {}, {"p95": ("ac", line.p95_s)}),
     ]
 

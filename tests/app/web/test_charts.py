@@ -37,6 +37,12 @@ def test_a_chart_without_values_is_empty_and_still_has_an_edge() -> None:
     assert made.top > made.low
 
 
+def test_a_share_is_drawn_up_to_one_though_rounding_makes_it_a_little_more() -> None:
+    made = chart("t", "of exact", ["a", "b"], {}, {"q": ("x", [1.0000001, 0.9])}, low=0.8, digits=3, top=1.0)
+    assert (made.low, made.top) == (0.8, 1.0)
+    assert [y for _, y in corners(made.lines[0].points[0])] == [0, 0, HEIGHT / 2, HEIGHT / 2]
+
+
 def test_the_upper_edge_is_a_round_number() -> None:
     assert {value: ceiling(value) for value in (0, 0.003, 1, 1.1, 4, 7, 99, 100, 101)} == {
         **{0: 1, 0.003: 0.005, 1: 1, 1.1: 2, 4: 5, 7: 10, 99: 100, 100: 100, 101: 200}
