@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.schemas.base import AnyWhole, Out
+from app.schemas.base import AnyWhole, Out, Time
 
 
 class WindowIn(BaseModel):
@@ -16,6 +16,15 @@ class WindowIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     minutes: AnyWhole = Field(default=60, ge=1, le=1440, description="Requests accepted in the last so many minutes.")
+
+
+class PeriodIn(BaseModel):
+    """From when to when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Time | None = Field(default=None, description="Accepted in the hour of this time or later.")
+    until: Time | None = Field(default=None, description="Accepted before this time.")
 
 
 class MinuteOut(Out):

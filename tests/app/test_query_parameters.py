@@ -49,7 +49,10 @@ TIMES = tuple(
     )
 )
 VALUES = (*NUL, *HUGE, *CURSORS, *BROKEN, *TIMES)
-PAGES = ("/gallery", "/dashboard/figures", "/jobs/<uuid:job_id>")  # read their parameters themselves
+PAGES = (  # read their parameters themselves
+    *("/gallery", "/dashboard/figures", "/jobs/<uuid:job_id>"),
+    *("/reports", "/reports/<by>.csv"),
+)
 FORM = (
     "prompts",
     "image",

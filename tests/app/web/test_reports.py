@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import insert, select, text
 
+from app.records import reports
 from app.records.in_force import HIDDEN, in_force
 from app.records.pareto import points
-from app.records.reports import saved
+from app.records.reports import KINDS, Period, Report, Totals
 from app.schemas.levels import LevelOut, LevelsOut, MeasuredOut
 from app.web.models import plot
 from app.web.reports import by_hour
@@ -22,6 +24,7 @@ from core.csv_cells import cell
 from core.database import transaction
 from core.settings import settings
 from core.tally import fold
+from core.tally_tables import TALLY
 from core.tenant_tables import ApiKey
 from tests.app.conftest import Held, configured, draw
 from tests.app.web.conftest import PAGE, Submit, token, words
@@ -37,7 +40,11 @@ def served(client: FlaskClient, submit: Submit) -> None:
 
 
 def rows(client: FlaskClient, by: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(client.get(f"/reports/{by}.csv").text)))
+    return csv_rows(client, f"/reports/{by}.csv")
+
+
+def csv_rows(client: FlaskClient, path: str, **headers: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(client.get(path, headers=headers).text)))
 
 
 @pytest.mark.usefixtures("served")
@@ -66,11 +73,64 @@ def test_text_that_begins_like_a_formula_is_marked_and_numbers_are_not(text: str
     assert (cell(-1.5), cell(None), cell("a=b"), cell("")) == (-1.5, None, "a=b", "")
 
 
-def test_what_was_saved_is_a_share_of_what_exact_would_take() -> None:
-    some = saved([{"device_s": 3600.0, "device_saved_s": 7200.0}, {"device_s": 3600.0, "device_saved_s": None}])
-    assert (some.used_h, some.saved_h, some.share) == (2.0, 2.0, 0.5)
-    unknown = saved([{"device_s": 3600.0, "device_saved_s": None}])
-    assert (unknown.used_h, unknown.saved_h, unknown.share) == (1.0, None, None)
+def add_sums(level: str, device_s: float, pixel_steps: float = 0.0, device_type: str = "cpu", **more: Any) -> None:
+    """Sums of all time, and of the hour that `more` says, as some images leave them."""
+    hour = more.pop("hour", datetime(2026, 1, 1, 7, tzinfo=UTC))
+    keys = {"tenant": "default", "family": "paper", "model": "large", "service_class": "batch", "background": False}
+    own = {"level": level, "device_type": device_type, "device_s": device_s, "pixel_steps": pixel_steps, "images": 1}
+    with transaction() as session:
+        for at in (text("'-infinity'"), hour):
+            session.execute(insert(TALLY).values(hour=at, **{**keys, **own, "done": 1, **more}))
+
+
+def totals(by: str = "level", **period: datetime) -> Totals:
+    with transaction() as session:
+        return Report(by, Period(**period)).totals(session)
+
+
+def test_what_was_saved_is_a_share_of_what_exact_would_take_as_far_as_that_is_known(client: FlaskClient) -> None:
+    add_sums("exact", 3600.0, pixel_steps=1000.0)
+    add_sums("ac-5", 36000.0, pixel_steps=1000.0, device_type="never drew exact")
+    unknown = totals().saved
+    assert (unknown.used_h, unknown.saved_h, unknown.share) == (11.0, 0.0, 0.0)
+    add_sums("fs-10", 3600.0, pixel_steps=3000.0)
+    some = totals().saved
+    assert (some.used_h, some.saved_h, some.share) == (12.0, 2.0, 0.5)
+    assert "50 %" in words(client.get("/reports", headers=PAGE).text)
+
+
+def test_where_exact_was_never_drawn_nothing_is_known_of_savings(client: FlaskClient) -> None:
+    add_sums("ac-5", 3600.0)
+    found = totals().saved
+    assert (found.used_h, found.saved_h, found.share) == (1.0, None, None)
+
+
+def test_a_page_says_that_it_shows_the_newest_and_the_file_and_the_cards_have_all(
+    client: FlaskClient, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reports.KINDS, "job", replace(reports.KINDS["job"], most=2))
+    for name in "abc":
+        draw(submit(prompt=name, title=f"job {name}")["requests"][0]["id"])
+    fold()
+    page = client.get("/reports?by=job", headers=PAGE).text
+    assert "The newest 2 of 3." in words(page)
+    assert ("job a" in page, "job b" in page, "job c" in page) == (False, True, True)
+    assert "<b>3</b><span>images</span>" in page
+    assert [row["title"] for row in rows(client, "job")] == ["job c", "job b", "job a"]
+
+
+def test_a_report_is_of_the_period_that_is_asked_for(client: FlaskClient) -> None:
+    for day, level in ((1, "exact"), (2, "fs-10"), (3, "ac-5")):
+        add_sums(level, 60.0, hour=datetime(2026, 1, day, 7, tzinfo=UTC), tenant=f"team-{day}", model=f"m{day}")
+    period = "since=2026-01-02T07:30&until=2026-01-03T07:00"
+    for by, found in (("level", "fs-10"), ("model", "m2"), ("tenant", "team-2"), ("hour", "2026-01-02 07:00:00+00:00")):
+        assert [row[by] for row in csv_rows(client, f"/reports/{by}.csv?{period}")] == [found]
+        page = client.get(f"/reports?by={by}&{period}", headers=PAGE).text
+        assert "<b>1</b><span>images</span>" in page
+        assert 'value="2026-01-02T07:30:00"' in page
+    assert totals(since=datetime(2026, 1, 2, tzinfo=UTC)).images == 2
+    assert "Nothing that was sent in this time" in client.get("/reports?until=2025-01-01", headers=PAGE).text
+    assert client.get("/reports?since=yesterday", headers=PAGE).status_code == 400
 
 
 def test_hours_are_drawn_the_oldest_first() -> None:
@@ -83,16 +143,20 @@ def test_hours_are_drawn_the_oldest_first() -> None:
     assert quality.low <= 0.8
 
 
-def test_a_tenant_reads_its_own_reports_and_nothing_about_all(client: FlaskClient, keys: Held) -> None:
+def test_a_tenant_reads_its_own_reports_and_nothing_of_others(client: FlaskClient, keys: Held) -> None:
     job = client.post("/v1/jobs", json={"prompt": "a", "title": "ours alone"}, headers=keys.bearer("both"))
     assert job.status_code == 202
     mine = client.get("/reports?by=job", headers={**PAGE, **keys.bearer("read")})
     assert "ours alone" in mine.text
-    theirs = client.get("/reports", headers={**PAGE, **keys.bearer("foreign")})
-    assert theirs.status_code == 200
-    assert "ours alone" not in client.get("/reports?by=job", headers={**PAGE, **keys.bearer("foreign")}).text
-    assert client.get("/reports?by=level", headers={**PAGE, **keys.bearer("read")}).status_code == 403
-    assert client.get("/reports/hour.csv", headers=keys.bearer("read")).status_code == 403
+    draw(job.get_json()["requests"][0]["id"], "fs-10")
+    fold()
+    for by in KINDS:
+        assert client.get(f"/reports?by={by}", headers={**PAGE, **keys.bearer("read")}).status_code == 200
+        assert len(csv_rows(client, f"/reports/{by}.csv", **keys.bearer("read"))) == 1, by
+        assert len(csv_rows(client, f"/reports/{by}.csv?since=2000-01-01", **keys.bearer("read"))) == 1, by
+        assert csv_rows(client, f"/reports/{by}.csv", **keys.bearer("foreign")) == [], by
+        theirs = client.get(f"/reports?by={by}", headers={**PAGE, **keys.bearer("foreign")})
+        assert (theirs.status_code, "ours alone" in theirs.text) == (200, False)
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
