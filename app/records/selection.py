@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, literal, tuple_
+from sqlalchemy import ColumnElement, cast, literal, tuple_
+from sqlalchemy.dialects.postgresql import INT4MULTIRANGE
 from sqlalchemy.orm import Session
 
 from app.links import link
-from app.records.lines import FROM_USERS, line_of, lines
+from app.records.lines import line_of, lines
 from app.schemas.requests import RequestList
 from app.schemas.selection import ListIn, Selection
 from core.errors import BadInput
+from core.own_work import FROM_USERS
 from core.tables import Request
 from core.times import read_time
 
@@ -22,6 +25,7 @@ def conditions(selection: Selection) -> list[ColumnElement[bool]]:
     """What a `Request` that is selected fulfils."""
     given = (
         (selection.ids, lambda ids: Request.id.in_(ids)),
+        (selection.positions, lambda places: _at(places)),
         (selection.state, lambda states: Request.state.in_(states)),
         (selection.level, lambda levels: Request.level.in_(levels)),
         (selection.service_class, lambda name: Request.service_class == name),
@@ -31,6 +35,14 @@ def conditions(selection: Selection) -> list[ColumnElement[bool]]:
         (selection.prompt, lambda text: Request.prompt.icontains(text, autoescape=True)),
     )
     return [condition(value) for value, condition in given if value is not None]
+
+
+def _at(places: Sequence[str]) -> ColumnElement[bool]:
+    """At one of these places, each `7` or `7-9`; what ends before it begins is none."""
+    ends = [place.partition("-") for place in places]
+    spans = [(int(first), int(last or first)) for first, _, last in ends]
+    written = ",".join(f"[{first},{last}]" for first, last in spans if first <= last)
+    return Request.position.bool_op("<@")(cast(literal(f"{{{written}}}"), INT4MULTIRANGE))
 
 
 def request_list(session: Session, wanted: ListIn) -> RequestList:

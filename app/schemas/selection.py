@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from app.schemas.base import AnyWhole, ClassName, Flag, Out, Time, listed
 from core.states import State
 
-MOST_IDS, MOST_WORDS = 1000, 20
+MOST_IDS, MOST_PLACES, MOST_WORDS = 1000, 1000, 20
 TEXT_CHARS = 200
 MOST_PRIORITY = 1000
 
@@ -28,6 +28,7 @@ def _printable(value: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+Place = Annotated[str, Field(pattern=r"^[0-9]{1,9}(-[0-9]{1,9})?$")]
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(_printable)]
 
 
@@ -38,6 +39,11 @@ class Selection(BaseModel):
 
     ids: Annotated[list[UUID], *_words("Ids of requests.")] | None = Field(
         default=None, max_length=MOST_IDS, description=f"Ids of requests, at most {MOST_IDS:,}."
+    )
+    positions: Annotated[list[Place], *_words("Places in their job.")] | None = Field(
+        default=None,
+        max_length=MOST_PLACES,
+        description=f"Places in their job, from 0, or from one to another: `0-99,120`; at most {MOST_PLACES:,}.",
     )
     state: Annotated[list[State], *_words("States.")] | None = Field(
         default=None, max_length=MOST_WORDS, description=f"States: {', '.join(State)}."

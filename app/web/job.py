@@ -13,7 +13,7 @@ from app.access import needs
 from app.records.grid import A_CHUNK, chunks, tiles, waits_for_scores
 from app.records.jobs import find_job, read_job
 from app.records.selection import written
-from app.schemas.selection import MOST_IDS, MoveIn, ReorderIn, Selection
+from app.schemas.selection import MOST_PLACES, MOST_PRIORITY, MoveIn, ReorderIn, Selection
 from app.security import FIELD, check_form
 from app.uploads.files import ASSUMED, WESTERN
 from app.web.blueprint import blueprint
@@ -39,7 +39,8 @@ def job(job_id: uuid.UUID) -> str:
         follows = found.progress < 1 or waits_for_scores(session, job_id)
     assumed = ASSUMED if request.args.get("read_as") == WESTERN else None
     said = written(selection)
-    about = {"states": list(State), "levels": list(load_family(settings().family).levels), "most_ids": MOST_IDS}
+    about = {"states": list(State), "levels": list(load_family(settings().family).levels)}
+    about |= {"most_places": MOST_PLACES, "most_priority": MOST_PRIORITY}
     return render_template(
         "job.html", job=found, chunks=parts, first=first, follows=follows, said=said, assumed=assumed, **about
     )
@@ -71,13 +72,29 @@ def job_head(job_id: uuid.UUID) -> str:
 def move_requests(job_id: uuid.UUID, move: str) -> Any:
     """Do it to those of the job's requests that the form selects; a field left empty selects nothing."""
     check_form()
-    asked = validated(ReorderIn if move == "reorder" else MoveIn, _filled(request.form))
+    asked = _asked() if move != "reorder" else validated(ReorderIn, _filled(request.form))
     moves.move(move, asked, job_id)
     return redirect(url_for("web.job", job_id=job_id), 303)
 
 
+@blueprint.post("/jobs/<uuid:job_id>/moves")
+@needs(Scope.SUBMIT)
+def possible_moves(job_id: uuid.UUID) -> str:
+    """To how many of those that the form selects each move would be done: the buttons, with that on them."""
+    check_form()
+    asked = _asked().model_copy(update={"dry_run": True})
+    counts = {name: moves.move(name, asked, job_id).requests for name in moves.MOVES}
+    return render_template("_moves.html", job_id=job_id, counts=counts)
+
+
+def _asked() -> MoveIn:
+    """What the form selects; beside the buttons is a priority, which is for reordering alone."""
+    return validated(MoveIn, {name: value for name, value in _filled(request.form).items() if name != "priority"})
+
+
 def _selection(said: Mapping[str, str]) -> Selection:
-    return validated(Selection, _filled(said))
+    """The filter of a page; places are what is selected of that."""
+    return validated(Selection, {name: value for name, value in _filled(said).items() if name != "positions"})
 
 
 def _filled(said: Mapping[str, str]) -> dict[str, str]:

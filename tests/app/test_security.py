@@ -181,7 +181,7 @@ HANDS_IN = {
     *("openai.generate", "openai_forms.edit", "openai.create_batch", "a1111.txt2img", "a1111.img2img"),
 }
 HANDS_NOTHING_IN = (
-    *("moves.", "webhooks.", "inputs.", "web.preview", "web.move_requests", "a1111."),
+    *("moves.", "webhooks.", "inputs.", "web.preview", "web.move_requests", "web.possible_moves", "a1111."),
     *("openai_forms.upload_file", "openai_forms.vary", "openai_forms.cancel_batch"),
 )
 

@@ -1,16 +1,22 @@
 // A job's images: chunks are loaded when they come near the window and emptied when they are far from it, so that ten
-// thousand cost as much as sixty. What is selected is remembered by id, loaded or not.
+// thousand cost as much as sixty. What is selected is a set of places, loaded or not: the server finds the images there.
+import { Places } from "./places.js";
+
 const root = document.documentElement.dataset.root || "";
 const grid = document.getElementById("grid");
 
-const MOST_IN_ADDRESS = 300;  // ids: an address has 32 kB at most, with its headers
 const NEAR = "900px 0px", FAR = "6000px 0px";
-const selected = new Set();  // of ids
-let all = false, anchor = null;
+const MOST_BESIDE = 24;
+const selected = new Places();
+const known = new Map();  // where a chunk starts → place and id of its images, once they were seen
+let anchor = null, told = "";
 
 const chunks = () => [...grid.querySelectorAll(".chunk")];
 const cells = () => [...grid.querySelectorAll(".cell")];
 const filled = (chunk) => chunk.firstElementChild !== null;
+const place = (cell) => Number(cell.dataset.position);
+const spanned = (chunk) => [Number(chunk.dataset.start), Number(chunk.dataset.stop) - 1];
+const whole = () => [spanned(chunks()[0])[0], spanned(chunks().at(-1))[1]];
 const address = (chunk) => `${root}/jobs/${grid.dataset.job}/tiles?start=${chunk.dataset.start}&stop=${chunk.dataset.stop}&${grid.dataset.query}`;
 
 // How high an empty chunk has to be, by what a full one is.
@@ -25,6 +31,10 @@ function reserve() {
   });
 }
 
+function see(chunk) {
+  known.set(chunk.dataset.start, [...chunk.querySelectorAll(".cell")].map((cell) => [place(cell), cell.dataset.id]));
+}
+
 async function load(chunk) {
   if (filled(chunk) || chunk.dataset.loading) return;
   chunk.dataset.loading = "yes";
@@ -33,6 +43,7 @@ async function load(chunk) {
     if (!answer.ok) throw new Error(String(answer.status));
     chunk.innerHTML = await answer.text();
     chunk.style.minHeight = "";
+    see(chunk);
     mark();
   } catch {
     setTimeout(() => load(chunk), 3000);
@@ -47,51 +58,54 @@ function empty(chunk) {
   chunk.replaceChildren();
 }
 
+// Of a chunk that is selected in part one end was clicked, so that it was seen.
+function count() {
+  return chunks().reduce((sum, chunk) => sum + (selected.covers(...spanned(chunk))
+    ? Number(chunk.dataset.count) : (known.get(chunk.dataset.start) ?? []).filter(([at]) => selected.has(at)).length), 0);
+}
+
 function mark() {
   cells().forEach((cell) => {
-    const on = all || selected.has(cell.dataset.id);
+    const on = selected.has(place(cell));
     cell.classList.toggle("on", on);
     cell.querySelector(".pick input").checked = on;
   });
-  const count = all ? Number(grid.dataset.shown) : selected.size, bar = document.getElementById("selected");
-  bar.hidden = count === 0;
-  document.getElementById("selected-count").textContent = `${count.toLocaleString()} selected`;
-  const ids = [...selected];
-  document.getElementById("ids").value = all ? "" : ids.join(",");
-  bar.querySelectorAll("[data-filter]").forEach((field) => { field.disabled = !all; });
-  const beside = document.getElementById("beside");
-  beside.hidden = all || ids.length < 2 || ids.length > 24;
+  const bar = document.getElementById("selected"), chosen = count();
+  const places = selected.covers(...whole()) ? "" : String(selected);  // all is what the filter says
+  bar.hidden = chosen === 0;
+  document.getElementById("selected-count").textContent = `${chosen.toLocaleString()} selected`;
+  document.getElementById("positions").value = places;
+  const ids = chosen > MOST_BESIDE ? [] : [...known.values()].flat().filter(([at]) => selected.has(at)).map(([, id]) => id);
+  const beside = document.getElementById("beside"), download = document.getElementById("download");
+  beside.hidden = ids.length < 2 || ids.length !== chosen;
   beside.href = `${root}/compare?ids=${ids.join(",")}`;
-  const download = document.getElementById("download");
-  download.hidden = !all && ids.length > MOST_IN_ADDRESS;
-  download.href = `${root}/v1/jobs/${grid.dataset.job}/results.zip?${all ? grid.dataset.query : `ids=${ids.join(",")}`}`;
-  bar.querySelectorAll("[formaction]").forEach((button) => { button.disabled = !all && ids.length > Number(grid.dataset.most); });
+  download.href = `${root}/v1/jobs/${grid.dataset.job}/results.zip?${grid.dataset.query}${places && `&positions=${places}`}`;
+  const many = selected.parts > Number(grid.dataset.most);
+  bar.querySelectorAll("fieldset").forEach((moves) => { moves.disabled = many; });
+  download.hidden = many;
+  if (chosen && !many && told !== `${chosen}:${places}`) bar.dispatchEvent(new Event("chosen"));
+  told = `${chosen}:${places}`;
 }
 
-function set(cell, on) {
-  if (all) { all = false; cells().forEach((each) => selected.add(each.dataset.id)); }
-  if (on) selected.add(cell.dataset.id); else selected.delete(cell.dataset.id);
-}
-
-function upTo(cell) {
-  const from = anchor ?? Number(cell.dataset.position), to = Number(cell.dataset.position);
-  cells().filter((each) => {
-    const place = Number(each.dataset.position);
-    return place >= Math.min(from, to) && place <= Math.max(from, to);
-  }).forEach((each) => set(each, true));
-  mark();
+function set(from, to, on = true) {
+  if (on) selected.add(from, to); else selected.remove(from, to);
 }
 
 function toggle(cell, far) {
-  if (far) { upTo(cell); return; }
-  set(cell, !(all || selected.has(cell.dataset.id)));
-  anchor = Number(cell.dataset.position);
+  const at = place(cell);
+  if (far) {
+    const from = anchor ?? at;
+    set(Math.min(from, at), Math.max(from, at));
+  } else {
+    set(at, at, !selected.has(at));
+    anchor = at;
+  }
   mark();
 }
 
 function everything(on) {
   selected.clear();
-  all = on;
+  if (on) set(...whole());
   anchor = null;
   mark();
 }
@@ -112,7 +126,7 @@ grid?.addEventListener("keydown", (event) => {
     const list = cells(), next = list[list.indexOf(cell) + step];
     event.preventDefault();
     if (!next) return;
-    if (event.shiftKey) { anchor ??= Number(cell.dataset.position); set(cell, true); upTo(next); }
+    if (event.shiftKey) { anchor ??= place(cell); toggle(next, true); }
     next.querySelector(".tile").focus();
   } else if (event.key === " ") {
     event.preventDefault();
@@ -123,10 +137,13 @@ grid?.addEventListener("keydown", (event) => {
   } else if (event.key === "Escape") everything(false);
 });
 
-document.getElementById("select-all")?.addEventListener("click", () => everything(true));
-document.getElementById("select-none")?.addEventListener("click", () => everything(false));
+document.querySelectorAll("[data-select]").forEach((button) => {
+  button.hidden = false;
+  button.addEventListener("click", () => everything(button.dataset.select === "all"));
+});
 if (grid) {
   reserve();
+  chunks().filter(filled).forEach(see);
   const near = new IntersectionObserver((seen) => seen.forEach((each) => each.isIntersecting && load(each.target)), { rootMargin: NEAR });
   const far = new IntersectionObserver((seen) => seen.forEach((each) => each.isIntersecting || empty(each.target)), { rootMargin: FAR });
   chunks().forEach((chunk) => { near.observe(chunk); far.observe(chunk); });

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.records import grid
 from app.records.grid import Chunk
@@ -68,7 +68,7 @@ def test_a_filter_is_said_and_kept_for_what_is_done_to_all_of_it(client: FlaskCl
     page = client.get(f"/jobs/{job['id']}?prompt=red&state=done", headers=PAGE).text
     assert prompts(page) == ["red cat"]
     assert "1 image of 3." in words(page)
-    assert 'name="state" value="done" data-filter' in page
+    assert 'type="hidden" name="state" value="done"' in page
     none = words(client.get(f"/jobs/{job['id']}?prompt=green", headers=PAGE).text)
     assert "No image of this job fits the filter" in none
 
@@ -89,6 +89,38 @@ def test_what_is_selected_is_retried_and_the_rest_stays(client: FlaskClient, sub
     assert answer.status_code == 303
     counts = client.get(job["links"]["self"]).get_json()["counts"]
     assert (counts["failed"], counts["accepted"]) == (1, 1)
+
+
+def test_it_is_said_to_how_many_a_move_would_be_done_before_it_is(client: FlaskClient, submit: Submit) -> None:
+    job = submit(prompts=["red a", "red b", "red c", "blue"])
+    fail(job["requests"][0]["id"])
+    said = {"argus_token": token(client), "prompt": "red", "positions": "", "priority": "first"}
+    buttons = client.post(f"/jobs/{job['id']}/moves", data=said, headers=PAGE).text
+    assert words(buttons) == "Retry 1 Pause 2 Resume Cancel 2"
+    assert re.findall(r'/(\w+)" disabled', buttons) == ["resume"]
+    assert client.get(job["links"]["self"]).get_json()["counts"]["cancelled"] == 0
+    some = client.post(f"/jobs/{job['id']}/moves", data={**said, "positions": "1-1,3"}, headers=PAGE).text
+    assert words(some) == "Retry Pause 1 Resume Cancel 1"
+
+
+def test_what_is_selected_is_reordered(client: FlaskClient, submit: Submit) -> None:
+    job = submit(prompts=["a", "b", "c"], service_class="batch")
+    said = {"argus_token": token(client), "positions": "1-2", "priority": "7"}
+    assert client.post(f"/jobs/{job['id']}/reorder", data=said, headers=PAGE).status_code == 303
+    with transaction() as session:
+        found = session.scalars(select(Request.priority).order_by(Request.position)).all()
+    assert found == [0, 7, 7]
+    assert client.post(f"/jobs/{job['id']}/reorder", data={**said, "priority": ""}, headers=PAGE).status_code == 400
+
+
+def test_a_job_is_filtered_by_class_and_time_too(client: FlaskClient, submit: Submit) -> None:
+    job = submit(prompts=["a", "b"])
+    path = f"/jobs/{job['id']}"
+    assert prompts(client.get(f"{path}?service_class=batch", headers=PAGE).text) == []
+    assert prompts(client.get(f"{path}?until=2000-01-01T10:30", headers=PAGE).text) == []
+    page = client.get(f"{path}?service_class=interactive&since=2000-01-01T10:30", headers=PAGE).text
+    assert prompts(page) == ["a", "b"]
+    assert 'value="2000-01-01T10:30:00"' in page
 
 
 def test_a_job_that_waits_is_paused_and_resumed_by_its_head(client: FlaskClient, submit: Submit) -> None:
