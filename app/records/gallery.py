@@ -10,10 +10,11 @@ from sqlalchemy import Float, Subquery, cast, select, text, true
 from sqlalchemy.orm import Session
 
 from app.access import caller, owned
-from app.records.lines import FROM_USERS, line_of, lines, read_lines
+from app.records.lines import line_of, lines, read_lines
 from app.records.selection import conditions
 from app.schemas.requests import RequestLine
 from app.schemas.selection import Selection
+from core.own_work import FROM_USERS
 from core.search_tables import PromptEmbedding, SearchText, digest_of
 from core.tables import Job, Request
 
@@ -25,13 +26,20 @@ SEARCH = f"SET LOCAL hnsw.ef_search = {PROMPTS}; SET LOCAL hnsw.iterative_scan =
 
 
 def newest_images(
-    session: Session, selection: Selection, before: datetime | None = None, limit: int = 60
+    session: Session,
+    selection: Selection,
+    before: datetime | None = None,
+    after: datetime | None = None,
+    limit: int = 60,
 ) -> list[RequestLine]:
-    """Selected requests with an image, the newest first; `before` is where the page before ended."""
-    query = lines().where(FROM_USERS, Request.stored_at.is_not(None), *conditions(selection))
+    """Selected requests with an image, the newest first: of all, of those stored `before` a time, or the first of those
+    stored `after` one."""
+    query = lines().where(FROM_USERS, Request.stored_at.is_not(None), *conditions(selection)).limit(limit)
+    if after:
+        return read_lines(session, query.where(Request.stored_at > after).order_by(Request.stored_at))[::-1]
     if before:
         query = query.where(Request.stored_at < before)
-    return read_lines(session, query.order_by(Request.stored_at.desc()).limit(limit))
+    return read_lines(session, query.order_by(Request.stored_at.desc()))
 
 
 def nearest_images(session: Session, selection: Selection, digest: uuid.UUID, limit: int = 60) -> list[RequestLine]:

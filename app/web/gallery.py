@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flask import render_template, request
 
-from app.access import needs
+from app.access import caller, needs
 from app.records.gallery import nearest_images, newest_images
 from app.records.selection import written
 from app.schemas.requests import RequestLine
@@ -21,29 +21,50 @@ from core.keys import Scope
 from core.times import read_time
 
 PER_PAGE = 60
+FIELDS = ("level", "prompt", "like", "since", "until", "tenant")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some images, the newest first, and the times between which those of this page were stored where there are newer
+    or older ones."""
+
+    images: list[RequestLine]
+    newest: datetime | None = None
+    oldest: datetime | None = None
 
 
 @blueprint.get("/gallery")
 @needs(Scope.READ)
 def gallery() -> str:
-    """Images, the newest first, `?before=` goes on where a page ended; with `?like=` those of the nearest prompts."""
-    asked = {name: request.args.get(name, "").strip() for name in ("level", "prompt", "like")}
+    """Images, the newest first, `?before=` and `?after=` go on where a page ended or began; with `?like=` those of the
+    nearest prompts."""
+    asked = {name: request.args.get(name, "").strip() for name in FIELDS}
     wanted = validated(SearchIn, {name: value for name, value in asked.items() if value})
-    before, failed = _time(request.args.get("before")), None
+    before, after, failed = _time(request.args.get("before")), _time(request.args.get("after")), None
     try:
-        found = _nearest(wanted) if wanted.like else _newest(wanted, before)
+        page = Page(_nearest(wanted)) if wanted.like else _page(wanted, before, after)
     except (ServiceDown, TooOften) as error:
         if not wanted.like:
             raise
-        found, failed = [], error
-    more = found[PER_PAGE - 1].stored_at if len(found) > PER_PAGE else None
-    about: dict[str, Any] = {"said": written(wanted), "first": before is None or wanted.like, "more": more}
-    return render_template("gallery.html", requests=found[:PER_PAGE], failed=failed, **about)
+        page, failed = Page([]), error
+    about = {"said": written(wanted), "failed": failed, "sees_all": caller().sees_all}
+    return render_template("gallery.html", page=page, requests=page.images, **about)
 
 
-def _newest(wanted: SearchIn, before: datetime | None) -> list[RequestLine]:
+def _page(wanted: SearchIn, before: datetime | None, after: datetime | None) -> Page:
+    """The images next to a time; what is newer than that and fills no page is the first page."""
     with transaction() as session:
-        return newest_images(session, wanted, before, PER_PAGE + 1)
+        if after:
+            found = newest_images(session, wanted, after=after, limit=PER_PAGE + 1)
+            if len(found) > PER_PAGE:
+                shown = found[1:]
+                return Page(shown, shown[0].stored_at, shown[-1].stored_at)
+            before = None
+        found = newest_images(session, wanted, before, limit=PER_PAGE + 1)
+    shown = found[:PER_PAGE]
+    first = shown[0].stored_at if shown else before
+    return Page(shown, first if before else None, shown[-1].stored_at if len(found) > PER_PAGE else None)
 
 
 def _nearest(wanted: SearchIn) -> list[RequestLine]:

@@ -146,6 +146,9 @@ STATEMENTS: dict[str, Callable[[], object]] = {
     "report of a day": in_session(last_day),
     "dashboard": in_session(lambda session: report_out(session, 60)),
     "gallery": in_session(lambda session: gallery.newest_images(session, Selection())),
+    "gallery of newer ones": in_session(
+        lambda session: gallery.newest_images(session, Selection(), after=datetime.now(UTC) - timedelta(hours=1))
+    ),
     "gallery of a level": in_session(
         lambda session: gallery.newest_images(session, Selection(level=[FAMILY.reference]))
     ),
