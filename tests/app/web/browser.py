@@ -1,11 +1,7 @@
-"""Headless Chromium on the pages of a web process: what it complains of, what axe-core finds, what keys do.
-
-The driver is Playwright's, from pip; the browser is the machine's own Chromium or Chrome.
-"""
+"""Headless Chromium on the pages of a web process: what it complains of, what axe-core finds, what keys do."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,31 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+
+from bench.chromium import chromium, executable
+from core.errors import ServiceDown
 
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE_MS = 30_000
 DESKTOP, PHONE = 1280, 360
 
 
-def executable() -> str:
-    """The browser of this machine; a test that needs one is skipped aloud where there is none."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser: install Chromium (`apt-get install chromium`); looked for {', '.join(NAMES)}")
-    return found
-
-
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser for some tests."""
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
+def browser_of_this_machine() -> Iterator[Browser]:
+    """A browser for some tests; they are skipped aloud where there is none."""
+    try:
+        executable()
+    except ServiceDown as error:
+        pytest.skip(error.message)
+    with chromium() as running:
+        yield running
 
 
 @dataclass
@@ -65,15 +55,21 @@ class View:
         found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [f"{each['id']}: {node['html'][:200]}" for each in found["violations"] for node in each["nodes"]]
 
+    def looks_good(self, *more: str) -> None:
+        """Nothing that axe-core finds, nothing wider than the window, on the console nothing but what begins so."""
+        wrong = [f"{self.overflow} pixels too wide"] if self.overflow > 0 else []
+        wrong += [*self.violations(), *(text for text in self.said if not text.startswith(more or "\0"))]
+        assert not wrong, wrong
+
 
 @contextmanager
 def view(browser: Browser, url: str, width: int = DESKTOP, dark: bool = False) -> Iterator[View]:
-    """A window. The policy against inline scripts is set aside for axe-core alone, which Playwright puts in."""
+    """A window that keeps to the pages' policy: what they may not do is an error on the console. axe-core, no part of
+    them, is put in by the debugger, which the policy does not bind."""
     context = browser.new_context(
         base_url=url,
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
-        bypass_csp=True,
         reduced_motion="reduce",
     )
     context.set_default_timeout(PATIENCE_MS)

@@ -6,14 +6,23 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser
 
+from app.keyring import KEYRING
 from core.database import transaction
+from core.families import load_family
 from core.settings import settings
 from core.tables import Worker
+from tests.app.conftest import configured
+from tests.app.web.browser import browser_of_this_machine
+from tests.app.web.filled import fill
+from tests.app.web_process import Web, web_process
+from tests.conftest import Services, empty_tables
 
 PAGE = {"Accept": "text/html"}
 Submit = Callable[..., dict[str, Any]]
@@ -66,3 +75,27 @@ def measured(client: FlaskClient) -> Iterator[None]:
     add_worker()
     yield
     path.unlink()
+
+
+@pytest.fixture(scope="module")
+def site(services: Services, family_file: Path) -> Iterator[Web]:
+    """A web process over a filled database, whose workers were measured and stay ready."""
+    empty_tables(services)
+    KEYRING.forget()
+    with configured(ARGUS_FAMILY=str(family_file), ARGUS_STALE_S="600"):
+        fill(load_family(str(family_file)), big=600)
+        profile = settings().home / "profiles" / "paper" / "cpu.json"
+        profile.parent.mkdir(parents=True, exist_ok=True)
+        profile.write_text(PROFILE)
+        with web_process(services, family_file, ARGUS_STALE_S="600") as running:
+            yield running
+        profile.unlink()
+    empty_tables(services)
+    KEYRING.forget()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser of this machine."""
+    with browser_of_this_machine() as running:
+        yield running

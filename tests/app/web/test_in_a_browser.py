@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,34 +12,16 @@ import pytest
 from PIL import Image as Pictures
 from playwright.sync_api import Browser
 
-from core.families import load_family
-from tests.app.conftest import configured
-from tests.app.web.browser import DESKTOP, PHONE, chromium, view
-from tests.app.web.filled import fill
-from tests.app.web_process import Web, web_process
-from tests.conftest import Services, empty_tables
+from app.records.reports import KINDS
+from tests.app.web.browser import DESKTOP, PHONE, view
+from tests.app.web_process import Web
 
 PAGES = (
     *("/", "/compare", "/gallery", "/gallery?like=fox", "/dashboard", "/models"),
-    *("/reports", "/reports?by=hour", "/reports?by=job", "/settings", "/keys", "/docs/errors", "/nowhere"),
+    *(f"/reports?by={by}" for by in KINDS),
+    *("/reports?by=level&since=2026-01-01T00:00:00", "/reports?until=2026-01-01T00:00:00"),
+    *("/settings", "/keys", "/docs/errors", "/nowhere"),
 )
-
-
-@pytest.fixture(scope="module")
-def site(services: Services, family_file: Path) -> Iterator[Web]:
-    """A web process over a filled database."""
-    empty_tables(services)
-    with configured(ARGUS_FAMILY=str(family_file)):
-        fill(load_family(str(family_file)), big=600)
-        with web_process(services, family_file) as running:
-            yield running
-    empty_tables(services)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -92,7 +73,7 @@ def test_an_image_is_chosen_painted_over_and_sent(site: Web, browser: Browser, t
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
             page.mouse.up()
             assert page.locator("#strength").input_value() == "1"
-            page.locator("#preview:not(.htmx-request) b").wait_for()
+            page.locator("#preview:not(.htmx-request) b").first.wait_for()
             assert (shown.overflow, shown.violations()) == (0, [])
             page.get_by_role("button", name="Generate", exact=True).click()
             page.wait_for_url("**/jobs/*")
@@ -148,7 +129,7 @@ def test_the_theme_that_was_chosen_stays(site: Web, browser: Browser) -> None:
 def biggest(site: Web) -> dict[str, Any]:
     """The job with the most requests."""
     listed = json.loads(site.call("/v1/jobs?per_page=100")[1])["jobs"]
-    return dict(max(listed, key=lambda job: job["size"]))
+    return dict(max(listed, key=lambda job: job["counts"]["done"]))
 
 
 def test_a_job_and_a_comparison_have_no_violations_and_fit_a_phone(site: Web, browser: Browser) -> None:
