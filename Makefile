@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos clients docs site house soak clean
+.PHONY: help install up down test check fuzz bench bench-engine bench-scheduler bench-models bench-live chaos clients docs site house soak pictures clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ soak: install ## An hour of steady load: memory and handles of every process sta
 
 site: install ## Build docs/ as a site into build/site; a link that leads nowhere fails
 	@$(BIN)/python -m properdocs build --quiet
+
+pictures: install ## Take the README's pictures of pages, of an Argus that draws for them; needs Chromium
+	@$(BIN)/python -m bench.screenshots
 
 docs: install ## Write again the pages of docs/ that are made from the code
 	@$(BIN)/python -m bench.docs
