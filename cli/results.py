@@ -56,9 +56,9 @@ def wait(job: uuid.UUID, out: Path | None, url: str | None) -> None:
 
 def unpack(source: IO[bytes], to: str) -> int:
     """Write each file of a tar, as it comes, below a folder or URL; returns how many images there were."""
-    import fsspec
+    from core.places import place_of
 
-    place, root = fsspec.core.url_to_fs(to)
+    place, root = place_of(to)
     place.makedirs(root, exist_ok=True)
     count = 0
     with tarfile.open(fileobj=source, mode="r|") as files:

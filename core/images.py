@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import NotFound, StoreDown
+from core.places import failures_of, place_of, said_of
 from core.settings import settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class ImageStore:
     """Puts, gets and deletes PNG files under a URL."""
 
     def __init__(self, url: str | None = None) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(url or settings().image_url)
+        self._fs, self._root = place_of(url or settings().image_url)
+        self._fails = failures_of(self._fs)
 
     def put(self, image_id: uuid.UUID, image: Image, text: dict[str, str] | None = None) -> Stored:
         """Encode as PNG (with `text` chunks: prompt, seed, level …) and store.
@@ -67,10 +68,10 @@ class ImageStore:
             with self._fs.open(partial, "wb") as sink:
                 sink.write(data)
             self._fs.mv(partial, path)
-        except OSError as error:
-            with suppress(OSError):
+        except self._fails as error:
+            with suppress(self._fails):
                 self.delete(f"{key}{PARTIAL}")
-            raise StoreDown(f"The image store cannot be written: {error.strerror or error}.") from error
+            raise StoreDown(f"The image store cannot be written: {said_of(error)}.") from error
         return Stored(key, len(data), digest(data))
 
     def get(self, key: str, sha256: str | None = None) -> bytes:
@@ -85,8 +86,8 @@ class ImageStore:
                 data = bytes(source.read())
         except FileNotFoundError:
             raise NotFound(f"The image file {key} is no longer in the store.") from None
-        except OSError as error:
-            raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+        except self._fails as error:
+            raise StoreDown(f"The image store cannot be read: {said_of(error)}.") from error
         if sha256 is not None and digest(data) != sha256:
             raise NotFound(f"The image file {key} is damaged.")
         return data
@@ -109,8 +110,8 @@ class ImageStore:
             return int(self._fs.info(f"{self._root}/{key}")["size"])
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+        except self._fails as error:
+            raise StoreDown(f"The image store cannot be read: {said_of(error)}.") from error
 
     def files(self) -> Iterator[str]:
         """Keys of all files, one folder after the other, read as they are asked for; raises `StoreDown`."""
@@ -124,8 +125,8 @@ class ImageStore:
                         yield path.removeprefix(f"{self._root}/")
         except FileNotFoundError:  # the folder went meanwhile
             return
-        except OSError as error:
-            raise StoreDown(f"The image store cannot be read: {error.strerror or error}.") from error
+        except self._fails as error:
+            raise StoreDown(f"The image store cannot be read: {said_of(error)}.") from error
 
     def _entries(self, folder: str) -> Iterator[tuple[str, bool]]:
         """What lies in a folder, and whether that is one. A local one may hold a million files: none waits for all."""
@@ -139,7 +140,7 @@ class ImageStore:
         """When a file was written, by the store's clock; None when it is gone."""
         try:
             when: datetime = self._fs.modified(f"{self._root}/{key}")
-        except OSError:
+        except self._fails:
             return None
         return when if when.tzinfo else when.replace(tzinfo=UTC)
 
@@ -150,7 +151,7 @@ class ImageStore:
             self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"argus")
             self._fs.rm_file(probe)
-        except OSError:
+        except self._fails:
             return False
         return True
 

@@ -14,7 +14,6 @@ from datetime import timedelta
 from itertools import islice
 from typing import IO, Any
 
-import fsspec
 import structlog
 from sqlalchemy import func, select, update
 
@@ -23,6 +22,7 @@ from core.database import transaction
 from core.errors import ArgusError, NotFound
 from core.images import ImageStore
 from core.outputs import JobOutput, check_allowed
+from core.places import place_of
 from core.results import COLUMNS, Result, as_json_line, results
 from core.tables import OPEN_STATES, Job, Request
 
@@ -65,7 +65,7 @@ def _write(job_id: uuid.UUID, end: float) -> int:
     with transaction() as session:
         output, tenant = session.get_one(JobOutput, job_id), session.get_one(Job, job_id).tenant
     check_allowed(output.url, tenant)
-    place, root = fsspec.core.url_to_fs(output.url)
+    place, root = place_of(output.url)
     place.makedirs(root, exist_ok=True)
     found, store, written = results(job_id, IMAGES, after=output.position), ImageStore(), 0
     while some := list(islice(found, PORTION)):
