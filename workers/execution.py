@@ -63,7 +63,7 @@ class Execution:
         self.family, self.engine, self.follower = family, engine, follower
         self.claims, self.stopping = claims, stopping
         self.admission, self.means = admission, means
-        self.images, self.recorder = images, Recorder(family, images, stopping)
+        self.images, self.recorder = images, Recorder(family, images, stopping, means)
         self.progress = ProgressReporter(engine, claims)
         self.calibration: Calibration | None = None  # what the reference level takes here, alone
         self._company = Company()

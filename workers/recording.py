@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
@@ -24,10 +25,16 @@ from workers.engine.request import GenerationResult
 
 
 class Recorder:
-    """Stores images and records them. A store that is full or away is waited for until `stopping` is set."""
+    """Stores images and records them. A store that is full or away is waited for until `stopping` is set.
 
-    def __init__(self, family: Family, images: ImageStore, stopping: threading.Event) -> None:
-        self.family = family
+    Args:
+        means: relative quality by level, from the profile.
+    """
+
+    def __init__(
+        self, family: Family, images: ImageStore, stopping: threading.Event, means: Mapping[str, float]
+    ) -> None:
+        self.family, self.means = family, means
         self.images = images
         self.stopping = stopping
 
@@ -41,7 +48,7 @@ class Recorder:
         stored = patiently(lambda: self.images.put(image_id, result.image, text), inf, StoreDown, self.stopping)
         row = image_row(image_id, claimed, result, stored, self.family.version)
         since = time.time() - result.times.denoised
-        found = truncation_columns(result) | quality_columns(self.family, claimed.request, result)
+        found = truncation_columns(result) | quality_columns(self.family, claimed.request, result, self.means)
         recorded = patiently(lambda: requests.finish(claimed, row, attempt_columns(result), since, found))
         if recorded:
             publish(QUALITY_QUEUE, [ScoreImage(str(image_id))])
@@ -99,18 +106,23 @@ def truncation_columns(result: GenerationResult) -> dict[str, Any]:
     return dict(zip(("truncated_tokens", "negative_truncated_tokens"), result.truncated_tokens, strict=True))
 
 
-def quality_columns(family: Family, request: Request, result: GenerationResult) -> dict[str, Any]:
+def quality_columns(
+    family: Family, request: Request, result: GenerationResult, means: Mapping[str, float]
+) -> dict[str, Any]:
     """The relative quality predicted at the level that drew the image, which may not be the one it was routed to.
 
-    An image that found no cached latent near enough was drawn in full: it is the reference's. Decisions have 0 for such
-    a level, so that none chooses it for a prompt without a neighbour; reports and audits are to have what the image was
-    expected to be.
+    Decisions have 0 for a caching level where a prompt has no neighbour, so that none chooses it; reports and audits
+    are to have what the image was expected to be. One that found no cached latent near enough was drawn in full, so it
+    is the reference's; one that found a latent which was not there when it was routed is as those are on average.
     """
     known = request.qualities or {}
     level, reference = family.levels[result.level_id], family.levels[family.reference]
+    quality = known.get(level.id)
     if level.strategy == "ac" and not result.steps_skipped and level.model == reference.model:
-        return {"predicted_quality": 1.0, "qualities": {**known, level.id: 1.0}}
-    return {"predicted_quality": known[level.id]} if known.get(level.id) else {}
+        quality = 1.0
+    elif level.strategy == "ac" and not quality:
+        quality = means.get(level.id)
+    return {"predicted_quality": quality, "qualities": {**known, level.id: quality}} if quality else {}
 
 
 def png_text(family: Family, request: Request, result: GenerationResult) -> dict[str, str]:

@@ -15,7 +15,9 @@ from core.kinds import share_of
 from core.own_work import FROM_USERS
 from core.profiles import LevelProfile, Profile
 from core.tables import ACTIVE_STATES, Job, Request, ServiceClass
+from scheduler.observation.calibration import Correction, corrected
 from scheduler.observation.queries import LiveWorker, live_workers, profiles
+from scheduler.observation.stored_plan import corrections_in_force
 
 COLUMNS = (
     *(Request.level, Request.level_asked, Request.steps, Request.width, Request.height),
@@ -51,7 +53,7 @@ def estimate(session: Session, family: Family, service_class: ServiceClass, imag
     this says, not later.
     """
     workers, before = live_workers(session, family), _before(session, family, service_class)
-    costs = _Costs(family, workers)
+    costs = _Costs(family, workers, corrections_in_force(session, family))
     waiting = sum(before.values())
     if not costs.known:
         return Estimate(None, waiting, len(workers))
@@ -74,11 +76,12 @@ def _before(session: Session, family: Family, service_class: ServiceClass) -> Co
 
 
 class _Costs:
-    """What work takes of all workers together, as far as profiles know it."""
+    """What work takes of all workers together, as far as profiles know it, and as live timings have corrected them."""
 
-    def __init__(self, family: Family, workers: Sequence[LiveWorker]) -> None:
+    def __init__(self, family: Family, workers: Sequence[LiveWorker], now: Mapping[str, Correction]) -> None:
         self._family = family
-        measured = profiles(family, {worker.device_type for worker in workers})
+        known = profiles(family, {worker.device_type for worker in workers})
+        measured = {device: corrected(profile, now.get(device, Correction())) for device, profile in known.items()}
         self._profiles: list[Profile] = [measured[w.device_type] for w in workers if w.device_type in measured]
 
     @property

@@ -62,10 +62,14 @@ def test_an_image_that_missed_the_cache_is_expected_to_be_as_good_as_the_referen
     row = Request(id=uuid.uuid4(), prompt="a fox", qualities={"ac-4": 0.0, "fs-4": 0.9})
     _, missed = bench.final_latent(bench.request("a fox", "ac-4", steps=10))
     known = {"predicted_quality": 1.0, "qualities": {"ac-4": 1.0, "fs-4": 0.9}}
-    assert quality_columns(bench.family, row, missed) == known
-    assert quality_columns(bench.family, row, replace(missed, steps_skipped=5)) == {}
+    means = {"ac-4": 0.97, "fs-4": 0.8}
+    assert quality_columns(bench.family, row, missed, means) == known
+    found = quality_columns(bench.family, row, replace(missed, steps_skipped=5), means)
+    assert found == {"predicted_quality": 0.97, "qualities": {"ac-4": 0.97, "fs-4": 0.9}}, "cached since it was routed"
     _, fewer = bench.final_latent(bench.request("a fox", "fs-4", steps=10))
-    assert quality_columns(bench.family, row, fewer) == {"predicted_quality": 0.9}, "whatever it was routed to"
+    drawn = quality_columns(bench.family, row, fewer, means)
+    assert drawn == {"predicted_quality": 0.9, "qualities": row.qualities}, "whatever it was routed to"
+    assert quality_columns(bench.family, Request(id=uuid.uuid4(), prompt="a fox"), fewer, means) == {}
 
 
 @pytest.mark.parametrize("negative", ["", *HARD])

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from app.schemas.levels import LevelOut, MeasuredOut
 from app.web import levels
 from core.database import transaction
-from core.tables import Job, Request
+from core.tables import Job, Plan, Request
 from tests.app.conftest import rows
 from tests.app.web.conftest import PAGE, Submit, token, words
 
@@ -94,6 +94,15 @@ def test_a_draft_says_how_many_images_and_how_long_they_take(client: FlaskClient
     assert "about 2.0 s" in preview(client, prompts="a cat", level="fs-10")
     submit(prompt="a bird", n=9)
     assert "20.0 s at most: 9 requests are open before." in preview(client, prompts="a cat")
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_device_that_is_slower_than_its_profile_is_told_so(client: FlaskClient) -> None:
+    slower = {"cpu": {"factors": {"large": 3.0}, "p90_ratios": {}, "overhead_s": {}, "fetch_s": None}}
+    about = {"policy": "argus", "status": "optimal", "reason": "r", "seconds": 0.1, "decided": {}}
+    with transaction() as session:
+        session.add(Plan(**about, family="paper", in_force=True, observed={"corrections": slower}))
+    assert "about 12.0 s" in preview(client, prompts="a cat")
 
 
 @pytest.mark.usefixtures("measured")
