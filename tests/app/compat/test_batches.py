@@ -302,3 +302,11 @@ def test_a_web_process_reads_batches_by_itself(services: Services, database: Ser
         (row,) = until(requests)
         draw(str(row.id))
         assert until(lambda: (found := api.batches.retrieve(batch.id)).status == "completed" and found)
+
+
+def test_a_part_of_a_form_without_a_name_is_no_field(client: FlaskClient) -> None:
+    part = b"--x\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n"
+    body = part % (b'name="purpose"', b"batch") + part % (b"size=1", b"nameless") + b"--x--\r\n"
+    answer = client.post("/v1/files", data=body, content_type="multipart/form-data; boundary=x")
+    assert answer.status_code == 400
+    assert answer.get_json()["error"]["param"] == "file"

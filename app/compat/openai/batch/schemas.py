@@ -45,6 +45,7 @@ class FileIn(BaseModel):
         """A form has no objects: OpenAI's clients write `expires_after[anchor]`, others an object as text."""
         if not isinstance(sent, dict):
             return sent
+        sent = {name: value for name, value in sent.items() if name is not None}  # a form may hold such fields
         inner = {name[14:-1]: value for name, value in sent.items() if re.fullmatch(r"expires_after\[\w+\]", name)}
         given = inner or sent.get("expires_after")
         if isinstance(given, str) and given:
