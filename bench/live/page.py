@@ -106,8 +106,8 @@ def reading(policies: dict[str, Any]) -> list[str]:
     return ["| goal | figure |  |", "| --- | --- | --- |", *rows]
 
 
-def _goal(goal: str, figure: str, verdict: str) -> str:
-    return f"| {goal} | {figure} | {verdict} |"
+def _goal(goal: str, figure: str, said: str) -> str:
+    return f"| {goal} | {figure} | {said} |"
 
 
 def _late(figures: dict[str, Any]) -> np.ndarray:

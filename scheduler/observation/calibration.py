@@ -153,9 +153,8 @@ def overheads(profile: Profile, timings: Sequence[Timing], before: Mapping[str, 
     The seconds in which a worker had any request, between the first and the last of them to end, less the work on their
     shares of the forwards, are what it spent outside steps. Models take turns, so no request shows its own: what is
     more than encoding and decoding in the profile (claims, storing, a core that others use) falls on all alike; where
-    it is less, each has as much less. A worker that is not full has nothing to step on
-    with meanwhile, so it can only show that less is taken. At most what `BOUNDS` makes of the model's fastest request
-    alone.
+    it is less, each has as much less. A worker that is not full has nothing to step on with meanwhile, so it can only
+    show that less is taken. At most what `BOUNDS` makes of the model's fastest request alone.
     """
     measured = {level.holds: level.encode_s + level.decode_s for level in profile.levels}
     now = {model: before.get(model, seconds) for model, seconds in measured.items()}

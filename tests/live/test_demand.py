@@ -36,7 +36,7 @@ def test_batch_work_and_named_levels_are_no_demand_whose_level_may_be_lowered(fa
     assert observed.situation.named == {"sm-small": pytest.approx(asked)}
     with transaction() as session:
         forecast = Demand(family).ahead(session, 10.0)
-    assert 0 < forecast.rate * 5 <= 6.5  # of a bin of 5 seconds
+    assert 0 < forecast.rate * 5 <= 6.5  # six, and none of the others
 
 
 def test_a_request_of_a_kind_of_its_own_is_demand_as_long_as_it_takes(family: Any) -> None:
@@ -59,7 +59,7 @@ def test_a_job_that_commits_after_its_bin_was_counted_is_counted_all_the_same(fa
     observed.clear()
     demand.forecaster.now = 0.0
     bins, counted = Demand.BIN_S, demand._until or 0.0
-    submit(7, accepted_at=datetime.fromtimestamp(counted - 2 * bins, UTC))  # its transaction began ten seconds ago
+    submit(7, accepted_at=datetime.fromtimestamp(counted - 2 * bins, UTC))  # its transaction began a while ago
     with transaction() as session:
         session.scalar = lambda *_: counted + bins  # type: ignore[method-assign]
         demand.rate(session)

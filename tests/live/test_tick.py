@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from sqlalchemy import func, select
@@ -11,7 +13,7 @@ from core.tables import Plan, ServiceClass
 from scheduler.control.router import Router
 from scheduler.control.tick import Scheduler
 from scheduler.observation.calibration import Correction
-from scheduler.observation.queries import timings
+from scheduler.observation.queries import EACH, timings
 from scheduler.observation.snapshot import SnapshotReader
 from tests.live.rows import join, requests, scored, submit, timed
 
@@ -74,6 +76,17 @@ def test_the_profile_is_corrected_by_what_a_requests_own_steps_took(family):
     with transaction() as session:
         found = timings(session, family, "cpu")
     assert [(timing.level, timing.share_s) for timing in found] == [("sm-small", 1.0), ("exact", 4.0)]
+
+
+def test_of_a_fleet_each_worker_that_tells_tells_enough(family):
+    fleet = [f"cpu{n}@test" for n in range(10)]
+    for name in fleet:
+        join(name)
+        for n in range(EACH + 1):
+            timed("exact", "large", name, -30 - 10 * n, -20 - 10 * n, step_s=0.5)
+    with transaction() as session:
+        told = Counter(timing.worker for timing in timings(session, family, "cpu"))
+    assert told == dict.fromkeys(fleet, EACH)  # more than a tenth of what one alone would tell
 
 
 def test_batch_work_goes_back_to_the_reference_level_once_somebody_serves_it(family):

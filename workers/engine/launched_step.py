@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from workers.engine.running_batch import RunningBatch
-from workers.engine.running_request import RunningRequest
+from workers.engine.running_request import RunningRequest, StepTime
 from workers.engine.step_costs import StepCosts
 from workers.engine.streams import Mark
 
@@ -54,9 +54,7 @@ class LaunchedStep:
             return
         seconds, worked = self.stop.seconds_since(self.start), self.stop.worked_since(self.start)
         for request in self.requests:
-            request.step_seconds.append(seconds / self.forwards)
-            request.work_seconds.append(worked / self.forwards)
-            request.share_seconds.append(worked / rows)
+            request.steps_timed.append(StepTime(seconds / self.forwards, worked / self.forwards, worked / rows))
         if self.whole:
             costs.observe_step(self.batch.curve_id, rows, seconds)
             self.batch.limit.stepped()

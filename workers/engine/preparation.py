@@ -81,8 +81,7 @@ class Preparation:
         request.add_reason("the cached latent was unusable: run in full")
         if request.parallel is not None:
             request.parallel.end("the cached latent was unusable")
-        request.batch_sizes, request.step_seconds = [], []
-        request.work_seconds, request.share_seconds = [], []
+        request.batch_sizes, request.steps_timed = [], []
         self.restart(request)
         return True
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from statistics import mean
+from typing import NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -25,6 +26,14 @@ from workers.pipelines.sampler_names import common_name, schedule_name
 
 NO_DEADLINE = 1e12  # sorts after every deadline …
 LATE = 2e12  # … and before every deadline that has passed
+
+
+class StepTime(NamedTuple):
+    """One of a request's forwards: its seconds, those of the device's work, and the request's share of these."""
+
+    seconds: float
+    work: float
+    share: float
 
 
 @dataclass(eq=False)
@@ -47,9 +56,7 @@ class RunningRequest:
     start: Start | None = None
     resumed_from: PreemptedState | None = None  # of an earlier attempt
     batch_sizes: list[int] = field(default_factory=list)  # rows of each of its forwards
-    step_seconds: list[float] = field(default_factory=list)  # of those of its forwards that were timed
-    work_seconds: list[float] = field(default_factory=list)  # of the device on those
-    share_seconds: list[float] = field(default_factory=list)  # its shares of that work
+    steps_timed: list[StepTime] = field(default_factory=list)  # of those of its forwards that could be timed
     store_at: frozenset[int] = frozenset()  # steps after which the latent cache wants its latent
     latents_to_store: dict[int, Tensor] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
@@ -176,6 +183,7 @@ class RunningRequest:
 def result_of(request: RunningRequest, image: Image.Image) -> GenerationResult:
     """The record of a finished request."""
     adapter, start, run = request.adapter, request.begun, request.parallel
+    step_s, work_s, share_s = map(mean, zip(*request.steps_timed, strict=True)) if request.steps_timed else [None] * 3
     reasons = request.reasons + ([run.note] if run is not None and run.note else [])
     return GenerationResult(
         request_id=request.id,
@@ -187,9 +195,9 @@ def result_of(request: RunningRequest, image: Image.Image) -> GenerationResult:
         cache_similarity=start.similarity,
         batch_mean=sum(request.batch_sizes) / max(1, len(request.batch_sizes)),
         batch_max=max(request.batch_sizes, default=0),
-        step_s=mean(request.step_seconds) if request.step_seconds else None,
-        work_s=mean(request.work_seconds) if request.work_seconds else None,
-        share_s=len(request.batch_sizes) * mean(request.share_seconds) if request.share_seconds else None,
+        step_s=step_s,
+        work_s=work_s,
+        share_s=None if share_s is None else len(request.batch_sizes) * share_s,
         times=request.times,
         sampler=common_name(adapter.scheduler),
         guidance=request.row.guidance,

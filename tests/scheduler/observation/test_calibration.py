@@ -162,17 +162,22 @@ def test_a_worker_that_is_not_full_can_only_show_that_less_is_taken():
     assert overheads(PROFILE, handled(10, every_s=5.0, takes_s=1.4), {"large": 0.8})["large"] == pytest.approx(0.6)
 
 
+def in_turns(pair_s: float) -> list[Timing]:
+    """A large request and a small one beside it, pair after pair, each pair in so many seconds."""
+    pairs = [
+        (
+            took("large", 0.1, 1.0, pair_s * n, pair_s * (n + 1)),
+            took("small", 0.025, 1.0, pair_s * n + 0.1, pair_s * n + pair_s - 0.1),
+        )
+        for n in range(100)
+    ]
+    return [timing for pair in pairs for timing in pair]
+
+
 def test_models_that_take_turns_show_what_they_take_as_well_as_one_alone():
     """Each request's turns make the other's take longer from claim to store, and neither slower."""
     two = profile_of({"large": (1.0, 0.06), "small": (0.25, 0.02)})
-    turns = [
-        timing
-        for n in range(100)
-        for timing in (
-            took("large", 0.1, 1.0, 1.5 * n, 1.5 * (n + 1)),
-            took("small", 0.025, 1.0, 1.5 * n + 0.1, 1.5 * n + 1.4),
-        )
-    ]
+    turns = in_turns(1.5)
     assert factors(two, turns, {}) == {"large": pytest.approx(1.0), "small": pytest.approx(1.0)}
     now: dict[str, float] = {}
     for _ in range(12):
@@ -183,14 +188,7 @@ def test_models_that_take_turns_show_what_they_take_as_well_as_one_alone():
 
 def test_what_goes_on_beside_the_steps_is_as_much_less_for_each_as_it_is_for_all():
     two = profile_of({"large": (1.0, 0.4), "small": (0.25, 0.1)})
-    turns = [
-        timing
-        for n in range(100)
-        for timing in (
-            took("large", 0.1, 1.0, 1.35 * n, 1.35 * (n + 1)),
-            took("small", 0.025, 1.0, 1.35 * n + 0.1, 1.35 * n + 1.3),
-        )
-    ]
+    turns = in_turns(1.35)
     now: dict[str, float] = {}
     for _ in range(12):
         now = overheads(two, turns, now)
